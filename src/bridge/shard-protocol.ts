@@ -1,0 +1,150 @@
+/**
+ * Everything that main and a shard say to each other: two closed unions and their codec. The direct link passes the
+ * objects as they are; the ring link passes their bytes. The order of requests is the order of effects.
+ */
+import type { ErrorCode } from "../core/errors.ts";
+import type { LogIndex, NodeId, Term } from "../core/ids.ts";
+import type { Result } from "../record/result.ts";
+
+/** A read of one shard. All answer with a Result. */
+export type ReadRequest =
+  /** version or nil. With `metadataOnly` the value stays where it is and `value` comes back empty. */
+  | { readonly type: "get"; readonly bucket: number; readonly key: Uint8Array; readonly metadataOnly: boolean }
+  /**
+   * page: the visible keys of a bucket behind `after` (null: from the start). It looks at no more than `examineMax`
+   * keys and returns no more than `bytesMax` bytes of keys, at least one. `pattern` is a Redis glob or null for all.
+   */
+  | {
+      readonly type: "page";
+      readonly bucket: number;
+      readonly after: Uint8Array | null;
+      readonly examineMax: number;
+      readonly bytesMax: number;
+      readonly pattern: Uint8Array | null;
+      readonly mode: "keys" | "count";
+    }
+  /** bytes (some visible key of the bucket, chosen by `random`, a u32) or nil when there is none. */
+  | { readonly type: "sample"; readonly bucket: number; readonly random: number };
+
+export type ShardRequest =
+  /**
+   * Consecutive verified entries (a lower index than the log's last supersedes what is there), to be written in one
+   * group and made durable. The shard may apply up to `applyThrough` by itself as soon as they are. With `wantResults`
+   * it sends the results of commands that have one when it applies these entries.
+   */
+  | {
+      readonly type: "append";
+      readonly entries: readonly Uint8Array[];
+      readonly commitIndex: LogIndex;
+      readonly applyThrough: LogIndex;
+      readonly wantResults: boolean;
+    }
+  | { readonly type: "commit"; readonly commitIndex: LogIndex }
+  | { readonly type: "saveHardState"; readonly term: Term; readonly vote: NodeId }
+  /** Answered in `readResult` once the shard has applied `minIndex`, and before it applies anything sent after this. */
+  | { readonly type: "read"; readonly requestId: number; readonly minIndex: LogIndex; readonly read: ReadRequest }
+  /** Old entries for a follower that is behind: from `from`, at most `bytesMax` but at least one. */
+  | { readonly type: "readEntries"; readonly from: LogIndex; readonly bytesMax: number }
+  /** No member needs entries below this index any more. */
+  | { readonly type: "release"; readonly index: LogIndex }
+  /** Memtable to tables; `done` when it is. */
+  | { readonly type: "flush"; readonly requestId: number }
+  /** Everything to the last level; `done` when it is. */
+  | { readonly type: "compact"; readonly requestId: number }
+  | { readonly type: "stats"; readonly requestId: number }
+  /** Main no longer reads this memtable arena. */
+  | { readonly type: "returnArena"; readonly arena: number }
+  | { readonly type: "stop" };
+
+/** A term of the log and the first index that has it. */
+export interface TermRun {
+  readonly firstIndex: LogIndex;
+  readonly term: Term;
+}
+
+/** What a shard knows when it has recovered: where Raft goes on. */
+export interface ShardBoot {
+  readonly hardTerm: Term;
+  readonly hardVote: NodeId;
+  /** First entry still in the log; lastIndex + 1 when the log is empty. */
+  readonly firstIndex: LogIndex;
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+  /** Term of the entry before firstIndex, 0 at the start of time. */
+  readonly previousTerm: Term;
+  /** The terms of the whole retained log, ascending. */
+  readonly termRuns: readonly TermRun[];
+  readonly commitIndex: LogIndex;
+  readonly appliedIndex: LogIndex;
+  readonly stampHigh: number;
+  readonly stampLow: number;
+  /** The shard's system bucket as applied: key text → value. */
+  readonly system: readonly SystemChange[];
+}
+
+/** A key of the shard's system bucket; null value: removed. */
+export interface SystemChange {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | null;
+}
+
+/** The result of one command, named by its entry and its place in it (from 0). */
+export interface CommandResult {
+  readonly index: LogIndex;
+  readonly ordinal: number;
+  readonly result: Result;
+}
+
+export interface ShardStats {
+  readonly appliedIndex: number;
+  readonly flushedIndex: number;
+  readonly memtableBytes: number;
+  readonly memtableEntries: number;
+  readonly tableCount: number;
+  readonly tableBytes: number;
+  readonly tableEntries: number;
+  readonly segmentCount: number;
+  readonly segmentBytes: number;
+  readonly syncCount: number;
+  readonly groupCount: number;
+  readonly flushCount: number;
+  readonly compactionCount: number;
+  readonly arenasInUse: number;
+  /** Tables of each level, level 0 first. */
+  readonly tablesPerLevel: readonly number[];
+}
+
+export type ShardReply =
+  | { readonly type: "opened"; readonly boot: ShardBoot }
+  /** Everything up to this entry is on disk for good. */
+  | { readonly type: "persisted"; readonly lastIndex: LogIndex; readonly lastTerm: Term }
+  | { readonly type: "hardStateSaved"; readonly term: Term; readonly vote: NodeId }
+  | {
+      readonly type: "applied";
+      readonly appliedIndex: LogIndex;
+      /** The largest stamp applied. */
+      readonly stampHigh: number;
+      readonly stampLow: number;
+      readonly results: readonly CommandResult[];
+      readonly system: readonly SystemChange[];
+    }
+  | { readonly type: "readResult"; readonly requestId: number; readonly result: Result }
+  /** Empty when the entries are no longer in the log. */
+  | { readonly type: "entriesRead"; readonly from: LogIndex; readonly entries: readonly Uint8Array[] }
+  | { readonly type: "done"; readonly requestId: number; readonly result: Result }
+  | { readonly type: "stats"; readonly requestId: number; readonly stats: ShardStats }
+  /** The shard reads this arena no longer; main answers `returnArena` when it does not either. */
+  | { readonly type: "arenaRetired"; readonly arena: number }
+  /** The shard has failed and does nothing more. */
+  | { readonly type: "failed"; readonly code: ErrorCode; readonly message: string }
+  | { readonly type: "stopped" };
+
+/** Main's side of one shard, whatever lies between: a ring to a worker, or the same thread. */
+export interface ShardLink {
+  /** Hands over a request; it takes effect no later than the next `flush`. */
+  send(request: ShardRequest): void;
+  /** Publishes everything sent since the last flush. On the direct link the shard works now. */
+  flush(): void;
+  /** Whether the shard is behind by more than the link holds: clients that feed it must be paused. */
+  readonly congested: boolean;
+}

@@ -1,0 +1,103 @@
+/**
+ * What a client connection may ask of its node. The coordinator finds the shard, stamps and proposes at the leader or
+ * forwards to it, and resolves each operation exactly once: during the call (a read from memory) or later.
+ * Main thread only.
+ */
+import type { ByteRange, CommandType } from "../record/command-format.ts";
+import type { Result } from "../record/result.ts";
+
+/** A bucket by name; the id behind the name may change (FLUSHDB), so connections hold this and never the id. */
+export interface BucketRef {
+  readonly name: string;
+  /** 0 while the name is not known to exist. */
+  readonly id: number;
+}
+
+/** Gets the result of the operation it tagged. Views in the result are valid only during the call. */
+export interface Waiter {
+  resolve(tag: number, result: Result): void;
+}
+
+/** The order of one connection: operations submitted with the same one take effect in that order, per shard. */
+export interface Ordering {
+  readonly __ordering: never;
+}
+
+export interface BucketInfo {
+  readonly name: string;
+  readonly id: number;
+}
+
+export interface ShardStatus {
+  readonly shard: number;
+  readonly role: "leader" | "follower" | "candidate" | "preCandidate";
+  readonly term: number;
+  /** Name of the leader, or null while there is none. */
+  readonly leader: string | null;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+}
+
+/** A node and the addresses it told its peers. */
+export interface MemberStatus {
+  readonly name: string;
+  readonly peerAddress: string;
+  readonly connected: boolean;
+}
+
+export interface Coordinator {
+  newOrdering(): Ordering;
+
+  /** Never fails: a name nobody created gives a ref with id 0. */
+  bucket(name: string): BucketRef;
+  /** The live buckets, sorted by name. Linearizable: `resolve` gets `ok` once `buckets()` is up to date. */
+  refreshBuckets(waiter: Waiter, tag: number): void;
+  buckets(): readonly BucketInfo[];
+  /** Creates a bucket; ok, or BUCKET_EXISTS, or INVALID_ARGUMENT for a bad name. */
+  createBucket(name: string, waiter: Waiter, tag: number): void;
+  /** Drops a bucket; ok, or NO_BUCKET. */
+  dropBucket(name: string, waiter: Waiter, tag: number): void;
+  /** Empties a bucket (FLUSHDB); ok once no node sees its old keys. */
+  renewBucket(name: string, waiter: Waiter, tag: number): void;
+
+  /** Proposes a command on one key. `value` and `modifiers` are what the CommandType says; `expiryMs` 0: none. */
+  write(
+    ordering: Ordering,
+    type: CommandType,
+    modifiers: number,
+    bucket: BucketRef,
+    key: ByteRange,
+    value: ByteRange,
+    expiryMs: number,
+    waiter: Waiter,
+    tag: number,
+  ): void;
+  /** Linearizable read of one key: version or nil. */
+  read(ordering: Ordering, bucket: BucketRef, key: ByteRange, metadataOnly: boolean, waiter: Waiter, tag: number): void;
+  /** One page of the keys of one shard (0 ≤ shard < shardCount), see ReadRequest. */
+  page(
+    bucket: BucketRef,
+    shard: number,
+    after: Uint8Array | null,
+    examineMax: number,
+    pattern: Uint8Array | null,
+    mode: "keys" | "count",
+    waiter: Waiter,
+    tag: number,
+  ): void;
+  /** Some key of one shard: bytes or nil. */
+  sample(bucket: BucketRef, shard: number, waiter: Waiter, tag: number): void;
+  /** On this node, every shard: memtables to tables (`flush`), or everything compacted (`compact`). Result: ok. */
+  maintain(what: "flush" | "compact", waiter: Waiter, tag: number): void;
+
+  readonly shardCount: number;
+  readonly nodeName: string;
+  /** Whether clients that write must be paused now; `onRelief` callbacks are called once when that ends. */
+  readonly congested: boolean;
+  onRelief(run: () => void): void;
+  shards(): readonly ShardStatus[];
+  members(): readonly MemberStatus[];
+  /** Plain figures for INFO: name → number. */
+  figures(): Readonly<Record<string, number>>;
+  wallMs(): number;
+}

@@ -1,0 +1,60 @@
+/**
+ * The closed set of errors that the world can cause. A code is part of the interface of every protocol and never
+ * changes its meaning. `retry` tells the caller what it may do:
+ *
+ *   safe     nothing was executed; the same request may be sent again
+ *   unknown  it may have been executed; only an idempotent request may be sent again
+ *   never    sending the same request again gives the same error
+ */
+
+export type Retry = "safe" | "unknown" | "never";
+
+const RETRY_OF = {
+  CORRUPTION: "never",
+  IO: "never",
+  DISKFULL: "safe",
+  UNAVAILABLE: "safe",
+  OVERLOADED: "safe",
+  UNKNOWN_OUTCOME: "unknown",
+  SHUTTING_DOWN: "safe",
+  FENCED: "safe",
+  INVALID_ARGUMENT: "never",
+  TOO_LARGE: "never",
+  NO_BUCKET: "never",
+  BUCKET_EXISTS: "never",
+  NOT_AN_INTEGER: "never",
+  OVERFLOW: "never",
+  NOT_JSON: "never",
+  PROTOCOL: "never",
+  CONFIG: "never",
+  DIRECTORY_IN_USE: "never",
+  FOREIGN_DIRECTORY: "never",
+  NEWER_FORMAT: "never",
+  MISSING_FILE: "never",
+} as const satisfies Record<string, Retry>;
+
+export type ErrorCode = keyof typeof RETRY_OF;
+
+export class EnvelopeError extends Error {
+  override readonly name = "EnvelopeError";
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+
+  get retry(): Retry {
+    return RETRY_OF[this.code];
+  }
+}
+
+/** Whether a string that came from another process is one of our codes. */
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(RETRY_OF, code);
+}
+
+/** Damage on disk, always with the file and the byte offset at which it was seen. */
+export function corruption(file: string, offset: number, what: string): EnvelopeError {
+  return new EnvelopeError("CORRUPTION", `${what} in ${file} at offset ${offset}`);
+}

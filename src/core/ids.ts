@@ -1,0 +1,61 @@
+/**
+ * The identities of the system. Each is a number with a brand of its own, minted here and nowhere else, so that a term
+ * can never be passed where an index is meant. Any thread.
+ */
+import { assert } from "./assert.ts";
+
+declare const brand: unique symbol;
+type Branded<Name extends string> = number & { readonly [brand]: Name };
+
+/** A member of the cluster, 1–65535. 0 stands for "none". */
+export type NodeId = Branded<"NodeId">;
+/** One partition of the key space, one Raft group, one directory: 0–65534. */
+export type ShardId = Branded<"ShardId">;
+/** A Raft term: a safe integer, 0 before the first election. */
+export type Term = Branded<"Term">;
+/** A Raft log index: a safe integer, 0 before the first entry. */
+export type LogIndex = Branded<"LogIndex">;
+/** A bucket: u32, never reused. 0 is the shard's own system bucket. */
+export type BucketId = Branded<"BucketId">;
+/** A file of one shard (segment, table, manifest): a safe integer from 1, never reused. */
+export type FileNumber = Branded<"FileNumber">;
+/** A byte position in the shard's log, counted over all its segments: a safe integer. */
+export type LogPosition = Branded<"LogPosition">;
+
+export const NO_NODE = 0 as NodeId;
+export const SYSTEM_BUCKET = 0 as BucketId;
+
+export function nodeId(value: number): NodeId {
+  assert(Number.isInteger(value) && value >= 0 && value <= 0xffff, "a node id is a u16");
+  return value as NodeId;
+}
+
+export function shardId(value: number): ShardId {
+  assert(Number.isInteger(value) && value >= 0 && value < 0xffff, "a shard id is a u16 below 65535");
+  return value as ShardId;
+}
+
+export function term(value: number): Term {
+  assert(Number.isSafeInteger(value) && value >= 0, "a term is a safe integer");
+  return value as Term;
+}
+
+export function logIndex(value: number): LogIndex {
+  assert(Number.isSafeInteger(value) && value >= 0, "a log index is a safe integer");
+  return value as LogIndex;
+}
+
+export function bucketId(value: number): BucketId {
+  assert(Number.isInteger(value) && value >= 0 && value <= 0xffffffff, "a bucket id is a u32");
+  return value as BucketId;
+}
+
+export function fileNumber(value: number): FileNumber {
+  assert(Number.isSafeInteger(value) && value >= 1, "a file number starts at 1");
+  return value as FileNumber;
+}
+
+export function logPosition(value: number): LogPosition {
+  assert(Number.isSafeInteger(value) && value >= 0, "a log position is a safe integer");
+  return value as LogPosition;
+}

@@ -1,0 +1,58 @@
+/**
+ * The disk as storage sees it: synchronous, because a shard owns its thread. Two implementations: `real-disk.ts` and
+ * the simulator's. Every failure is an EnvelopeError of code IO, DISKFULL, MISSING_FILE or DIRECTORY_IN_USE with the
+ * path in its message. What was written is durable only after a sync of the file, and a name (created, renamed,
+ * removed) only after `syncDirectory`.
+ */
+import type { EnvelopeError } from "../core/errors.ts";
+
+/** `create` fails when the file exists; `read` and `write` fail with MISSING_FILE when it does not. */
+export type OpenMode = "read" | "write" | "create";
+
+export interface DiskFile {
+  readonly path: string;
+  /** Bytes in the file now. */
+  size(): number;
+  /** Fills `into` from `position`; returns the bytes read, fewer only at the end of the file. */
+  read(into: Uint8Array, position: number): number;
+  /** Writes all of `bytes` at `position` (short counts are looped over). */
+  write(bytes: Uint8Array, position: number): void;
+  /** Durable on return: data and the size needed to read it back (fdatasync). */
+  sync(): void;
+  /**
+   * Starts a sync of everything written so far; `done` gets null, or the failure, now or later. After a failed sync
+   * nothing written through this file may be counted as durable, ever.
+   */
+  beginSync(done: (failure: EnvelopeError | null) => void): void;
+  truncate(byteCount: number): void;
+  close(): void;
+}
+
+export interface DirectoryLock {
+  release(): void;
+}
+
+export interface Disk {
+  open(path: string, mode: OpenMode): DiskFile;
+  /** The whole file in memory. */
+  readWhole(path: string): Uint8Array;
+  /**
+   * An immutable file mapped (or, in the simulator, copied) into memory. An empty file maps to no bytes.
+   * `unmap` must be called once nobody reads the view any more.
+   */
+  map(path: string): Uint8Array<ArrayBuffer>;
+  unmap(view: Uint8Array<ArrayBuffer>): void;
+  exists(path: string): boolean;
+  /** Names (not paths) in a directory, sorted. */
+  list(directory: string): string[];
+  /** Creates a directory and its parents; syncs the parents that it changed. */
+  makeDirectory(directory: string): void;
+  rename(from: string, to: string): void;
+  remove(path: string): void;
+  removeTree(directory: string): void;
+  syncDirectory(directory: string): void;
+  /** Bytes an ordinary user may still write to the file system of this directory. */
+  freeBytes(directory: string): number;
+  /** Takes the directory for this process, or throws DIRECTORY_IN_USE. Freed by release or by the process's death. */
+  lock(directory: string): DirectoryLock;
+}

@@ -1,0 +1,116 @@
+/**
+ * One Raft entry: a header and a batch of commands, encoded once by the leader. The same bytes travel to followers,
+ * through the ring and to disk.
+ *
+ *   offset  bytes
+ *        0      4  CRC-32 of bytes 4–31
+ *        4      4  entry bytes, header included, u32
+ *        8      8  index, u64
+ *       16      8  term, u64
+ *       24      4  command count, u32
+ *       28      1  kind (EntryKind)
+ *       29      3  zero
+ *       32         commands (kind commands) or a MessagePack body (kind configuration)
+ *
+ * Commands carry checksums of their own, so the header's covers the header alone.
+ */
+import { getU64, setU64, viewOf } from "../core/bytes.ts";
+import { crc32 } from "../core/crc32.ts";
+import { corruption, type EnvelopeError } from "../core/errors.ts";
+import { type LogIndex, logIndex, type Term, term } from "../core/ids.ts";
+import { verifyCommands } from "./command-format.ts";
+
+export const ENTRY_HEADER_BYTES = 32;
+
+export const EntryKind = { commands: 1, empty: 2, configuration: 3 } as const;
+export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind];
+
+export interface EntryHeader {
+  readonly entryBytes: number;
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly commandCount: number;
+  readonly kind: EntryKind;
+}
+
+/** Writes the header over the first 32 bytes of `entry`, whose commands are already in place and sealed. */
+export function sealEntry(
+  entry: Uint8Array,
+  index: LogIndex,
+  entryTerm: Term,
+  commandCount: number,
+  kind: EntryKind,
+): void {
+  const view = viewOf(entry);
+  view.setUint32(4, entry.length, true);
+  setU64(view, 8, index);
+  setU64(view, 16, entryTerm);
+  view.setUint32(24, commandCount, true);
+  view.setUint32(28, kind, true);
+  view.setUint32(0, crc32(entry.subarray(4, ENTRY_HEADER_BYTES)), true);
+}
+
+/** The entry a new leader appends first: no commands. */
+export function emptyEntry(index: LogIndex, entryTerm: Term): Uint8Array {
+  const entry = new Uint8Array(ENTRY_HEADER_BYTES);
+  sealEntry(entry, index, entryTerm, 0, EntryKind.empty);
+  return entry;
+}
+
+/** Decodes and checks the header at `offset`; an error when it is not one or reaches past `limit`. */
+export function decodeEntryHeader(
+  bytes: Uint8Array,
+  offset: number,
+  limit: number,
+  file: string,
+): EntryHeader | EnvelopeError {
+  if (offset + ENTRY_HEADER_BYTES > limit) return corruption(file, offset, "an entry header cut short");
+  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, ENTRY_HEADER_BYTES);
+  if (crc32(bytes.subarray(offset + 4, offset + ENTRY_HEADER_BYTES)) !== view.getUint32(0, true)) {
+    return corruption(file, offset, "an entry header with a wrong checksum");
+  }
+  const entryBytes = view.getUint32(4, true);
+  const kind = view.getUint32(28, true);
+  const index = getU64(view, 8);
+  const entryTerm = getU64(view, 16);
+  if (entryBytes < ENTRY_HEADER_BYTES || offset + entryBytes > limit)
+    return corruption(file, offset, "an entry cut short");
+  if (kind < EntryKind.commands || kind > EntryKind.configuration)
+    return corruption(file, offset, "an entry of unknown kind");
+  if (!Number.isSafeInteger(index) || !Number.isSafeInteger(entryTerm))
+    return corruption(file, offset, "an absurd entry");
+  return {
+    entryBytes,
+    index: logIndex(index),
+    term: term(entryTerm),
+    commandCount: view.getUint32(24, true),
+    kind: kind as EntryKind,
+  };
+}
+
+/** Splits and fully verifies consecutive entries (as they arrive from a peer): headers, order and every command. */
+export function decodeEntries(bytes: Uint8Array, source: string): Uint8Array[] | EnvelopeError {
+  const entries: Uint8Array[] = [];
+  for (let offset = 0; offset < bytes.length; ) {
+    const header = decodeEntryHeader(bytes, offset, bytes.length, source);
+    if (header instanceof Error) return header;
+    const end = offset + header.entryBytes;
+    if (header.kind === EntryKind.commands) {
+      const damage = verifyCommands(bytes, offset + ENTRY_HEADER_BYTES, end, header.commandCount, source);
+      if (damage !== null) return damage;
+    }
+    entries.push(bytes.subarray(offset, end));
+    offset = end;
+  }
+  return entries;
+}
+
+/** Index of an entry that has already been verified. */
+export function entryIndex(entry: Uint8Array): LogIndex {
+  return getU64(viewOf(entry), 8) as LogIndex;
+}
+
+/** Term of an entry that has already been verified. */
+export function entryTerm(entry: Uint8Array): Term {
+  return getU64(viewOf(entry), 16) as Term;
+}

@@ -1,0 +1,45 @@
+/**
+ * What an operation on one key (or one page of a shard) came to. The same closed union travels from the shard to main,
+ * over the peer link to the node that asked, and to the protocol that words it for its client.
+ */
+import type { ErrorCode } from "../core/errors.ts";
+
+export type Result =
+  | { readonly kind: "ok" }
+  | { readonly kind: "nil" }
+  | { readonly kind: "integer"; readonly value: bigint }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | VersionResult
+  | PageResult
+  | { readonly kind: "error"; readonly code: ErrorCode; readonly message: string };
+
+/** A key that is there. `value` is empty when only the metadata was asked for. */
+export interface VersionResult {
+  readonly kind: "version";
+  readonly valueBytes: number;
+  /** Milliseconds since 1970, 0: never. */
+  readonly expiryMs: number;
+  readonly value: Uint8Array;
+}
+
+/** One bounded step of a walk over a bucket in key order. */
+export interface PageResult {
+  readonly kind: "page";
+  /** The keys that matched; empty in `count` mode. */
+  readonly keys: readonly Uint8Array[];
+  /** How many keys matched. */
+  readonly matchCount: number;
+  /** The last key looked at, from which the next page goes on (exclusive); null: the walk is over. */
+  readonly next: Uint8Array | null;
+}
+
+export const OK: Result = { kind: "ok" };
+export const NIL: Result = { kind: "nil" };
+
+export function integerResult(value: number | bigint): Result {
+  return { kind: "integer", value: BigInt(value) };
+}
+
+export function errorResult(code: ErrorCode, message: string): Result {
+  return { kind: "error", code, message };
+}
