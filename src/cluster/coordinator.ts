@@ -53,7 +53,7 @@ export interface Coordinator {
   /** The live buckets, sorted by name. Linearizable: `resolve` gets `ok` once `buckets()` is up to date. */
   refreshBuckets(waiter: Waiter, tag: number): void;
   buckets(): readonly BucketInfo[];
-  /** Creates a bucket; ok, or BUCKET_EXISTS, or INVALID_ARGUMENT for a bad name. */
+  /** Creates a bucket whose name the caller has checked; ok, or BUCKET_EXISTS. */
   createBucket(name: string, waiter: Waiter, tag: number): void;
   /** Drops a bucket; ok, or NO_BUCKET. */
   dropBucket(name: string, waiter: Waiter, tag: number): void;

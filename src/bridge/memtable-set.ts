@@ -1,0 +1,84 @@
+/**
+ * The memtables of a shard as one thread reads them: the arena being written and the frozen ones before it. Main has
+ * one set and the shard another; each belongs to its thread.
+ *
+ * Arenas are numbered 1, 2, 3, … in the order of their use and take turns in the pool: arena n lies in buffer n modulo
+ * the number of buffers. The shard rotates from one to the next (arena-pool.ts), flushes the frozen one, retires it
+ * in its own set and says `arenaRetired`; main retires it in its set and answers `returnArena`; only then may the
+ * buffer be written again. Arenas are retired oldest first, so a set is a range [oldest, newest] of numbers.
+ *
+ * Why main neither misses an arena nor reads a recycled one:
+ *
+ *   1  Main loads the applied index A first, then the newest arena N. The shard has published N before any index whose
+ *      versions lie in it. So every version at or below A is in an arena up to N, or already in tables.
+ *   2  An arena below `oldest` was retired by main on `arenaRetired`, which the shard sends only after the versions
+ *      worth keeping are in tables and `noteTables` has been called; the same call precedes the first applied index of
+ *      a shard that opens with tables. So a search that finds nothing is final if there were never any tables, and
+ *      otherwise the read goes through the ring to the shard, which has both.
+ *   3  The shard writes arena n only after main has returned arena n − buffers. `oldest` moves in the same call in which
+ *      that answer is given, so every arena in [oldest, N] still lies whole in its buffer. N is loaded once for each
+ *      search; a rotation during it only adds an arena the search may do without.
+ *   4  `find` is synchronous and main handles `arenaRetired` on the same thread, so no retirement falls inside a search.
+ *      Its result is a view into the arena: whoever keeps the value beyond the current call of the loop copies it.
+ *
+ * A hit needs no look at the tables: within a shard stamps rise with the log (each leader's clock starts above its
+ * log's last), so what was applied later, and thus lies in a later arena, is newer than everything before it.
+ */
+import { assert } from "../core/assert.ts";
+import type { VersionCursor } from "../record/version.ts";
+import { MemtableReader } from "./memtable.ts";
+import type { SharedState } from "./shared-state.ts";
+
+export class MemtableSet {
+  readonly #state: SharedState;
+  readonly #readers: readonly MemtableReader[];
+  #oldest = 1;
+
+  constructor(state: SharedState, arenas: readonly SharedArrayBuffer[]) {
+    this.#state = state;
+    this.#readers = arenas.map((arena) => new MemtableReader(arena));
+  }
+
+  /** The first arena not yet retired here. */
+  get oldestArena(): number {
+    return this.#oldest;
+  }
+
+  /**
+   * The newest version of a key in any arena, described by the reader's fields until the next `find`, or null. Main has
+   * asked `state.readable` before, and on null asks `state.missIsFinal` after.
+   */
+  find(bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): MemtableReader | null {
+    for (let arena = this.#state.newestArena; arena >= this.#oldest; arena--) {
+      const reader = this.#reader(arena);
+      if (reader.find(bucket, key, keyStart, keyEnd, keyHash)) return reader;
+    }
+    return null;
+  }
+
+  /** A cursor over one arena that is not retired. */
+  cursorOf(arena: number): VersionCursor {
+    assert(arena >= this.#oldest && arena <= this.#state.newestArena, "a cursor runs over an arena in use");
+    return this.#reader(arena).cursor();
+  }
+
+  /** A cursor over each arena, newest first. They may be used until the arena is retired here. */
+  cursors(): VersionCursor[] {
+    const cursors: VersionCursor[] = [];
+    for (let arena = this.#state.newestArena; arena >= this.#oldest; arena--) {
+      cursors.push(this.#reader(arena).cursor());
+    }
+    return cursors;
+  }
+
+  /** This thread reads the arena no longer. Arenas are retired in the order of their numbers. */
+  retire(arena: number): void {
+    assert(arena === this.#oldest, "arenas are retired oldest first");
+    assert(arena < this.#state.newestArena, "the arena being written is not retired");
+    this.#oldest += 1;
+  }
+
+  #reader(arena: number): MemtableReader {
+    return this.#readers[arena % this.#readers.length]!;
+  }
+}

@@ -1,0 +1,320 @@
+/**
+ * The two sides of a memtable. Keys stand in a skip list (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced
+ * Trees", 1990) in internal-key order, each with a chain of its versions, newest first; a hash directory beside it
+ * finds a key without walking the list, so a look-up and an overwrite cost one probe and only a new key pays for its
+ * place in the order. The bytes are drawn in memtable-format.ts.
+ *
+ * One thread writes, any thread reads without a lock. A reader sees a version wholly or not at all, a key's newest
+ * version never goes back, and a walk is in order whatever is being inserted.
+ *
+ * Heights come from a xorshift generator (Marsaglia, "Xorshift RNGs", 2003) with a fixed seed: the same inserts give
+ * the same arena, byte for byte.
+ */
+import { assert } from "../core/assert.ts";
+import { copyBytes } from "../core/copy-bytes.ts";
+import { KEY_BYTES_LIMIT } from "../record/command-format.ts";
+import { type VersionCursor, VersionKind } from "../record/version.ts";
+import { MemtableCursor } from "./memtable-cursor.ts";
+import {
+  type ArenaShape,
+  arenaShape,
+  compareNode,
+  compareVersionAge,
+  DIRECTORY,
+  HEAD,
+  isNodeOf,
+  MAX_HEIGHT,
+  NODE_BUCKET,
+  NODE_PREFIX,
+  NODE_SHAPE,
+  NODE_TOWER,
+  NODE_VERSIONS,
+  prefixWord,
+  VERSION_EXPIRY,
+  VERSION_OLDER,
+  VERSION_ORIGIN,
+  VERSION_STAMP,
+  VERSION_VALUE,
+  VERSION_VALUE_BYTES,
+  versionExpiry,
+} from "./memtable-format.ts";
+
+const HEIGHT_SEED = 0x9e37_79b9;
+const TWO_32 = 0x1_0000_0000;
+
+/** The one writer of an arena. The arena is fresh (all zeros) or `reset` is called first. */
+export class MemtableWriter {
+  /** Versions inserted since the reset. */
+  entryCount = 0;
+  /** User keys among them. */
+  keyCount = 0;
+  readonly #words: Int32Array;
+  readonly #bytes: Uint8Array;
+  readonly #shape: ArenaShape;
+  readonly #keyCountMax: number;
+  /** The next free word. */
+  #end: number;
+  #height = 1;
+  #random = HEIGHT_SEED;
+  /** For each level the last node before the key being placed; kept, since keys often come in order. */
+  readonly #before = new Int32Array(MAX_HEIGHT).fill(HEAD);
+
+  constructor(arena: SharedArrayBuffer) {
+    this.#words = new Int32Array(arena, 0, arena.byteLength >>> 2);
+    this.#bytes = new Uint8Array(arena);
+    this.#shape = arenaShape(arena.byteLength);
+    this.#keyCountMax = this.#shape.slotMask - (this.#shape.slotMask >>> 3);
+    this.#end = this.#shape.firstWord;
+  }
+
+  /** Empties the arena. The caller knows that nobody reads it any more. */
+  reset(): void {
+    this.#words.fill(0, 0, this.#shape.firstWord);
+    this.#end = this.#shape.firstWord;
+    this.entryCount = 0;
+    this.keyCount = 0;
+    this.#height = 1;
+    this.#random = HEIGHT_SEED;
+    this.#before.fill(HEAD);
+  }
+
+  /** Bytes taken by nodes and versions. */
+  get bytesUsed(): number {
+    return (this.#end - this.#shape.firstWord) << 2;
+  }
+
+  /** Bytes there are for nodes and versions. */
+  get bytesMax(): number {
+    return (this.#shape.wordCount - this.#shape.firstWord) << 2;
+  }
+
+  /**
+   * Inserts one version and publishes it. `keyHash` is the token of (bucket, key), the same on every call and for
+   * every reader. The same stamp and origin again changes nothing. False: the arena has no room, nothing happened.
+   */
+  insert(
+    bucket: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    keyHash: number,
+    stampHigh: number,
+    stampLow: number,
+    origin: number,
+    kind: VersionKind,
+    expiryMs: number,
+    value: Uint8Array,
+    valueStart: number,
+    valueEnd: number,
+  ): boolean {
+    const words = this.#words;
+    const slot = this.#probe(bucket, key, keyStart, keyEnd, keyHash);
+    const known = (words[slot]! & this.#shape.nodeMask) << 1;
+    const link = known === 0 ? 0 : this.#placeInChain(known, stampHigh, stampLow, origin);
+    if (link < 0) return true;
+    const node = known === 0 ? this.#newNode(bucket, key, keyStart, keyEnd, valueEnd - valueStart) : known;
+    if (node === 0 || this.#end + versionWords(valueEnd - valueStart) > this.#shape.wordCount) return false;
+    const older = known === 0 ? 0 : words[link]!;
+    const version = this.#newVersion(older, stampHigh, stampLow, origin, kind, expiryMs, value, valueStart, valueEnd);
+    if (known !== 0) {
+      Atomics.store(words, link, version);
+      return true;
+    }
+    words[node + NODE_VERSIONS] = version;
+    this.#link(node, bucket, key, keyStart, keyEnd);
+    Atomics.store(words, slot, (keyHash & ~this.#shape.nodeMask) | (node >>> 1));
+    this.keyCount += 1;
+    return true;
+  }
+
+  /** The slot that holds the key's node, or the empty one where it would go. */
+  #probe(bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): number {
+    const words = this.#words;
+    const { slotMask, nodeMask } = this.#shape;
+    const tag = keyHash & ~nodeMask;
+    for (let index = keyHash & slotMask; ; index = (index + 1) & slotMask) {
+      const slot = words[DIRECTORY + index]!;
+      if (slot === 0) return DIRECTORY + index;
+      if ((slot & ~nodeMask) !== tag) continue;
+      if (isNodeOf(words, this.#bytes, (slot & nodeMask) << 1, bucket, key, keyStart, keyEnd)) return DIRECTORY + index;
+    }
+  }
+
+  /** The word that shall lead to a version of this age, the newest almost always; −1 when the chain has it already. */
+  #placeInChain(node: number, stampHigh: number, stampLow: number, origin: number): number {
+    const words = this.#words;
+    let link = node + NODE_VERSIONS;
+    for (let older = words[link]!; older !== 0; older = words[link]!) {
+      const age = compareVersionAge(words, older, stampHigh, stampLow, origin);
+      if (age === 0) return -1;
+      if (age < 0) break;
+      link = older + VERSION_OLDER;
+    }
+    return link;
+  }
+
+  /** Writes a node, unlinked and without versions; 0 when it and its first version do not fit. */
+  #newNode(bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, valueBytes: number): number {
+    const keyBytes = keyEnd - keyStart;
+    assert(keyBytes <= KEY_BYTES_LIMIT, "a key is within the record format's limit");
+    const words = this.#words;
+    const node = (this.#end + 1) & ~1;
+    const height = this.#drawHeight();
+    const keyWord = node + NODE_TOWER + height;
+    const end = keyWord + ((keyBytes + 3) >>> 2);
+    if (end + versionWords(valueBytes) > this.#shape.wordCount || this.keyCount >= this.#keyCountMax) return 0;
+    words[node + NODE_BUCKET] = bucket;
+    words[node + NODE_PREFIX] = prefixWord(key, keyStart, keyEnd);
+    words[node + NODE_PREFIX + 1] = prefixWord(key, keyStart + 4, keyEnd);
+    words[node + NODE_SHAPE] = keyBytes | (height << 24);
+    copyBytes(key, keyStart, keyEnd, this.#bytes, keyWord << 2);
+    this.#end = end;
+    return node;
+  }
+
+  /** Writes a version that nothing leads to yet. The caller has checked the room. */
+  #newVersion(
+    older: number,
+    stampHigh: number,
+    stampLow: number,
+    origin: number,
+    kind: VersionKind,
+    expiryMs: number,
+    value: Uint8Array,
+    valueStart: number,
+    valueEnd: number,
+  ): number {
+    const words = this.#words;
+    const version = this.#end;
+    words[version + VERSION_OLDER] = older;
+    words[version + VERSION_STAMP] = stampHigh;
+    words[version + VERSION_STAMP + 1] = stampLow;
+    words[version + VERSION_ORIGIN] = origin | (kind << 16);
+    words[version + VERSION_EXPIRY] = expiryMs === 0 ? 0 : expiryMs % TWO_32;
+    words[version + VERSION_EXPIRY + 1] = expiryMs === 0 ? 0 : expiryMs / TWO_32;
+    words[version + VERSION_VALUE_BYTES] = valueEnd - valueStart;
+    copyBytes(value, valueStart, valueEnd, this.#bytes, (version + VERSION_VALUE) << 2);
+    this.#end = version + versionWords(valueEnd - valueStart);
+    this.entryCount += 1;
+    return version;
+  }
+
+  /** Finds the node's place in the list and publishes it there, level 0 first. */
+  #link(node: number, bucket: number, key: Uint8Array, keyStart: number, keyEnd: number): void {
+    const words = this.#words;
+    const before = this.#before;
+    const height = words[node + NODE_SHAPE]! >>> 24;
+    if (height > this.#height) this.#height = height;
+    if (!this.#follows(node, bucket, key, keyStart, keyEnd)) this.#search(node, bucket, key, keyStart, keyEnd);
+    for (let level = 0; level < height; level++) {
+      const link = before[level]! + NODE_TOWER + level;
+      words[node + NODE_TOWER + level] = words[link]!;
+      Atomics.store(words, link, node);
+      before[level] = node;
+    }
+  }
+
+  /** Whether the place behind the key inserted last is the right one: then `#before` holds as it is. */
+  #follows(node: number, bucket: number, key: Uint8Array, keyStart: number, keyEnd: number): boolean {
+    const words = this.#words;
+    const last = this.#before[0]!;
+    if (last === HEAD) return false;
+    const high = words[node + NODE_PREFIX]!;
+    const low = words[node + NODE_PREFIX + 1]!;
+    if (compareNode(words, this.#bytes, last, bucket, high, low, key, keyStart, keyEnd) >= 0) return false;
+    const next = words[last + NODE_TOWER]!;
+    return next === 0 || compareNode(words, this.#bytes, next, bucket, high, low, key, keyStart, keyEnd) > 0;
+  }
+
+  #search(node: number, bucket: number, key: Uint8Array, keyStart: number, keyEnd: number): void {
+    const words = this.#words;
+    const bytes = this.#bytes;
+    const high = words[node + NODE_PREFIX]!;
+    const low = words[node + NODE_PREFIX + 1]!;
+    let last = HEAD;
+    let passed = 0;
+    for (let level = this.#height - 1; level >= 0; level--) {
+      let next = words[last + NODE_TOWER + level]!;
+      // A node found to be behind the key on one level need not be compared again on the next.
+      while (next !== 0 && next !== passed) {
+        if (compareNode(words, bytes, next, bucket, high, low, key, keyStart, keyEnd) > 0) {
+          passed = next;
+          break;
+        }
+        last = next;
+        next = words[last + NODE_TOWER + level]!;
+      }
+      this.#before[level] = last;
+    }
+  }
+
+  /** 1 with probability 3/4, 2 with 3/16, … */
+  #drawHeight(): number {
+    let random = this.#random;
+    random ^= random << 13;
+    random ^= random >>> 17;
+    random ^= random << 5;
+    this.#random = random;
+    const height = 1 + (Math.clz32(random) >>> 1);
+    return Math.min(height, MAX_HEIGHT);
+  }
+}
+
+function versionWords(valueBytes: number): number {
+  return VERSION_VALUE + ((valueBytes + 3) >>> 2);
+}
+
+/** A reader of an arena. After a `find` that returned true its fields describe the key's newest version. */
+export class MemtableReader {
+  stampHigh = 0;
+  stampLow = 0;
+  origin = 0;
+  kind: VersionKind = VersionKind.tombstone;
+  /** Milliseconds since 1970, 0: never. */
+  expiryMs = 0;
+  /** The arena. The value lies at [valueStart, valueEnd); it stays there as long as the arena is not reset. */
+  readonly valueBytes: Uint8Array;
+  valueStart = 0;
+  valueEnd = 0;
+  readonly #words: Int32Array;
+  readonly #shape: ArenaShape;
+
+  constructor(arena: SharedArrayBuffer) {
+    this.#words = new Int32Array(arena, 0, arena.byteLength >>> 2);
+    this.valueBytes = new Uint8Array(arena);
+    this.#shape = arenaShape(arena.byteLength);
+  }
+
+  /** Looks for the newest version of a key; `keyHash` as given at the insert. */
+  find(bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): boolean {
+    const words = this.#words;
+    const { slotMask, nodeMask } = this.#shape;
+    const tag = keyHash & ~nodeMask;
+    for (let index = keyHash & slotMask; ; index = (index + 1) & slotMask) {
+      const slot = Atomics.load(words, DIRECTORY + index);
+      if (slot === 0) return false;
+      if ((slot & ~nodeMask) !== tag) continue;
+      const node = (slot & nodeMask) << 1;
+      if (!isNodeOf(words, this.valueBytes, node, bucket, key, keyStart, keyEnd)) continue;
+      this.#take(Atomics.load(words, node + NODE_VERSIONS));
+      return true;
+    }
+  }
+
+  /** A walk over all versions in internal-key order, before the first until `seek`. */
+  cursor(): VersionCursor {
+    return new MemtableCursor(this.#words, this.valueBytes);
+  }
+
+  #take(version: number): void {
+    const words = this.#words;
+    this.stampHigh = words[version + VERSION_STAMP]! >>> 0;
+    this.stampLow = words[version + VERSION_STAMP + 1]! >>> 0;
+    const origin = words[version + VERSION_ORIGIN]!;
+    this.origin = origin & 0xffff;
+    this.kind = (origin >>> 16) as VersionKind;
+    this.expiryMs = versionExpiry(words, version);
+    this.valueStart = (version + VERSION_VALUE) << 2;
+    this.valueEnd = this.valueStart + words[version + VERSION_VALUE_BYTES]!;
+  }
+}

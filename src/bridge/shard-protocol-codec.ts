@@ -1,0 +1,400 @@
+/**
+ * The bytes of a ShardRequest or ShardReply in a ring:
+ *
+ *   shard u16 · type u8 · the variant's fields in the order of its declaration
+ *
+ * Indexes and terms are u64, ids and counts u32 (node ids u16), flags u8; byte strings and texts follow their u32
+ * length; lists follow their u32 count; what may be null follows a u8 that says whether it is there. Little-endian.
+ * Both ends are threads of one process, so numbers of types may change from build to build, but not what they mean
+ * within one. A message that does not parse is a broken promise of ours: the reader throws.
+ *
+ * Byte fields of a decoded message are views of the reader's bytes.
+ */
+import { unreachable } from "../core/assert.ts";
+import type { ByteReader } from "../core/byte-reader.ts";
+import type { ByteWriter } from "../core/byte-writer.ts";
+import { logIndex, nodeId, type ShardId, shardId, term } from "../core/ids.ts";
+import { isErrorCode } from "../core/errors.ts";
+import { decodeResult, encodeResult } from "../record/result-format.ts";
+import type {
+  CommandResult,
+  ReadRequest,
+  ShardBoot,
+  ShardReply,
+  ShardRequest,
+  ShardStats,
+  SystemChange,
+  TermRun,
+} from "./shard-protocol.ts";
+
+const REQUEST = {
+  append: 1,
+  commit: 2,
+  saveHardState: 3,
+  read: 4,
+  readEntries: 5,
+  release: 6,
+  flush: 7,
+  compact: 8,
+  stats: 9,
+  returnArena: 10,
+  stop: 11,
+} as const satisfies Record<ShardRequest["type"], number>;
+
+const READ = { get: 1, page: 2, sample: 3 } as const satisfies Record<ReadRequest["type"], number>;
+
+const REPLY = {
+  opened: 1,
+  persisted: 2,
+  hardStateSaved: 3,
+  applied: 4,
+  readResult: 5,
+  entriesRead: 6,
+  done: 7,
+  stats: 8,
+  arenaRetired: 9,
+  failed: 10,
+  stopped: 11,
+} as const satisfies Record<ShardReply["type"], number>;
+
+/** The least bytes an element of a list takes, against absurd counts. */
+const TERM_RUN_BYTES = 16;
+const TABLE_COUNT_BYTES = 4;
+const SYSTEM_CHANGE_BYTES_MIN = 5;
+const COMMAND_RESULT_BYTES_MIN = 13;
+
+export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteWriter): void {
+  into.u16(shard);
+  into.u8(REQUEST[request.type]);
+  switch (request.type) {
+    case "append":
+      into.blobs(request.entries);
+      into.u64(request.commitIndex);
+      into.u64(request.applyThrough);
+      into.u8(request.wantResults ? 1 : 0);
+      break;
+    case "commit":
+      into.u64(request.commitIndex);
+      break;
+    case "saveHardState":
+      into.u64(request.term);
+      into.u16(request.vote);
+      break;
+    case "read":
+      into.u32(request.requestId);
+      into.u64(request.minIndex);
+      encodeRead(request.read, into);
+      break;
+    case "readEntries":
+      into.u64(request.from);
+      into.u32(request.bytesMax);
+      break;
+    case "release":
+      into.u64(request.index);
+      break;
+    case "flush":
+    case "compact":
+    case "stats":
+      into.u32(request.requestId);
+      break;
+    case "returnArena":
+      into.u32(request.arena);
+      break;
+    case "stop":
+      break;
+    default:
+      unreachable(request);
+  }
+}
+
+/** The shard a message is for or from; then comes `decodeRequest` or `decodeReply`. */
+export function decodeShard(from: ByteReader): ShardId {
+  return shardId(from.u16());
+}
+
+export function decodeRequest(from: ByteReader): ShardRequest {
+  const type = from.u8();
+  switch (type) {
+    case REQUEST.append:
+      return {
+        type: "append",
+        entries: from.blobs(),
+        commitIndex: logIndex(from.u64()),
+        applyThrough: logIndex(from.u64()),
+        wantResults: from.flag(),
+      };
+    case REQUEST.commit:
+      return { type: "commit", commitIndex: logIndex(from.u64()) };
+    case REQUEST.saveHardState:
+      return { type: "saveHardState", term: term(from.u64()), vote: nodeId(from.u16()) };
+    case REQUEST.read:
+      return { type: "read", requestId: from.u32(), minIndex: logIndex(from.u64()), read: decodeRead(from) };
+    case REQUEST.readEntries:
+      return { type: "readEntries", from: logIndex(from.u64()), bytesMax: from.u32() };
+    case REQUEST.release:
+      return { type: "release", index: logIndex(from.u64()) };
+    case REQUEST.flush:
+      return { type: "flush", requestId: from.u32() };
+    case REQUEST.compact:
+      return { type: "compact", requestId: from.u32() };
+    case REQUEST.stats:
+      return { type: "stats", requestId: from.u32() };
+    case REQUEST.returnArena:
+      return { type: "returnArena", arena: from.u32() };
+    case REQUEST.stop:
+      return { type: "stop" };
+    default:
+      throw from.invalid(`a request of unknown type ${type}`);
+  }
+}
+
+export function encodeReply(shard: ShardId, reply: ShardReply, into: ByteWriter): void {
+  into.u16(shard);
+  into.u8(REPLY[reply.type]);
+  switch (reply.type) {
+    case "opened":
+      encodeBoot(reply.boot, into);
+      break;
+    case "persisted":
+      into.u64(reply.lastIndex);
+      into.u64(reply.lastTerm);
+      break;
+    case "hardStateSaved":
+      into.u64(reply.term);
+      into.u16(reply.vote);
+      break;
+    case "applied":
+      into.u64(reply.appliedIndex);
+      into.u32(reply.stampHigh);
+      into.u32(reply.stampLow);
+      encodeResults(reply.results, into);
+      encodeSystem(reply.system, into);
+      break;
+    case "readResult":
+    case "done":
+      into.u32(reply.requestId);
+      encodeResult(reply.result, into);
+      break;
+    case "entriesRead":
+      into.u64(reply.from);
+      into.blobs(reply.entries);
+      break;
+    case "stats":
+      into.u32(reply.requestId);
+      encodeStats(reply.stats, into);
+      break;
+    case "arenaRetired":
+      into.u32(reply.arena);
+      break;
+    case "failed":
+      into.text(reply.code);
+      into.text(reply.message);
+      break;
+    case "stopped":
+      break;
+    default:
+      unreachable(reply);
+  }
+}
+
+export function decodeReply(from: ByteReader): ShardReply {
+  const type = from.u8();
+  switch (type) {
+    case REPLY.opened:
+      return { type: "opened", boot: decodeBoot(from) };
+    case REPLY.persisted:
+      return { type: "persisted", lastIndex: logIndex(from.u64()), lastTerm: term(from.u64()) };
+    case REPLY.hardStateSaved:
+      return { type: "hardStateSaved", term: term(from.u64()), vote: nodeId(from.u16()) };
+    case REPLY.applied:
+      return {
+        type: "applied",
+        appliedIndex: logIndex(from.u64()),
+        stampHigh: from.u32(),
+        stampLow: from.u32(),
+        results: decodeResults(from),
+        system: decodeSystem(from),
+      };
+    case REPLY.readResult:
+      return { type: "readResult", requestId: from.u32(), result: decodeResult(from) };
+    case REPLY.entriesRead:
+      return { type: "entriesRead", from: logIndex(from.u64()), entries: from.blobs() };
+    case REPLY.done:
+      return { type: "done", requestId: from.u32(), result: decodeResult(from) };
+    case REPLY.stats:
+      return { type: "stats", requestId: from.u32(), stats: decodeStats(from) };
+    case REPLY.arenaRetired:
+      return { type: "arenaRetired", arena: from.u32() };
+    case REPLY.failed:
+      return decodeFailed(from);
+    case REPLY.stopped:
+      return { type: "stopped" };
+    default:
+      throw from.invalid(`a reply of unknown type ${type}`);
+  }
+}
+
+function encodeRead(read: ReadRequest, into: ByteWriter): void {
+  into.u8(READ[read.type]);
+  switch (read.type) {
+    case "get":
+      into.u32(read.bucket);
+      into.blob(read.key);
+      into.u8(read.metadataOnly ? 1 : 0);
+      break;
+    case "page":
+      into.u32(read.bucket);
+      into.optionalBlob(read.after);
+      into.u32(read.examineMax);
+      into.u32(read.bytesMax);
+      into.optionalBlob(read.pattern);
+      into.u8(read.mode === "count" ? 1 : 0);
+      break;
+    case "sample":
+      into.u32(read.bucket);
+      into.u32(read.random);
+      break;
+    default:
+      unreachable(read);
+  }
+}
+
+function decodeRead(from: ByteReader): ReadRequest {
+  const type = from.u8();
+  switch (type) {
+    case READ.get:
+      return { type: "get", bucket: from.u32(), key: from.blob(), metadataOnly: from.flag() };
+    case READ.page:
+      return {
+        type: "page",
+        bucket: from.u32(),
+        after: from.optionalBlob(),
+        examineMax: from.u32(),
+        bytesMax: from.u32(),
+        pattern: from.optionalBlob(),
+        mode: from.flag() ? "count" : "keys",
+      };
+    case READ.sample:
+      return { type: "sample", bucket: from.u32(), random: from.u32() };
+    default:
+      throw from.invalid(`a read of unknown type ${type}`);
+  }
+}
+
+function encodeBoot(boot: ShardBoot, into: ByteWriter): void {
+  into.u64(boot.hardTerm);
+  into.u16(boot.hardVote);
+  into.u64(boot.firstIndex);
+  into.u64(boot.lastIndex);
+  into.u64(boot.lastTerm);
+  into.u64(boot.previousTerm);
+  into.u32(boot.termRuns.length);
+  for (const run of boot.termRuns) {
+    into.u64(run.firstIndex);
+    into.u64(run.term);
+  }
+  into.u64(boot.commitIndex);
+  into.u64(boot.appliedIndex);
+  into.u32(boot.stampHigh);
+  into.u32(boot.stampLow);
+  encodeSystem(boot.system, into);
+}
+
+function decodeBoot(from: ByteReader): ShardBoot {
+  return {
+    hardTerm: term(from.u64()),
+    hardVote: nodeId(from.u16()),
+    firstIndex: logIndex(from.u64()),
+    lastIndex: logIndex(from.u64()),
+    lastTerm: term(from.u64()),
+    previousTerm: term(from.u64()),
+    termRuns: decodeTermRuns(from),
+    commitIndex: logIndex(from.u64()),
+    appliedIndex: logIndex(from.u64()),
+    stampHigh: from.u32(),
+    stampLow: from.u32(),
+    system: decodeSystem(from),
+  };
+}
+
+function decodeTermRuns(from: ByteReader): TermRun[] {
+  const runs: TermRun[] = [];
+  for (let left = from.count(TERM_RUN_BYTES); left > 0; left--) {
+    runs.push({ firstIndex: logIndex(from.u64()), term: term(from.u64()) });
+  }
+  return runs;
+}
+
+function encodeResults(results: readonly CommandResult[], into: ByteWriter): void {
+  into.u32(results.length);
+  for (const { index, ordinal, result } of results) {
+    into.u64(index);
+    into.u32(ordinal);
+    encodeResult(result, into);
+  }
+}
+
+function decodeResults(from: ByteReader): CommandResult[] {
+  const results: CommandResult[] = [];
+  for (let left = from.count(COMMAND_RESULT_BYTES_MIN); left > 0; left--) {
+    results.push({ index: logIndex(from.u64()), ordinal: from.u32(), result: decodeResult(from) });
+  }
+  return results;
+}
+
+function encodeSystem(changes: readonly SystemChange[], into: ByteWriter): void {
+  into.u32(changes.length);
+  for (const { key, value } of changes) {
+    into.blob(key);
+    into.optionalBlob(value);
+  }
+}
+
+function decodeSystem(from: ByteReader): SystemChange[] {
+  const changes: SystemChange[] = [];
+  for (let left = from.count(SYSTEM_CHANGE_BYTES_MIN); left > 0; left--) {
+    changes.push({ key: from.blob(), value: from.optionalBlob() });
+  }
+  return changes;
+}
+
+function encodeStats(stats: ShardStats, into: ByteWriter): void {
+  for (const name of STAT_NAMES) into.u64(stats[name]);
+  into.u32(stats.tablesPerLevel.length);
+  for (const tableCount of stats.tablesPerLevel) into.u32(tableCount);
+}
+
+function decodeStats(from: ByteReader): ShardStats {
+  const figures = {} as Record<StatName, number>;
+  for (const name of STAT_NAMES) figures[name] = from.u64();
+  const tablesPerLevel: number[] = [];
+  for (let left = from.count(TABLE_COUNT_BYTES); left > 0; left--) tablesPerLevel.push(from.u32());
+  return { ...figures, tablesPerLevel };
+}
+
+type StatName = Exclude<keyof ShardStats, "tablesPerLevel">;
+
+/** Each figure once: a name that is missing or foreign does not compile. */
+const STAT_NAMES = Object.keys({
+  appliedIndex: 0,
+  flushedIndex: 0,
+  memtableBytes: 0,
+  memtableEntries: 0,
+  tableCount: 0,
+  tableBytes: 0,
+  tableEntries: 0,
+  segmentCount: 0,
+  segmentBytes: 0,
+  syncCount: 0,
+  groupCount: 0,
+  flushCount: 0,
+  compactionCount: 0,
+  arenasInUse: 0,
+} satisfies Record<StatName, 0>) as StatName[];
+
+function decodeFailed(from: ByteReader): ShardReply {
+  const code = from.text();
+  const message = from.text();
+  if (!isErrorCode(code)) throw from.invalid("an error of unknown code");
+  return { type: "failed", code, message };
+}

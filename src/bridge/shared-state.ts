@@ -1,0 +1,94 @@
+/**
+ * The few words of a shard that main reads without asking: one SharedArrayBuffer a shard, written by the shard, read
+ * on any thread.
+ *
+ *     word
+ *        0  applied index, low 32 bits
+ *        1  number of the newest arena; 0 before the first
+ *        2  1: there have been tables
+ *        3  1: the log has room for writes
+ *        4  fences applied, counted modulo 2^32
+ *
+ * Every word is stored and loaded by Atomics, and the JavaScript memory model puts all of those in one order. The shard
+ * publishes in this order, and all of main's reading rests on it:
+ *
+ *     versions into the arena · newest arena · tables · fence count · THEN the applied index
+ *
+ * A thread that loads an applied index therefore finds everything up to that index by looking only afterwards.
+ */
+import { assert } from "../core/assert.ts";
+import type { LogIndex } from "../core/ids.ts";
+
+const APPLIED = 0;
+const NEWEST_ARENA = 1;
+const HAD_TABLES = 2;
+const WRITABLE = 3;
+const FENCES = 4;
+const STATE_WORDS = 16;
+
+export const STATE_BYTES = STATE_WORDS * 4;
+
+export class SharedState {
+  readonly #words: Int32Array;
+
+  constructor(memory: SharedArrayBuffer) {
+    assert(memory.byteLength === STATE_BYTES, "a shared state has its size");
+    this.#words = new Int32Array(memory);
+  }
+
+  /**
+   * Whether everything up to `index` is applied and visible here. Only low words are compared, wrap-safe: right as long
+   * as the two lie less than 2^31 apart, which holds for the index of any read, taken from a log that is being applied.
+   */
+  readable(index: LogIndex): boolean {
+    return ((Atomics.load(this.#words, APPLIED) - (index % 0x1_0000_0000)) | 0) >= 0;
+  }
+
+  get newestArena(): number {
+    return Atomics.load(this.#words, NEWEST_ARENA) >>> 0;
+  }
+
+  /**
+   * Whether a key that no live arena has is nowhere: the shard never had a table. It is loaded after the search of the
+   * arenas. Frozen arenas need no regard: main searches each until it returns it, and it returns one only after the
+   * shard has retired it, which comes after its tables (if any version survived) were counted here.
+   */
+  get missIsFinal(): boolean {
+    return Atomics.load(this.#words, HAD_TABLES) === 0;
+  }
+
+  /** False: the disk is full; writes are refused before they reach the shard. */
+  get writable(): boolean {
+    return Atomics.load(this.#words, WRITABLE) === 1;
+  }
+
+  get fenceCount(): number {
+    return Atomics.load(this.#words, FENCES) >>> 0;
+  }
+
+  // ---- the shard's side ------------------------------------------------------------------------------------------
+
+  publishApplied(index: LogIndex): void {
+    Atomics.store(this.#words, APPLIED, (index % 0x1_0000_0000) | 0);
+  }
+
+  publishArena(arena: number): void {
+    Atomics.store(this.#words, NEWEST_ARENA, arena | 0);
+  }
+
+  /**
+   * To be called when a table becomes part of the tree, before the arena it came from is retired. It stays so until
+   * the process ends, even if all tables vanish: a flag that could fall again would need more proof than it is worth.
+   */
+  noteTables(): void {
+    Atomics.store(this.#words, HAD_TABLES, 1);
+  }
+
+  setWritable(writable: boolean): void {
+    Atomics.store(this.#words, WRITABLE, writable ? 1 : 0);
+  }
+
+  countFence(): void {
+    Atomics.add(this.#words, FENCES, 1);
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * What a shard worker is started with: passed by structured clone, so plain values and shared memory only. What the
+ * options of a shard are is between the composition and the shard.
+ */
+import type { ShardId } from "../core/ids.ts";
+import type { RingPair } from "./ring-port.ts";
+import type { ShardMemory } from "./shard-memory.ts";
+
+export interface WorkerShard<Options> {
+  readonly shard: ShardId;
+  readonly memory: ShardMemory;
+  readonly options: Options;
+}
+
+export interface WorkerData<Options> {
+  readonly rings: RingPair;
+  /** Replies that wait for room in the ring before the worker does. */
+  readonly queueBytesMax: number;
+  readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
+  /** Repeated on every line the worker logs. */
+  readonly logFields: Readonly<Record<string, string | number>>;
+  readonly shards: readonly WorkerShard<Options>[];
+}

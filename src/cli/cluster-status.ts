@@ -1,0 +1,47 @@
+/** Asks running nodes for their /status and joins the answers into what the whole cluster looks like. */
+import { z } from "zod";
+
+const POLL_TIMEOUT_MS = 1_000;
+
+const STATUS = z.object({
+  node: z.string(),
+  shards: z.array(z.object({ shard: z.int(), role: z.string(), term: z.number(), leader: z.string().nullable() })),
+});
+type Status = z.infer<typeof STATUS>;
+
+export interface ShardLeader {
+  readonly shard: number;
+  /** Null: no node says that it leads. */
+  readonly leader: string | null;
+  readonly term: number;
+}
+
+/** Null when the node does not answer, or not with a status. */
+async function askStatus(httpAddress: string): Promise<Status | null> {
+  try {
+    const response = await fetch(`http://${httpAddress}/status`, { signal: AbortSignal.timeout(POLL_TIMEOUT_MS) });
+    const parsed = STATUS.safeParse(await response.json());
+    return parsed.success ? parsed.data : null;
+  } catch (cause) {
+    // Whatever keeps a node from answering (refused, reset, too slow, half a document) comes to the same.
+    if (cause instanceof Error) return null;
+    throw cause;
+  }
+}
+
+/** The leader of each shard by its own word, of the highest term; ordered by shard. */
+export async function shardLeaders(httpAddresses: readonly string[]): Promise<readonly ShardLeader[]> {
+  const answers = await Promise.all(httpAddresses.map(askStatus));
+  const leaders = new Map<number, ShardLeader>();
+  for (const answer of answers) {
+    for (const { shard, role, term } of answer?.shards ?? []) {
+      const known = leaders.get(shard);
+      const isLeader = role === "leader";
+      if (known === undefined) leaders.set(shard, { shard, leader: isLeader ? (answer?.node ?? null) : null, term });
+      else if (isLeader && (known.leader === null || term > known.term)) {
+        leaders.set(shard, { shard, leader: answer?.node ?? null, term });
+      }
+    }
+  }
+  return [...leaders.values()].sort((a, b) => a.shard - b.shard);
+}

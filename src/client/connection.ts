@@ -1,0 +1,90 @@
+/**
+ * One connection to one server, as callbacks: bytes go out as they are, replies come back in order. It keeps no
+ * requests and never connects again; what sits on it (RespClient, ReliablePipeline) knows what is unanswered and decides.
+ * `onClose` comes exactly once, and nothing after it. Runs on Bun, Node and Deno (node:net).
+ */
+import { connect, type Socket } from "node:net";
+import type { Reply } from "./reply.ts";
+import { ReplyReader } from "./reply-reader.ts";
+import type { Target } from "./target.ts";
+
+export interface ConnectionEvents {
+  onReply(reply: Reply): void;
+  /** The bytes handed to `send` have left this process's buffers. */
+  onDrain(): void;
+  onClose(reason: string): void;
+}
+
+export class ServerConnection {
+  readonly target: Target;
+  readonly #socket: Socket;
+  readonly #events: ConnectionEvents;
+  readonly #reader = new ReplyReader();
+  #closed = false;
+
+  private constructor(target: Target, socket: Socket, events: ConnectionEvents) {
+    this.target = target;
+    this.#socket = socket;
+    this.#events = events;
+    // Without setEncoding, chunks are always bytes.
+    socket.on("data", (chunk) => this.#receive(chunk as Uint8Array));
+    socket.on("drain", () => events.onDrain());
+    socket.on("error", (error) => this.#finish(error.message));
+    socket.on("close", () => this.#finish("the server closed the connection"));
+  }
+
+  /** Resolves with an open connection; rejects with a plain Error that says why not, after `timeoutMs` at the latest. */
+  static open(target: Target, timeoutMs: number, events: ConnectionEvents): Promise<ServerConnection> {
+    return new Promise((resolve, reject) => {
+      const socket = connect({ host: target.host, port: target.port });
+      const fail = (reason: string): void => {
+        clearTimeout(timer);
+        socket.removeAllListeners();
+        // A late error of a socket that is given up has no listener left, and must not end the process.
+        socket.on("error", () => undefined);
+        socket.destroy();
+        reject(new Error(`${target.address}: ${reason}`));
+      };
+      const timer = setTimeout(() => fail(`no connection within ${timeoutMs} ms`), timeoutMs);
+      socket.once("error", (error) => fail(error.message));
+      socket.once("connect", () => {
+        clearTimeout(timer);
+        socket.removeAllListeners();
+        socket.setNoDelay(true);
+        resolve(new ServerConnection(target, socket, events));
+      });
+    });
+  }
+
+  /** False: more is waiting in this process than the system takes; go on after `onDrain`. Keeps `bytes` until sent. */
+  send(bytes: Uint8Array): boolean {
+    return this.#closed ? false : this.#socket.write(bytes);
+  }
+
+  /** Sends what was handed over, then closes. */
+  end(): void {
+    if (!this.#closed) this.#socket.end();
+  }
+
+  /** Closes at once; `onClose` is called with the reason before this returns. */
+  destroy(reason: string): void {
+    this.#finish(reason);
+  }
+
+  #receive(chunk: Uint8Array): void {
+    try {
+      this.#reader.push(chunk, (reply) => {
+        if (!this.#closed) this.#events.onReply(reply);
+      });
+    } catch (cause) {
+      this.#finish(cause instanceof Error ? cause.message : String(cause));
+    }
+  }
+
+  #finish(reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#socket.destroy();
+    this.#events.onClose(reason);
+  }
+}

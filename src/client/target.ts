@@ -1,0 +1,25 @@
+/** Where a client connects to: host:port, several separated by commas, tried in this order. */
+import { EnvelopeError } from "../core/errors.ts";
+
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+  /** As it was written. */
+  readonly address: string;
+}
+
+/** Throws EnvelopeError INVALID_ARGUMENT that quotes the part that is not host:port. */
+export function parseTargets(text: string): readonly Target[] {
+  const targets = text.split(",").map((part) => parseTarget(part.trim()));
+  if (targets.length === 0) throw new EnvelopeError("INVALID_ARGUMENT", "no target given");
+  return targets;
+}
+
+function parseTarget(address: string): Target {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):(\d{1,5})$/.exec(address);
+  const port = Number(match?.[2] ?? 0);
+  if (match === null || port < 1 || port > 65_535) {
+    throw new EnvelopeError("INVALID_ARGUMENT", `${JSON.stringify(address)} is not host:port`);
+  }
+  return { host: (match[1] ?? "").replace(/^\[|\]$/g, ""), port, address };
+}

@@ -1,0 +1,129 @@
+/**
+ * Creating, dropping and emptying buckets. The catalog command commits on shard 0; then the old id is fenced in every
+ * shard; then the catalog notes that the fence is everywhere, and only then is the client answered. Whoever leads
+ * shard 0 finishes what a crash left half done: fences are idempotent. Main thread only.
+ */
+import { encode } from "@msgpack/msgpack";
+import { text, utf8 } from "../core/bytes.ts";
+import { CommandType } from "../record/command-format.ts";
+import { errorResult, OK, type Result } from "../record/result.ts";
+import { BUCKET_PREFIX, bucketKey, type Catalog } from "./catalog.ts";
+import { encodeFence } from "./fence-set.ts";
+
+/** How the admin reaches shards: linearizable, wherever their leaders are. */
+export interface SystemAccess {
+  readonly shardCount: number;
+  /** A command on the system bucket of a shard. */
+  command(shard: number, type: CommandType, key: Uint8Array, value: Uint8Array, done: (result: Result) => void): void;
+  /** A key of the system bucket of a shard. */
+  get(shard: number, key: Uint8Array, done: (result: Result) => void): void;
+  /** A page of the system bucket's keys. */
+  page(shard: number, after: Uint8Array | null, pattern: Uint8Array, done: (result: Result) => void): void;
+}
+
+const CATALOG_SHARD = 0;
+
+export class BucketAdmin {
+  readonly #catalog: Catalog;
+  readonly #access: SystemAccess;
+  readonly #finishing = new Set<number>();
+
+  constructor(catalog: Catalog, access: SystemAccess) {
+    this.#catalog = catalog;
+    this.#access = access;
+  }
+
+  create(name: string, done: (result: Result) => void): void {
+    const profile = encode({ consistency: "raft" });
+    this.#access.command(CATALOG_SHARD, CommandType.createBucket, utf8(name), profile, (result) => {
+      if (result.kind === "integer") this.#catalog.learnEntry(name, encode({ id: Number(result.value) }));
+      done(result.kind === "integer" ? OK : result);
+    });
+  }
+
+  drop(name: string, done: (result: Result) => void): void {
+    this.#retire(CommandType.dropBucket, name, done);
+  }
+
+  renew(name: string, done: (result: Result) => void): void {
+    this.#retire(CommandType.renewBucket, name, done);
+  }
+
+  /** Looks a name up in shard 0 itself and tells the catalog; ok, or NO_BUCKET, or why it could not be known. */
+  lookUp(name: string, done: (result: Result) => void): void {
+    this.#access.get(CATALOG_SHARD, bucketKey(name), (result) => {
+      if (result.kind === "error") return done(result);
+      if (result.kind === "version") this.#catalog.learnEntry(name, result.value);
+      else this.#catalog.forget(name);
+      done(this.#catalog.ref(name).id === 0 ? errorResult("NO_BUCKET", `no such bucket: ${name}`) : OK);
+    });
+  }
+
+  /** Brings the whole view up to date: every name that shard 0 has, and no other. */
+  refresh(done: (result: Result) => void): void {
+    this.#names(null, [], (names) => {
+      if (!Array.isArray(names)) return done(names as Result);
+      const found = new Set(names as readonly string[]);
+      for (const { name } of this.#catalog.list()) if (!found.has(name)) this.#catalog.forget(name);
+      let waiting = found.size;
+      if (waiting === 0) return done(OK);
+      let failure: Result | null = null;
+      for (const name of found) {
+        this.lookUp(name, (result) => {
+          if (result.kind === "error" && result.code !== "NO_BUCKET") failure = result;
+          waiting -= 1;
+          if (waiting === 0) done(failure ?? OK);
+        });
+      }
+    });
+  }
+
+  #names(after: Uint8Array | null, found: readonly string[], done: (names: readonly string[] | Result) => void): void {
+    this.#access.page(CATALOG_SHARD, after, utf8(`${BUCKET_PREFIX}*`), (result) => {
+      if (result.kind !== "page") return done(result);
+      const names = [...found, ...result.keys.map((key) => text(key).slice(BUCKET_PREFIX.length))];
+      if (result.next === null) done(names);
+      else this.#names(result.next.slice(), names, done);
+    });
+  }
+
+  /** Called on the leader of shard 0 now and then: finishes what somebody began and did not live to end. */
+  resume(): void {
+    for (const id of this.#catalog.pendingFences()) {
+      if (!this.#finishing.has(id)) this.#fenceEverywhere(id, () => undefined);
+    }
+  }
+
+  #retire(type: CommandType, name: string, done: (result: Result) => void): void {
+    this.#access.command(CATALOG_SHARD, type, utf8(name), new Uint8Array(0), (result) => {
+      if (result.kind !== "integer") return done(result);
+      if (type === CommandType.dropBucket) this.#catalog.forget(name);
+      this.#fenceEverywhere(Number(result.value), (fenced) => {
+        if (fenced.kind === "error" || type === CommandType.dropBucket) return done(fenced);
+        this.lookUp(name, done);
+      });
+    });
+  }
+
+  #fenceEverywhere(id: number, done: (result: Result) => void): void {
+    this.#finishing.add(id);
+    let waiting = this.#access.shardCount;
+    let failure: Result | null = null;
+    const finished = (result: Result): void => {
+      this.#finishing.delete(id);
+      done(result);
+    };
+    const value = encodeFence(id);
+    for (let shard = 0; shard < this.#access.shardCount; shard++) {
+      this.#access.command(shard, CommandType.fence, utf8(`fence/${id}`), value, (result) => {
+        if (result.kind === "error") failure = result;
+        waiting -= 1;
+        if (waiting > 0) return;
+        if (failure !== null) return finished(failure);
+        this.#access.command(CATALOG_SHARD, CommandType.fenceDone, utf8(`pending/${id}`), value, (noted) =>
+          finished(noted.kind === "error" ? noted : OK),
+        );
+      });
+    }
+  }
+}

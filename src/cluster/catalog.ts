@@ -1,0 +1,94 @@
+/**
+ * This node's view of the buckets: names to ids, learned from the system bucket of shard 0 as it is applied here. The
+ * view may be behind; whoever needs certainty reads shard 0 linearizably and tells the catalog what it found. Ids are
+ * never reused, and a larger id for a name is always the newer one, so news may come in any order. Main thread only.
+ *
+ * The sixteen numbered databases ("0" to "15") exist from the start under ids 1 to 16 and can be emptied, not dropped.
+ */
+import { decode } from "@msgpack/msgpack";
+import type { SystemChange } from "../bridge/shard-protocol.ts";
+import { text, utf8 } from "../core/bytes.ts";
+import type { BucketInfo, BucketRef } from "./coordinator.ts";
+
+export const BUCKET_PREFIX = "bucket/";
+const PENDING_PREFIX = "pending/";
+export const NUMBERED_BUCKETS = 16;
+
+interface MutableRef extends BucketRef {
+  id: number;
+}
+
+export class Catalog {
+  readonly #refs = new Map<string, MutableRef>();
+  /** Live buckets by name. */
+  readonly #live = new Map<string, number>();
+  /** Buckets dropped or renewed whose fence is not known to be everywhere: id → name. */
+  readonly #pending = new Map<number, string>();
+
+  constructor() {
+    for (let number = 0; number < NUMBERED_BUCKETS; number++) this.#set(String(number), number + 1);
+  }
+
+  /** The one ref of a name; its id is 0 while no bucket of that name is known. */
+  ref(name: string): BucketRef {
+    return this.#ref(name);
+  }
+
+  list(): readonly BucketInfo[] {
+    return [...this.#live].map(([name, id]) => ({ name, id })).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Ids whose fencing somebody has begun and nobody has finished. */
+  pendingFences(): readonly number[] {
+    return [...this.#pending.keys()];
+  }
+
+  learn(change: SystemChange): void {
+    const key = text(change.key);
+    if (key.startsWith(PENDING_PREFIX)) {
+      const id = Number(key.slice(PENDING_PREFIX.length));
+      if (change.value === null) this.#pending.delete(id);
+      else this.#pending.set(id, text(change.value));
+    } else if (key.startsWith(BUCKET_PREFIX)) {
+      const name = key.slice(BUCKET_PREFIX.length);
+      if (change.value === null) this.forget(name);
+      else this.learnEntry(name, change.value);
+    }
+  }
+
+  /** Takes the catalog's own entry for a name, as read from shard 0. */
+  learnEntry(name: string, value: Uint8Array): void {
+    const { id } = decode(value) as { id: number };
+    if (id > (this.#live.get(name) ?? 0)) this.#set(name, id);
+  }
+
+  /** The name is known to have no bucket. */
+  forget(name: string): void {
+    if (isNumbered(name)) return;
+    this.#live.delete(name);
+    this.#ref(name).id = 0;
+  }
+
+  #set(name: string, id: number): void {
+    this.#live.set(name, id);
+    this.#ref(name).id = id;
+  }
+
+  #ref(name: string): MutableRef {
+    let ref = this.#refs.get(name);
+    if (ref === undefined) {
+      ref = { name, id: 0 };
+      this.#refs.set(name, ref);
+    }
+    return ref;
+  }
+}
+
+/** The key of a bucket's entry in the system bucket of shard 0. */
+export function bucketKey(name: string): Uint8Array {
+  return utf8(BUCKET_PREFIX + name);
+}
+
+export function isNumbered(name: string): boolean {
+  return /^(?:[0-9]|1[0-5])$/.test(name);
+}

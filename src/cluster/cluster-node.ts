@@ -1,0 +1,337 @@
+/**
+ * A node of the cluster on its main thread: a group per shard, the transport to the peers, the router in front, and
+ * the turn that moves everything forward. A turn runs after the events of the loop that filled it, whoever they came
+ * from, so that one sync, one frame and one write serve all of them:
+ *
+ *   propose → drive → peers flush → links flush (the disk works, here or in a worker) → drive → peers flush → ends
+ *
+ * Main thread only.
+ */
+import { NO_NODE, type NodeId, nodeId } from "../core/ids.ts";
+import { Random } from "../core/random.ts";
+import { ByteReader } from "../core/byte-reader.ts";
+import type { Environment } from "../env/environment.ts";
+import type { Timer } from "../env/clock.ts";
+import type { RaftMessage } from "../raft/messages.ts";
+import { type Frame, FrameType } from "../wire/peer-frame-format.ts";
+import type { SystemChange } from "../bridge/shard-protocol.ts";
+import { Catalog } from "./catalog.ts";
+import type { Coordinator, MemberStatus } from "./coordinator.ts";
+import { ForwardServer } from "./forward-server.ts";
+import type { Identity } from "./identity.ts";
+import { Lane } from "./lane.ts";
+import { type PeerAddress, PeerTransport } from "./peer-transport.ts";
+import { decodeRaftMessage, encodeRaftMessage } from "./raft-message-format.ts";
+import { Router } from "./router.ts";
+import { ShardGroup } from "./shard-group.ts";
+import type { OpenShard } from "./shard-port.ts";
+import { TokenTable } from "./token-table.ts";
+
+export interface ClusterSettings {
+  /** Where this node listens for its peers. */
+  readonly peerAddress: string;
+  /** All members, this node included. */
+  readonly peers: readonly PeerAddress[];
+  readonly heartbeatMs: number;
+  /** The least election timeout; the actual one is uniform between it and its double. */
+  readonly electionMs: number;
+  /** After this long an unanswered write is "unknown" and an unanswered read is given up. */
+  readonly requestTimeoutMs: number;
+  /** Entry bytes of a shard that may be proposed and not committed. */
+  readonly uncommittedBytesMax: number;
+  /** Entry bytes in one append message. */
+  readonly appendBytesMax: number;
+  /** Entry bytes, and appends, of a shard that may be on their way to one follower. */
+  readonly inflightBytesMax: number;
+  readonly inflightCountMax: number;
+  /** Entry bytes each shard keeps in memory for followers that are a little behind. */
+  readonly tailBytesMax: number;
+}
+
+/** Ticks in a heartbeat: the resolution of Raft's clock. */
+const TICKS_PER_HEARTBEAT = 3;
+/** How often the leader of shard 0 looks for fences nobody finished, in ticks. */
+const RESUME_TICKS = 20;
+
+export class ClusterNode {
+  readonly #environment: Environment;
+  readonly #identity: Identity;
+  readonly #settings: ClusterSettings;
+  readonly #transport: PeerTransport;
+  readonly #groups: readonly ShardGroup[];
+  readonly #lanes: readonly Lane[];
+  readonly #router: Router;
+  readonly #catalog = new Catalog();
+  readonly #servers = new Map<string, ForwardServer>();
+  readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
+  readonly #nodeId: NodeId;
+  readonly #tickMs: number;
+  #turnEnd: (() => void) | null = null;
+  #onFailure: ((shard: number, code: string, message: string) => void) | null = null;
+  #timer: Timer | null = null;
+  #ticks = 0;
+  #turnScheduled = false;
+  #backgroundScheduled = false;
+  #stopping = false;
+  #turnCount = 0;
+
+  constructor(environment: Environment, settings: ClusterSettings, identity: Identity, openShard: OpenShard) {
+    this.#environment = environment;
+    this.#settings = settings;
+    this.#identity = identity;
+    this.#nodeId = identity.nodeId;
+    this.#tickMs = settings.heartbeatMs / TICKS_PER_HEARTBEAT;
+    const random = new Random(environment.seed);
+    const session = random.u32();
+    this.#transport = new PeerTransport(environment, identity, session, {
+      onFrame: (from, peerSession, frame) => this.#onFrame(from, peerSession, frame),
+      onConnected: (peer) => {
+        environment.log.info("peer connected", { peer: this.#nameOf(peer) });
+        this.#wake();
+      },
+      onLost: (peer) => this.#onLost(peer),
+    });
+    this.#groups = Array.from({ length: identity.shardCount }, (_, shard) =>
+      this.#newGroup(shard, random.u32(), openShard),
+    );
+    this.#lanes = this.#groups.map(
+      (group) =>
+        new Lane(group, session, this.#transport, (operation, result) => this.#router.settled(operation, result)),
+    );
+    const view = {
+      nodeName: identity.nodeName,
+      members: () => this.#members(),
+      figures: () => this.figures(),
+      nameOf: (id: number) => this.#nameOf(id),
+      wake: () => this.#wake(),
+    };
+    const tokens = new TokenTable(identity.shardCount);
+    this.#router = new Router(
+      environment.clock,
+      random,
+      this.#lanes,
+      tokens,
+      this.#catalog,
+      view,
+      settings.requestTimeoutMs,
+    );
+  }
+
+  get coordinator(): Coordinator {
+    return this.#router;
+  }
+
+  /** Listens for peers and starts the clock. Returns the peer port. */
+  start(): number {
+    const port = this.#transport.start(this.#settings.peerAddress, this.#settings.peers);
+    this.#scheduleTick();
+    this.#wake();
+    return port;
+  }
+
+  /** Whether every shard has recovered. */
+  get opened(): boolean {
+    return this.#groups.every((group) => group.opened);
+  }
+
+  /** Whether every shard has a leader that this node knows. */
+  get hasLeaders(): boolean {
+    return this.#groups.every(
+      (group) => group.leader !== NO_NODE && (group.leader !== this.#nodeId || group.accepting),
+    );
+  }
+
+  /** Runs after each turn: where replies gathered in it are written. */
+  onTurnEnd(run: () => void): void {
+    this.#turnEnd = run;
+  }
+
+  /** Runs when a shard has failed: its disk is not to be trusted until a restart has read it again. */
+  onFailure(run: (shard: number, code: string, message: string) => void): void {
+    this.#onFailure = run;
+  }
+
+  /** Takes no more part in the cluster and lets the shards finish. `stopped` tells when they have. */
+  stop(): void {
+    this.#stopping = true;
+    this.#timer?.cancel();
+    this.#transport.stop();
+    for (const group of this.#groups) group.stop();
+  }
+
+  get stopped(): boolean {
+    return this.#groups.every((group) => group.isStopped);
+  }
+
+  /** Something came in from a worker: the turn runs now, because the replies of a batch come together. */
+  turnNow(): void {
+    this.#turnScheduled = false;
+    this.#turn();
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    const shards = this.#groups;
+    return {
+      shards: shards.length,
+      leading: shards.filter((group) => group.accepting).length,
+      turns: this.#turnCount,
+      pending_requests: shards.reduce((sum, group) => sum + group.pendingCount, 0),
+      forwarded_requests: this.#lanes.reduce((sum, lane) => sum + lane.forwarder.count, 0),
+    };
+  }
+
+  // ---- the turn --------------------------------------------------------------------------------------------------
+
+  #wake(): void {
+    if (this.#turnScheduled || this.#stopping) return;
+    this.#turnScheduled = true;
+    this.#environment.clock.soon(() => {
+      // A turn that ran meanwhile has done this one's work.
+      if (!this.#turnScheduled) return;
+      this.#turnScheduled = false;
+      this.#turn();
+    });
+  }
+
+  #turn(): void {
+    if (this.#stopping) return;
+    this.#turnCount += 1;
+    const wallMs = this.#environment.clock.wallMs();
+    for (const group of this.#groups) group.beginTurn(wallMs);
+    this.#router.pump();
+    for (const group of this.#groups) {
+      group.propose();
+      group.drive();
+    }
+    this.#flushPeers();
+    for (const group of this.#groups) group.flush();
+    for (const group of this.#groups) group.drive();
+    this.#flushPeers();
+    for (const group of this.#groups) group.flush();
+    this.#turnEnd?.();
+    this.#scheduleBackground();
+  }
+
+  #flushPeers(): void {
+    for (const server of this.#servers.values()) server.flush();
+    this.#transport.flush();
+  }
+
+  /** Where shards have no thread of their own, their flushes and compactions run here, a bounded step at a time. */
+  #scheduleBackground(): void {
+    if (this.#backgroundScheduled) return;
+    this.#backgroundScheduled = true;
+    this.#environment.clock.soon(() => {
+      this.#backgroundScheduled = false;
+      if (this.#stopping) return;
+      let more = false;
+      for (const group of this.#groups) if (group.background()) more = true;
+      if (more) this.#scheduleBackground();
+    });
+  }
+
+  #scheduleTick(): void {
+    this.#timer = this.#environment.clock.after(this.#tickMs, () => {
+      if (this.#stopping) return;
+      this.#tick();
+      this.#scheduleTick();
+    });
+  }
+
+  #tick(): void {
+    const { requestTimeoutMs, electionMs } = this.#settings;
+    const nowMs = this.#environment.clock.monotonicMs();
+    this.#ticks += 1;
+    for (const { group, forwarder } of this.#lanes) {
+      group.tick(requestTimeoutMs);
+      const leader = group.accepting ? this.#nodeId : group.leader;
+      forwarder.expire(nowMs, leader, electionMs, requestTimeoutMs);
+    }
+    if (this.#ticks % RESUME_TICKS === 0 && this.#groups[0]?.accepting === true) this.#router.admin.resume();
+    this.#scheduleBackground();
+  }
+
+  // ---- peers -----------------------------------------------------------------------------------------------------
+
+  #newGroup(shard: number, seed: number, openShard: OpenShard): ShardGroup {
+    const { clock, log } = this.#environment;
+    const options = {
+      shard,
+      id: this.#nodeId,
+      voters: this.#identity.members.map((member) => nodeId(member.id)),
+      heartbeatTicks: TICKS_PER_HEARTBEAT,
+      electionTicks: Math.max(TICKS_PER_HEARTBEAT + 1, Math.round(this.#settings.electionMs / this.#tickMs)),
+      appendBytesMax: this.#settings.appendBytesMax,
+      inflightBytesMax: this.#settings.inflightBytesMax,
+      inflightCountMax: this.#settings.inflightCountMax,
+      uncommittedBytesMax: this.#settings.uncommittedBytesMax,
+      tailBytesMax: this.#settings.tailBytesMax,
+    };
+    const events = {
+      send: (from: number, message: RaftMessage) => this.#send(from, message),
+      wake: () => this.#wake(),
+      systemChanged: (from: number, changes: readonly SystemChange[]) => {
+        if (from === 0) for (const change of changes) this.#catalog.learn(change);
+      },
+      failed: (failed: number, code: string, message: string) => {
+        log.error("shard failed", { shard: failed, code, message });
+        this.#onFailure?.(failed, code, message);
+      },
+    };
+    return new ShardGroup(clock, log, seed, options, events, openShard);
+  }
+
+  #send(shard: number, message: RaftMessage): void {
+    this.#transport.frame(message.to, FrameType.raft, shard, (writer) => encodeRaftMessage(message, writer));
+  }
+
+  #onFrame(from: NodeId, session: number, frame: Frame): void {
+    const lane = this.#lanes[frame.shard];
+    if (lane === undefined || !lane.group.opened) return;
+    switch (frame.type) {
+      case FrameType.raft:
+        lane.group.step(decodeRaftMessage(this.#raftReader.over(frame.body), from, this.#nodeId));
+        return;
+      case FrameType.forward:
+        this.#serverFor(from, session, lane).onForward(frame.body);
+        return;
+      case FrameType.forwardReply:
+        lane.forwarder.onReply(from, frame.body);
+        this.#wake();
+        return;
+      case FrameType.hello:
+      case FrameType.welcome:
+      case FrameType.refused:
+        return;
+    }
+  }
+
+  #serverFor(from: NodeId, session: number, lane: Lane): ForwardServer {
+    const key = `${from}/${lane.group.shard}`;
+    let server = this.#servers.get(key);
+    if (server === undefined || server.session !== session) {
+      server = new ForwardServer(lane.group, from, session, this.#transport, () => this.#wake());
+      this.#servers.set(key, server);
+    }
+    return server;
+  }
+
+  #onLost(peer: NodeId): void {
+    if (this.#stopping) return;
+    this.#environment.log.info("peer lost", { peer: this.#nameOf(peer) });
+    for (const { forwarder } of this.#lanes) forwarder.onLost(peer);
+    this.#wake();
+  }
+
+  #nameOf(id: number): string | null {
+    return this.#identity.members.find((member) => member.id === id)?.name ?? null;
+  }
+
+  #members(): readonly MemberStatus[] {
+    return this.#identity.members.map((member) => ({
+      name: member.name,
+      peerAddress: this.#settings.peers.find((peer) => peer.name === member.name)?.address ?? "",
+      connected: member.id === this.#nodeId || this.#transport.connected(nodeId(member.id)),
+    }));
+  }
+}

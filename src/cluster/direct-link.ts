@@ -1,0 +1,35 @@
+/**
+ * The short way to a shard: the same object on this thread. Nothing is copied and nobody is woken, but main waits for
+ * the disk. The simulator and the embedded library use it, and nodes with one or two cores. Main thread only.
+ */
+import type { ShardLink, ShardRequest } from "../bridge/shard-protocol.ts";
+
+/** The shard as it is seen from here; what it says comes through the callback it was opened with. */
+export interface DirectShard {
+  handle(request: ShardRequest): void;
+  turn(): void;
+  backgroundStep(): boolean;
+}
+
+export class DirectLink implements ShardLink {
+  /** A shard that works within the call is never behind. */
+  readonly congested = false;
+  readonly #shard: DirectShard;
+
+  constructor(shard: DirectShard) {
+    this.#shard = shard;
+  }
+
+  send(request: ShardRequest): void {
+    this.#shard.handle(request);
+  }
+
+  flush(): void {
+    this.#shard.turn();
+  }
+
+  /** One bounded step of the shard's own work, to be called between turns; true: there is more. */
+  background(): boolean {
+    return this.#shard.backgroundStep();
+  }
+}

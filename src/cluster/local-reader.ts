@@ -1,0 +1,119 @@
+/**
+ * The reading half of a group that leads: reads are evaluated at once, from memory if it holds the answer, through the
+ * link if not, and leave when the leader is confirmed (see pending-reads.ts). Main thread only.
+ */
+import type { ReadRequest } from "../bridge/shard-protocol.ts";
+import type { MemtableReader } from "../bridge/memtable.ts";
+import { type LogIndex, logIndex } from "../core/ids.ts";
+import { murmur3 } from "../core/murmur3.ts";
+import type { Clock } from "../env/clock.ts";
+import type { Raft } from "../raft/raft.ts";
+import type { ByteRange } from "../record/command-format.ts";
+import { NIL, type Result } from "../record/result.ts";
+import { isVisible } from "../record/version.ts";
+import type { Waiter } from "./coordinator.ts";
+import { PendingReads, type ReadGate } from "./pending-reads.ts";
+import type { ShardPort } from "./shard-port.ts";
+
+export class LocalReader {
+  readonly #raft: Raft;
+  readonly #port: ShardPort;
+  readonly #clock: Clock;
+  readonly #reads = new PendingReads();
+  readonly #singleVoter: boolean;
+  #gate: ReadGate | null = null;
+  #wallMs = 0;
+
+  constructor(raft: Raft, port: ShardPort, clock: Clock, singleVoter: boolean) {
+    this.#raft = raft;
+    this.#port = port;
+    this.#clock = clock;
+    this.#singleVoter = singleVoter;
+  }
+
+  get pendingCount(): number {
+    return this.#reads.count;
+  }
+
+  beginTurn(wallMs: number): void {
+    this.#wallMs = wallMs;
+  }
+
+  /** Later reads need a round of their own: this turn's is on its way. */
+  closeGate(): void {
+    this.#gate = null;
+  }
+
+  /** One key. Resolved during the call when memory has the answer and nobody has to confirm it. */
+  get(bucket: number, key: ByteRange, metadataOnly: boolean, ownWriteIndex: number, waiter: Waiter, tag: number): void {
+    const minIndex = this.#minIndex(ownWriteIndex);
+    const gate = this.#currentGate();
+    const { state, memtables } = this.#port;
+    if (state.readable(minIndex)) {
+      const hash = murmur3(key.bytes, key.start, key.end, bucket);
+      const found = memtables.find(bucket, key.bytes, key.start, key.end, hash);
+      if (found !== null || state.missIsFinal) return this.#answer(found, metadataOnly, gate, waiter, tag);
+    }
+    const copy = key.bytes.slice(key.start, key.end);
+    this.#ask({ type: "get", bucket, key: copy, metadataOnly }, minIndex, gate, waiter, tag);
+  }
+
+  /** Any other read. The request owns its bytes. */
+  read(request: ReadRequest, ownWriteIndex: number, waiter: Waiter, tag: number): void {
+    this.#ask(request, this.#minIndex(ownWriteIndex), this.#currentGate(), waiter, tag);
+  }
+
+  /** The shard's answer to a read it was asked for. */
+  answered(requestId: number, result: Result): void {
+    this.#reads.answered(requestId, result);
+  }
+
+  confirmed(context: number): void {
+    this.#reads.confirmed(context);
+  }
+
+  failed(context: number): void {
+    this.#reads.failed(context);
+  }
+
+  expire(askedMs: number): void {
+    this.#reads.expire(askedMs);
+  }
+
+  #minIndex(ownWriteIndex: number): LogIndex {
+    return logIndex(Math.max(this.#raft.commitIndex, ownWriteIndex));
+  }
+
+  /** The round of confirmation that reads of this turn share; null where none is needed. */
+  #currentGate(): ReadGate | null {
+    if (this.#singleVoter) return null;
+    if (this.#gate !== null) return this.#gate;
+    const gate = this.#reads.openGate(this.#clock.monotonicMs());
+    if (this.#raft.readIndex(gate.context) === true) this.#gate = gate;
+    else this.#reads.failed(gate.context);
+    return gate;
+  }
+
+  #answer(
+    found: MemtableReader | null,
+    metadataOnly: boolean,
+    gate: ReadGate | null,
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    let result: Result = NIL;
+    if (found !== null && isVisible(found.kind, found.expiryMs, this.#wallMs)) {
+      const { valueBytes, valueStart, valueEnd, expiryMs } = found;
+      const view = valueBytes.subarray(valueStart, metadataOnly ? valueStart : valueEnd);
+      const value = gate === null ? view : view.slice();
+      result = { kind: "version", valueBytes: valueEnd - valueStart, expiryMs, value };
+    }
+    if (gate === null) waiter.resolve(tag, result);
+    else this.#reads.evaluated(waiter, tag, gate, result);
+  }
+
+  #ask(read: ReadRequest, minIndex: LogIndex, gate: ReadGate | null, waiter: Waiter, tag: number): void {
+    const requestId = this.#reads.ask(waiter, tag, gate, this.#clock.monotonicMs());
+    this.#port.link.send({ type: "read", requestId, minIndex, read });
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * An operation that cannot be carried out on the spot: it waits for a leader, or travels to one. It owns its bytes.
+ * Most operations never become one, because this node leads their shard. Main thread only.
+ */
+import type { ReadRequest } from "../bridge/shard-protocol.ts";
+import { viewOf } from "../core/bytes.ts";
+import { type ByteRange, type CommandType, commandBytes, encodeCommand } from "../record/command-format.ts";
+import type { BucketRef, Ordering, Waiter } from "./coordinator.ts";
+
+export type Work =
+  /** A command without stamp and checksum. */
+  { readonly kind: "write"; readonly command: Uint8Array } | { readonly kind: "read"; readonly read: ReadRequest };
+
+export interface Operation {
+  /** Order of arrival at this node, over all shards. */
+  readonly sequence: number;
+  readonly shard: number;
+  readonly work: Work;
+  /** The bucket by name, to find its id again when the one used turns out to be gone; null in the system bucket. */
+  readonly bucket: BucketRef | null;
+  readonly ordering: ConnectionOrdering | null;
+  /** A read that has to see a write of the same connection that is still on its way. */
+  readonly afterOwnWrite: boolean;
+  readonly waiter: Waiter;
+  readonly tag: number;
+  /** On the monotonic clock. */
+  readonly deadlineMs: number;
+}
+
+/** What one connection has written and may not have seen committed, per shard. */
+export class ConnectionOrdering implements Ordering {
+  declare readonly __ordering: never;
+  readonly #indexes: Float64Array;
+  readonly #terms: Float64Array;
+  readonly #underway: Int32Array;
+
+  constructor(shardCount: number) {
+    this.#indexes = new Float64Array(shardCount);
+    this.#terms = new Float64Array(shardCount);
+    this.#underway = new Int32Array(shardCount);
+  }
+
+  /** A write of this connection stands, or will stand, at this index in this term's log. */
+  wrote(shard: number, index: number, term: number): void {
+    this.#indexes[shard] = index;
+    this.#terms[shard] = term;
+  }
+
+  /** The newest of its writes in the leader's own term; an older term's log is not what this leader appends to. */
+  ownWriteIndex(shard: number, term: number): number {
+    return this.#terms[shard] === term ? this.#indexes[shard]! : 0;
+  }
+
+  /** Counts writes that are held or forwarded. */
+  underway(shard: number, change: 1 | -1): void {
+    this.#underway[shard]! += change;
+  }
+
+  hasUnderway(shard: number): boolean {
+    return this.#underway[shard]! > 0;
+  }
+}
+
+/** Bytes of memory an operation holds, roughly. */
+export function operationBytes(operation: Operation): number {
+  const { work } = operation;
+  if (work.kind === "write") return work.command.length + 128;
+  return (work.read.type === "get" ? work.read.key.length : 64) + 128;
+}
+
+/** A command in bytes of its own. */
+export function detachedCommand(
+  type: CommandType,
+  modifiers: number,
+  bucket: number,
+  key: ByteRange,
+  value: ByteRange,
+  expiryMs: number,
+): Uint8Array {
+  const command = new Uint8Array(commandBytes(expiryMs === 0 ? 0 : 1, key.end - key.start, value.end - value.start));
+  encodeCommand(command, viewOf(command), 0, type, modifiers, bucket, key, value, expiryMs);
+  return command;
+}
+
+/** The same work on a bucket that has another id by now. */
+export function withBucket(work: Work, bucket: number): Work {
+  if (work.kind === "read") return { kind: "read", read: { ...work.read, bucket } };
+  const command = work.command.slice();
+  viewOf(command).setUint32(16, bucket, true);
+  return { kind: "write", command };
+}

@@ -1,0 +1,41 @@
+/**
+ * What two nodes tell each other before anything else: the body of `hello` and `welcome`, a MessagePack map. Each side
+ * checks the other against its own identity.
+ */
+import { decode, encode } from "@msgpack/msgpack";
+import { EnvelopeError } from "../core/errors.ts";
+
+export interface PeerHello {
+  readonly clusterId: string;
+  readonly nodeName: string;
+  readonly nodeId: number;
+  readonly incarnation: string;
+  readonly shardCount: number;
+  /** Drawn anew at every start of the process: answers to an earlier process are recognised and dropped. */
+  readonly session: number;
+}
+
+export function encodeHello(hello: PeerHello): Uint8Array {
+  return encode(hello);
+}
+
+export function decodeHello(body: Uint8Array): PeerHello {
+  const fields = decodeMap(body);
+  const whole =
+    typeof fields.clusterId === "string" &&
+    typeof fields.nodeName === "string" &&
+    typeof fields.nodeId === "number" &&
+    typeof fields.incarnation === "string" &&
+    typeof fields.shardCount === "number" &&
+    typeof fields.session === "number";
+  if (!whole) throw new EnvelopeError("PROTOCOL", "a peer's hello without its fields");
+  return fields as PeerHello;
+}
+
+function decodeMap(body: Uint8Array): Partial<PeerHello> {
+  try {
+    return (decode(body) ?? {}) as Partial<PeerHello>;
+  } catch (cause) {
+    throw new EnvelopeError("PROTOCOL", `a peer's hello that is not MessagePack: ${String(cause)}`);
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * The writes this node has proposed and not yet answered, in log order. A write whose answer is known in advance is
+ * resolved when its entry commits, the others when it is applied. An entry of another term at the same index means
+ * that ours was never committed: that is said, and is safe to retry. What outlives the deadline is "unknown", because
+ * it may still commit. Main thread only.
+ */
+import type { LogIndex, Term } from "../core/ids.ts";
+import { errorResult, OK, type Result } from "../record/result.ts";
+import type { Waiter } from "./coordinator.ts";
+
+/** The waiters of one entry. */
+export interface PendingEntry {
+  index: number;
+  term: number;
+  proposedMs: number;
+  readonly commitWaiters: Waiter[];
+  readonly commitTags: number[];
+  readonly applyWaiters: Waiter[];
+  readonly applyTags: number[];
+  readonly applyOrdinals: number[];
+  /** How many of the results have come; they come in order. */
+  appliedCount: number;
+}
+
+export function newPendingEntry(): PendingEntry {
+  return {
+    index: 0,
+    term: 0,
+    proposedMs: 0,
+    commitWaiters: [],
+    commitTags: [],
+    applyWaiters: [],
+    applyTags: [],
+    applyOrdinals: [],
+    appliedCount: 0,
+  };
+}
+
+const SUPERSEDED: Result = errorResult(
+  "UNAVAILABLE",
+  "the leader changed before the write was committed; it was not executed",
+);
+const UNKNOWN: Result = errorResult(
+  "UNKNOWN_OUTCOME",
+  "the write was not confirmed in time; it may or may not take effect",
+);
+
+export class PendingWrites {
+  /** Entries not yet committed, by index; a deque over an array. */
+  #uncommitted: PendingEntry[] = [];
+  #head = 0;
+  /** Committed entries that still wait for results. */
+  readonly #unapplied = new Map<number, PendingEntry>();
+
+  get count(): number {
+    return this.#uncommitted.length - this.#head + this.#unapplied.size;
+  }
+
+  add(entry: PendingEntry): void {
+    this.#uncommitted.push(entry);
+  }
+
+  /** Everything up to `commitIndex` is decided; `termAt` tells which entries those are. */
+  committed(commitIndex: LogIndex, termAt: (index: LogIndex) => Term | undefined): void {
+    while (this.#head < this.#uncommitted.length) {
+      const entry = this.#uncommitted[this.#head]!;
+      if (entry.index > commitIndex) break;
+      this.#head += 1;
+      if (termAt(entry.index as LogIndex) === entry.term) this.#answerCommitted(entry);
+      else answerAll(entry, SUPERSEDED);
+    }
+    if (this.#head > 1024 || this.#head === this.#uncommitted.length) {
+      this.#uncommitted = this.#head === this.#uncommitted.length ? [] : this.#uncommitted.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+
+  /** The result of one command of a committed entry. */
+  applied(index: LogIndex, ordinal: number, result: Result): void {
+    const entry = this.#unapplied.get(index);
+    if (entry === undefined) return;
+    const position = entry.appliedCount;
+    if (entry.applyOrdinals[position] !== ordinal) return;
+    entry.appliedCount += 1;
+    if (entry.appliedCount === entry.applyOrdinals.length) this.#unapplied.delete(index);
+    entry.applyWaiters[position]!.resolve(entry.applyTags[position]!, result);
+  }
+
+  /** Answers "unknown" to what was proposed at or before `proposedMs`. */
+  expire(proposedMs: number): void {
+    while (this.#head < this.#uncommitted.length) {
+      const entry = this.#uncommitted[this.#head]!;
+      if (entry.proposedMs > proposedMs) break;
+      this.#head += 1;
+      answerAll(entry, UNKNOWN);
+    }
+    for (const [index, entry] of this.#unapplied) {
+      if (entry.proposedMs > proposedMs) break;
+      this.#unapplied.delete(index);
+      answerAll(entry, UNKNOWN);
+    }
+  }
+
+  #answerCommitted(entry: PendingEntry): void {
+    if (entry.applyOrdinals.length > 0) this.#unapplied.set(entry.index, entry);
+    const waiters = entry.commitWaiters;
+    const tags = entry.commitTags;
+    for (let i = 0; i < waiters.length; i++) waiters[i]!.resolve(tags[i]!, OK);
+    waiters.length = 0;
+    tags.length = 0;
+  }
+}
+
+/** Answers everything in an entry that has not been answered. */
+export function answerAll(entry: PendingEntry, result: Result): void {
+  for (const [position, waiter] of entry.commitWaiters.entries()) waiter.resolve(entry.commitTags[position]!, result);
+  for (let i = entry.appliedCount; i < entry.applyWaiters.length; i++) {
+    entry.applyWaiters[i]!.resolve(entry.applyTags[i]!, result);
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * The writing half of a group: the entry being filled, its way into Raft, and the answers to those who wrote. Used only
+ * while the group accepts; the group says when that ends. Main thread only.
+ */
+import type { NodeId } from "../core/ids.ts";
+import { HybridClock } from "../core/stamp.ts";
+import type { Raft } from "../raft/raft.ts";
+import { type ByteRange, CommandType } from "../record/command-format.ts";
+import { errorResult, type Result } from "../record/result.ts";
+import type { LogIndex } from "../core/ids.ts";
+import type { Waiter } from "./coordinator.ts";
+import { answerAll, newPendingEntry, type PendingEntry, PendingWrites } from "./pending-writes.ts";
+import { ProposalBatch } from "./proposal-batch.ts";
+
+/** An entry is cut here, so that one frame of the peer link never holds a heartbeat back for long. */
+const ENTRY_BYTES_MAX = 256 * 1024;
+const NOT_PROPOSED = errorResult(
+  "UNAVAILABLE",
+  "the leader changed before the write was proposed; it was not executed",
+);
+
+export class Proposer {
+  /** Above every stamp of the log before the first write is taken. */
+  readonly clock = new HybridClock();
+  readonly #raft: Raft;
+  readonly #batch: ProposalBatch;
+  readonly #writes = new PendingWrites();
+  #entry: PendingEntry = newPendingEntry();
+  #full = false;
+  #wallMs = 0;
+
+  constructor(raft: Raft, origin: NodeId) {
+    this.#raft = raft;
+    this.#batch = new ProposalBatch(this.clock, origin);
+  }
+
+  /** Raft takes no more before something commits. */
+  get full(): boolean {
+    return this.#full;
+  }
+
+  get pendingCount(): number {
+    return this.#writes.count;
+  }
+
+  /** The index of the open entry, or of the log's last one when nothing is open: everything proposed so far. */
+  get openIndex(): number {
+    return this.#batch.commandCount > 0 ? this.#raft.lastIndex + 1 : this.#raft.lastIndex;
+  }
+
+  /** Bytes waiting in the open entry: more than an entry's worth only while Raft refuses to take it. */
+  get openBytes(): number {
+    return this.#batch.byteCount;
+  }
+
+  beginTurn(wallMs: number): void {
+    this.#wallMs = wallMs;
+  }
+
+  /** Adds a write to the open entry; returns the index at which it will stand. */
+  write(
+    type: CommandType,
+    modifiers: number,
+    bucket: number,
+    key: ByteRange,
+    value: ByteRange,
+    expiryMs: number,
+    waiter: Waiter,
+    tag: number,
+  ): number {
+    const ordinal = this.#batch.add(type, modifiers, bucket, key, value, expiryMs, this.#wallMs);
+    return this.#added(type, ordinal, waiter, tag);
+  }
+
+  /** The same for a command that is encoded already. */
+  writeEncoded(type: CommandType, command: Uint8Array, waiter: Waiter, tag: number): number {
+    return this.#added(type, this.#batch.addEncoded(command, this.#wallMs), waiter, tag);
+  }
+
+  /** Gives the open entry to Raft, if there is one and Raft takes it. */
+  propose(proposedMs: number): void {
+    if (this.#batch.commandCount === 0) return;
+    const proposed = this.#raft.propose(this.#batch.byteCount, (index, term) => this.#batch.seal(index, term));
+    if (proposed === "notLeader") return this.abandon();
+    this.#full = proposed === "full";
+    if (proposed === "full") return;
+    this.#entry.index = proposed.index;
+    this.#entry.term = proposed.term;
+    this.#entry.proposedMs = proposedMs;
+    this.#writes.add(this.#entry);
+    this.#entry = newPendingEntry();
+  }
+
+  /** Leadership is lost: what was not proposed was not executed. */
+  abandon(): void {
+    this.#full = false;
+    if (this.#batch.commandCount === 0) return;
+    this.#batch.discard();
+    const entry = this.#entry;
+    this.#entry = newPendingEntry();
+    answerAll(entry, NOT_PROPOSED);
+  }
+
+  /** Answers what has been decided by now. */
+  settle(): void {
+    this.#writes.committed(this.#raft.commitIndex, (index) => this.#raft.termAt(index));
+  }
+
+  /** A result of a committed entry. */
+  applied(index: LogIndex, ordinal: number, result: Result): void {
+    this.#writes.applied(index, ordinal, result);
+  }
+
+  expire(proposedMs: number): void {
+    this.#writes.expire(proposedMs);
+  }
+
+  #added(type: CommandType, ordinal: number, waiter: Waiter, tag: number): number {
+    const entry = this.#entry;
+    if (type === CommandType.put) {
+      entry.commitWaiters.push(waiter);
+      entry.commitTags.push(tag);
+    } else {
+      entry.applyWaiters.push(waiter);
+      entry.applyTags.push(tag);
+      entry.applyOrdinals.push(ordinal);
+    }
+    return this.#raft.lastIndex + 1;
+  }
+
+  /** Whether the open entry should be proposed before the end of the turn. */
+  get entryIsFull(): boolean {
+    return this.#batch.byteCount >= ENTRY_BYTES_MAX;
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * Raft messages on the peer link: the body of a `raft` frame. The frame names the shard, the connection the sender.
+ *
+ *   every message     u8 type, u64 term
+ *   preVote, vote     u64 last index, u64 last term
+ *   …Reply of them    u8 granted
+ *   append            u64 previous index, u64 previous term, u64 commit index, u64 read round, u64 release index,
+ *                     then entries, byte for byte as they are on disk
+ *   appendReply       u8 rejected, u64 match index, u64 hint index, u64 hint term, u64 read round
+ *   heartbeat         u64 commit index, u64 read round, u64 release index
+ *   heartbeatReply    u64 read round, u64 last index
+ *
+ * Entries are verified here, command by command, before Raft sees them. Numbers are on the wire: never reuse one.
+ */
+import type { ByteReader } from "../core/byte-reader.ts";
+import type { ByteWriter } from "../core/byte-writer.ts";
+import { unreachable } from "../core/assert.ts";
+import { logIndex, type NodeId, term } from "../core/ids.ts";
+import type { RaftEntry, RaftMessage } from "../raft/messages.ts";
+import { decodeEntries, entryIndex, entryTerm } from "../record/entry-format.ts";
+
+const TYPE_NUMBER = {
+  preVote: 1,
+  preVoteReply: 2,
+  vote: 3,
+  voteReply: 4,
+  append: 5,
+  appendReply: 6,
+  heartbeat: 7,
+  heartbeatReply: 8,
+} as const satisfies Record<RaftMessage["type"], number>;
+
+const TYPES = [
+  "",
+  "preVote",
+  "preVoteReply",
+  "vote",
+  "voteReply",
+  "append",
+  "appendReply",
+  "heartbeat",
+  "heartbeatReply",
+] as const;
+
+export function encodeRaftMessage(message: RaftMessage, into: ByteWriter): void {
+  into.u8(TYPE_NUMBER[message.type]);
+  into.u64(message.term);
+  switch (message.type) {
+    case "preVote":
+    case "vote":
+      into.u64(message.lastIndex);
+      into.u64(message.lastTerm);
+      return;
+    case "preVoteReply":
+    case "voteReply":
+      into.u8(message.granted ? 1 : 0);
+      return;
+    case "append":
+      into.u64(message.previousIndex);
+      into.u64(message.previousTerm);
+      into.u64(message.commitIndex);
+      into.u64(message.readRound);
+      into.u64(message.releaseIndex);
+      for (const entry of message.entries) into.raw(entry.bytes);
+      return;
+    case "appendReply":
+      into.u8(message.rejected ? 1 : 0);
+      into.u64(message.matchIndex);
+      into.u64(message.hintIndex);
+      into.u64(message.hintTerm);
+      into.u64(message.readRound);
+      return;
+    case "heartbeat":
+      into.u64(message.commitIndex);
+      into.u64(message.readRound);
+      into.u64(message.releaseIndex);
+      return;
+    case "heartbeatReply":
+      into.u64(message.readRound);
+      into.u64(message.lastIndex);
+      return;
+    default:
+      unreachable(message);
+  }
+}
+
+/** Throws PROTOCOL or CORRUPTION: the connection that sent it is not to be trusted further. */
+export function decodeRaftMessage(reader: ByteReader, from: NodeId, to: NodeId): RaftMessage {
+  const type = TYPES[reader.u8()];
+  const envelope = { from, to, term: term(reader.u64()) };
+  switch (type) {
+    case "preVote":
+    case "vote":
+      return { type, ...envelope, lastIndex: logIndex(reader.u64()), lastTerm: term(reader.u64()) };
+    case "preVoteReply":
+    case "voteReply":
+      return { type, ...envelope, granted: reader.flag() };
+    case "append":
+      return {
+        type,
+        ...envelope,
+        previousIndex: logIndex(reader.u64()),
+        previousTerm: term(reader.u64()),
+        commitIndex: logIndex(reader.u64()),
+        readRound: reader.u64(),
+        releaseIndex: logIndex(reader.u64()),
+        entries: readEntries(reader),
+      };
+    case "appendReply":
+      return {
+        type,
+        ...envelope,
+        rejected: reader.flag(),
+        matchIndex: logIndex(reader.u64()),
+        hintIndex: logIndex(reader.u64()),
+        hintTerm: term(reader.u64()),
+        readRound: reader.u64(),
+      };
+    case "heartbeat":
+      return {
+        type,
+        ...envelope,
+        commitIndex: logIndex(reader.u64()),
+        readRound: reader.u64(),
+        releaseIndex: logIndex(reader.u64()),
+      };
+    case "heartbeatReply":
+      return { type, ...envelope, readRound: reader.u64(), lastIndex: logIndex(reader.u64()) };
+    default:
+      throw reader.invalid("a Raft message of unknown type");
+  }
+}
+
+function readEntries(reader: ByteReader): RaftEntry[] {
+  const entries = decodeEntries(reader.raw(reader.remaining), "an append");
+  if (entries instanceof Error) throw entries;
+  return entries.map((bytes) => ({
+    index: entryIndex(bytes),
+    term: entryTerm(bytes),
+    bytes,
+    isConfiguration: false,
+  }));
+}

@@ -1,0 +1,352 @@
+/**
+ * The coordinator of a node (see `coordinator.ts`): finds the shard of a key, and takes the short way (this node leads
+ * it) or the long one (an Operation that waits for, or travels to, the leader). Bucket names become ids here; an id
+ * that turns out to be fenced, or a name that is not known, is looked up in shard 0 before anything is said about it.
+ * Main thread only.
+ */
+import { SYSTEM_BUCKET } from "../core/ids.ts";
+import type { Random } from "../core/random.ts";
+import type { ReadRequest } from "../bridge/shard-protocol.ts";
+import type { Clock } from "../env/clock.ts";
+import type { ByteRange, CommandType } from "../record/command-format.ts";
+import { errorResult, NIL, OK, type Result } from "../record/result.ts";
+import { BucketAdmin, type SystemAccess } from "./bucket-admin.ts";
+import type { Catalog } from "./catalog.ts";
+import type { BucketInfo, BucketRef, Coordinator, MemberStatus, Ordering, ShardStatus, Waiter } from "./coordinator.ts";
+import { DISK_FULL, type Lane } from "./lane.ts";
+import { ConnectionOrdering, detachedCommand, type Operation, type Work, withBucket } from "./operation.ts";
+import type { TokenTable } from "./token-table.ts";
+
+const OVERLOADED = errorResult("OVERLOADED", "the shard cannot keep up; it is safe to retry");
+/** Bytes that may wait in an entry that Raft does not take. */
+const OPEN_BYTES_MAX = 32 * 1024 * 1024;
+/** Operations that may be under way to other nodes before clients are paused. */
+const FORWARDED_MAX = 100_000;
+const PAGE_BYTES_MAX = 256 * 1024;
+
+/** What the node tells the router about itself. */
+export interface NodeView {
+  readonly nodeName: string;
+  members(): readonly MemberStatus[];
+  figures(): Readonly<Record<string, number>>;
+  nameOf(nodeId: number): string | null;
+  wake(): void;
+}
+
+export class Router implements Coordinator {
+  readonly #lanes: readonly Lane[];
+  readonly #tokens: TokenTable;
+  readonly #catalog: Catalog;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #node: NodeView;
+  readonly #requestTimeoutMs: number;
+  readonly admin: BucketAdmin;
+  /** Operations that wait for their bucket's id, by bucket name, in order. */
+  readonly #lookUps = new Map<string, Operation[]>();
+  #relief: (() => void)[] = [];
+  #sequence = 0;
+
+  constructor(
+    clock: Clock,
+    random: Random,
+    lanes: readonly Lane[],
+    tokens: TokenTable,
+    catalog: Catalog,
+    node: NodeView,
+    requestTimeoutMs: number,
+  ) {
+    this.#clock = clock;
+    this.#random = random;
+    this.#lanes = lanes;
+    this.#tokens = tokens;
+    this.#catalog = catalog;
+    this.#node = node;
+    this.#requestTimeoutMs = requestTimeoutMs;
+    this.admin = new BucketAdmin(catalog, this.#systemAccess());
+  }
+
+  // ---- keys ------------------------------------------------------------------------------------------------------
+
+  write(
+    ordering: Ordering,
+    type: CommandType,
+    modifiers: number,
+    bucket: BucketRef,
+    key: ByteRange,
+    value: ByteRange,
+    expiryMs: number,
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const { id } = bucket;
+    const shard = this.#tokens.shardOf(id, key.bytes, key.start, key.end);
+    const lane = this.#lane(shard);
+    const { group } = lane;
+    if (id === 0 || !lane.open || group.isFenced(id) || this.#lookUps.size > 0) {
+      const command = detachedCommand(type, modifiers, id, key, value, expiryMs);
+      this.#submit({ kind: "write", command }, shard, bucket, ordering as ConnectionOrdering, waiter, tag);
+      return;
+    }
+    if (!group.writable) return waiter.resolve(tag, DISK_FULL);
+    if (group.openBytes > OPEN_BYTES_MAX) return waiter.resolve(tag, OVERLOADED);
+    const index = group.write(type, modifiers, id, key, value, expiryMs, waiter, tag);
+    (ordering as ConnectionOrdering).wrote(shard, index, group.term);
+  }
+
+  read(
+    ordering: Ordering,
+    bucket: BucketRef,
+    key: ByteRange,
+    metadataOnly: boolean,
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const { id } = bucket;
+    const shard = this.#tokens.shardOf(id, key.bytes, key.start, key.end);
+    const lane = this.#lane(shard);
+    const { group } = lane;
+    if (id === 0 || !lane.open || group.isFenced(id) || this.#lookUps.size > 0) {
+      const read: ReadRequest = { type: "get", bucket: id, key: key.bytes.slice(key.start, key.end), metadataOnly };
+      this.#submit({ kind: "read", read }, shard, bucket, ordering as ConnectionOrdering, waiter, tag);
+      return;
+    }
+    const ownWrite = (ordering as ConnectionOrdering).ownWriteIndex(shard, group.term);
+    group.get(id, key, metadataOnly, ownWrite, waiter, tag);
+  }
+
+  page(
+    bucket: BucketRef,
+    shard: number,
+    after: Uint8Array | null,
+    examineMax: number,
+    pattern: Uint8Array | null,
+    mode: "keys" | "count",
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const read: ReadRequest = {
+      type: "page",
+      bucket: bucket.id,
+      after,
+      examineMax,
+      bytesMax: PAGE_BYTES_MAX,
+      pattern,
+      mode,
+    };
+    this.#submit({ kind: "read", read }, shard, bucket, null, waiter, tag);
+  }
+
+  sample(bucket: BucketRef, shard: number, waiter: Waiter, tag: number): void {
+    const read: ReadRequest = { type: "sample", bucket: bucket.id, random: this.#random.u32() };
+    this.#submit({ kind: "read", read }, shard, bucket, null, waiter, tag);
+  }
+
+  newOrdering(): Ordering {
+    return new ConnectionOrdering(this.shardCount);
+  }
+
+  // ---- buckets ---------------------------------------------------------------------------------------------------
+
+  bucket(name: string): BucketRef {
+    return this.#catalog.ref(name);
+  }
+
+  buckets(): readonly BucketInfo[] {
+    return this.#catalog.list();
+  }
+
+  refreshBuckets(waiter: Waiter, tag: number): void {
+    this.admin.refresh((result) => waiter.resolve(tag, result));
+  }
+
+  createBucket(name: string, waiter: Waiter, tag: number): void {
+    this.admin.create(name, (result) => waiter.resolve(tag, result));
+  }
+
+  dropBucket(name: string, waiter: Waiter, tag: number): void {
+    this.admin.drop(name, (result) => waiter.resolve(tag, result));
+  }
+
+  renewBucket(name: string, waiter: Waiter, tag: number): void {
+    this.admin.renew(name, (result) => waiter.resolve(tag, result));
+  }
+
+  // ---- the node --------------------------------------------------------------------------------------------------
+
+  maintain(what: "flush" | "compact", waiter: Waiter, tag: number): void {
+    let waiting = this.#lanes.length;
+    let failure: Result | null = null;
+    for (const { group } of this.#lanes) {
+      group.maintain(what, (result) => {
+        if (result.kind === "error") failure = result;
+        waiting -= 1;
+        if (waiting === 0) waiter.resolve(tag, failure ?? OK);
+      });
+    }
+  }
+
+  get shardCount(): number {
+    return this.#lanes.length;
+  }
+
+  get nodeName(): string {
+    return this.#node.nodeName;
+  }
+
+  get congested(): boolean {
+    for (const { group, forwarder } of this.#lanes) if (group.congested || forwarder.count > FORWARDED_MAX) return true;
+    return false;
+  }
+
+  onRelief(run: () => void): void {
+    this.#relief.push(run);
+    this.#node.wake();
+  }
+
+  shards(): readonly ShardStatus[] {
+    return this.#lanes.map(({ group }) => ({
+      shard: group.shard,
+      role: group.role,
+      term: group.term,
+      leader: this.#node.nameOf(group.leader),
+      commitIndex: group.commitIndex,
+      appliedIndex: group.appliedIndex,
+    }));
+  }
+
+  members(): readonly MemberStatus[] {
+    return this.#node.members();
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    return this.#node.figures();
+  }
+
+  wallMs(): number {
+    return this.#clock.wallMs();
+  }
+
+  // ---- called by the node ----------------------------------------------------------------------------------------
+
+  /** Moves held operations, and tells paused connections when they may go on. */
+  pump(): void {
+    for (const lane of this.#lanes) lane.pump();
+    if (this.#relief.length === 0 || this.congested) return;
+    const waiting = this.#relief;
+    this.#relief = [];
+    for (const run of waiting) run();
+  }
+
+  /** Gets the result of every operation that took the long way. */
+  settled(operation: Operation, result: Result): void {
+    const fenced = result.kind === "error" && result.code === "FENCED";
+    if (fenced && operation.bucket !== null && this.#clock.monotonicMs() < operation.deadlineMs)
+      this.#lookUp(operation);
+    else operation.waiter.resolve(operation.tag, result);
+  }
+
+  // ---- private parts ---------------------------------------------------------------------------------------------
+
+  #lane(shard: number): Lane {
+    return this.#lanes[shard]!;
+  }
+
+  #submit(
+    work: Work,
+    shard: number,
+    bucket: BucketRef | null,
+    ordering: ConnectionOrdering | null,
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const operation: Operation = {
+      sequence: ++this.#sequence,
+      shard,
+      work,
+      bucket,
+      ordering,
+      afterOwnWrite: ordering === null || ordering.hasUnderway(shard),
+      waiter,
+      tag,
+      deadlineMs: this.#clock.monotonicMs() + this.#requestTimeoutMs,
+    };
+    if (bucket !== null && (bucket.id === 0 || this.#lookUps.has(bucket.name))) this.#lookUp(operation);
+    else this.#lane(shard).submit(operation);
+    this.#node.wake();
+  }
+
+  /** Finds the bucket's id, then submits the operation again, behind those that already wait for the same name. */
+  #lookUp(operation: Operation): void {
+    const name = operation.bucket?.name ?? "";
+    const waiting = this.#lookUps.get(name);
+    if (waiting !== undefined) {
+      waiting.push(operation);
+      return;
+    }
+    this.#lookUps.set(name, [operation]);
+    this.admin.lookUp(name, (result) => {
+      const operations = this.#lookUps.get(name) ?? [];
+      this.#lookUps.delete(name);
+      for (const found of operations.sort((a, b) => a.sequence - b.sequence)) {
+        if (result.kind === "error") found.waiter.resolve(found.tag, result);
+        else this.#resubmit(found);
+      }
+    });
+  }
+
+  #resubmit(operation: Operation): void {
+    const id = operation.bucket?.id ?? 0;
+    const work = withBucket(operation.work, id);
+    const key = keyOf(work);
+    const shard = key === null ? operation.shard : this.#tokens.shardOf(id, key, 0, key.length);
+    this.#lane(shard).submit({ ...operation, work, shard });
+  }
+
+  #systemAccess(): SystemAccess {
+    const submit = (shard: number, work: Work, done: (result: Result) => void): void =>
+      this.#submit(work, shard, null, null, { resolve: (_, result) => done(result) }, 0);
+    return {
+      shardCount: this.shardCount,
+      command: (shard, type, key, value, done) =>
+        submit(
+          shard,
+          { kind: "write", command: detachedCommand(type, 0, SYSTEM_BUCKET, whole(key), whole(value), 0) },
+          done,
+        ),
+      get: (shard, key, done) =>
+        submit(shard, { kind: "read", read: { type: "get", bucket: SYSTEM_BUCKET, key, metadataOnly: false } }, done),
+      page: (shard, after, pattern, done) =>
+        submit(
+          shard,
+          {
+            kind: "read",
+            read: {
+              type: "page",
+              bucket: SYSTEM_BUCKET,
+              after,
+              examineMax: 1000,
+              bytesMax: PAGE_BYTES_MAX,
+              pattern,
+              mode: "keys",
+            },
+          },
+          (result) => done(result === NIL ? { kind: "page", keys: [], matchCount: 0, next: null } : result),
+        ),
+    };
+  }
+}
+
+function whole(bytes: Uint8Array): ByteRange {
+  return { bytes, start: 0, end: bytes.length };
+}
+
+/** The user key that work is about; null for work on a shard as a whole. */
+function keyOf(work: Work): Uint8Array | null {
+  if (work.kind === "read") return work.read.type === "get" ? work.read.key : null;
+  const view = new DataView(work.command.buffer, work.command.byteOffset, work.command.length);
+  const valueBytes = view.getUint32(24, true);
+  const keyBytes = view.getUint32(20, true) & 0xff_ffff;
+  const end = work.command.length - valueBytes;
+  return work.command.subarray(end - keyBytes, end);
+}

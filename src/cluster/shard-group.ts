@@ -1,0 +1,407 @@
+/**
+ * One shard on one node: the driver of its Raft core. It fills entries with the writes of a turn, carries out what the
+ * core's `Ready` asks (disk through the link, messages through the transport), and answers writes and reads when they
+ * are decided. Order of a turn, which the node keeps for all its groups together:
+ *
+ *   propose()   the open entry goes to Raft
+ *   drive()     Raft's work goes to the link and into the peers' outboxes
+ *   (flush of the peers, then of the links: followers sync while this node does)
+ *   drive()     what the disk has confirmed meanwhile
+ *
+ * Invariants: a group accepts operations only as a leader whose own first entry is applied, so its clock is above every
+ * stamp of the log and it knows every fence of the log. Main thread only.
+ */
+import type { ShardBoot, ShardReply, ShardRequest, SystemChange } from "../bridge/shard-protocol.ts";
+import { assert, unreachable } from "../core/assert.ts";
+import { NO_NODE, type NodeId } from "../core/ids.ts";
+import { Random } from "../core/random.ts";
+import type { Clock } from "../env/clock.ts";
+import type { Logger } from "../env/environment.ts";
+import type { RaftEntry, RaftMessage } from "../raft/messages.ts";
+import { Raft } from "../raft/raft.ts";
+import type { RaftOptions, Ready, Role } from "../raft/ready.ts";
+import type { ByteRange, CommandType } from "../record/command-format.ts";
+import { emptyEntry, entryIndex, entryTerm } from "../record/entry-format.ts";
+import { NIL } from "../record/result.ts";
+import type { Waiter } from "./coordinator.ts";
+import { FenceSet } from "./fence-set.ts";
+import { LocalReader } from "./local-reader.ts";
+import { type MaintenanceListener, MaintenanceRequests } from "./maintenance-requests.ts";
+import { Proposer } from "./proposer.ts";
+import type { OpenShard, ShardPort } from "./shard-port.ts";
+
+/** Everything about the core but what the driver itself provides. */
+export type GroupOptions = Omit<RaftOptions, "emptyEntry" | "preVote"> & { readonly shard: number };
+
+export interface GroupEvents {
+  send(shard: number, message: RaftMessage): void;
+  /** The group has work for the next turn. */
+  wake(): void;
+  systemChanged(shard: number, changes: readonly SystemChange[]): void;
+  failed(shard: number, code: string, message: string): void;
+}
+
+/** What exists once the shard has recovered. */
+interface Core {
+  readonly raft: Raft;
+  readonly proposer: Proposer;
+  readonly reader: LocalReader;
+}
+
+export class ShardGroup {
+  readonly shard: number;
+  readonly #options: GroupOptions;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #seed: number;
+  readonly #events: GroupEvents;
+  readonly #port: ShardPort;
+  readonly #fences = new FenceSet();
+  readonly #maintenance = new MaintenanceRequests();
+  readonly #singleVoter: boolean;
+  /** A shard on this thread speaks while it is being opened, when the port is not there yet. */
+  #boot: ShardBoot | null = null;
+  #core: Core | null = null;
+  #applied = 0;
+  #sentCommit = 0;
+  #sentRelease = 0;
+  #failed = false;
+  #stopped = false;
+  #wasAccepting = false;
+
+  constructor(clock: Clock, log: Logger, seed: number, options: GroupOptions, events: GroupEvents, open: OpenShard) {
+    this.shard = options.shard;
+    this.#options = options;
+    this.#clock = clock;
+    this.#log = log;
+    this.#seed = seed;
+    this.#events = events;
+    this.#singleVoter = options.voters.length === 1;
+    let ready = false;
+    this.#port = open(options.shard, (reply) => {
+      if (reply.type === "opened" && !ready) this.#boot = reply.boot;
+      else this.#onReply(reply);
+    });
+    ready = true;
+    if (this.#boot !== null) this.#open(this.#boot);
+  }
+
+  // ---- what others see -------------------------------------------------------------------------------------------
+
+  get opened(): boolean {
+    return this.#core !== null;
+  }
+
+  get isStopped(): boolean {
+    return this.#stopped || this.#failed;
+  }
+
+  get role(): Role {
+    return this.#core?.raft.role ?? "follower";
+  }
+
+  get term(): number {
+    return this.#core?.raft.term ?? 0;
+  }
+
+  /** The node that leads, NO_NODE while none is known. */
+  get leader(): NodeId {
+    return this.#failed ? NO_NODE : (this.#core?.raft.leader ?? NO_NODE);
+  }
+
+  get commitIndex(): number {
+    return this.#core?.raft.commitIndex ?? 0;
+  }
+
+  get appliedIndex(): number {
+    return this.#applied;
+  }
+
+  /** Whether this node carries out operations of the shard itself. */
+  get accepting(): boolean {
+    const raft = this.#core?.raft;
+    return raft !== undefined && !this.#failed && raft.role === "leader" && this.#applied >= raft.termStartIndex;
+  }
+
+  get congested(): boolean {
+    return this.#port.link.congested || this.#core?.proposer.full === true;
+  }
+
+  /** Requests that have not been answered yet. */
+  get pendingCount(): number {
+    const core = this.#core;
+    return core === null ? 0 : core.proposer.pendingCount + core.reader.pendingCount;
+  }
+
+  /** Whether the bucket is gone for good in this shard. */
+  isFenced(bucket: number): boolean {
+    return this.#fences.has(bucket);
+  }
+
+  /** Whether the disk has room for more. */
+  get writable(): boolean {
+    return this.#port.state.writable;
+  }
+
+  get openIndex(): number {
+    return this.#core?.proposer.openIndex ?? 0;
+  }
+
+  get openBytes(): number {
+    return this.#core?.proposer.openBytes ?? 0;
+  }
+
+  // ---- operations, only while accepting --------------------------------------------------------------------------
+
+  /** Adds a write to the open entry; returns the index at which it will stand. */
+  write(
+    type: CommandType,
+    modifiers: number,
+    bucket: number,
+    key: ByteRange,
+    value: ByteRange,
+    expiryMs: number,
+    waiter: Waiter,
+    tag: number,
+  ): number {
+    const { proposer } = this.#accepting();
+    const index = proposer.write(type, modifiers, bucket, key, value, expiryMs, waiter, tag);
+    if (proposer.entryIsFull) this.propose();
+    this.#events.wake();
+    return index;
+  }
+
+  /** The same for a command that is encoded already. */
+  writeEncoded(type: CommandType, command: Uint8Array, waiter: Waiter, tag: number): number {
+    const { proposer } = this.#accepting();
+    const index = proposer.writeEncoded(type, command, waiter, tag);
+    if (proposer.entryIsFull) this.propose();
+    this.#events.wake();
+    return index;
+  }
+
+  /** A fence is on its way: from now on operations on that bucket are refused here. */
+  expectFence(bucket: number): void {
+    this.#fences.expect(bucket);
+  }
+
+  /** Reads one key as of now, or as of the connection's own write at `ownWriteIndex` if that is later. */
+  get(bucket: number, key: ByteRange, metadataOnly: boolean, ownWriteIndex: number, waiter: Waiter, tag: number): void {
+    const { reader, raft } = this.#accepting();
+    // A write of its own in the open entry closes that entry, so that later writes do not come before the read.
+    if (ownWriteIndex > raft.lastIndex) this.propose();
+    reader.get(bucket, key, metadataOnly, ownWriteIndex, waiter, tag);
+    this.#events.wake();
+  }
+
+  /** Any other read of the shard. The request owns its bytes. */
+  read(
+    request: Extract<ShardRequest, { type: "read" }>["read"],
+    ownWriteIndex: number,
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const { reader, raft } = this.#accepting();
+    if (ownWriteIndex > raft.lastIndex) this.propose();
+    reader.read(request, ownWriteIndex, waiter, tag);
+    this.#events.wake();
+  }
+
+  // ---- on any role -----------------------------------------------------------------------------------------------
+
+  maintain(what: "flush" | "compact" | "stats", done: MaintenanceListener): void {
+    this.#port.link.send({ type: what, requestId: this.#maintenance.add(done) });
+    this.#events.wake();
+  }
+
+  step(message: RaftMessage): void {
+    if (this.#core === null || this.#failed) return;
+    // A full disk loses the entries as a bad network would: the leader sends them again until there is room.
+    if (message.type === "append" && message.entries.length > 0 && !this.writable) return;
+    this.#core.raft.step(message);
+    this.#events.wake();
+  }
+
+  tick(requestTimeoutMs: number): void {
+    if (this.#core === null || this.#failed) return;
+    const { raft, proposer, reader } = this.#core;
+    raft.tick();
+    const longAgo = this.#clock.monotonicMs() - requestTimeoutMs;
+    proposer.expire(longAgo);
+    reader.expire(longAgo);
+    if (raft.releaseIndex > this.#sentRelease) {
+      this.#sentRelease = raft.releaseIndex;
+      this.#port.link.send({ type: "release", index: raft.releaseIndex });
+    }
+    this.#events.wake();
+  }
+
+  /** One bounded step of the shard's own work, where it runs on this thread; true: there is more. */
+  background(): boolean {
+    return !this.#failed && this.#port.background();
+  }
+
+  stop(): void {
+    if (this.#failed) return;
+    this.#port.link.send({ type: "stop" });
+    this.#port.link.flush();
+  }
+
+  // ---- the turn --------------------------------------------------------------------------------------------------
+
+  beginTurn(wallMs: number): void {
+    this.#core?.proposer.beginTurn(wallMs);
+    this.#core?.reader.beginTurn(wallMs);
+  }
+
+  /** Gives the open entry to Raft, if there is one and Raft takes it. */
+  propose(): void {
+    if (this.#core === null) return;
+    if (this.accepting) this.#core.proposer.propose(this.#clock.monotonicMs());
+    else this.#core.proposer.abandon();
+  }
+
+  /** Carries out everything Raft wants by now. */
+  drive(): void {
+    if (this.#core === null || this.#failed) return;
+    const { raft, proposer, reader } = this.#core;
+    reader.closeGate();
+    for (let ready = raft.ready(); ready !== null; ready = raft.ready()) {
+      this.#carryOut(ready, raft.role);
+      for (const state of ready.readStates) reader.confirmed(state.context);
+      for (const context of ready.readFailures) reader.failed(context);
+    }
+    proposer.settle();
+    this.#watchLeadership();
+  }
+
+  flush(): void {
+    this.#port.link.flush();
+  }
+
+  // ---- private parts ---------------------------------------------------------------------------------------------
+
+  #accepting(): Core {
+    assert(this.#core !== null && this.accepting, "operations are given to a group that accepts them");
+    return this.#core;
+  }
+
+  #carryOut(ready: Ready, role: Role): void {
+    const { link } = this.#port;
+    const { hardState, entries, commitIndex } = ready;
+    if (hardState !== null) link.send({ type: "saveHardState", term: hardState.term, vote: hardState.vote });
+    const last = entries[entries.length - 1];
+    if (last !== undefined) {
+      link.send({
+        type: "append",
+        entries: entries.map((entry) => entry.bytes),
+        commitIndex,
+        applyThrough: this.#singleVoter ? last.index : commitIndex,
+        wantResults: role === "leader",
+      });
+      this.#sentCommit = commitIndex;
+    } else if (commitIndex > this.#sentCommit) {
+      this.#sentCommit = commitIndex;
+      link.send({ type: "commit", commitIndex });
+    }
+    for (const message of ready.messages) this.#events.send(this.shard, message);
+    for (const read of ready.reads) link.send({ type: "readEntries", from: read.from, bytesMax: read.bytesMax });
+  }
+
+  #watchLeadership(): void {
+    const { accepting } = this;
+    if (this.role !== "leader") this.#core?.proposer.abandon();
+    if (accepting === this.#wasAccepting) return;
+    this.#wasAccepting = accepting;
+    if (!accepting) this.#fences.forgetExpected();
+    const what = accepting ? "leading the shard" : "no longer leading the shard";
+    this.#log.info(what, { shard: this.shard, term: this.term });
+    this.#events.wake();
+  }
+
+  #onReply(reply: ShardReply): void {
+    const core = this.#core;
+    switch (reply.type) {
+      case "opened":
+        this.#open(reply.boot);
+        break;
+      case "persisted":
+        core?.raft.persisted(reply.lastIndex, reply.lastTerm);
+        break;
+      case "hardStateSaved":
+        core?.raft.hardStateSaved(reply.term, reply.vote);
+        break;
+      case "applied":
+        this.#onApplied(reply);
+        break;
+      case "readResult":
+        core?.reader.answered(reply.requestId, reply.result);
+        break;
+      case "entriesRead":
+        core?.raft.entriesRead(reply.from, reply.entries.map(toRaftEntry));
+        break;
+      case "done":
+        this.#maintenance.answered(reply.requestId, reply.result, null);
+        break;
+      case "stats":
+        this.#maintenance.answered(reply.requestId, NIL, reply.stats);
+        break;
+      case "arenaRetired":
+        this.#port.memtables.retire(reply.arena);
+        this.#port.link.send({ type: "returnArena", arena: reply.arena });
+        break;
+      case "failed":
+        this.#failed = true;
+        this.#maintenance.fail();
+        this.#events.failed(this.shard, reply.code, reply.message);
+        break;
+      case "stopped":
+        this.#stopped = true;
+        break;
+      default:
+        unreachable(reply);
+    }
+    this.#events.wake();
+  }
+
+  #open(boot: ShardBoot): void {
+    const { shard, ...limits } = this.#options;
+    const raft = new Raft(
+      { ...limits, emptyEntry, preVote: true },
+      { ...boot, term: boot.hardTerm, vote: boot.hardVote },
+      new Random(this.#seed + shard),
+    );
+    const proposer = new Proposer(raft, limits.id);
+    const reader = new LocalReader(raft, this.#port, this.#clock, this.#singleVoter);
+    proposer.clock.observe(boot.stampHigh, boot.stampLow);
+    this.#core = { raft, proposer, reader };
+    this.#applied = boot.appliedIndex;
+    this.#sentCommit = boot.commitIndex;
+    this.beginTurn(this.#clock.wallMs());
+    this.#learn(boot.system);
+    if (this.#singleVoter) raft.campaign();
+    this.#events.wake();
+  }
+
+  #onApplied(reply: Extract<ShardReply, { type: "applied" }>): void {
+    const core = this.#core;
+    if (core === null) return;
+    this.#applied = reply.appliedIndex;
+    core.proposer.clock.observe(reply.stampHigh, reply.stampLow);
+    this.#learn(reply.system);
+    if (reply.results.length === 0) return;
+    // A single voter's shard applies by itself, so results may come before the commit has been looked at here.
+    core.proposer.settle();
+    for (const { index, ordinal, result } of reply.results) core.proposer.applied(index, ordinal, result);
+  }
+
+  #learn(changes: readonly SystemChange[]): void {
+    if (changes.length === 0) return;
+    for (const change of changes) this.#fences.learn(change);
+    this.#events.systemChanged(this.shard, changes);
+  }
+}
+
+function toRaftEntry(bytes: Uint8Array): RaftEntry {
+  return { index: entryIndex(bytes), term: entryTerm(bytes), bytes, isConfiguration: false };
+}

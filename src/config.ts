@@ -1,0 +1,319 @@
+/**
+ * Every setting of a node in one place: its name (with the unit in it), its range, its default and what it means. The
+ * one name serves all sources; a stronger source hides a weaker one, setting by setting:
+ *
+ *   1  flag              --heartbeat-ms 150
+ *   2  environment       ENVELOPEDB_HEARTBEAT_MS=150
+ *   3  TOML file         heartbeatMs = 150
+ *   4  default
+ *
+ * Byte settings also take a suffix in text: 64KiB, 64MiB, 1GiB. A value that is refused, or a name that does not exist,
+ * is an EnvelopeError of code CONFIG that names the setting and the source it came from. This file reads nothing
+ * itself: the caller hands in flags, environment, the text of the file and the number of cores.
+ */
+import { z } from "zod";
+import { EnvelopeError } from "./core/errors.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+const BYTES_OF_SUFFIX: Readonly<Record<string, number>> = { "": 1, KiB: KIB, MiB: MIB, GiB: GIB };
+
+/** Bytes a memtable arena needs beside the largest entry: directory, nodes, header. */
+const ARENA_OVERHEAD_BYTES = 64 * KIB;
+/** The longest key the record format can express: 24 bits of length. */
+const KEY_BYTES_FORMAT_MAX = 0xff_ffff;
+
+const name = z
+  .string({ error: "must be text" })
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, { error: "must be 1 to 64 letters, digits, '.', '_' or '-'" });
+
+const address = z
+  .string({ error: "must be host:port" })
+  .refine(isAddress, { error: "must be host:port with a port from 0 to 65535" });
+
+const count = (min: number, max: number) =>
+  z.preprocess(numberFromText, z.int(`must be a whole number from ${min} to ${max}`)).pipe(bounded(min, max));
+
+const bytes = (min: number, max: number) =>
+  z
+    .preprocess(bytesFromText, z.int("must be a whole number of bytes, or one with KiB, MiB or GiB"))
+    .pipe(bounded(min, max));
+
+const flag = z.preprocess(booleanFromText, z.boolean("must be true or false"));
+
+const PEERS_FORM = { error: "must be a list like n1=127.0.0.1:9101,n2=127.0.0.1:9102" };
+const peers = z.preprocess(
+  peersFromText,
+  z.array(z.object({ name, address }, PEERS_FORM), PEERS_FORM).max(99, { error: "must name at most 99 nodes" }),
+);
+
+const SHAPE = {
+  id: name.default("n1").describe("name of this node, unique in the cluster"),
+  cluster: name.default("envelopedb").describe("name of the cluster"),
+  client: address.default("127.0.0.1:9001").describe("address for clients"),
+  peer: address.optional().describe("address for other nodes (default: this node's in --peers, else 127.0.0.1:9101)"),
+  http: address.default("127.0.0.1:9201").describe("address for health and status"),
+  data: z.string("must be a path").min(1, { error: "must not be empty" }).default("./data").describe("data directory"),
+  peers: peers
+    .default([])
+    .describe("all nodes of the cluster, this one too: n1=host:port,n2=host:port (default: alone)"),
+  shards: count(1, 1024).optional().describe("shards the cluster is born with (default: cores - 1, 1 to 16)"),
+  workers: count(0, 256)
+    .optional()
+    .describe("threads that host shards; 0: on the main thread (default: shards, but below the cores)"),
+
+  heartbeatMs: count(1, 60_000).default(150).describe("a leader's heartbeat"),
+  electionMs: count(10, 600_000).default(300).describe("least election timeout; the actual one is up to twice it"),
+  appendBytes: bytes(4 * KIB, 16 * MIB)
+    .default(256 * KIB)
+    .describe("largest append message to a follower"),
+  inflightBytes: bytes(64 * KIB, GIB)
+    .default(8 * MIB)
+    .describe("unacknowledged bytes on the way to one follower"),
+  inflightCount: count(1, 65_536).default(256).describe("unacknowledged appends on the way to one follower"),
+  uncommittedBytes: bytes(MIB, 4 * GIB)
+    .default(64 * MIB)
+    .describe("uncommitted log of a leader, per shard"),
+  logTailBytes: bytes(64 * KIB, GIB)
+    .default(8 * MIB)
+    .describe("newest log entries kept in memory, per shard"),
+  requestTimeoutMs: count(1, 600_000).default(5_000).describe("longest wait of a request before it is answered"),
+
+  memtableBytes: bytes(64 * KIB, 2 * GIB)
+    .default(64 * MIB)
+    .describe("one memtable arena"),
+  memtableArenas: count(3, 16).default(3).describe("memtable arenas of a shard: active, frozen, being read"),
+  memtableAgeMs: count(0, 2 ** 31 - 1)
+    .default(600_000)
+    .describe("a memtable older than this is flushed; 0: never"),
+  segmentBytes: bytes(64 * KIB, GIB)
+    .default(32 * MIB)
+    .describe("one segment of the log"),
+  blockBytes: bytes(512, MIB)
+    .default(4 * KIB)
+    .describe("one block of a table, before compression"),
+  bloomBitsPerKey: count(0, 32).default(10).describe("bloom filter of a table; 0: none"),
+  level0Tables: count(1, 64).default(4).describe("tables in level 0 that start a compaction"),
+  levelBytes: bytes(MIB, 1024 * GIB)
+    .default(256 * MIB)
+    .describe("size of level 1; each further level is ten times larger"),
+  tableBytes: bytes(64 * KIB, 4 * GIB)
+    .default(64 * MIB)
+    .describe("largest table a compaction writes"),
+  ringBytes: bytes(64 * KIB, 256 * MIB)
+    .default(4 * MIB)
+    .describe("each ring between the main thread and a worker"),
+
+  keyBytesMax: bytes(1, KEY_BYTES_FORMAT_MAX)
+    .default(64 * KIB)
+    .describe("longest key"),
+  valueBytesMax: bytes(1, 512 * MIB)
+    .default(16 * MIB)
+    .describe("longest value"),
+  argumentsMax: count(4, 1_048_576).default(1024).describe("arguments of one command"),
+  lineBytesMax: bytes(64, MIB)
+    .default(64 * KIB)
+    .describe("a command typed as a line"),
+  outputBytesMax: bytes(64 * KIB, 4 * GIB)
+    .default(64 * MIB)
+    .describe("replies a connection has not read yet"),
+  requestsInflightMax: count(1, 65_536).default(1024).describe("unanswered requests of one connection"),
+  connectionsMax: count(1, 1_000_000).default(10_000).describe("client connections"),
+  frameIdleMs: count(100, 3_600_000).default(30_000).describe("a half-sent request may stand still this long"),
+  bucketsCreateByUse: flag.default(true).describe("USE of an unknown bucket creates it"),
+  logLevel: z
+    .enum(["debug", "info", "warn", "error", "silent"], { error: "must be debug, info, warn, error or silent" })
+    .default("info")
+    .describe("least severity that is logged"),
+} as const;
+
+const SCHEMA = z.object(SHAPE);
+type Parsed = z.infer<typeof SCHEMA>;
+
+export type SettingName = keyof typeof SHAPE;
+
+/** All settings of one node, checked, none missing. `peers` always holds this node itself. */
+export type NodeSettings = Readonly<
+  Omit<Parsed, "peer" | "shards" | "workers"> & { peer: string; shards: number; workers: number }
+>;
+
+export interface SettingSources {
+  /** By setting name, as text: what the command line gave. */
+  readonly flags: Readonly<Record<string, string | undefined>>;
+  /** The process environment. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The TOML file, if one was named. */
+  readonly file: { readonly path: string; readonly text: string } | null;
+  /** Processor cores of this machine. */
+  readonly cores: number;
+}
+
+export interface SettingDoc {
+  readonly name: SettingName;
+  readonly flag: string;
+  readonly variable: string;
+  readonly description: string;
+  /** As one would type it; null when it is computed (the description says how) or empty. */
+  readonly fallback: string | null;
+}
+
+/** Every setting with its names, in order: for help texts and reference pages. */
+export function settingDocs(): readonly SettingDoc[] {
+  return settingNames().map((key) => {
+    const fallback: unknown = SHAPE[key].parse(undefined);
+    const shown = fallback === undefined || Array.isArray(fallback) ? null : String(fallback);
+    return {
+      name: key,
+      flag: flagName(key),
+      variable: variableName(key),
+      description: SHAPE[key].description ?? "",
+      fallback: shown,
+    };
+  });
+}
+
+/** Joins the sources into the settings of one node. Throws EnvelopeError CONFIG. */
+export function resolveSettings(sources: SettingSources): NodeSettings {
+  const file = sources.file === null ? {} : readToml(sources.file.path, sources.file.text);
+  const origins = new Map<SettingName, string>();
+  const values: Record<string, unknown> = {};
+  for (const key of settingNames()) {
+    const found = pick(key, sources, file);
+    if (found !== null) origins.set(key, found.origin);
+    const parsed = SHAPE[key].safeParse(found?.value);
+    if (!parsed.success) throw refused(key, found?.origin ?? "default", found?.value, firstMessage(parsed.error));
+    values[key] = parsed.data;
+  }
+  // Each value has just come out of its own schema.
+  return complete(values as Parsed, origins, sources.cores);
+}
+
+/** The text of host:port taken apart; an IPv6 host stands in brackets. Throws CONFIG. */
+export function splitAddress(text: string): { host: string; port: number } {
+  if (!isAddress(text)) throw new EnvelopeError("CONFIG", `${JSON.stringify(text)} is not host:port`);
+  const colon = text.lastIndexOf(":");
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(text.slice(colon + 1)) };
+}
+
+/** What a single setting cannot say about itself. */
+function complete(parsed: Parsed, origins: ReadonlyMap<SettingName, string>, cores: number): NodeSettings {
+  const origin = (key: SettingName): string => origins.get(key) ?? "default";
+  const own = parsed.peers.find((peer) => peer.name === parsed.id);
+  const names = new Set(parsed.peers.map((peer) => peer.name));
+  const addresses = new Set(parsed.peers.map((peer) => peer.address));
+  if (parsed.peers.length > 0 && own === undefined) {
+    throw refused(
+      "peers",
+      origin("peers"),
+      undefined,
+      `must name this node too (id ${parsed.id}, from ${origin("id")})`,
+    );
+  }
+  if (names.size < parsed.peers.length) throw refused("peers", origin("peers"), undefined, "names a node twice");
+  if (addresses.size < parsed.peers.length) throw refused("peers", origin("peers"), undefined, "has an address twice");
+  if (parsed.electionMs < 2 * parsed.heartbeatMs) {
+    const least = `must be at least twice heartbeatMs (${parsed.heartbeatMs}, from ${origin("heartbeatMs")})`;
+    throw refused("electionMs", origin("electionMs"), parsed.electionMs, least);
+  }
+  const entryBytes = parsed.keyBytesMax + parsed.valueBytesMax + ARENA_OVERHEAD_BYTES;
+  if (parsed.memtableBytes < entryBytes) {
+    const least = `must hold the largest entry: at least ${entryBytes} bytes (keyBytesMax + valueBytesMax + 64 KiB)`;
+    throw refused("memtableBytes", origin("memtableBytes"), parsed.memtableBytes, least);
+  }
+  const peer = parsed.peer ?? own?.address ?? "127.0.0.1:9101";
+  const shards = parsed.shards ?? Math.max(1, Math.min(16, cores - 1));
+  const workers = parsed.workers ?? Math.max(1, Math.min(shards, cores - 1));
+  const members = parsed.peers.length > 0 ? parsed.peers : [{ name: parsed.id, address: peer }];
+  return { ...parsed, peer, shards, workers, peers: members };
+}
+
+function pick(
+  key: SettingName,
+  sources: SettingSources,
+  file: Readonly<Record<string, unknown>>,
+): { value: unknown; origin: string } | null {
+  const flagged = sources.flags[key];
+  if (flagged !== undefined) return { value: flagged, origin: flagName(key) };
+  const variable = sources.environment[variableName(key)];
+  if (variable !== undefined) return { value: variable, origin: variableName(key) };
+  const written = Object.hasOwn(file, key) ? file[key] : undefined;
+  if (written !== undefined) return { value: written, origin: sources.file?.path ?? "file" };
+  return null;
+}
+
+function readToml(path: string, text: string): Record<string, unknown> {
+  let parsed: unknown;
+  try {
+    parsed = Bun.TOML.parse(text);
+  } catch (cause) {
+    throw new EnvelopeError("CONFIG", `${path} is not TOML: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+  const table = parsed as Record<string, unknown>;
+  for (const key of Object.keys(table)) {
+    if (!Object.hasOwn(SHAPE, key)) throw new EnvelopeError("CONFIG", `${key} (from ${path}) is not a setting`);
+  }
+  return table;
+}
+
+function refused(key: SettingName, origin: string, value: unknown, why: string): EnvelopeError {
+  const shown = value === undefined ? "" : `, but is ${JSON.stringify(value)}`;
+  return new EnvelopeError("CONFIG", `${key} (from ${origin}) ${why}${shown}`);
+}
+
+function firstMessage(error: z.ZodError): string {
+  return error.issues[0]?.message ?? "is refused";
+}
+
+function settingNames(): SettingName[] {
+  return Object.keys(SHAPE) as SettingName[];
+}
+
+function flagName(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function variableName(key: string): string {
+  return `ENVELOPEDB_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}
+
+function bounded(min: number, max: number) {
+  const message = { error: `must be from ${min} to ${max}` };
+  return z.number().min(min, message).max(max, message);
+}
+
+function isAddress(text: string): boolean {
+  const match = /^(?:\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):(\d{1,5})$/.exec(text);
+  return match !== null && Number(match[1]) <= 65_535;
+}
+
+function numberFromText(value: unknown): unknown {
+  return typeof value === "string" && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+}
+
+function bytesFromText(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  const match = /^(\d+)\s*(KiB|MiB|GiB|)$/.exec(value);
+  return match === null ? value : Number(match[1]) * (BYTES_OF_SUFFIX[match[2] ?? ""] ?? Number.NaN);
+}
+
+function booleanFromText(value: unknown): unknown {
+  if (value === "true") return true;
+  return value === "false" ? false : value;
+}
+
+/** "n1=a,n2=b", ["n1=a", "n2=b"] or { n1 = "a" } become [{ name, address }]; anything else is left for the schema to refuse. */
+function peersFromText(value: unknown): unknown {
+  if (typeof value === "string") return value === "" ? [] : peersFromText(value.split(","));
+  if (Array.isArray(value)) {
+    return value.map((item: unknown) => {
+      if (typeof item !== "string") return item;
+      const equals = item.indexOf("=");
+      return equals < 0 ? item : { name: item.slice(0, equals).trim(), address: item.slice(equals + 1).trim() };
+    });
+  }
+  if (value !== null && typeof value === "object") {
+    return Object.entries(value).map(([key, item]) => ({ name: key, address: item as unknown }));
+  }
+  return value;
+}

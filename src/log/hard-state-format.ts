@@ -1,0 +1,76 @@
+/**
+ * One copy of a shard's hard state (`hard-state.0.meta`, `hard-state.1.meta`): what Raft must never forget.
+ *
+ *   offset  bytes
+ *        0      4  magic "EVPM"
+ *        4      4  CRC-32 of bytes 8–4095
+ *        8      2  format version, u16
+ *       10      2  shard, u16
+ *       12      4  zero
+ *       16     16  cluster id
+ *       32      8  generation, u64: counts saves, from 1; the larger of two good copies is the newer one
+ *       40      8  term, u64
+ *       48      8  node voted for in that term, u64; 0: none
+ *       56      8  index of the last entry in the snapshot, u64; 0: none
+ *       64      8  term of that entry, u64
+ *       72         zeros to 4096
+ */
+import { equalBytes, getU64, setU64, viewOf } from "../core/bytes.ts";
+import { crc32 } from "../core/crc32.ts";
+import { corruption, EnvelopeError } from "../core/errors.ts";
+import { type LogIndex, logIndex, type NodeId, nodeId, type Term, term } from "../core/ids.ts";
+import type { LogIdentity } from "./log-options.ts";
+
+export const HARD_STATE_BYTES = 4096;
+const HARD_STATE_MAGIC = 0x4d50_5645;
+const HARD_STATE_VERSION = 1;
+const CLUSTER_ID_OFFSET = 16;
+
+export interface HardState {
+  readonly generation: number;
+  readonly term: Term;
+  readonly vote: NodeId;
+  readonly snapshotIndex: LogIndex;
+  readonly snapshotTerm: Term;
+}
+
+export function encodeHardState(state: HardState, identity: LogIdentity): Uint8Array {
+  const bytes = new Uint8Array(HARD_STATE_BYTES);
+  const view = viewOf(bytes);
+  view.setUint32(0, HARD_STATE_MAGIC, true);
+  view.setUint16(8, HARD_STATE_VERSION, true);
+  view.setUint16(10, identity.shard, true);
+  bytes.set(identity.clusterId, CLUSTER_ID_OFFSET);
+  setU64(view, 32, state.generation);
+  setU64(view, 40, state.term);
+  setU64(view, 48, state.vote);
+  setU64(view, 56, state.snapshotIndex);
+  setU64(view, 64, state.snapshotTerm);
+  view.setUint32(4, crc32(bytes.subarray(8)), true);
+  return bytes;
+}
+
+/** CORRUPTION when damaged, FOREIGN_DIRECTORY when it is whole and somebody else's, NEWER_FORMAT. */
+export function decodeHardState(bytes: Uint8Array, identity: LogIdentity, file: string): HardState | EnvelopeError {
+  if (bytes.length !== HARD_STATE_BYTES) return corruption(file, bytes.length, "a hard state of the wrong length");
+  const view = viewOf(bytes);
+  if (view.getUint32(0, true) !== HARD_STATE_MAGIC) return corruption(file, 0, "no hard state");
+  if (crc32(bytes.subarray(8)) !== view.getUint32(4, true)) {
+    return corruption(file, 4, "a hard state with a wrong checksum");
+  }
+  const version = view.getUint16(8, true);
+  if (version > HARD_STATE_VERSION) {
+    return new EnvelopeError("NEWER_FORMAT", `${file} has hard state format ${version}; this release knows 1`);
+  }
+  const clusterId = bytes.subarray(CLUSTER_ID_OFFSET, CLUSTER_ID_OFFSET + identity.clusterId.length);
+  if (view.getUint16(10, true) !== identity.shard || !equalBytes(clusterId, identity.clusterId)) {
+    return new EnvelopeError("FOREIGN_DIRECTORY", `${file} belongs to another shard or cluster`);
+  }
+  return {
+    generation: getU64(view, 32),
+    term: term(getU64(view, 40)),
+    vote: nodeId(getU64(view, 48)),
+    snapshotIndex: logIndex(getU64(view, 56)),
+    snapshotTerm: term(getU64(view, 64)),
+  };
+}

@@ -1,0 +1,235 @@
+/**
+ * The work of a log that nobody waits for, done in bounded steps between the shard's turns: deleting released segments,
+ * making the next segment ahead of its use, writing the hints of sealed ones. Nothing depends on it having been done:
+ * `takeNext` makes a segment on the spot when it must. The shard's thread only.
+ */
+import { EnvelopeError } from "../core/errors.ts";
+import type { Disk } from "../env/disk.ts";
+import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "../record/segment-format.ts";
+import { DiskRoom } from "./disk-room.ts";
+import { HintWriter } from "./hint-writer.ts";
+import type { LogEntries } from "./log-entries.ts";
+import { hintPath } from "./log-files.ts";
+import type { LogOptions } from "./log-options.ts";
+import type { Segment } from "./segment.ts";
+import { type MadeSegment, SegmentPreparation, segmentBytesFor } from "./segment-preparation.ts";
+import type { SegmentReader } from "./segment-reader.ts";
+
+/** The next segment is made when the active one is used to this part: early, but not for a log that is hardly used. */
+const PREPARE_AT_FRACTION = 1 / 16;
+
+export class LogUpkeep {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #options: LogOptions;
+  readonly #segments: Segment[];
+  readonly #entries: LogEntries;
+  readonly #reader: SegmentReader;
+  readonly #room: DiskRoom;
+  #next: MadeSegment | null = null;
+  #preparation: SegmentPreparation | null = null;
+  #hint: HintWriter | null = null;
+  #releaseBelow = 0;
+  #appliedIndex = 0;
+
+  /** `segments`, oldest first and the active one last, is shared with the log. */
+  constructor(
+    disk: Disk,
+    directory: string,
+    options: LogOptions,
+    segments: Segment[],
+    entries: LogEntries,
+    reader: SegmentReader,
+  ) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#options = options;
+    this.#segments = segments;
+    this.#entries = entries;
+    this.#reader = reader;
+    this.#room = new DiskRoom(disk, directory, options.segmentBytes);
+  }
+
+  get hasRoom(): boolean {
+    return this.#room.suffices(this.#next !== null);
+  }
+
+  release(below: number): void {
+    if (below > this.#releaseBelow) this.#releaseBelow = below;
+  }
+
+  noteApplied(index: number): void {
+    if (index > this.#appliedIndex) this.#appliedIndex = index;
+  }
+
+  /** Does one bounded piece of work; true: there is more. Everything before `syncedPosition` is durable. */
+  step(active: Segment, syncedPosition: number): boolean {
+    this.#room.lookSeldom(this.#next !== null);
+    const released = this.#releasable(syncedPosition);
+    if (released !== null) {
+      this.#delete(released);
+      return true;
+    }
+    const worked = this.#prepareStep(active) || this.#hintStep(active, syncedPosition);
+    return worked || this.#isPreparing(active);
+  }
+
+  /** A segment that follows `active` and holds a group of `groupBytes`. Throws DISKFULL, and may be asked again. */
+  takeNext(active: Segment, groupBytes: number): MadeSegment {
+    const segmentBytes = segmentBytesFor(groupBytes, this.#options.segmentBytes);
+    const ready = this.#next;
+    if (ready !== null && ready.header.segmentBytes >= SEGMENT_HEADER_BYTES + groupBytes) {
+      this.#next = null;
+      return ready;
+    }
+    if (this.#preparation !== null && this.#preparation.segmentBytes < segmentBytes) this.#abandonPreparation();
+    const made = this.#withRoom(() => {
+      this.#preparation ??= this.#begin(active, segmentBytes);
+      this.#preparation.fill();
+      return this.#preparation.finish(this.#headerBehind(active, this.#preparation.segmentBytes));
+    });
+    this.#preparation = null;
+    // One made ahead was too short: the new file has taken its name.
+    ready?.file.close();
+    this.#next = null;
+    this.#room.look();
+    return made;
+  }
+
+  close(): void {
+    this.#next?.file.close();
+    this.#preparation?.close();
+    this.#hint?.close();
+  }
+
+  /** The oldest segment if nobody needs it, and the log without it would be whole and durable. */
+  #releasable(syncedPosition: number): Segment | null {
+    const oldest = this.#segments[0];
+    if (oldest === undefined || this.#entries.newest === undefined) return null;
+    if (this.#entries.newest === oldest.entries || !isSynced(oldest, syncedPosition)) return null;
+    if (oldest.entries.count > 0 && oldest.entries.lastIndex >= this.#releaseBelow) return null;
+    const heir = this.#segments.find((segment) => segment !== oldest && segment.entries.count > 0);
+    if (heir === undefined) return null;
+    // A log whose only entries might not survive a crash keeps the ones before them.
+    const isDurable = heir.hasHint || isFirstEntrySynced(heir, syncedPosition);
+    return isDurable && this.#segments.at(-1) !== oldest ? oldest : null;
+  }
+
+  /** One segment at a time, each made durable, so that a crash never leaves a hole in the sequence of ids. */
+  #delete(segment: Segment): void {
+    if (this.#hint?.segment === segment) this.#abandonHint();
+    this.#reader.release(segment.path);
+    const hint = hintPath(this.#directory, segment.id);
+    if (this.#disk.exists(hint)) this.#disk.remove(hint);
+    this.#disk.remove(segment.path);
+    this.#disk.syncDirectory(this.#directory);
+    this.#entries.dropOldest(segment.entries);
+    this.#segments.shift();
+    this.#room.look();
+  }
+
+  #isPreparing(active: Segment): boolean {
+    if (this.#preparation !== null) return true;
+    const used = active.groups.endOffset / active.header.segmentBytes;
+    return this.#next === null && used >= PREPARE_AT_FRACTION && this.#room.suffices(false);
+  }
+
+  #prepareStep(active: Segment): boolean {
+    if (!this.#isPreparing(active)) return false;
+    try {
+      this.#withRoom(() => {
+        this.#preparation ??= this.#begin(active, this.#options.segmentBytes);
+        if (!this.#preparation.isFilled) {
+          this.#preparation.fillPiece(true);
+          return;
+        }
+        this.#next = this.#preparation.finish(this.#headerBehind(active, this.#preparation.segmentBytes));
+        this.#preparation = null;
+        this.#room.look();
+      });
+    } catch (failure) {
+      if (!isDiskFull(failure)) throw failure;
+      return false;
+    }
+    return true;
+  }
+
+  #hintStep(active: Segment, syncedPosition: number): boolean {
+    if (this.#hint === null) {
+      const due = this.#room.suffices(this.#next !== null)
+        ? this.#segments.find((segment) => segment !== active && this.#isHintDue(segment, syncedPosition))
+        : undefined;
+      if (due === undefined) return false;
+      const previousTerm = due.entries.count === 0 ? 0 : (this.#entries.termAt(due.entries.firstIndex - 1) ?? 0);
+      this.#hint = new HintWriter(this.#disk, this.#directory, this.#reader, due, previousTerm);
+    }
+    try {
+      if (!this.#hint.step()) this.#hint = null;
+    } catch (failure) {
+      if (!isDiskFull(failure)) throw failure;
+      this.#abandonHint();
+      this.#room.look();
+      return false;
+    }
+    return true;
+  }
+
+  #isHintDue(segment: Segment, syncedPosition: number): boolean {
+    if (segment.hasHint || !isSynced(segment, syncedPosition)) return false;
+    return segment.entries.count === 0 || segment.entries.lastIndex <= this.#appliedIndex;
+  }
+
+  #begin(active: Segment, segmentBytes: number): SegmentPreparation {
+    return SegmentPreparation.begin(this.#disk, this.#directory, active.id + 1, segmentBytes);
+  }
+
+  #headerBehind(active: Segment, segmentBytes: number): SegmentHeader {
+    return {
+      shard: this.#options.shard,
+      clusterId: this.#options.clusterId,
+      segmentId: active.id + 1,
+      basePosition: active.endPosition,
+      segmentBytes,
+      firstGroup: 0,
+      cutPosition: 0,
+      provenBytes: SEGMENT_HEADER_BYTES,
+    };
+  }
+
+  /** Gives back the room of a half made segment when the disk is full. */
+  #withRoom<T>(make: () => T): T {
+    try {
+      return make();
+    } catch (failure) {
+      if (isDiskFull(failure)) {
+        this.#abandonPreparation();
+        this.#room.look();
+      }
+      throw failure;
+    }
+  }
+
+  #abandonPreparation(): void {
+    this.#preparation?.abandon();
+    this.#preparation = null;
+  }
+
+  #abandonHint(): void {
+    this.#hint?.abandon();
+    this.#hint = null;
+  }
+}
+
+function isSynced(segment: Segment, syncedPosition: number): boolean {
+  return segment.header.basePosition + segment.groups.endOffset <= syncedPosition;
+}
+
+function isFirstEntrySynced(segment: Segment, syncedPosition: number): boolean {
+  segment.entries.ensureLoaded();
+  const end = (segment.entries.offsets[0] ?? 0) + (segment.entries.byteCounts[0] ?? 0);
+  return segment.header.basePosition + end <= syncedPosition;
+}
+
+function isDiskFull(failure: unknown): boolean {
+  return failure instanceof EnvelopeError && failure.code === "DISKFULL";
+}

@@ -1,0 +1,105 @@
+/**
+ * Makes a segment ahead of its use: real zeros, because a sync over blocks that already hold data costs half of one
+ * that has to allocate them. The file grows under an unfinished name, in bounded pieces, each synced so that no sync
+ * is long; header and name come last, so a segment is either whole or not there. The shard's thread only.
+ */
+import type { Disk, DiskFile } from "../env/disk.ts";
+import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from "../record/segment-format.ts";
+import { segmentPath, unfinishedPath } from "./log-files.ts";
+
+export const ZERO_PIECE_BYTES = 1024 * 1024;
+const ZEROS = new Uint8Array(ZERO_PIECE_BYTES);
+
+/** A segment that has just got its name: its header block and its file, open for writing. */
+export interface MadeSegment {
+  readonly header: SegmentHeader;
+  readonly block: Uint8Array;
+  readonly file: DiskFile;
+}
+
+export class SegmentPreparation {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #path: string;
+  readonly #file: DiskFile;
+  #filledBytes: number;
+  readonly segmentBytes: number;
+
+  private constructor(disk: Disk, directory: string, path: string, file: DiskFile, filled: number, bytes: number) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#path = path;
+    this.#file = file;
+    this.#filledBytes = filled;
+    this.segmentBytes = bytes;
+  }
+
+  /** Begins the segment `id` of `segmentBytes`. */
+  static begin(disk: Disk, directory: string, id: number, segmentBytes: number): SegmentPreparation {
+    const path = segmentPath(directory, id);
+    const unfinished = unfinishedPath(path);
+    if (disk.exists(unfinished)) disk.remove(unfinished);
+    const file = disk.open(unfinished, "create");
+    return new SegmentPreparation(disk, directory, path, file, 0, segmentBytes);
+  }
+
+  /** Takes a segment that was made ahead and never used, of this many bytes, back to become segment `id`. */
+  static reuse(disk: Disk, directory: string, oldId: number, id: number, segmentBytes: number): SegmentPreparation {
+    const path = segmentPath(directory, id);
+    const unfinished = unfinishedPath(path);
+    disk.rename(segmentPath(directory, oldId), unfinished);
+    // Nothing may be written into it while the disk could still know it by its old name.
+    disk.syncDirectory(directory);
+    const file = disk.open(unfinished, "write");
+    return new SegmentPreparation(disk, directory, path, file, segmentBytes, segmentBytes);
+  }
+
+  get isFilled(): boolean {
+    return this.#filledBytes === this.segmentBytes;
+  }
+
+  /** Writes one piece of zeros and, for work in the background, syncs it. */
+  fillPiece(sync: boolean): void {
+    const byteCount = Math.min(ZERO_PIECE_BYTES, this.segmentBytes - this.#filledBytes);
+    this.#file.write(ZEROS.subarray(0, byteCount), this.#filledBytes);
+    this.#filledBytes += byteCount;
+    if (sync) this.#file.sync();
+  }
+
+  /** Fills whatever is left at once. */
+  fill(): void {
+    while (!this.isFilled) this.fillPiece(false);
+  }
+
+  /** Writes bytes behind the header block, before the segment has its name. */
+  write(bytes: Uint8Array, offset: number): void {
+    this.#file.write(bytes, offset);
+  }
+
+  /** Completes the file with its header, makes all of it durable and gives it its name. */
+  finish(header: SegmentHeader): MadeSegment {
+    const block = encodeSegmentHeader(header);
+    this.#file.write(block, 0);
+    this.#file.sync();
+    this.#file.close();
+    this.#disk.rename(unfinishedPath(this.#path), this.#path);
+    this.#disk.syncDirectory(this.#directory);
+    return { header, block, file: this.#disk.open(this.#path, "write") };
+  }
+
+  /** Leaves it as it is, to be removed by the next start. */
+  close(): void {
+    this.#file.close();
+  }
+
+  /** Gives back the room of a segment that could not be completed. */
+  abandon(): void {
+    this.#file.close();
+    this.#disk.remove(unfinishedPath(this.#path));
+  }
+}
+
+/** Bytes of a segment that has to hold a group of `groupBytes`. */
+export function segmentBytesFor(groupBytes: number, segmentBytes: number): number {
+  return Math.max(segmentBytes, SEGMENT_HEADER_BYTES + groupBytes);
+}

@@ -1,0 +1,101 @@
+/**
+ * How a node's shards are housed: each on this thread behind a direct link, or several to a worker behind rings. Both
+ * ways open the same shard over the same directory, so a node may change between them at any restart.
+ */
+import { MemtableSet } from "./bridge/memtable-set.ts";
+import { createShardMemory } from "./bridge/shard-memory.ts";
+import type { ShardReply } from "./bridge/shard-protocol.ts";
+import { SharedState } from "./bridge/shared-state.ts";
+import { DirectLink } from "./cluster/direct-link.ts";
+import { ShardWorker } from "./cluster/ring-link.ts";
+import type { OpenShard, ShardPort } from "./cluster/shard-port.ts";
+import type { NodeSettings } from "./config.ts";
+import { at } from "./core/assert.ts";
+import { shardId } from "./core/ids.ts";
+import type { Environment } from "./env/environment.ts";
+import { Shard } from "./shard/shard.ts";
+import type { ShardOptions } from "./shard/shard-options.ts";
+
+const WORKER_ENTRY = new URL("../workers/shard.worker.ts", import.meta.url);
+/** Bytes of entries a shard keeps in memory until they are applied. */
+const PENDING_BYTES_MAX = 64 * 1024 * 1024;
+/** A group is written when this much has gathered. */
+const GROUP_BYTES_MAX = 4 * 1024 * 1024;
+/** An idle shard proves its last group durable after this long. */
+const IDLE_PROOF_MS = 50;
+/** One step of flush or compaction: about a millisecond of work. */
+const STEP_BYTES = 128 * 1024;
+
+export interface RunningShards {
+  readonly open: OpenShard;
+  /** Begins the work of what was opened. */
+  start(): void;
+}
+
+export interface WorkerEvents {
+  /** A worker has died, and its shards with it. */
+  died(reason: string): void;
+  /** A batch of replies has been handed out. */
+  repliesCame(): void;
+}
+
+export function shardsOnThisThread(environment: Environment, settings: NodeSettings, clusterId: string): RunningShards {
+  const open = (shard: number, onReply: (reply: ShardReply) => void): ShardPort => {
+    const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
+    const opened = Shard.open(environment, shardOptions(settings, shard, clusterId), memory, onReply);
+    const state = new SharedState(memory.state);
+    const link = new DirectLink(opened);
+    return { link, state, memtables: new MemtableSet(state, memory.arenas), background: () => link.background() };
+  };
+  return { open, start: () => undefined };
+}
+
+/** Shards are dealt out to the workers in turn; a worker opens its shards when it starts. */
+export function shardsInWorkers(settings: NodeSettings, clusterId: string, events: WorkerEvents): RunningShards {
+  const workerCount = Math.min(settings.workers, settings.shards);
+  const options = {
+    entry: WORKER_ENTRY,
+    ringBytes: settings.ringBytes,
+    queueBytesMax: settings.valueBytesMax * 4,
+    logLevel: settings.logLevel,
+    logFields: { node: settings.id },
+  };
+  const workers = Array.from({ length: workerCount }, () => new ShardWorker(options, events.died, events.repliesCame));
+  const open = (shard: number, onReply: (reply: ShardReply) => void): ShardPort => {
+    const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
+    const state = new SharedState(memory.state);
+    const link = at(workers, shard % workerCount).add(
+      { shard: shardId(shard), memory, options: shardOptions(settings, shard, clusterId) },
+      onReply,
+    );
+    return { link, state, memtables: new MemtableSet(state, memory.arenas), background: () => false };
+  };
+  return {
+    open,
+    start: () => {
+      for (const worker of workers) worker.start();
+    },
+  };
+}
+
+function shardOptions(settings: NodeSettings, shard: number, clusterId: string): ShardOptions {
+  const identity = { shard: shardId(shard), clusterId: Uint8Array.fromHex(clusterId) };
+  return {
+    shard: identity.shard,
+    directory: `${settings.data}/shard-${String(shard).padStart(4, "0")}`,
+    log: { ...identity, segmentBytes: settings.segmentBytes },
+    tree: {
+      blockBytes: settings.blockBytes,
+      bloomBitsPerKey: settings.bloomBitsPerKey,
+      levelBytesBase: settings.levelBytes,
+      level0Tables: settings.level0Tables,
+      tableBytesMax: settings.tableBytes,
+    },
+    memtableAgeMs: settings.memtableAgeMs === 0 ? Number.POSITIVE_INFINITY : settings.memtableAgeMs,
+    valueBytesMax: settings.valueBytesMax,
+    pendingBytesMax: PENDING_BYTES_MAX,
+    groupBytesMax: GROUP_BYTES_MAX,
+    idleProofMs: IDLE_PROOF_MS,
+    stepBytes: STEP_BYTES,
+  };
+}

@@ -1,0 +1,124 @@
+/**
+ * The composition root of a node: claims the data directory, opens its shards (in workers, or on this thread), joins
+ * the cluster, and only then opens the ports to clients. Main thread.
+ */
+import packageJson from "../package.json" with { type: "json" };
+import { ClusterNode } from "./cluster/cluster-node.ts";
+import { Identity } from "./cluster/identity.ts";
+import type { NodeSettings } from "./config.ts";
+import { splitAddress } from "./config.ts";
+import { EnvelopeError } from "./core/errors.ts";
+import { Random } from "./core/random.ts";
+import type { Environment } from "./env/environment.ts";
+import { type RunningShards, shardsInWorkers, shardsOnThisThread } from "./node-shards.ts";
+import { ClientPort } from "./server/client-port.ts";
+import { type NodeStatus, startHttpPort } from "./server/http-port.ts";
+
+const POLL_MS = 5;
+/** Shards get this long to finish what they are doing when the node stops. */
+const STOP_MS_MAX = 4_000;
+
+export interface RunningNode {
+  readonly clientAddress: string;
+  readonly httpAddress: string;
+  readonly peerAddress: string;
+  stop(): Promise<void>;
+  status(): NodeStatus;
+  /** Runs once when a shard has failed or a worker has died: the process should end. */
+  onFailure(run: (reason: string) => void): void;
+}
+
+/**
+ * Resolves once clients are served. Throws the EnvelopeError that keeps the node from starting: DIRECTORY_IN_USE,
+ * FOREIGN_DIRECTORY, NEWER_FORMAT, MISSING_FILE, CORRUPTION, IO, DISKFULL, or CONFIG for an address that is taken.
+ */
+export async function startNode(settings: NodeSettings, environment: Environment): Promise<RunningNode> {
+  const { disk, network, clock, log, seed } = environment;
+  disk.makeDirectory(settings.data);
+  const lock = disk.lock(settings.data);
+  const identity = Identity.claim(disk, {
+    directory: settings.data,
+    clusterName: settings.cluster,
+    nodeName: settings.id,
+    memberNames: settings.peers.map((peer) => peer.name),
+    shardCount: settings.shards,
+    randomHex: new Random(seed).u32().toString(16),
+  });
+  let failure: string | null = null;
+  let tellFailure: ((reason: string) => void) | null = null;
+  const fail = (reason: string): void => {
+    if (failure !== null) return;
+    failure = reason;
+    tellFailure?.(reason);
+  };
+  let wake: () => void = () => undefined;
+  const shards: RunningShards =
+    settings.workers === 0
+      ? shardsOnThisThread(environment, settings, identity.clusterId)
+      : shardsInWorkers(settings, identity.clusterId, { died: fail, repliesCame: () => wake() });
+  const node = new ClusterNode(environment, clusterSettings(settings), identity, shards.open);
+  wake = () => node.turnNow();
+  node.onFailure((shard, code, message) => fail(`shard ${shard} failed: ${code} ${message}`));
+  shards.start();
+  const until = async (condition: () => boolean): Promise<void> => {
+    while (!condition() && failure === null) await new Promise<void>((resolve) => clock.after(POLL_MS, resolve));
+  };
+  await until(() => node.opened);
+  if (failure !== null) throw new EnvelopeError("IO", failure);
+  const peerPort = node.start();
+  const clients = new ClientPort(node.coordinator, network, clock, log, { ...settings, version: packageJson.version });
+  node.onTurnEnd(() => clients.flush());
+  if (identity.members.length === 1) await until(() => node.hasLeaders);
+  const clientAddress = withPort(settings.client, clients.listen(settings.client));
+  const peerAddress = withPort(settings.peer, peerPort);
+  const { host, port } = splitAddress(settings.http);
+  const http = startHttpPort(host, port, () => status());
+  const status = (): NodeStatus => ({
+    node: settings.id,
+    cluster: settings.cluster,
+    version: packageJson.version,
+    addresses: { client: clientAddress, peer: peerAddress, http: http.address },
+    shards: node.coordinator.shards(),
+    members: node.coordinator.members(),
+    figures: node.coordinator.figures(),
+  });
+  log.info("serving", { client: clientAddress, peer: peerAddress, http: http.address, shards: settings.shards });
+  return {
+    clientAddress,
+    peerAddress,
+    httpAddress: http.address,
+    status,
+    onFailure: (run) => {
+      tellFailure = run;
+      if (failure !== null) run(failure);
+    },
+    stop: async () => {
+      clients.close();
+      await http.stop();
+      node.stop();
+      const deadline = clock.monotonicMs() + STOP_MS_MAX;
+      await until(() => node.stopped || clock.monotonicMs() > deadline);
+      lock.release();
+    },
+  };
+}
+
+function clusterSettings(settings: NodeSettings) {
+  return {
+    peerAddress: settings.peer,
+    peers: settings.peers,
+    heartbeatMs: settings.heartbeatMs,
+    electionMs: settings.electionMs,
+    requestTimeoutMs: settings.requestTimeoutMs,
+    uncommittedBytesMax: settings.uncommittedBytes,
+    appendBytesMax: settings.appendBytes,
+    inflightBytesMax: settings.inflightBytes,
+    inflightCountMax: settings.inflightCount,
+    tailBytesMax: settings.logTailBytes,
+  };
+}
+
+/** The address as bound: port 0 is answered with the one taken. */
+function withPort(address: string, port: number): string {
+  return `${address.slice(0, address.lastIndexOf(":"))}:${port}`;
+}

@@ -1,0 +1,137 @@
+/**
+ * A voter that follows: takes a leader's entries and says what it has. `verifiedIndex` is how far this log is known to
+ * equal the leader's log of the current term. It starts at the commit index (a leader has everything committed, Raft
+ * §5.4.3), grows with every accepted append, and is never truncated within the term. What is acknowledged as matching
+ * is what is verified *and* on disk; that word is sent when the disk reports, or at once when the leader asks.
+ */
+import type { LogIndex, NodeId, Term } from "../core/ids.ts";
+import type { HardState } from "./hard-state.ts";
+import type { Append, Heartbeat } from "./messages.ts";
+import type { Outbox } from "./outbox.ts";
+import type { RaftLog } from "./raft-log.ts";
+
+export class Following {
+  readonly #id: NodeId;
+  readonly #hardState: HardState;
+  readonly #log: RaftLog;
+  readonly #outbox: Outbox;
+  #verifiedIndex: number;
+  #acknowledgedIndex = 0;
+  /** The newest read round of this term, which every answer carries. */
+  #readRound = 0;
+  #releaseIndex: number;
+
+  constructor(id: NodeId, hardState: HardState, log: RaftLog, outbox: Outbox) {
+    this.#id = id;
+    this.#hardState = hardState;
+    this.#log = log;
+    this.#outbox = outbox;
+    this.#verifiedIndex = log.commitIndex;
+    this.#releaseIndex = log.firstIndex;
+  }
+
+  /** Every voter has everything below this index on disk, and it is committed, as far as known here. Never falls. */
+  get releaseIndex(): LogIndex {
+    return this.#releaseIndex as LogIndex;
+  }
+
+  /** A new term, and with it maybe another leader: what was learned from the last one is no longer known. */
+  enterTerm(): void {
+    this.#verifiedIndex = this.#log.commitIndex;
+    this.#acknowledgedIndex = 0;
+    this.#readRound = 0;
+  }
+
+  onAppend(message: Append): void {
+    const isNewRound = this.#noteRound(message.readRound);
+    if (!this.#fits(message)) {
+      this.#refuse(message);
+      return;
+    }
+    const lastNew = message.previousIndex + message.entries.length;
+    this.#log.merge(message.entries, this.#verified());
+    this.#verifiedIndex = Math.max(this.#verified(), lastNew);
+    this.#log.commitTo(Math.min(message.commitIndex, lastNew));
+    this.noteRelease(message.releaseIndex);
+    // Otherwise the disk's report is the occasion to answer.
+    const isOnDisk = this.#log.persistedIndex >= this.#verifiedIndex;
+    if (isOnDisk || isNewRound || message.entries.length === 0) this.#acknowledge(message.from);
+  }
+
+  onHeartbeat(message: Heartbeat): void {
+    this.#noteRound(message.readRound);
+    this.#log.commitTo(Math.min(message.commitIndex, this.#log.lastIndex));
+    this.noteRelease(message.releaseIndex);
+    if (message.readRound > 0) this.answerHeartbeat(message.from);
+  }
+
+  /** To a leader of this term: a sign of life. To one of an older term: that time has gone on. */
+  answerHeartbeat(to: NodeId): void {
+    this.#outbox.send({
+      type: "heartbeatReply",
+      from: this.#id,
+      to,
+      term: this.#hardState.term,
+      readRound: this.#readRound,
+      lastIndex: this.#verified() as LogIndex,
+    });
+  }
+
+  /** The disk has reported: acknowledges what the leader has not been told yet. */
+  onPersisted(leader: NodeId): void {
+    if (this.#match() > this.#acknowledgedIndex) this.#acknowledge(leader);
+  }
+
+  noteRelease(releaseIndex: LogIndex): void {
+    this.#releaseIndex = Math.max(this.#releaseIndex, Math.min(releaseIndex, this.#log.commitIndex + 1));
+  }
+
+  #verified(): number {
+    return Math.max(this.#verifiedIndex, this.#log.commitIndex);
+  }
+
+  #match(): number {
+    return Math.min(this.#verified(), this.#log.persistedIndex);
+  }
+
+  #fits(message: Append): boolean {
+    const previousIndex = message.previousIndex;
+    return previousIndex <= this.#verified() || this.#log.termAt(previousIndex) === message.previousTerm;
+  }
+
+  #noteRound(round: number): boolean {
+    if (round <= this.#readRound) return false;
+    this.#readRound = round;
+    return true;
+  }
+
+  #acknowledge(to: NodeId): void {
+    this.#acknowledgedIndex = this.#match();
+    this.#outbox.send({
+      type: "appendReply",
+      from: this.#id,
+      to,
+      term: this.#hardState.term,
+      rejected: false,
+      matchIndex: this.#acknowledgedIndex as LogIndex,
+      hintIndex: this.#verified() as LogIndex,
+      hintTerm: 0 as Term,
+      readRound: this.#readRound,
+    });
+  }
+
+  #refuse(message: Append): void {
+    const hintIndex = this.#log.lastAtOrBelow(message.previousIndex, message.previousTerm);
+    this.#outbox.send({
+      type: "appendReply",
+      from: this.#id,
+      to: message.from,
+      term: this.#hardState.term,
+      rejected: true,
+      matchIndex: message.previousIndex,
+      hintIndex,
+      hintTerm: this.#log.termAt(hintIndex) ?? (0 as Term),
+      readRound: this.#readRound,
+    });
+  }
+}

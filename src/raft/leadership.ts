@@ -1,0 +1,259 @@
+/**
+ * One leadership: from the won election to the step down. Made anew for every term, so nothing of an older one can leak
+ * into it. It replicates (probing, then pipelined), counts what is on disk where, commits, and proves to readers that it
+ * still leads. It never truncates its log, and counts itself like everyone else: by what its own disk has reported.
+ *
+ * Proposals only append to the log; `prepare`, called once for each Ready, turns whatever has gathered into messages, so
+ * everything of one turn travels together.
+ */
+import { assert } from "../core/assert.ts";
+import type { LogIndex, NodeId, Term } from "../core/ids.ts";
+import { Inflight } from "./inflight.ts";
+import type { AppendReply, HeartbeatReply, RaftEntry } from "./messages.ts";
+import type { Outbox } from "./outbox.ts";
+import { Progress } from "./progress.ts";
+import { majorityReached } from "./quorum.ts";
+import type { RaftLog } from "./raft-log.ts";
+import { ReadRounds } from "./read-rounds.ts";
+import type { RaftOptions, ReadRefusal, Refusal } from "./ready.ts";
+
+const NO_ENTRIES: readonly RaftEntry[] = [];
+
+export class Leadership {
+  /** Index of this leader's first entry: everything from there on has its term. */
+  readonly startIndex: LogIndex;
+  readonly #options: RaftOptions;
+  readonly #term: Term;
+  readonly #log: RaftLog;
+  readonly #outbox: Outbox;
+  readonly #peers: readonly Progress[];
+  readonly #rounds = new ReadRounds();
+  readonly #reached: Float64Array;
+  #uncommittedBytes = 0;
+  #heartbeatElapsed = 0;
+  #heartbeatDue = false;
+  /** Where the search for a follower that needs old entries goes on, so that each gets its turn. */
+  #nextReader = 0;
+  #releaseIndex: number;
+
+  constructor(options: RaftOptions, term: Term, log: RaftLog, outbox: Outbox, releaseIndex: LogIndex) {
+    this.#options = options;
+    this.#term = term;
+    this.#log = log;
+    this.#outbox = outbox;
+    this.#releaseIndex = releaseIndex;
+    this.startIndex = (log.lastIndex + 1) as LogIndex;
+    // Below the release index every voter has everything, so that is where the search for a match can end.
+    this.#peers = options.voters
+      .filter((voter) => voter !== options.id)
+      .map((id) => {
+        const inflight = new Inflight(options.inflightCountMax, options.inflightBytesMax);
+        return new Progress(id, releaseIndex - 1, this.startIndex, inflight);
+      });
+    this.#reached = new Float64Array(options.voters.length);
+    this.#append(options.emptyEntry(this.startIndex, term));
+  }
+
+  /** Every voter has everything below this index on disk, and it is committed. Never falls. */
+  get releaseIndex(): LogIndex {
+    let least = Math.min(this.#log.persistedIndex, this.#log.commitIndex);
+    for (const peer of this.#peers) least = Math.min(least, peer.matchIndex);
+    this.#releaseIndex = Math.max(this.#releaseIndex, least + 1);
+    return this.#releaseIndex as LogIndex;
+  }
+
+  propose(byteCount: number, seal: (index: LogIndex, term: Term) => Uint8Array): Refusal | LogIndex {
+    const full = this.#uncommittedBytes + byteCount > this.#options.uncommittedBytesMax;
+    if (full && this.#uncommittedBytes > 0) return "full";
+    const index = (this.#log.lastIndex + 1) as LogIndex;
+    const bytes = seal(index, this.#term);
+    assert(bytes.length === byteCount, "an entry has the size it was announced with");
+    this.#append(bytes);
+    return index;
+  }
+
+  readIndex(context: number): true | ReadRefusal {
+    if (this.#log.commitIndex < this.startIndex) return "notReady";
+    if (this.#peers.length === 0) this.#outbox.confirmRead(context, this.#log.commitIndex);
+    else this.#rounds.add(context);
+    return true;
+  }
+
+  tick(): void {
+    this.#heartbeatElapsed += 1;
+    if (this.#heartbeatElapsed < this.#options.heartbeatTicks) return;
+    this.#heartbeatElapsed = 0;
+    this.#heartbeatDue = true;
+    for (const peer of this.#peers) peer.beat();
+  }
+
+  /** Whether a quorum has been heard of since the last call. */
+  checkQuorum(): boolean {
+    this.#reached.fill(1);
+    this.#peers.forEach((peer, i) => {
+      if (!peer.active) this.#reached[i] = 0;
+      peer.active = false;
+    });
+    return majorityReached(this.#reached) === 1;
+  }
+
+  /** The reads that can no longer be confirmed fail. */
+  end(): void {
+    this.#rounds.fail(this.#outbox);
+  }
+
+  // ---- what the followers answer
+
+  onAppendReply(message: AppendReply): void {
+    const peer = this.#heardFrom(message.from, message.readRound);
+    if (message.rejected) {
+      if (!peer.isRefused(message.matchIndex)) return;
+      const common = this.#log.lastAtOrBelow(Math.min(message.hintIndex, message.matchIndex - 1), message.hintTerm);
+      peer.probeAt(common + 1);
+      return;
+    }
+    if (message.matchIndex > this.#log.lastIndex || message.hintIndex > this.#log.lastIndex) return;
+    if (peer.acknowledge(message.matchIndex, message.hintIndex)) this.advanceCommit();
+  }
+
+  /** A sign of life, with how far the follower's memory matches: whatever was lost beyond that is sent again. */
+  onHeartbeatReply(message: HeartbeatReply): void {
+    const peer = this.#heardFrom(message.from, message.readRound);
+    peer.isStarved = false;
+    if (message.lastIndex > this.#log.lastIndex) return;
+    if (peer.state === "probe") {
+      if (!peer.found(message.lastIndex)) peer.paused = false;
+      return;
+    }
+    if (!peer.stalled) return;
+    peer.stalled = false;
+    if (message.lastIndex < peer.nextIndex - 1) peer.resumeAt(message.lastIndex + 1);
+    else this.#sendAppend(peer, NO_ENTRIES);
+  }
+
+  /** Old entries from disk. Those that are not this log's any more are left out. */
+  onEntries(from: LogIndex, entries: readonly RaftEntry[]): void {
+    let valid = 0;
+    while (valid < entries.length && this.#isOwn(entries[valid]!, from + valid)) valid += 1;
+    for (const peer of this.#peers) {
+      if (valid === 0 && peer.nextIndex === from) peer.isStarved = true;
+      const skip = peer.nextIndex - from;
+      if (skip < 0 || skip >= valid || !peer.canSend) continue;
+      this.#sendAppend(peer, entries.slice(skip, valid));
+    }
+  }
+
+  /** Commits what a majority has on disk, if it is of this term (Raft §5.4.2): older entries follow it, never lead. */
+  advanceCommit(): void {
+    const reached = this.#reached;
+    for (let i = 0; i < this.#peers.length; i++) reached[i] = this.#peers[i]!.matchIndex;
+    reached[this.#peers.length] = this.#log.persistedIndex;
+    const index = majorityReached(reached);
+    const committed = this.#log.commitIndex;
+    if (index <= committed || index < this.startIndex) return;
+    this.#uncommittedBytes -= this.#log.bytesOf(Math.max(committed + 1, this.startIndex), index);
+    this.#log.commitTo(index);
+  }
+
+  // ---- what goes out
+
+  /** Turns what has gathered since the last Ready into messages. */
+  prepare(): void {
+    const newRound = this.#rounds.begin(this.#log.commitIndex);
+    for (const peer of this.#peers) {
+      const sent = this.#replicate(peer);
+      if (this.#heartbeatDue || (newRound && !sent)) this.#sendHeartbeat(peer, this.#rounds.number);
+      else if (!sent && peer.toldCommit < Math.min(this.#log.commitIndex, peer.matchIndex))
+        this.#sendHeartbeat(peer, 0);
+    }
+    this.#heartbeatDue = false;
+    this.#askForOldEntries();
+  }
+
+  /** Sends what the follower's window takes; true if it was anything. */
+  #replicate(peer: Progress): boolean {
+    let sent = false;
+    while (peer.canSend && peer.nextIndex <= this.#log.lastIndex && peer.nextIndex >= this.#log.tailFirstIndex) {
+      const bytesMax = Math.min(this.#options.appendBytesMax, peer.inflight.room);
+      this.#sendAppend(peer, this.#log.entriesFrom(peer.nextIndex, bytesMax));
+      sent = true;
+    }
+    return sent;
+  }
+
+  #askForOldEntries(): void {
+    for (let i = 0; i < this.#peers.length; i++) {
+      const position = (this.#nextReader + i) % this.#peers.length;
+      const peer = this.#peers[position]!;
+      if (!peer.canSend || peer.isStarved || peer.nextIndex >= this.#log.tailFirstIndex) continue;
+      if (this.#outbox.askEntries(peer.nextIndex as LogIndex, this.#options.appendBytesMax)) {
+        this.#nextReader = (position + 1) % this.#peers.length;
+      }
+      return;
+    }
+  }
+
+  /** Without entries it is a question: does the log match there, and how much of it is on disk? */
+  #sendAppend(peer: Progress, entries: readonly RaftEntry[]): void {
+    const previousIndex = peer.nextIndex - 1;
+    const previousTerm = this.#log.termAt(previousIndex);
+    assert(previousTerm !== undefined, "an append follows an entry whose term is known");
+    this.#outbox.send({
+      type: "append",
+      from: this.#options.id,
+      to: peer.id,
+      term: this.#term,
+      previousIndex: previousIndex as LogIndex,
+      previousTerm,
+      entries,
+      commitIndex: this.#log.commitIndex,
+      readRound: this.#rounds.number,
+      releaseIndex: this.releaseIndex,
+    });
+    peer.toldCommit = Math.min(this.#log.commitIndex, previousIndex + entries.length);
+    if (entries.length === 0) return;
+    let bytes = 0;
+    for (const entry of entries) bytes += entry.bytes.length;
+    peer.sent(previousIndex + entries.length, bytes);
+  }
+
+  #sendHeartbeat(peer: Progress, readRound: number): void {
+    const commitIndex = Math.min(this.#log.commitIndex, peer.matchIndex) as LogIndex;
+    this.#outbox.send({
+      type: "heartbeat",
+      from: this.#options.id,
+      to: peer.id,
+      term: this.#term,
+      commitIndex,
+      readRound,
+      releaseIndex: this.releaseIndex,
+    });
+    peer.toldCommit = Math.max(peer.toldCommit, commitIndex);
+  }
+
+  #append(bytes: Uint8Array): void {
+    const index = (this.#log.lastIndex + 1) as LogIndex;
+    this.#log.append({ index, term: this.#term, bytes, isConfiguration: false });
+    this.#uncommittedBytes += bytes.length;
+  }
+
+  #isOwn(entry: RaftEntry, index: number): boolean {
+    return entry.index === index && this.#log.termAt(index) === entry.term;
+  }
+
+  #heardFrom(id: NodeId, readRound: number): Progress {
+    const peer = this.#peers.find((candidate) => candidate.id === id);
+    assert(peer !== undefined, "a reply comes from a voter");
+    peer.active = true;
+    peer.readRound = Math.max(peer.readRound, Math.min(readRound, this.#rounds.number));
+    if (this.#rounds.waiting) this.#confirmReads();
+    return peer;
+  }
+
+  #confirmReads(): void {
+    const reached = this.#reached;
+    for (let i = 0; i < this.#peers.length; i++) reached[i] = this.#peers[i]!.readRound;
+    reached[this.#peers.length] = this.#rounds.number;
+    this.#rounds.confirm(majorityReached(reached), this.#outbox);
+  }
+}

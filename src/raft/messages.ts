@@ -1,0 +1,84 @@
+/**
+ * What the voters of one group say to each other: a closed union. The network may lose, repeat, delay and reorder any of
+ * them. `term` is the sender's term when it spoke, except in `preVote` (the term the sender would campaign in) and in a
+ * granted `preVoteReply` (the same term, echoed).
+ */
+import type { LogIndex, NodeId, Term } from "../core/ids.ts";
+
+/** An entry as the core sees it: the bytes are the record codec's business. */
+export interface RaftEntry {
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly bytes: Uint8Array;
+  readonly isConfiguration: boolean;
+}
+
+interface Envelope {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly term: Term;
+}
+
+export interface VoteRequest extends Envelope {
+  readonly type: "preVote" | "vote";
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+}
+
+export interface VoteReply extends Envelope {
+  readonly type: "preVoteReply" | "voteReply";
+  readonly granted: boolean;
+}
+
+export interface Append extends Envelope {
+  readonly type: "append";
+  readonly previousIndex: LogIndex;
+  readonly previousTerm: Term;
+  /** Consecutive from previousIndex + 1. Empty: a question whether the log matches there, always answered. */
+  readonly entries: readonly RaftEntry[];
+  readonly commitIndex: LogIndex;
+  readonly readRound: number;
+  readonly releaseIndex: LogIndex;
+}
+
+export interface AppendReply extends Envelope {
+  readonly type: "appendReply";
+  readonly rejected: boolean;
+  /** Accepted: the last index known to match the leader's log and to be on disk. Rejected: the previousIndex refused. */
+  readonly matchIndex: LogIndex;
+  /** Accepted: the last index known to match, on disk or not. Rejected: where the follower suggests to look next. */
+  readonly hintIndex: LogIndex;
+  /** Rejected: the follower's term at hintIndex. Accepted: 0. */
+  readonly hintTerm: Term;
+  readonly readRound: number;
+}
+
+export interface Heartbeat extends Envelope {
+  readonly type: "heartbeat";
+  /** At most what the leader knows to be in the receiver's log. */
+  readonly commitIndex: LogIndex;
+  /** 0: only news of the commit, no reply wanted. */
+  readonly readRound: number;
+  readonly releaseIndex: LogIndex;
+}
+
+export interface HeartbeatReply extends Envelope {
+  readonly type: "heartbeatReply";
+  readonly readRound: number;
+  /** The last index known to match the leader's log, on disk or not: it tells the leader what was lost on the way. */
+  readonly lastIndex: LogIndex;
+}
+
+export type RaftMessage = VoteRequest | VoteReply | Append | AppendReply | Heartbeat | HeartbeatReply;
+
+/** Whether the entries follow each other and the place named, with terms that neither fall nor exceed the message's. */
+export function isWellFormed(message: Append): boolean {
+  let index: number = message.previousIndex;
+  let term: number = message.previousTerm;
+  for (const entry of message.entries) {
+    index += 1;
+    if (entry.index !== index || entry.term < term || entry.term > message.term) return false;
+    term = entry.term;
+  }
+  return true;
+}

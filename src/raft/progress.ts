@@ -1,0 +1,103 @@
+/**
+ * What the leader knows about one follower.
+ *
+ *   probe      where the logs match is unknown: one append, then wait for its answer or for a sign of life
+ *   replicate  they match up to matchIndex: appends are pipelined, nextIndex runs ahead of the acknowledgements
+ *
+ * Replies come repeated and out of order, so matchIndex only rises, and a refusal counts only if it refuses what this
+ * state has asked. Lost messages are noticed by the beat: a follower that answers heartbeats, but has acknowledged
+ * nothing for a whole interval while something was under way, is `stalled`.
+ */
+import type { NodeId } from "../core/ids.ts";
+import type { Inflight } from "./inflight.ts";
+
+export class Progress {
+  readonly id: NodeId;
+  readonly inflight: Inflight;
+  /** Known to be on the follower's disk and equal to the leader's log. */
+  matchIndex: number;
+  nextIndex: number;
+  state: "probe" | "replicate" = "probe";
+  /** Probing: the question has been sent. */
+  paused = false;
+  /** Heard of since the last check of the quorum. */
+  active = false;
+  stalled = false;
+  /** What it needs next is in no log any more; asked again after its next sign of life. */
+  isStarved = false;
+  /** The newest read round it has answered. */
+  readRound = 0;
+  /** The newest commit index it has been told. */
+  toldCommit = 0;
+  #matchAtBeat = 0;
+  #waitingAtBeat = false;
+
+  constructor(id: NodeId, matchIndex: number, nextIndex: number, inflight: Inflight) {
+    this.id = id;
+    this.matchIndex = matchIndex;
+    this.nextIndex = nextIndex;
+    this.inflight = inflight;
+  }
+
+  get canSend(): boolean {
+    return this.state === "probe" ? !this.paused : !this.inflight.full;
+  }
+
+  sent(lastIndex: number, bytes: number): void {
+    if (this.state === "probe") {
+      this.paused = true;
+      return;
+    }
+    this.nextIndex = lastIndex + 1;
+    this.inflight.add(lastIndex, bytes);
+  }
+
+  /** An accepted append: `match` is on its disk, `received` is at least in its memory. True if matchIndex rose. */
+  acknowledge(match: number, received: number): boolean {
+    const rose = match > this.matchIndex;
+    if (rose) {
+      this.matchIndex = match;
+      this.inflight.acknowledge(match);
+    }
+    if (this.state === "probe") this.found(received);
+    this.nextIndex = Math.max(this.nextIndex, this.matchIndex + 1);
+    return rose;
+  }
+
+  /** While probing: the follower's log matches up to `received`. Enough if that answers the question. */
+  found(received: number): boolean {
+    const known = Math.max(received, this.matchIndex);
+    if (this.state !== "probe" || known < this.nextIndex - 1) return false;
+    this.resumeAt(known + 1);
+    return true;
+  }
+
+  /** Whether a refusal of the append behind `previousIndex` answers what this state has asked. */
+  isRefused(previousIndex: number): boolean {
+    if (previousIndex <= this.matchIndex) return false;
+    return this.state === "replicate" || previousIndex === this.nextIndex - 1;
+  }
+
+  probeAt(nextIndex: number): void {
+    this.state = "probe";
+    this.paused = false;
+    this.inflight.clear();
+    this.nextIndex = Math.max(nextIndex, this.matchIndex + 1);
+  }
+
+  /** Everything from `nextIndex` on is sent (again), pipelined. */
+  resumeAt(nextIndex: number): void {
+    this.state = "replicate";
+    this.stalled = false;
+    this.inflight.clear();
+    this.nextIndex = Math.max(nextIndex, this.matchIndex + 1);
+  }
+
+  /** Called once a heartbeat interval. */
+  beat(): void {
+    const waiting = this.inflight.count > 0;
+    this.stalled = waiting && this.#waitingAtBeat && this.#matchAtBeat === this.matchIndex;
+    this.#waitingAtBeat = waiting;
+    this.#matchAtBeat = this.matchIndex;
+  }
+}

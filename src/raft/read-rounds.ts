@@ -1,0 +1,61 @@
+/**
+ * Linearizable reads without writing (Raft §8; etcd-io/raft `read_only.go`): a leader notes its commit index, proves by
+ * a round of messages sent *afterwards* that a quorum still follows it, and only then lets the read go. The reads of
+ * one turn share a round. Rounds are numbered from 1 within a term and carried by appends and heartbeats; an answer to
+ * round n answers all rounds before it.
+ */
+import type { LogIndex } from "../core/ids.ts";
+import type { Outbox } from "./outbox.ts";
+
+interface Round {
+  readonly number: number;
+  readonly index: LogIndex;
+  readonly contexts: readonly number[];
+}
+
+export class ReadRounds {
+  #gathering: number[] = [];
+  readonly #open: Round[] = [];
+  #number = 1;
+
+  /** The newest round: what every message carries. */
+  get number(): number {
+    return this.#number;
+  }
+
+  get waiting(): boolean {
+    return this.#open.length > 0;
+  }
+
+  add(context: number): void {
+    this.#gathering.push(context);
+  }
+
+  /** Closes the gathering and starts its round; false if nobody reads. */
+  begin(commitIndex: LogIndex): boolean {
+    if (this.#gathering.length === 0) return false;
+    this.#number += 1;
+    this.#open.push({ number: this.#number, index: commitIndex, contexts: this.#gathering });
+    this.#gathering = [];
+    return true;
+  }
+
+  /** A quorum has answered this round. */
+  confirm(round: number, outbox: Outbox): void {
+    let confirmed = 0;
+    for (const { number, index, contexts } of this.#open) {
+      if (number > round) break;
+      for (const context of contexts) outbox.confirmRead(context, index);
+      confirmed += 1;
+    }
+    if (confirmed > 0) this.#open.splice(0, confirmed);
+  }
+
+  /** The leadership is over: none of these can be confirmed any more. */
+  fail(outbox: Outbox): void {
+    for (const { contexts } of this.#open) for (const context of contexts) outbox.failRead(context);
+    for (const context of this.#gathering) outbox.failRead(context);
+    this.#open.length = 0;
+    this.#gathering = [];
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The boundary of the pure core: what it is told at birth and the work it hands out. The driver performs a Ready in any
+ * order (save, append, send, apply, answer) and reports what the disk has done; the core itself holds back every message
+ * that depends on the disk. The manner is that of etcd-io/raft.
+ */
+import type { LogIndex, NodeId, Term } from "../core/ids.ts";
+import type { RaftEntry, RaftMessage } from "./messages.ts";
+
+export interface RaftOptions {
+  readonly id: NodeId;
+  /** Every voter of the group, this one included. */
+  readonly voters: readonly NodeId[];
+  /** The least election timeout; the actual one is uniform in [electionTicks, 2 × electionTicks). */
+  readonly electionTicks: number;
+  readonly heartbeatTicks: number;
+  /** Entry bytes in one append; a single entry may be larger and then travels alone. */
+  readonly appendBytesMax: number;
+  /** Entry bytes, and appends, on the way to one follower and not yet acknowledged. */
+  readonly inflightBytesMax: number;
+  readonly inflightCountMax: number;
+  /** Entry bytes proposed and not yet committed; beyond it proposals are refused as "full". */
+  readonly uncommittedBytesMax: number;
+  /** Entry bytes kept in memory behind min(committed, on disk). */
+  readonly tailBytesMax: number;
+  readonly preVote: boolean;
+  /** The bytes of the entry a new leader appends first. */
+  readonly emptyEntry: (index: LogIndex, term: Term) => Uint8Array;
+}
+
+/** A term of the log and the first index that has it. */
+export interface TermRun {
+  readonly firstIndex: LogIndex;
+  readonly term: Term;
+}
+
+/** What the disk holds when the core is made: all of it proven durable. */
+export interface RaftBoot {
+  readonly term: Term;
+  readonly vote: NodeId;
+  /** First entry still in the log; lastIndex + 1 when there is none. */
+  readonly firstIndex: LogIndex;
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+  /** Term of the entry before firstIndex, 0 at the start of time. */
+  readonly previousTerm: Term;
+  /** The terms of the whole retained log, ascending. */
+  readonly termRuns: readonly TermRun[];
+  readonly commitIndex: LogIndex;
+  readonly appliedIndex: LogIndex;
+}
+
+export type Role = "leader" | "follower" | "candidate" | "preCandidate";
+export type Refusal = "notLeader" | "full";
+export type ReadRefusal = "notLeader" | "notReady";
+
+export interface HardStateRecord {
+  readonly term: Term;
+  readonly vote: NodeId;
+}
+
+export interface ReadState {
+  readonly context: number;
+  /** The read is linearizable once the state has applied this index. */
+  readonly index: LogIndex;
+}
+
+export interface EntryRead {
+  readonly from: LogIndex;
+  readonly bytesMax: number;
+}
+
+export interface Ready {
+  /** To be saved, then reported by hardStateSaved. */
+  readonly hardState: HardStateRecord | null;
+  /** To be appended to the log, then reported by persisted. The first may be lower than the log's last: it supersedes. */
+  readonly entries: readonly RaftEntry[];
+  /** May all leave now. */
+  readonly messages: readonly RaftMessage[];
+  readonly commitIndex: LogIndex;
+  readonly readStates: readonly ReadState[];
+  /** Contexts of reads that can no longer be confirmed: nothing was read, they may be asked again elsewhere. */
+  readonly readFailures: readonly number[];
+  /** Old entries wanted for a follower, answered by entriesRead; never more than one outstanding. */
+  readonly reads: readonly EntryRead[];
+  /** Role, leader or term is not what it was at the last Ready. */
+  readonly roleChanged: boolean;
+}

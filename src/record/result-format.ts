@@ -1,0 +1,105 @@
+/**
+ * The bytes of a Result: the same in the ring between threads, on the peer link and in the binary protocol.
+ *
+ *   kind u8, then
+ *     1 ok        nothing
+ *     2 nil       nothing
+ *     3 integer   i64
+ *     4 bytes     u32 length, bytes
+ *     5 version   value bytes u32, expiry u64, u32 length, value (empty when only the metadata was asked for)
+ *     6 page      match count u32, has-next u8, [next: u32 length, bytes], key count u32, keys: u32 length, bytes each
+ *     7 error     u32 length, code text; u32 length, message text
+ *
+ * Little-endian. An error's code travels as its text: nodes of different versions agree on names, not on numbers.
+ */
+import { unreachable } from "../core/assert.ts";
+import type { ByteReader } from "../core/byte-reader.ts";
+import type { ByteWriter } from "../core/byte-writer.ts";
+import { isErrorCode } from "../core/errors.ts";
+import { NIL, OK, type PageResult, type Result } from "./result.ts";
+
+const KIND_OK = 1;
+const KIND_NIL = 2;
+const KIND_INTEGER = 3;
+const KIND_BYTES = 4;
+const KIND_VERSION = 5;
+const KIND_PAGE = 6;
+const KIND_ERROR = 7;
+
+export function encodeResult(result: Result, into: ByteWriter): void {
+  switch (result.kind) {
+    case "ok":
+      into.u8(KIND_OK);
+      return;
+    case "nil":
+      into.u8(KIND_NIL);
+      return;
+    case "integer":
+      into.u8(KIND_INTEGER);
+      into.i64(result.value);
+      return;
+    case "bytes":
+      into.u8(KIND_BYTES);
+      into.blob(result.bytes);
+      return;
+    case "version":
+      into.u8(KIND_VERSION);
+      into.u32(result.valueBytes);
+      into.u64(result.expiryMs);
+      into.blob(result.value);
+      return;
+    case "page":
+      into.u8(KIND_PAGE);
+      encodePage(result, into);
+      return;
+    case "error":
+      into.u8(KIND_ERROR);
+      into.text(result.code);
+      into.text(result.message);
+      return;
+    default:
+      unreachable(result);
+  }
+}
+
+/** The result at the reader's place; it throws the reader's error when there is none. Byte fields are views. */
+export function decodeResult(from: ByteReader): Result {
+  const kind = from.u8();
+  switch (kind) {
+    case KIND_OK:
+      return OK;
+    case KIND_NIL:
+      return NIL;
+    case KIND_INTEGER:
+      return { kind: "integer", value: from.i64() };
+    case KIND_BYTES:
+      return { kind: "bytes", bytes: from.blob() };
+    case KIND_VERSION:
+      return { kind: "version", valueBytes: from.u32(), expiryMs: from.u64(), value: from.blob() };
+    case KIND_PAGE:
+      return decodePage(from);
+    case KIND_ERROR:
+      return decodeError(from);
+    default:
+      throw from.invalid(`a result of unknown kind ${kind}`);
+  }
+}
+
+function encodePage(page: PageResult, into: ByteWriter): void {
+  into.u32(page.matchCount);
+  into.optionalBlob(page.next);
+  into.blobs(page.keys);
+}
+
+function decodePage(from: ByteReader): PageResult {
+  const matchCount = from.u32();
+  const next = from.optionalBlob();
+  return { kind: "page", keys: from.blobs(), matchCount, next };
+}
+
+function decodeError(from: ByteReader): Result {
+  const code = from.text();
+  const message = from.text();
+  if (!isErrorCode(code)) throw from.invalid("an error of unknown code");
+  return { kind: "error", code, message };
+}

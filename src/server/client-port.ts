@@ -1,0 +1,178 @@
+/**
+ * The port for Redis clients and for people with telnet. It owns the connections, flushes those that have something to
+ * say once a turn of the event loop, lets stalled ones go on when the node is relieved, and closes those that leave a
+ * request half sent. Main thread only.
+ */
+import type { Coordinator } from "../cluster/coordinator.ts";
+import { at } from "../core/assert.ts";
+import type { Clock, Timer } from "../env/clock.ts";
+import type { Logger } from "../env/environment.ts";
+import type { Connection, ConnectionHandler, Listener, Network } from "../env/network.ts";
+import { BufferPool } from "../wire/buffer-pool.ts";
+import type { RespLimits } from "../wire/resp-parser.ts";
+import { RespWriter } from "../wire/resp-writer.ts";
+import { ClientConnection } from "./client-connection.ts";
+import type { CommandTable } from "./command-table.ts";
+import { commandTable } from "./commands.ts";
+import { ScanCursors } from "./scan-cursors.ts";
+import { type ClientPortSettings, outputPauseBytes, respLimits } from "./settings.ts";
+
+const SWEEPS_PER_IDLE_TIME = 8;
+const SWEEP_MS_MIN = 5;
+/** A scratch array grown beyond this is not kept. */
+const SCRATCH_BYTES_KEPT = 256 * 1024;
+
+export class ClientPort {
+  readonly coordinator: Coordinator;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly settings: ClientPortSettings;
+  readonly respLimits: RespLimits;
+  readonly outputPauseBytes: number;
+  readonly commands: CommandTable = commandTable();
+  readonly cursors = new ScanCursors();
+  readonly pool = new BufferPool();
+  /** For replies that cannot go straight to an output. Used within one call only. */
+  readonly scratch: RespWriter = new RespWriter(this.pool);
+  readonly startedMs: number;
+  receivedBytes = 0;
+  sentBytes = 0;
+  errorCount = 0;
+  acceptedCount = 0;
+  refusedCount = 0;
+  /** Commands of connections that are gone. */
+  #pastCommandCount = 0;
+
+  readonly #network: Network;
+  readonly #connections = new Map<number, ClientConnection>();
+  readonly #listeners: Listener[] = [];
+  #dirty: ClientConnection[] = [];
+  #flushing: ClientConnection[] = [];
+  #flushRegistered = false;
+  readonly #stalled = new Set<ClientConnection>();
+  #reliefRegistered = false;
+  #sweep: Timer | null = null;
+  #closed = false;
+
+  constructor(coordinator: Coordinator, network: Network, clock: Clock, log: Logger, settings: ClientPortSettings) {
+    this.coordinator = coordinator;
+    this.#network = network;
+    this.clock = clock;
+    this.log = log;
+    this.settings = settings;
+    this.respLimits = respLimits(settings);
+    this.outputPauseBytes = outputPauseBytes(settings);
+    this.startedMs = clock.monotonicMs();
+  }
+
+  /** Begins to accept clients at `host:port` (port 0: a free one); returns the port. Throws CONFIG. */
+  listen(address: string): number {
+    const listener = this.#network.listen(address, (connection) => this.#accept(connection));
+    this.#listeners.push(listener);
+    return listener.port;
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  get commandCount(): number {
+    let total = this.#pastCommandCount;
+    for (const connection of this.#connections.values()) total += connection.commandCount;
+    return total;
+  }
+
+  connections(): Iterable<ClientConnection> {
+    return this.#connections.values();
+  }
+
+  /** Stops accepting; every connection closes when what it has asked is answered and sent. */
+  close(): void {
+    this.#closed = true;
+    for (const listener of this.#listeners) listener.close();
+    this.#listeners.length = 0;
+    for (const connection of [...this.#connections.values()]) connection.finish();
+  }
+
+  /**
+   * Writes out what is gathered, now. It happens by itself at the end of each turn; whoever resolves operations at
+   * the end of a turn may call it to save the replies the wait for the next one.
+   */
+  flush(): void {
+    const batch = this.#dirty;
+    if (batch.length === 0) return;
+    this.#dirty = this.#flushing;
+    this.#flushing = batch;
+    for (let i = 0; i < batch.length; i++) at(batch, i).flush();
+    batch.length = 0;
+    if (this.scratch.bytes.length > SCRATCH_BYTES_KEPT) this.scratch.release();
+  }
+
+  // ── for its connections ──
+
+  flushSoon(connection: ClientConnection): void {
+    this.#dirty.push(connection);
+    if (this.#flushRegistered) return;
+    this.#flushRegistered = true;
+    this.clock.soon(this.#flushTurn);
+  }
+
+  waitForRelief(connection: ClientConnection): void {
+    this.#stalled.add(connection);
+    if (this.#reliefRegistered) return;
+    this.#reliefRegistered = true;
+    this.coordinator.onRelief(() => {
+      this.#reliefRegistered = false;
+      const waiting = [...this.#stalled];
+      this.#stalled.clear();
+      for (const stalled of waiting) stalled.tryContinue();
+    });
+  }
+
+  forget(connection: ClientConnection): void {
+    if (!this.#connections.delete(connection.id)) return;
+    this.#pastCommandCount += connection.commandCount;
+    this.#stalled.delete(connection);
+  }
+
+  readonly #flushTurn = (): void => {
+    this.#flushRegistered = false;
+    this.flush();
+  };
+
+  #accept(connection: Connection): ConnectionHandler {
+    if (this.#closed || this.#connections.size >= this.settings.connectionsMax) return this.#refuse(connection);
+    this.acceptedCount += 1;
+    const client = new ClientConnection(this.acceptedCount, this, connection);
+    this.#connections.set(client.id, client);
+    if (this.#sweep === null) this.#sweepLater();
+    return client;
+  }
+
+  #refuse(connection: Connection): ConnectionHandler {
+    this.refusedCount += 1;
+    const reply = new RespWriter(this.pool);
+    reply.error("ERR max number of clients reached");
+    connection.write(reply.bytes, 0, reply.length);
+    reply.release();
+    connection.shutdown();
+    return { onData: () => undefined, onDrain: () => undefined, onClose: () => undefined };
+  }
+
+  #sweepLater(): void {
+    const period = Math.max(SWEEP_MS_MIN, this.settings.frameIdleMs / SWEEPS_PER_IDLE_TIME);
+    this.#sweep = this.clock.after(period, () => this.#sweepFrames());
+  }
+
+  #sweepFrames(): void {
+    this.#sweep = null;
+    if (this.#connections.size === 0) return;
+    const oldest = this.clock.monotonicMs() - this.settings.frameIdleMs;
+    for (const connection of this.#connections.values()) {
+      if (connection.frameSinceMs !== 0 && connection.frameSinceMs <= oldest) {
+        connection.abort(`half a request for more than ${this.settings.frameIdleMs} ms`);
+      }
+    }
+    this.#sweepLater();
+  }
+}

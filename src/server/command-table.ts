@@ -1,0 +1,127 @@
+/**
+ * The commands a client may send, found by the bytes of their name in any case, without making a string of them: open
+ * addressing over an FNV-1a hash (Fowler, Noll, Vo) of the lower-case name.
+ */
+import { assert } from "../core/assert.ts";
+import { utf8 } from "../core/bytes.ts";
+import type { RequestArguments } from "../wire/request-arguments.ts";
+import type { ClientConnection } from "./client-connection.ts";
+
+export type CommandHandler = (client: ClientConnection, request: RequestArguments) => void;
+
+export type CommandFlag = "write" | "readonly" | "fast" | "admin" | "denyoom" | "noscript" | "loading" | "stale";
+
+export interface CommandEntry {
+  /** Lower case. */
+  readonly name: string;
+  /** Number of arguments, name included; negative: at least so many. */
+  readonly arity: number;
+  readonly flags: readonly CommandFlag[];
+  /** Where keys stand: first, last (−1: the last argument), step. All 0: nowhere. */
+  readonly keys: readonly [first: number, last: number, step: number];
+  readonly summary: string;
+  /**
+   * Waits until everything before it is answered, and everything behind it waits for its answer. For commands that see
+   * more than one key, where the order per shard is not enough.
+   */
+  readonly exclusive: boolean;
+  readonly handler: CommandHandler;
+}
+
+/** No keys in its arguments. */
+export const NO_KEYS: CommandEntry["keys"] = [0, 0, 0];
+/** The key is the first argument. */
+export const ONE_KEY: CommandEntry["keys"] = [1, 1, 1];
+/** Every argument is a key. */
+export const ALL_KEYS: CommandEntry["keys"] = [1, -1, 1];
+
+const WRITE: readonly CommandFlag[] = ["write", "denyoom"];
+const READ: readonly CommandFlag[] = ["readonly", "fast"];
+const ADMIN: readonly CommandFlag[] = ["loading", "stale"];
+
+/** A command that changes one key, or the keys at `keys`. */
+export function writeCommand(
+  name: string,
+  arity: number,
+  summary: string,
+  handler: CommandHandler,
+  keys = ONE_KEY,
+): CommandEntry {
+  return { name, arity, flags: WRITE, keys, summary, exclusive: false, handler };
+}
+
+/** A command that reads one key, or the keys at `keys`. */
+export function readCommand(
+  name: string,
+  arity: number,
+  summary: string,
+  handler: CommandHandler,
+  keys = ONE_KEY,
+): CommandEntry {
+  return { name, arity, flags: READ, keys, summary, exclusive: false, handler };
+}
+
+/** A command on whole buckets: exclusive. */
+export function bucketCommand(
+  name: string,
+  arity: number,
+  summary: string,
+  handler: CommandHandler,
+  flags: readonly CommandFlag[] = ["readonly"],
+): CommandEntry {
+  return { name, arity, flags, keys: NO_KEYS, summary, exclusive: true, handler };
+}
+
+/** A command about the connection or the node. */
+export function sessionCommand(name: string, arity: number, summary: string, handler: CommandHandler): CommandEntry {
+  return { name, arity, flags: ADMIN, keys: NO_KEYS, summary, exclusive: false, handler };
+}
+
+const FNV_OFFSET = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+const CAPACITY = 512;
+const NAME_BYTES_MAX = 64;
+
+export class CommandTable {
+  readonly entries: readonly CommandEntry[];
+  readonly #places: (CommandEntry | null)[] = new Array<CommandEntry | null>(CAPACITY).fill(null);
+  readonly #names: Uint8Array[] = new Array<Uint8Array>(CAPACITY).fill(new Uint8Array(0));
+
+  constructor(entries: readonly CommandEntry[]) {
+    assert(entries.length * 2 <= CAPACITY, "the table is at most half full");
+    this.entries = entries;
+    for (const entry of entries) {
+      const name = utf8(entry.name);
+      let place = hashName(name, 0, name.length) & (CAPACITY - 1);
+      while (this.#places[place] !== null) place = (place + 1) & (CAPACITY - 1);
+      this.#places[place] = entry;
+      this.#names[place] = name;
+    }
+  }
+
+  find(bytes: Uint8Array, start: number, end: number): CommandEntry | null {
+    if (end - start > NAME_BYTES_MAX) return null;
+    let place = hashName(bytes, start, end) & (CAPACITY - 1);
+    for (;;) {
+      const entry = this.#places[place]!;
+      if (entry === null || isName(this.#names[place]!, bytes, start, end)) return entry;
+      place = (place + 1) & (CAPACITY - 1);
+    }
+  }
+}
+
+function hashName(bytes: Uint8Array, start: number, end: number): number {
+  let hash = FNV_OFFSET;
+  for (let i = start; i < end; i++) hash = Math.imul(hash ^ lower(bytes[i]!), FNV_PRIME);
+  return hash >>> 0;
+}
+
+function isName(name: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+  if (name.length !== end - start) return false;
+  for (let i = 0; i < name.length; i++) if (lower(bytes[start + i]!) !== name[i]) return false;
+  return true;
+}
+
+function lower(byte: number): number {
+  return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte;
+}

@@ -1,0 +1,31 @@
+/** Every command there is. */
+import { type CommandEntry, CommandTable } from "./command-table.ts";
+import { BUCKET_COMMANDS } from "./commands/buckets.ts";
+import { CLIENT_COMMANDS } from "./commands/client.ts";
+import { CONNECTION_COMMANDS } from "./commands/connection.ts";
+import { COUNTER_COMMANDS } from "./commands/counters.ts";
+import { EXPIRY_COMMANDS } from "./commands/expiry.ts";
+import { INFO_COMMANDS } from "./commands/info.ts";
+import { INTROSPECTION_COMMANDS } from "./commands/introspection.ts";
+import { JSON_COMMANDS } from "./commands/json.ts";
+import { KEY_COMMANDS } from "./commands/keys.ts";
+import { SCAN_COMMANDS } from "./commands/scan.ts";
+import { STRING_COMMANDS } from "./commands/strings.ts";
+
+const ALL: readonly CommandEntry[] = [
+  ...STRING_COMMANDS,
+  ...COUNTER_COMMANDS,
+  ...KEY_COMMANDS,
+  ...EXPIRY_COMMANDS,
+  ...SCAN_COMMANDS,
+  ...JSON_COMMANDS,
+  ...BUCKET_COMMANDS,
+  ...CONNECTION_COMMANDS,
+  ...CLIENT_COMMANDS,
+  ...INTROSPECTION_COMMANDS,
+  ...INFO_COMMANDS,
+];
+
+export function commandTable(): CommandTable {
+  return new CommandTable(ALL);
+}

@@ -1,0 +1,125 @@
+/** Values: SET in all its forms, GET in all of its, and what changes bytes in place. */
+import {
+  CommandType,
+  MODIFIER_GET,
+  MODIFIER_KEEPTTL,
+  MODIFIER_NX,
+  MODIFIER_PERSIST,
+  MODIFIER_XX,
+} from "../../record/command-format.ts";
+import type { RequestArguments } from "../../wire/request-arguments.ts";
+import type { ClientConnection } from "../client-connection.ts";
+import { type CommandEntry, readCommand, writeCommand } from "../command-table.ts";
+import { absoluteExpiry, type ExpiryOption, isExpiryOption } from "../expiry-time.ts";
+import { ReplyShape } from "../reply-shape.ts";
+import { SYNTAX } from "../texts.ts";
+
+export const STRING_COMMANDS: readonly CommandEntry[] = [
+  writeCommand("set", -3, "Sets a key to a value", set),
+  readCommand("get", 2, "The value of a key", (client, request) => client.read(request, 1, ReplyShape.plain)),
+  writeCommand("getdel", 2, "The value of a key, which is removed", (client, request) =>
+    client.write(CommandType.getDelete, 0, request, 1, 0, 0, ReplyShape.plain),
+  ),
+  writeCommand("getex", -2, "The value of a key, whose expiry may change", getex),
+  writeCommand("getset", 3, "Sets a key and returns its old value", (client, request) =>
+    client.write(CommandType.conditionalPut, MODIFIER_GET, request, 1, 2, 0, ReplyShape.plain),
+  ),
+  writeCommand("setnx", 3, "Sets a key that is not there", (client, request) =>
+    client.write(CommandType.conditionalPut, MODIFIER_NX, request, 1, 2, 0, ReplyShape.flag),
+  ),
+  writeCommand("setex", 4, "Sets a key with an expiry in seconds", (client, request) =>
+    setWithExpiry(client, request, "ex", "setex"),
+  ),
+  writeCommand("psetex", 4, "Sets a key with an expiry in milliseconds", (client, request) =>
+    setWithExpiry(client, request, "px", "psetex"),
+  ),
+  writeCommand("append", 3, "Appends to a value", (client, request) =>
+    client.write(CommandType.append, 0, request, 1, 2, 0, ReplyShape.plain),
+  ),
+  readCommand("strlen", 2, "The length of a value", (client, request) => client.read(request, 1, ReplyShape.length)),
+];
+
+const SET_MODIFIERS: ReadonlyMap<string, number> = new Map([
+  ["nx", MODIFIER_NX],
+  ["xx", MODIFIER_XX],
+  ["get", MODIFIER_GET],
+  ["keepttl", MODIFIER_KEEPTTL],
+]);
+
+function set(client: ClientConnection, request: RequestArguments): void {
+  if (request.count === 3) {
+    client.write(CommandType.put, 0, request, 1, 2, 0, ReplyShape.plain);
+    return;
+  }
+  let modifiers = 0;
+  let expiryOption: ExpiryOption | null = null;
+  let expiryIndex = 0;
+  for (let i = 3; i < request.count; i++) {
+    const option = request.word(i);
+    const modifier = SET_MODIFIERS.get(option);
+    if (modifier !== undefined) modifiers |= modifier;
+    else if (isExpiryOption(option) && expiryOption === null && i + 1 < request.count) {
+      expiryOption = option;
+      i += 1;
+      expiryIndex = i;
+    } else {
+      client.replyError(SYNTAX);
+      return;
+    }
+  }
+  if (contradicts(modifiers, expiryOption !== null)) {
+    client.replyError(SYNTAX);
+    return;
+  }
+  const expiryMs = expiryOption === null ? 0 : expiryFor(client, request, expiryIndex, expiryOption, "set");
+  if (expiryMs < 0) return;
+  const type = modifiers === 0 ? CommandType.put : CommandType.conditionalPut;
+  client.write(type, modifiers, request, 1, 2, expiryMs, ReplyShape.plain);
+}
+
+function contradicts(modifiers: number, hasExpiry: boolean): boolean {
+  if ((modifiers & MODIFIER_NX) !== 0 && (modifiers & MODIFIER_XX) !== 0) return true;
+  return hasExpiry && (modifiers & MODIFIER_KEEPTTL) !== 0;
+}
+
+function getex(client: ClientConnection, request: RequestArguments): void {
+  if (request.count === 2) {
+    client.read(request, 1, ReplyShape.plain);
+    return;
+  }
+  const option = request.word(2);
+  if (option === "persist" && request.count === 3) {
+    client.write(CommandType.getExpire, MODIFIER_PERSIST, request, 1, 0, 0, ReplyShape.plain);
+    return;
+  }
+  if (!isExpiryOption(option) || request.count !== 4) {
+    client.replyError(SYNTAX);
+    return;
+  }
+  const expiryMs = expiryFor(client, request, 3, option, "getex");
+  if (expiryMs >= 0) client.write(CommandType.getExpire, 0, request, 1, 0, expiryMs, ReplyShape.plain);
+}
+
+function setWithExpiry(
+  client: ClientConnection,
+  request: RequestArguments,
+  option: ExpiryOption,
+  command: string,
+): void {
+  const expiryMs = expiryFor(client, request, 2, option, command);
+  if (expiryMs >= 0) client.write(CommandType.put, 0, request, 1, 3, expiryMs, ReplyShape.plain);
+}
+
+/** Milliseconds since 1970, or −1 after an error reply. Here a time must lie after zero. */
+function expiryFor(
+  client: ClientConnection,
+  request: RequestArguments,
+  index: number,
+  option: ExpiryOption,
+  command: string,
+): number {
+  const expiry = absoluteExpiry(request.integer(index), option, client.coordinator.wallMs(), command, true);
+  if (typeof expiry === "number") return expiry;
+  client.replyError(expiry);
+  return -1;
+}

@@ -1,0 +1,45 @@
+/**
+ * How our errors are worded for Redis clients: a code word that stays the same, then what to do. Codes that a Redis
+ * client knows how to treat keep Redis's word for it.
+ */
+import { unreachable } from "../core/assert.ts";
+import type { ErrorCode } from "../core/errors.ts";
+
+export function errorReply(code: ErrorCode, message: string): string {
+  return `${wordFor(code)} ${message}`;
+}
+
+function wordFor(code: ErrorCode): string {
+  switch (code) {
+    case "UNAVAILABLE":
+    case "SHUTTING_DOWN":
+    case "FENCED":
+      return "TRYAGAIN";
+    case "UNKNOWN_OUTCOME":
+      return "UNKNOWN";
+    case "DISKFULL":
+      return "DISKFULL";
+    case "OVERLOADED":
+      return "BUSY";
+    case "CORRUPTION":
+    case "IO":
+      return "IOERR";
+    case "NOT_JSON":
+      return "NOTJSON";
+    case "INVALID_ARGUMENT":
+    case "TOO_LARGE":
+    case "NO_BUCKET":
+    case "BUCKET_EXISTS":
+    case "NOT_AN_INTEGER":
+    case "OVERFLOW":
+    case "PROTOCOL":
+    case "CONFIG":
+    case "DIRECTORY_IN_USE":
+    case "FOREIGN_DIRECTORY":
+    case "NEWER_FORMAT":
+    case "MISSING_FILE":
+      return "ERR";
+    default:
+      return unreachable(code);
+  }
+}

@@ -1,0 +1,80 @@
+/** Waiters for commands on several keys: one result per key, in the order they come; one reply when all are there. */
+import type { Waiter } from "../cluster/coordinator.ts";
+import type { Result } from "../record/result.ts";
+import type { RespWriter } from "../wire/resp-writer.ts";
+import type { ClientConnection } from "./client-connection.ts";
+import { errorReply } from "./error-reply.ts";
+
+abstract class Gather implements Waiter {
+  readonly #client: ClientConnection;
+  readonly #tag: number;
+  #missing: number;
+  #error: string | null = null;
+
+  constructor(client: ClientConnection, count: number) {
+    this.#client = client;
+    this.#tag = client.defer();
+    this.#missing = count;
+  }
+
+  resolve(place: number, result: Result): void {
+    if (result.kind === "error") this.#error ??= errorReply(result.code, result.message);
+    else this.take(place, result);
+    this.#missing -= 1;
+    if (this.#missing > 0) return;
+    this.#client.settle(this.#tag, (reply) => {
+      if (this.#error === null) this.write(reply);
+      else reply.error(this.#error);
+    });
+  }
+
+  protected abstract take(place: number, result: Result): void;
+  protected abstract write(reply: RespWriter): void;
+}
+
+/** How many keys there were: integers are added up, anything else but nil counts as one. */
+export class GatherCount extends Gather {
+  #total = 0n;
+
+  protected override take(_place: number, result: Result): void {
+    if (result.kind === "integer") this.#total += result.value;
+    else if (result.kind !== "nil") this.#total += 1n;
+  }
+
+  protected override write(reply: RespWriter): void {
+    reply.integer(this.#total);
+  }
+}
+
+/** The values, null where a key is not there. */
+export class GatherValues extends Gather {
+  readonly #values: (Uint8Array | null)[];
+
+  constructor(client: ClientConnection, count: number) {
+    super(client, count);
+    this.#values = new Array<Uint8Array | null>(count).fill(null);
+  }
+
+  protected override take(place: number, result: Result): void {
+    if (result.kind === "version") this.#values[place] = result.value.slice();
+  }
+
+  protected override write(reply: RespWriter): void {
+    reply.array(this.#values.length);
+    for (const value of this.#values) {
+      if (value === null) reply.nil();
+      else reply.bulk(value);
+    }
+  }
+}
+
+/** OK once all are. */
+export class GatherOk extends Gather {
+  protected override take(): void {
+    // Errors are kept by the caller; anything else is as good as OK.
+  }
+
+  protected override write(reply: RespWriter): void {
+    reply.ok();
+  }
+}

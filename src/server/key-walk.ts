@@ -1,0 +1,85 @@
+/**
+ * A walk over all keys of a bucket: shard after shard, page after page, one page underway at a time. Each page is a
+ * bounded step of the shard, so a long walk does not keep anybody else waiting.
+ */
+import type { BucketRef, Coordinator, Waiter } from "../cluster/coordinator.ts";
+import type { PageResult, Result } from "../record/result.ts";
+import { errorReply } from "./error-reply.ts";
+
+const EXAMINE_MAX = 4096;
+
+export interface WalkVisitor {
+  /** False ends the walk. */
+  onPage(page: PageResult): boolean;
+  /** Called once: null at the end (or after a page that ended the walk), else an error reply. */
+  onEnd(error: string | null): void;
+}
+
+export class KeyWalk implements Waiter {
+  readonly #coordinator: Coordinator;
+  readonly #bucket: BucketRef;
+  readonly #pattern: Uint8Array | null;
+  readonly #mode: "keys" | "count";
+  readonly #visitor: WalkVisitor;
+  #shard = 0;
+  #after: Uint8Array | null = null;
+  /** A page that comes during the call is taken in a loop, not by recursion. */
+  #asking = false;
+  #answered = false;
+  #ended = false;
+
+  constructor(
+    coordinator: Coordinator,
+    bucket: BucketRef,
+    pattern: Uint8Array | null,
+    mode: "keys" | "count",
+    visitor: WalkVisitor,
+  ) {
+    this.#coordinator = coordinator;
+    this.#bucket = bucket;
+    this.#pattern = pattern;
+    this.#mode = mode;
+    this.#visitor = visitor;
+  }
+
+  start(): void {
+    this.#ask();
+  }
+
+  resolve(_tag: number, result: Result): void {
+    if (result.kind === "page") this.#takePage(result);
+    else if (result.kind === "error") this.#end(errorReply(result.code, result.message));
+    else this.#nextShard();
+    if (this.#asking) this.#answered = true;
+    else if (!this.#ended) this.#ask();
+  }
+
+  #takePage(page: PageResult): void {
+    if (!this.#visitor.onPage(page)) {
+      this.#end(null);
+      return;
+    }
+    if (page.next === null) this.#nextShard();
+    else this.#after = page.next.slice();
+  }
+
+  #nextShard(): void {
+    this.#shard += 1;
+    this.#after = null;
+    if (this.#shard >= this.#coordinator.shardCount) this.#end(null);
+  }
+
+  #end(error: string | null): void {
+    this.#ended = true;
+    this.#visitor.onEnd(error);
+  }
+
+  #ask(): void {
+    do {
+      this.#asking = true;
+      this.#answered = false;
+      this.#coordinator.page(this.#bucket, this.#shard, this.#after, EXAMINE_MAX, this.#pattern, this.#mode, this, 0);
+      this.#asking = false;
+    } while (this.#answered && !this.#ended);
+  }
+}

@@ -1,0 +1,40 @@
+/** What the client port must be told. Limits of bytes and counts are refusals, never growth. */
+import type { RespLimits } from "../wire/resp-parser.ts";
+
+export interface ClientPortSettings {
+  readonly keyBytesMax: number;
+  /** Also the longest single argument of any command. */
+  readonly valueBytesMax: number;
+  readonly argumentsMax: number;
+  /** A command typed as a line, and every line of the protocol. */
+  readonly lineBytesMax: number;
+  /** Replies a connection has not read; beyond it the connection is closed. Long before, it is no longer read from. */
+  readonly outputBytesMax: number;
+  /** Commands of one connection that wait for an answer. */
+  readonly requestsInflightMax: number;
+  readonly connectionsMax: number;
+  /** Half a request may stand still this long. */
+  readonly frameIdleMs: number;
+  /** Whether USE of an unknown bucket creates it. */
+  readonly bucketsCreateByUse: boolean;
+  /** The version of EnvelopeDB that INFO and HELLO tell. */
+  readonly version: string;
+}
+
+const OUTPUT_PAUSE_BYTES = 4 * 1024 * 1024;
+/** A request may hold so many of the largest values. */
+const FRAME_VALUES = 4;
+
+/** Unread replies from which a connection is no longer read from. */
+export function outputPauseBytes(settings: ClientPortSettings): number {
+  return Math.min(OUTPUT_PAUSE_BYTES, settings.outputBytesMax / 4);
+}
+
+export function respLimits(settings: ClientPortSettings): RespLimits {
+  return {
+    valueBytesMax: settings.valueBytesMax,
+    argumentsMax: settings.argumentsMax,
+    lineBytesMax: settings.lineBytesMax,
+    frameBytesMax: settings.valueBytesMax * FRAME_VALUES,
+  };
+}

@@ -1,0 +1,143 @@
+/**
+ * Fences, on every shard, and the catalog, on shard 0: names of buckets and their ids, in the system bucket.
+ *
+ *   fence/<id>       empty                          the bucket with this id is gone
+ *   bucket/<name>    MessagePack {id, profile}      a bucket that was created, or renewed
+ *   next-bucket      u32                            the first id never given out; 64 when absent
+ *   pending/<id>     name                           dropped or renewed, and not yet fenced in every shard
+ *
+ * The numbered databases "0" to "15" are buckets 1 to 16 from the start, without an entry until they are renewed.
+ * Every command asks for the room of all its writes first, because it may not stop half-way. Shard thread.
+ */
+import { decode, encode } from "@msgpack/msgpack";
+import { EMPTY_BYTES, text, utf8, viewOf } from "../core/bytes.ts";
+import { SYSTEM_BUCKET } from "../core/ids.ts";
+import { errorResult, integerResult, OK, type Result } from "../record/result.ts";
+import type { CommandContext } from "./command-context.ts";
+
+export const FENCE_PREFIX = "fence/";
+const BUCKET_PREFIX = "bucket/";
+const PENDING_PREFIX = "pending/";
+const NEXT_BUCKET = utf8("next-bucket");
+const FIRST_FREE_BUCKET = 64;
+const NUMBERED_BUCKETS = 16;
+
+/** Room for the fixed parts of what one catalog command writes. */
+const FIXED_BYTES = 256;
+const WRITES_MAX = 3;
+
+export function applyFence(context: CommandContext): Result | null {
+  const id = commandId(context);
+  if (id === null || id === SYSTEM_BUCKET) return errorResult("INVALID_ARGUMENT", "a fence names a bucket");
+  if (context.fences.has(id)) return OK;
+  if (!hasRoomFor(context)) return null;
+  context.setSystem(utf8(`${FENCE_PREFIX}${id}`), EMPTY_BYTES);
+  context.fences.add(id);
+  return OK;
+}
+
+export function applyFenceDone(context: CommandContext): Result | null {
+  if (!context.hasCatalog) return noCatalog();
+  const id = commandId(context);
+  if (id === null) return errorResult("INVALID_ARGUMENT", "the id of a bucket is missing");
+  if (!hasRoomFor(context)) return null;
+  const key = utf8(`${PENDING_PREFIX}${id}`);
+  if (context.systemValue(key) !== null) context.setSystem(key, null);
+  return OK;
+}
+
+export function applyCreateBucket(context: CommandContext): Result | null {
+  if (!context.hasCatalog) return noCatalog();
+  const name = text(context.command.key());
+  if (knownBucket(context, name) !== null) return errorResult("BUCKET_EXISTS", `bucket ${name} exists already`);
+  const profile = decodeProfile(context.command.value());
+  if (profile === null) return errorResult("INVALID_ARGUMENT", "the profile is not MessagePack");
+  if (!hasRoomFor(context)) return null;
+  return integerResult(giveId(context, name, profile.value));
+}
+
+export function applyDropBucket(context: CommandContext): Result | null {
+  if (!context.hasCatalog) return noCatalog();
+  const name = text(context.command.key());
+  if (numberedId(name) !== null)
+    return errorResult("INVALID_ARGUMENT", `the numbered bucket ${name} cannot be dropped`);
+  const known = knownBucket(context, name);
+  if (known === null) return noBucket(name);
+  if (!hasRoomFor(context)) return null;
+  context.setSystem(utf8(`${BUCKET_PREFIX}${name}`), null);
+  context.setSystem(utf8(`${PENDING_PREFIX}${known.id}`), utf8(name));
+  return integerResult(known.id);
+}
+
+export function applyRenewBucket(context: CommandContext): Result | null {
+  if (!context.hasCatalog) return noCatalog();
+  const name = text(context.command.key());
+  const known = knownBucket(context, name);
+  if (known === null) return noBucket(name);
+  if (!context.hasRoom(FIXED_BYTES + known.entryBytes + 2 * name.length * 3, WRITES_MAX)) return null;
+  giveId(context, name, known.profile);
+  context.setSystem(utf8(`${PENDING_PREFIX}${known.id}`), utf8(name));
+  return integerResult(known.id);
+}
+
+interface KnownBucket {
+  readonly id: number;
+  readonly profile: unknown;
+  readonly entryBytes: number;
+}
+
+function knownBucket(context: CommandContext, name: string): KnownBucket | null {
+  const entry = context.systemValue(utf8(`${BUCKET_PREFIX}${name}`));
+  if (entry === null) {
+    const id = numberedId(name);
+    return id === null ? null : { id, profile: {}, entryBytes: 0 };
+  }
+  const { id, profile } = decode(entry) as { id: number; profile: unknown };
+  return { id, profile, entryBytes: entry.length };
+}
+
+/** Gives the name the next free id, which no bucket has had before. */
+function giveId(context: CommandContext, name: string, profile: unknown): number {
+  const stored = context.systemValue(NEXT_BUCKET);
+  const id = stored === null ? FIRST_FREE_BUCKET : viewOf(stored).getUint32(0, true);
+  const next = new Uint8Array(4);
+  viewOf(next).setUint32(0, id + 1, true);
+  context.setSystem(utf8(`${BUCKET_PREFIX}${name}`), encode({ id, profile }));
+  context.setSystem(NEXT_BUCKET, next);
+  return id;
+}
+
+function numberedId(name: string): number | null {
+  if (!/^(?:[0-9]|1[0-5])$/.test(name)) return null;
+  const id = Number(name) + 1;
+  return id <= NUMBERED_BUCKETS ? id : null;
+}
+
+/** The profile as a value; null when the bytes are none. No bytes stand for the default profile. */
+function decodeProfile(bytes: Uint8Array): { value: unknown } | null {
+  if (bytes.length === 0) return { value: {} };
+  try {
+    return { value: decode(bytes) };
+  } catch {
+    return null;
+  }
+}
+
+function commandId(context: CommandContext): number | null {
+  const { command } = context;
+  return command.valueEnd - command.valueStart === 4 ? command.view.getUint32(command.valueStart, true) : null;
+}
+
+function hasRoomFor(context: CommandContext): boolean {
+  const { keyStart, keyEnd, valueStart, valueEnd } = context.command;
+  // Encoding a profile anew may make a float32 a float64: three times the bytes is more than it ever takes.
+  return context.hasRoom(FIXED_BYTES + 3 * (keyEnd - keyStart) + 3 * (valueEnd - valueStart), WRITES_MAX);
+}
+
+function noCatalog(): Result {
+  return errorResult("INVALID_ARGUMENT", "the catalog is kept by shard 0 alone");
+}
+
+function noBucket(name: string): Result {
+  return errorResult("NO_BUCKET", `there is no bucket ${name}`);
+}

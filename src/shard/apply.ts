@@ -1,0 +1,174 @@
+/**
+ * Applies entries, command by command. It may stop in the middle of an entry when the arena is full and no other is
+ * free, and goes on later with the very command that found no room: a command writes everything or nothing.
+ *
+ * Because stamps increase strictly along the log, "up to this stamp" names a place inside an entry. That is how a
+ * memtable frozen half-way through an entry is flushed: the flushed position holds the last whole entry and the last
+ * stamp, and the replay leaves out the commands that the tables already have. Shard thread.
+ */
+import { assert, unreachable } from "../core/assert.ts";
+import { type LogIndex, SYSTEM_BUCKET, type Term } from "../core/ids.ts";
+import { murmur3 } from "../core/murmur3.ts";
+import { compareStamps, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
+import type { CommandResult } from "../bridge/shard-protocol.ts";
+import { type CommandReader, CommandType } from "../record/command-format.ts";
+import { ENTRY_HEADER_BYTES, EntryKind, entryIndex, entryTerm } from "../record/entry-format.ts";
+import { errorResult, OK, type Result } from "../record/result.ts";
+import { VersionKind } from "../record/version.ts";
+import { applyCreateBucket, applyDropBucket, applyFence, applyFenceDone, applyRenewBucket } from "./apply-catalog.ts";
+import { applyExpire, applyGetExpire, applyPersist } from "./apply-expiry.ts";
+import { applyIncrement } from "./apply-increment.ts";
+import { applyAppend, applyConditionalPut, applyDelete, applyGetDelete } from "./apply-strings.ts";
+import type { CommandContext } from "./command-context.ts";
+import type { VersionStore } from "./version-store.ts";
+
+const FENCED = errorResult("FENCED", "the bucket was dropped or emptied; use its name again");
+const RESERVED = errorResult("INVALID_ARGUMENT", "this type of command is reserved");
+
+/** Fields of an entry's header (entry-format.ts) that are read here without decoding it again. */
+export const ENTRY_KIND_OFFSET = 28;
+const ENTRY_COUNT_OFFSET = 24;
+
+export class Applier {
+  readonly #context: CommandContext;
+  /** Term of the entry begun last. */
+  entryTerm = 0 as Term;
+  /** Results since they were last taken, in order. */
+  results: CommandResult[] = [];
+  /** The largest stamp applied. */
+  stampHigh = 0;
+  stampLow = 0;
+  #flushedStamp: Stamp = ZERO_STAMP;
+  /** The entry in whose middle the flushed memtable was frozen, if it was; 0 later on. */
+  #flushedInside = 0;
+  /** Whether the current entry is that one. */
+  #isSplit = false;
+  #offset = 0;
+  #ordinal = 0;
+  #commandCount = 0;
+  #entryBytes = 0;
+  #index = 0 as LogIndex;
+  #wantResults = false;
+
+  constructor(context: CommandContext) {
+    this.#context = context;
+  }
+
+  /** What the tables hold: all entries up to an index, and of the next one the commands up to a stamp. */
+  continueBehind(flushedIndex: LogIndex, stamp: Stamp): void {
+    this.#flushedInside = flushedIndex + 1;
+    this.#flushedStamp = stamp;
+    this.stampHigh = stamp.high;
+    this.stampLow = stamp.low;
+  }
+
+  /** The entry that `run` works on from now. */
+  begin(entry: Uint8Array, wantResults: boolean): void {
+    const command = this.#context.command.over(entry);
+    this.#index = entryIndex(entry);
+    this.entryTerm = entryTerm(entry);
+    this.#isSplit = this.#index === this.#flushedInside;
+    this.#entryBytes = entry.length;
+    this.#offset = ENTRY_HEADER_BYTES;
+    this.#ordinal = 0;
+    this.#wantResults = wantResults;
+    const isBatch = command.view.getUint32(ENTRY_KIND_OFFSET, true) === EntryKind.commands;
+    this.#commandCount = isBatch ? command.view.getUint32(ENTRY_COUNT_OFFSET, true) : 0;
+  }
+
+  /** Applies the rest of the entry; false when a command found no room, which is where the next call goes on. */
+  run(): boolean {
+    const context = this.#context;
+    const command = context.command;
+    const { store, fences } = context;
+    while (this.#ordinal < this.#commandCount) {
+      const next = command.read(this.#offset, this.#entryBytes);
+      assert(next > 0, "an entry in the log has been verified");
+      if (!this.#isSplit || this.#isAheadOfTables()) {
+        // The plain put goes straight to the memtable; everything else may look and answers something.
+        const isPut = command.type === CommandType.put && command.bucket !== SYSTEM_BUCKET;
+        const isDone = isPut ? fences.has(command.bucket) || applyPut(store, command) : this.#applyOne();
+        if (!isDone) return false;
+        this.stampHigh = command.stampHigh;
+        this.stampLow = command.stampLow;
+      }
+      this.#offset = next;
+      this.#ordinal += 1;
+    }
+    return true;
+  }
+
+  #isAheadOfTables(): boolean {
+    const { stampHigh, stampLow } = this.#context.command;
+    return compareStamps(stampHigh, stampLow, this.#flushedStamp.high, this.#flushedStamp.low) > 0;
+  }
+
+  #applyOne(): boolean {
+    const context = this.#context;
+    const { type, bucket } = context.command;
+    const result = bucket !== SYSTEM_BUCKET && context.fences.has(bucket) ? FENCED : applyCommand(context);
+    if (result === null) return false;
+    if (this.#wantResults && type !== CommandType.put) {
+      this.results.push({ index: this.#index, ordinal: this.#ordinal, result });
+    }
+    return true;
+  }
+}
+
+function applyPut(store: VersionStore, command: CommandReader): boolean {
+  const { bucket, bytes, keyStart, keyEnd } = command;
+  return store.insert(
+    bucket,
+    bytes,
+    keyStart,
+    keyEnd,
+    murmur3(bytes, keyStart, keyEnd, bucket),
+    command.stampHigh,
+    command.stampLow,
+    command.origin,
+    VersionKind.value,
+    command.expiryMs,
+    bytes,
+    command.valueStart,
+    command.valueEnd,
+  );
+}
+
+function applyCommand(context: CommandContext): Result | null {
+  const command = context.command;
+  switch (command.type) {
+    case CommandType.put:
+      return context.put(command.bytes, command.valueStart, command.valueEnd, command.expiryMs) ? OK : null;
+    case CommandType.delete:
+      return applyDelete(context);
+    case CommandType.conditionalPut:
+      return applyConditionalPut(context);
+    case CommandType.increment:
+      return applyIncrement(context);
+    case CommandType.append:
+      return applyAppend(context);
+    case CommandType.expire:
+      return applyExpire(context);
+    case CommandType.persist:
+      return applyPersist(context);
+    case CommandType.getDelete:
+      return applyGetDelete(context);
+    case CommandType.getExpire:
+      return applyGetExpire(context);
+    case CommandType.fence:
+      return applyFence(context);
+    case CommandType.createBucket:
+      return applyCreateBucket(context);
+    case CommandType.dropBucket:
+      return applyDropBucket(context);
+    case CommandType.renewBucket:
+      return applyRenewBucket(context);
+    case CommandType.fenceDone:
+      return applyFenceDone(context);
+    case CommandType.commit:
+    case CommandType.rollback:
+      return RESERVED;
+    default:
+      return unreachable(command.type);
+  }
+}

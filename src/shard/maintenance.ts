@@ -1,0 +1,245 @@
+/**
+ * The work behind the scenes of a shard: frozen memtables become tables, tables are compacted. All of it is cut into
+ * bounded steps between batches. Flushing goes first, because writers wait for its arenas.
+ *
+ * What may be dropped is decided by the stamp of the flushed position, not of the last applied entry: after a crash the
+ * log is replayed from there, and a command of that replay must still find what it found the first time.
+ *
+ * A full disk stops a job and nothing else: it is begun anew after a while. Any other failure is the shard's.
+ * Shard thread.
+ */
+import { assert } from "../core/assert.ts";
+import { EnvelopeError } from "../core/errors.ts";
+import { stampMilliseconds } from "../core/stamp.ts";
+import type { Clock } from "../env/clock.ts";
+import type { Logger } from "../env/environment.ts";
+import type { VersionCursor } from "../record/version.ts";
+import type { DropRule, Job } from "../storage/job.ts";
+import type { FlushedPosition } from "../storage/manifest-format.ts";
+import type { Tree } from "../storage/tree.ts";
+import type { VersionStore } from "./version-store.ts";
+
+const DISK_FULL_RETRY_MS = 1000;
+
+/** What the shard is told, and asked. */
+export interface MaintenanceEvents {
+  /** Where the active memtable ends now. */
+  position(): FlushedPosition;
+  /** The tables have everything of the arena, and nothing here reads it any more. */
+  arenaFlushed(arena: number): void;
+  /** A `flush` or `compact` has been carried out. */
+  done(requestId: number): void;
+}
+
+interface FrozenArena {
+  readonly arena: number;
+  readonly position: FlushedPosition;
+}
+
+interface Request {
+  readonly requestId: number;
+  readonly isCompaction: boolean;
+  /** The last arena that has to be in tables; null until the active one has been frozen for this request. */
+  throughArena: number | null;
+}
+
+export class Maintenance {
+  readonly #store: VersionStore;
+  readonly #tree: Tree;
+  readonly #fences: ReadonlySet<number>;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #events: MaintenanceEvents;
+  readonly #ageMs: number;
+  readonly #stepBytes: number;
+  /** Oldest first. */
+  readonly #frozen: FrozenArena[] = [];
+  readonly #requests: Request[] = [];
+  #flush: Job | null = null;
+  #compaction: Job | null = null;
+  /** The request that the running compaction answers. */
+  #compactionFor: Request | null = null;
+  /** When the first version came into the active memtable; null while it is empty. */
+  #activeSinceMs: number | null = null;
+  #retryAtMs = 0;
+  /** Times the writer had to wait for a flush. */
+  stallCount = 0;
+
+  constructor(
+    store: VersionStore,
+    fences: ReadonlySet<number>,
+    clock: Clock,
+    log: Logger,
+    limits: { readonly memtableAgeMs: number; readonly stepBytes: number },
+    events: MaintenanceEvents,
+  ) {
+    this.#store = store;
+    this.#tree = store.tree;
+    this.#fences = fences;
+    this.#clock = clock;
+    this.#log = log;
+    this.#ageMs = limits.memtableAgeMs;
+    this.#stepBytes = limits.stepBytes;
+    this.#events = events;
+  }
+
+  /** Whether a job was stopped by a full disk and waits. */
+  get isDiskFull(): boolean {
+    return this.#retryAtMs > this.#clock.monotonicMs();
+  }
+
+  /** Notes that the active memtable may have its first versions. */
+  noteWritten(): void {
+    if (this.#activeSinceMs === null && this.#store.active.entryCount > 0) {
+      this.#activeSinceMs = this.#clock.monotonicMs();
+    }
+  }
+
+  /** Milliseconds until a step has something to do that is not known now: age, or a full disk tried again. */
+  get dueInMs(): number {
+    const nowMs = this.#clock.monotonicMs();
+    return this.#retryAtMs > nowMs ? this.#retryAtMs - nowMs : Math.max(0, this.#ageAtMs - nowMs);
+  }
+
+  /** When the active memtable is due by age: never while it is empty, or when age does not count. */
+  get #ageAtMs(): number {
+    return this.#activeSinceMs === null || this.#ageMs === 0
+      ? Number.POSITIVE_INFINITY
+      : this.#activeSinceMs + this.#ageMs;
+  }
+
+  request(requestId: number, what: "flush" | "compact"): void {
+    this.#requests.push({ requestId, isCompaction: what === "compact", throughArena: null });
+  }
+
+  /** Freezes the active memtable; false when no arena is free to follow it. */
+  freeze(): boolean {
+    const arena = this.#store.arenas.activeArena;
+    const position = this.#events.position();
+    if (!this.#store.rotate()) return false;
+    this.#frozen.push({ arena, position });
+    this.#activeSinceMs = null;
+    return true;
+  }
+
+  /** The writer needs an arena now: runs the oldest flush to its end, if there is one. */
+  finishFlush(): void {
+    if (this.#frozen.length === 0) return;
+    this.stallCount += 1;
+    this.#guarded(() => {
+      let progress = this.#stepFlush(Number.POSITIVE_INFINITY);
+      while (progress === "working") progress = this.#stepFlush(Number.POSITIVE_INFINITY);
+      return true;
+    });
+  }
+
+  /** Puts everything of the active memtable into tables at once and empties it. Only while nobody else reads it. */
+  flushInPlace(): void {
+    const store = this.#store;
+    const cursor = store.memtables.cursorOf(store.arenas.activeArena);
+    const job = this.#beginFlush(cursor, this.#events.position());
+    while (job.step(Number.POSITIVE_INFINITY));
+    store.active.reset();
+    this.#activeSinceMs = null;
+  }
+
+  /** One bounded step; true: there may be more to do. */
+  step(): boolean {
+    if (this.isDiskFull) return false;
+    return this.#guarded(() => {
+      this.#freezeWhatIsDue();
+      return this.#stepFlush(this.#stepBytes) !== "idle" || this.#answerFlushes() || this.#stepCompaction();
+    });
+  }
+
+  /** Gives up what is running. Nothing of it is visible. */
+  abort(): void {
+    this.#flush?.abort();
+    this.#compaction?.abort();
+    this.#flush = null;
+    this.#compaction = null;
+  }
+
+  #freezeWhatIsDue(): void {
+    if (this.#ageAtMs <= this.#clock.monotonicMs()) this.freeze();
+    for (const request of this.#requests) {
+      if (request.throughArena !== null) continue;
+      if (this.#store.active.entryCount > 0 && !this.freeze()) return;
+      request.throughArena = this.#store.arenas.activeArena - 1;
+    }
+  }
+
+  #stepFlush(budgetBytes: number): "idle" | "working" | "flushed" {
+    const frozen = this.#frozen[0];
+    if (frozen === undefined) return "idle";
+    this.#flush ??= this.#beginFlush(this.#store.memtables.cursorOf(frozen.arena), frozen.position);
+    if (this.#flush.step(budgetBytes)) return "working";
+    this.#flush = null;
+    this.#frozen.shift();
+    this.#store.memtables.retire(frozen.arena);
+    this.#events.arenaFlushed(frozen.arena);
+    return "flushed";
+  }
+
+  #beginFlush(source: VersionCursor, at: FlushedPosition): Job {
+    const position = { ...at, sequence: this.#tree.flushed.sequence + 1 };
+    return this.#tree.beginFlush(source, position, this.#dropRule(at));
+  }
+
+  /** True: a request was answered. */
+  #answerFlushes(): boolean {
+    const request = this.#requests.findIndex((waiting) => !waiting.isCompaction && this.#isFlushed(waiting));
+    if (request < 0) return false;
+    const [answered] = this.#requests.splice(request, 1);
+    assert(answered !== undefined, "the request was found");
+    this.#events.done(answered.requestId);
+    return true;
+  }
+
+  #isFlushed(request: Request): boolean {
+    return request.throughArena !== null && this.#store.memtables.oldestArena > request.throughArena;
+  }
+
+  #stepCompaction(): boolean {
+    if (this.#compaction === null && !this.#beginCompaction()) return false;
+    if (this.#compaction?.step(this.#stepBytes)) return true;
+    this.#compaction = null;
+    const request = this.#compactionFor;
+    this.#compactionFor = null;
+    if (request !== null) {
+      this.#requests.splice(this.#requests.indexOf(request), 1);
+      this.#events.done(request.requestId);
+    }
+    return true;
+  }
+
+  #beginCompaction(): boolean {
+    const rule = this.#dropRule(this.#tree.flushed);
+    const request = this.#requests.find((waiting) => waiting.isCompaction && this.#isFlushed(waiting));
+    this.#compactionFor = request ?? null;
+    this.#compaction = request === undefined ? this.#tree.nextCompaction(rule) : this.#tree.compactAll(rule);
+    return this.#compaction !== null;
+  }
+
+  /** Frozen with the job: what was fenced and expired when it began. */
+  #dropRule(at: FlushedPosition): DropRule {
+    const fences = new Set(this.#fences);
+    return {
+      fenced: (bucket) => fences.has(bucket),
+      expireBeforeMs: stampMilliseconds(at.stampHigh, at.stampLow),
+    };
+  }
+
+  #guarded(run: () => boolean): boolean {
+    try {
+      return run();
+    } catch (cause) {
+      if (!(cause instanceof EnvelopeError) || cause.code !== "DISKFULL") throw cause;
+      this.#log.warn("no room for tables; trying again", { error: cause.message, retryMs: DISK_FULL_RETRY_MS });
+      this.abort();
+      this.#compactionFor = null;
+      this.#retryAtMs = this.#clock.monotonicMs() + DISK_FULL_RETRY_MS;
+      return false;
+    }
+  }
+}

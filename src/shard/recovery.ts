@@ -1,0 +1,216 @@
+/**
+ * How a shard comes back: hard state, log and tables are opened and verified by their own code; here they are held
+ * against each other, and the entries behind the flushed position are applied again, up to the last index that a
+ * group of the log proves committed. What lies behind it waits until Raft commits it.
+ *
+ * Main reads nothing before it has `opened`, so a memtable that fills up during the replay is flushed where it lies.
+ * Shard thread.
+ */
+import { assert } from "../core/assert.ts";
+import { EnvelopeError } from "../core/errors.ts";
+import { EMPTY_BYTES, equalBytes, text } from "../core/bytes.ts";
+import { type LogIndex, logIndex, SYSTEM_BUCKET, type Term } from "../core/ids.ts";
+import { compareStamps, stampMilliseconds, type Stamp } from "../core/stamp.ts";
+import { arenaShape } from "../bridge/memtable-format.ts";
+import type { ShardMemory } from "../bridge/shard-memory.ts";
+import type { ShardBoot, SystemChange } from "../bridge/shard-protocol.ts";
+import { SharedState } from "../bridge/shared-state.ts";
+import type { Clock } from "../env/clock.ts";
+import type { Disk } from "../env/disk.ts";
+import type { Logger } from "../env/environment.ts";
+import { HardStateFile } from "../log/hard-state-file.ts";
+import { Log } from "../log/log.ts";
+import { CommandReader } from "../record/command-format.ts";
+import { ENTRY_HEADER_BYTES, EntryKind, entryTerm } from "../record/entry-format.ts";
+import { isVisible } from "../record/version.ts";
+import { Tree } from "../storage/tree.ts";
+import { Applier, ENTRY_KIND_OFFSET } from "./apply.ts";
+import { FENCE_PREFIX } from "./apply-catalog.ts";
+import { CommandContext } from "./command-context.ts";
+import { Maintenance } from "./maintenance.ts";
+import { PendingEntries } from "./pending-entries.ts";
+import type { ShardOptions } from "./shard-options.ts";
+import { VersionStore } from "./version-store.ts";
+
+export interface ShardEnvironment {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** The parts of an open shard. */
+export interface Recovered {
+  readonly hardState: HardStateFile;
+  readonly log: Log;
+  readonly tree: Tree;
+  readonly state: SharedState;
+  readonly store: VersionStore;
+  readonly context: CommandContext;
+  readonly applier: Applier;
+  readonly pending: PendingEntries;
+  readonly commitIndex: LogIndex;
+  readonly appliedIndex: LogIndex;
+  readonly appliedTerm: Term;
+}
+
+const CATALOG_SHARD = 0;
+
+/** Room that an arena needs beside the longest value: its key, and what lies around them. */
+const ARENA_SLACK_BYTES = 32 * 1024;
+
+export function recover(env: ShardEnvironment, options: ShardOptions, memory: ShardMemory): Recovered {
+  checkArenas(options, memory);
+  const { disk } = env;
+  const { directory } = options;
+  disk.makeDirectory(directory);
+  const hardState = HardStateFile.open(disk, directory, options.log);
+  const log = Log.open(disk, directory, options.log);
+  const tree = Tree.open(disk, directory, options.tree, options.log);
+  checkContinuity(log, tree, directory);
+  const state = new SharedState(memory.state);
+  if (tree.tableCount > 0) state.noteTables();
+  const store = new VersionStore(tree, memory, state);
+  const fences = new Set<number>();
+  const context = new CommandContext(store, fences, options.valueBytesMax, options.shard === CATALOG_SHARD);
+  const applier = new Applier(context);
+  const { flushed } = tree;
+  applier.continueBehind(flushed.index, { high: flushed.stampHigh, low: flushed.stampLow });
+  for (const { key } of systemContent(store, flushedMs(tree))) noteFence(fences, key);
+  const firstIndex = logIndex(flushed.index + 1);
+  const commitIndex = logIndex(Math.max(Math.min(log.commitIndex, log.lastIndex), flushed.index));
+  const pending = new PendingEntries(log, firstIndex, log.lastIndex, options.pendingBytesMax);
+  const appliedTerm = replay(env, options, { store, context, applier, pending, tree, log, commitIndex });
+  const appliedIndex = commitIndex;
+  return { hardState, log, tree, state, store, context, applier, pending, commitIndex, appliedIndex, appliedTerm };
+}
+
+/** What main is told of a shard that has just been recovered. */
+export function bootOf(parts: Recovered): ShardBoot {
+  const { hardState, log, applier, store, commitIndex, appliedIndex } = parts;
+  const stamp = lastStamp(parts);
+  return {
+    hardTerm: hardState.term,
+    hardVote: hardState.vote,
+    firstIndex: log.firstIndex,
+    lastIndex: log.lastIndex,
+    lastTerm: log.lastTerm,
+    previousTerm: log.previousTerm,
+    termRuns: log.termRuns,
+    commitIndex,
+    appliedIndex,
+    stampHigh: stamp.high,
+    stampLow: stamp.low,
+    system: systemContent(store, stampMilliseconds(applier.stampHigh, applier.stampLow)),
+  };
+}
+
+function checkArenas(options: ShardOptions, memory: ShardMemory): void {
+  const { valueBytesMax } = options;
+  for (const arena of memory.arenas) {
+    const { wordCount, firstWord } = arenaShape(arena.byteLength);
+    if ((wordCount - firstWord) * 4 >= valueBytesMax + ARENA_SLACK_BYTES) continue;
+    const said = `memtables of ${arena.byteLength} bytes are too small for values of ${valueBytesMax} bytes`;
+    throw new EnvelopeError("CONFIG", said);
+  }
+}
+
+/** Commands in the log may come from a time or a node with larger limits. */
+export function memtableTooSmall(): EnvelopeError {
+  return new EnvelopeError("CONFIG", "a command of the log is larger than a whole memtable: memtables must be larger");
+}
+
+/** Tables and log must be of one history: a log that ends before the tables do was put back from elsewhere. */
+function checkContinuity(log: Log, tree: Tree, directory: string): void {
+  const { index } = tree.flushed;
+  if (log.lastIndex < index) {
+    throw new EnvelopeError(
+      "CORRUPTION",
+      `the log in ${directory} ends at entry ${log.lastIndex}, but its tables hold everything up to ${index}`,
+    );
+  }
+  if (log.firstIndex > index + 1) {
+    throw new EnvelopeError(
+      "CORRUPTION",
+      `the log in ${directory} begins at entry ${log.firstIndex}, but its tables end at ${index}: entries are missing`,
+    );
+  }
+}
+
+type ReplayParts = Pick<Recovered, "store" | "context" | "applier" | "pending" | "tree" | "log" | "commitIndex">;
+
+/** Applies what is committed and not in tables; returns the term of the last applied entry. */
+function replay(env: ShardEnvironment, options: ShardOptions, parts: ReplayParts): Term {
+  const { applier, pending, context, store, commitIndex, tree, log } = parts;
+  let appliedTerm = tree.flushed.term;
+  let appliedIndex = tree.flushed.index;
+  const maintenance = new Maintenance(store, context.fences, env.clock, env.log, options, {
+    position: () => ({
+      sequence: 0,
+      index: appliedIndex,
+      term: appliedTerm,
+      stampHigh: applier.stampHigh,
+      stampLow: applier.stampLow,
+    }),
+    arenaFlushed: () => undefined,
+    done: () => undefined,
+  });
+  while (appliedIndex < commitIndex) {
+    const entry = pending.peek();
+    applier.begin(entry, false);
+    while (!applier.run()) {
+      if (store.active.entryCount === 0) throw memtableTooSmall();
+      maintenance.flushInPlace();
+    }
+    appliedIndex = pending.nextIndex;
+    appliedTerm = entryTerm(entry);
+    pending.advance();
+  }
+  log.noteApplied(commitIndex);
+  context.system = [];
+  return appliedTerm;
+}
+
+/** The largest stamp in tables and log: a leader's clock starts above it. */
+function lastStamp(parts: Recovered): Stamp {
+  const { applier, log, appliedIndex } = parts;
+  let high = applier.stampHigh;
+  let low = applier.stampLow;
+  if (appliedIndex >= log.lastIndex) return { high, low };
+  const command = new CommandReader();
+  log.forEachFrom(logIndex(appliedIndex + 1), log.lastIndex, (entry) => {
+    command.over(entry);
+    if (command.view.getUint32(ENTRY_KIND_OFFSET, true) !== EntryKind.commands) return;
+    for (let offset = ENTRY_HEADER_BYTES; offset < entry.length; ) {
+      offset = command.read(offset, entry.length);
+      assert(offset > 0, "an entry in the log has been verified");
+      if (compareStamps(command.stampHigh, command.stampLow, high, low) > 0) {
+        high = command.stampHigh;
+        low = command.stampLow;
+      }
+    }
+  });
+  return { high, low };
+}
+
+/** The system bucket as applied. */
+function systemContent(store: VersionStore, nowMs: number): SystemChange[] {
+  const content: SystemChange[] = [];
+  using cursor = store.cursor();
+  let last: Uint8Array | null = null;
+  for (cursor.seek(SYSTEM_BUCKET, EMPTY_BYTES); cursor.valid && cursor.bucket === SYSTEM_BUCKET; cursor.next()) {
+    const key = cursor.key.slice();
+    const isOlder = last !== null && equalBytes(last, key);
+    last = key;
+    if (!isOlder && isVisible(cursor.kind, cursor.expiryMs, nowMs)) content.push({ key, value: cursor.value.slice() });
+  }
+  return content;
+}
+
+function flushedMs(tree: Tree): number {
+  return stampMilliseconds(tree.flushed.stampHigh, tree.flushed.stampLow);
+}
+
+function noteFence(fences: Set<number>, key: Uint8Array): void {
+  const name = text(key);
+  if (name.startsWith(FENCE_PREFIX)) fences.add(Number(name.slice(FENCE_PREFIX.length)));
+}

@@ -1,0 +1,24 @@
+/** What a shard is told when it is opened. Defaults live in the configuration alone. */
+import type { ShardId } from "../core/ids.ts";
+import type { LogOptions } from "../log/log-options.ts";
+import type { TreeOptions } from "../storage/tree-options.ts";
+
+export interface ShardOptions {
+  readonly shard: ShardId;
+  /** The shard's own directory; it is created when it is not there. */
+  readonly directory: string;
+  readonly log: LogOptions;
+  readonly tree: TreeOptions;
+  /** A memtable that is not empty is flushed at this age, full or not; 0: age does not count. */
+  readonly memtableAgeMs: number;
+  /** The longest value that a computed one (APPEND) may reach. The same on every node: it decides results. */
+  readonly valueBytesMax: number;
+  /** Bytes of entries kept in memory while they wait to be applied; more are read back from the log. */
+  readonly pendingBytesMax: number;
+  /** Appended bytes after which a turn writes the group it has instead of gathering more. */
+  readonly groupBytesMax: number;
+  /** Quiet time after which an idle shard writes the group that proves its last one durable. */
+  readonly idleProofMs: number;
+  /** Work of one background step. */
+  readonly stepBytes: number;
+}

@@ -1,0 +1,26 @@
+/** The figures of a shard at this moment. Shard thread. */
+import type { ShardStats } from "../bridge/shard-protocol.ts";
+import type { Recovered } from "./recovery.ts";
+
+export function statsOf(parts: Recovered, appliedIndex: number): ShardStats {
+  const { tree, log, store } = parts;
+  const tables = tree.stats();
+  const segments = log.stats();
+  return {
+    appliedIndex,
+    flushedIndex: tree.flushed.index,
+    memtableBytes: store.active.bytesUsed,
+    memtableEntries: store.active.entryCount,
+    tableCount: tables.tableCount,
+    tableBytes: tables.tableBytes,
+    tableEntries: tables.tableEntries,
+    segmentCount: segments.segmentCount,
+    segmentBytes: segments.segmentBytes,
+    syncCount: segments.syncCount,
+    groupCount: segments.groupCount,
+    flushCount: tables.flushCount,
+    compactionCount: tables.compactionCount,
+    arenasInUse: store.arenas.inUseCount,
+    tablesPerLevel: tables.tablesPerLevel,
+  };
+}

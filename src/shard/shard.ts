@@ -1,0 +1,375 @@
+/**
+ * One shard: a log, a memtable, tables, and the order between them. It is synchronous and owns its thread. `handle`
+ * only queues; `turn` does all the work that has gathered:
+ *
+ *   1  requests in their order: entries are staged, reads of what is applied already are answered
+ *   2  everything staged is written as one group and its sync begun
+ *   3  synced: `persisted`, then entries are applied through min(persisted, what may be applied), and between two
+ *      entries the reads that waited for the first; then `applied` with the results
+ *
+ * Durability is an event: step 3 may come in the same call or later, and nothing here assumes either. Whatever the disk
+ * or its contents get wrong ends the shard: it says `failed`, and acknowledges nothing any more. Replies are given
+ * during `turn`, `backgroundStep` and the disk's callbacks, in the order in which they became true.
+ */
+import { at, unreachable } from "../core/assert.ts";
+import { EnvelopeError } from "../core/errors.ts";
+import type { LogIndex, Term } from "../core/ids.ts";
+import type { ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
+import type { ShardMemory } from "../bridge/shard-memory.ts";
+import { OK } from "../record/result.ts";
+import { entryIndex } from "../record/entry-format.ts";
+import type { FlushedPosition } from "../storage/manifest-format.ts";
+import { Maintenance } from "./maintenance.ts";
+import { PersistedIndex } from "./persisted-index.ts";
+import { answerRead } from "./reads.ts";
+import { bootOf, memtableTooSmall, recover, type Recovered, type ShardEnvironment } from "./recovery.ts";
+import type { ShardOptions } from "./shard-options.ts";
+import { statsOf } from "./shard-stats.ts";
+import { WaitingReads } from "./waiting-reads.ts";
+
+type Append = Extract<ShardRequest, { type: "append" }>;
+type ReadEntries = Extract<ShardRequest, { type: "readEntries" }>;
+
+/** How often a full disk is looked at again. */
+const ROOM_RETRY_MS = 500;
+
+export class Shard {
+  readonly #env: ShardEnvironment;
+  readonly #options: ShardOptions;
+  readonly #parts: Recovered;
+  readonly #reply: (reply: ShardReply) => void;
+  readonly #maintenance: Maintenance;
+  readonly #persisted: PersistedIndex;
+  readonly #reads = new WaitingReads();
+  #queue: ShardRequest[] = [];
+  #entryReads: ReadEntries[] = [];
+  #commitIndex: LogIndex;
+  /** Up to here entries may be applied once they are persisted. */
+  #applyThrough: LogIndex;
+  #appliedIndex: LogIndex;
+  #appliedTerm: Term;
+  /** The applier has begun the next entry and found no room for the rest. */
+  #isInsideEntry = false;
+  #releaseIndex = 0 as LogIndex;
+  #stagedBytes = 0;
+  #fenceCount: number;
+  #isWorking = false;
+  #isStopping = false;
+  #isStopped = false;
+  #lastWorkMs: number;
+
+  /**
+   * Recovers the shard of a directory and replies `opened`. Throws the EnvelopeError that kept it from opening:
+   * CORRUPTION, IO, DISKFULL, MISSING_FILE, FOREIGN_DIRECTORY, NEWER_FORMAT, CONFIG.
+   */
+  static open(
+    env: ShardEnvironment,
+    options: ShardOptions,
+    memory: ShardMemory,
+    reply: (reply: ShardReply) => void,
+  ): Shard {
+    const parts = recover(env, options, memory);
+    const shard = new Shard(env, options, parts, reply);
+    reply({ type: "opened", boot: bootOf(parts) });
+    return shard;
+  }
+
+  private constructor(
+    env: ShardEnvironment,
+    options: ShardOptions,
+    parts: Recovered,
+    reply: (reply: ShardReply) => void,
+  ) {
+    this.#env = env;
+    this.#options = options;
+    this.#parts = parts;
+    this.#reply = reply;
+    this.#persisted = new PersistedIndex(parts.log.lastIndex);
+    this.#commitIndex = parts.commitIndex;
+    this.#applyThrough = parts.commitIndex;
+    this.#appliedIndex = parts.appliedIndex;
+    this.#appliedTerm = parts.appliedTerm;
+    this.#fenceCount = parts.context.fences.size;
+    this.#lastWorkMs = env.clock.monotonicMs();
+    this.#maintenance = new Maintenance(parts.store, parts.context.fences, env.clock, env.log, options, {
+      position: () => this.#position(),
+      arenaFlushed: (arena) => this.#arenaFlushed(arena),
+      done: (requestId) => reply({ type: "done", requestId, result: OK }),
+    });
+    this.#maintenance.noteWritten();
+    this.#publish();
+  }
+
+  /** Whether the shard has stopped or failed and does nothing more. */
+  get stopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /** Milliseconds for which nothing is due if no request comes. */
+  get idleMs(): number {
+    const { log } = this.#parts;
+    const untilProof = log.idleProofDue ? this.#options.idleProofMs : Number.POSITIVE_INFINITY;
+    const untilRoom = log.writable ? Number.POSITIVE_INFINITY : ROOM_RETRY_MS;
+    return Math.min(untilProof, untilRoom, this.#maintenance.dueInMs);
+  }
+
+  /** Queues a request for the next turn. */
+  handle(request: ShardRequest): void {
+    if (this.#isStopped) return;
+    // An arena may come back in the midst of a turn that waits for it.
+    if (request.type === "returnArena") this.#parts.store.arenas.returned(request.arena);
+    else this.#queue.push(request);
+  }
+
+  /** Works off everything that was queued. */
+  turn(): void {
+    this.#guarded(() => {
+      do {
+        const requests = this.#queue;
+        this.#queue = [];
+        for (const request of requests) this.#take(request);
+        this.#write(requests.length === 0);
+        this.#apply();
+        this.#answerEntryReads();
+      } while (this.#queue.length > 0);
+      this.#parts.state.setWritable(this.#parts.log.writable && !this.#maintenance.isDiskFull);
+      this.#stopIfAsked();
+    });
+  }
+
+  /** One bounded step of what can wait: log preparation, flush, compaction. True: there is more to do now. */
+  backgroundStep(): boolean {
+    let isMore = false;
+    this.#guarded(() => {
+      const applied = this.#appliedIndex;
+      this.#apply();
+      isMore = this.#appliedIndex > applied || this.#parts.log.backgroundStep() || this.#maintenance.step();
+    });
+    return isMore && !this.#isStopped;
+  }
+
+  // ---- requests --------------------------------------------------------------------------------------------------
+
+  #take(request: ShardRequest): void {
+    switch (request.type) {
+      case "append":
+        return this.#append(request);
+      case "commit":
+        return this.#committed(request.commitIndex);
+      case "saveHardState":
+        this.#parts.hardState.save(request.term, request.vote);
+        return this.#reply({ type: "hardStateSaved", term: request.term, vote: request.vote });
+      case "read":
+        if (request.minIndex > this.#appliedIndex) return this.#reads.add(request);
+        return this.#answer(request.requestId, request.read);
+      case "readEntries":
+        this.#entryReads.push(request);
+        return;
+      case "release":
+        if (request.index > this.#releaseIndex) this.#releaseIndex = request.index;
+        return this.#releaseLog();
+      case "flush":
+      case "compact":
+        return this.#maintenance.request(request.requestId, request.type);
+      case "stats":
+        return this.#reply({
+          type: "stats",
+          requestId: request.requestId,
+          stats: statsOf(this.#parts, this.#appliedIndex),
+        });
+      case "returnArena":
+        return this.#parts.store.arenas.returned(request.arena);
+      case "stop":
+        this.#isStopping = true;
+        return;
+      default:
+        return unreachable(request);
+    }
+  }
+
+  #append(request: Append): void {
+    const { entries } = request;
+    if (entries.length > 0) {
+      const firstIndex = entryIndex(at(entries, 0));
+      this.#parts.log.stage(entries);
+      this.#parts.pending.append(firstIndex, entries, request.wantResults);
+      this.#persisted.append(firstIndex);
+      for (const entry of entries) this.#stagedBytes += entry.length;
+    }
+    this.#committed(request.commitIndex);
+    if (request.applyThrough > this.#applyThrough) this.#applyThrough = request.applyThrough;
+    if (this.#stagedBytes >= this.#options.groupBytesMax) this.#write(false);
+  }
+
+  #committed(commitIndex: LogIndex): void {
+    if (commitIndex > this.#commitIndex) this.#commitIndex = commitIndex;
+    if (commitIndex > this.#applyThrough) this.#applyThrough = commitIndex;
+  }
+
+  #answer(requestId: number, read: Extract<ShardRequest, { type: "read" }>["read"]): void {
+    const result = answerRead(this.#parts.store, read, this.#env.clock.wallMs());
+    this.#reply({ type: "readResult", requestId, result });
+  }
+
+  /** After the write, so that the log has everything that was asked for. */
+  #answerEntryReads(): void {
+    const reads = this.#entryReads;
+    if (reads.length === 0) return;
+    this.#entryReads = [];
+    for (const { from, bytesMax } of reads) {
+      this.#reply({ type: "entriesRead", from, entries: this.#parts.log.read(from, bytesMax) });
+    }
+  }
+
+  // ---- durability ------------------------------------------------------------------------------------------------
+
+  /** Writes what is staged as one group; when all has been quiet for a while, the group that proves the last one. */
+  #write(isIdle: boolean): void {
+    const { log } = this.#parts;
+    const nowMs = this.#env.clock.monotonicMs();
+    if (!isIdle) this.#lastWorkMs = nowMs;
+    const isProofDue = isIdle && log.idleProofDue && nowMs - this.#lastWorkMs >= this.#options.idleProofMs;
+    if (!log.hasStaged && !isProofDue) return;
+    this.#stagedBytes = 0;
+    const hasEntries = log.hasStaged;
+    const group = this.#persisted.beginGroup(log.lastIndex);
+    log.write(this.#commitIndex, (failure, lastIndex, lastTerm) => {
+      if (failure !== null) return this.#fail(failure);
+      if (this.#isStopped) return;
+      this.#persisted.endGroup(group);
+      if (hasEntries) this.#reply({ type: "persisted", lastIndex, lastTerm });
+      // Within a turn the turn goes on by itself; this is for a sync that ended later.
+      if (this.#isWorking) return;
+      this.#guarded(() => {
+        this.#apply();
+        this.#stopIfAsked();
+      });
+    });
+  }
+
+  // ---- applying --------------------------------------------------------------------------------------------------
+
+  /** Applies what may be applied, a bounded amount at a time: `backgroundStep` goes on with the rest. */
+  #apply(): void {
+    const { pending, applier, log } = this.#parts;
+    const limit = Math.min(this.#persisted.index, this.#applyThrough);
+    if (this.#appliedIndex >= limit) return;
+    const before = this.#appliedIndex;
+    let budgetBytes = this.#options.pendingBytesMax;
+    while (this.#appliedIndex < limit && budgetBytes > 0) {
+      const entry = pending.peek();
+      if (!this.#isInsideEntry) applier.begin(entry, pending.wantResults);
+      this.#isInsideEntry = !this.#runApplier();
+      if (this.#isInsideEntry) break;
+      budgetBytes -= entry.length;
+      this.#appliedIndex = pending.nextIndex;
+      this.#appliedTerm = applier.entryTerm;
+      pending.advance();
+      if (this.#appliedIndex >= this.#reads.nextIndex) this.#answerReads();
+    }
+    this.#maintenance.noteWritten();
+    if (this.#appliedIndex === before) return;
+    log.noteApplied(this.#appliedIndex);
+    this.#publish();
+    this.#replyApplied();
+  }
+
+  /** Runs the applier to the end of the entry, over as many arenas as it takes; false when there is none just now. */
+  #runApplier(): boolean {
+    const { applier } = this.#parts;
+    while (!applier.run()) {
+      if (this.#parts.store.active.entryCount === 0) throw memtableTooSmall();
+      if (this.#maintenance.freeze()) continue;
+      this.#maintenance.finishFlush();
+      if (!this.#maintenance.freeze()) return false;
+    }
+    return true;
+  }
+
+  #answerReads(): void {
+    for (let read = this.#reads.take(this.#appliedIndex); read !== null; read = this.#reads.take(this.#appliedIndex)) {
+      this.#answer(read.requestId, read.read);
+    }
+  }
+
+  #replyApplied(): void {
+    const { applier, context } = this.#parts;
+    const { stampHigh, stampLow, results } = applier;
+    const system = context.system;
+    applier.results = [];
+    context.system = [];
+    this.#reply({ type: "applied", appliedIndex: this.#appliedIndex, stampHigh, stampLow, results, system });
+  }
+
+  /** Tells the other thread, fences before the index that has applied them. */
+  #publish(): void {
+    const { state, context } = this.#parts;
+    for (; this.#fenceCount < context.fences.size; this.#fenceCount++) state.countFence();
+    state.publishApplied(this.#appliedIndex);
+  }
+
+  // ---- files -----------------------------------------------------------------------------------------------------
+
+  #position(): FlushedPosition {
+    const { stampHigh, stampLow } = this.#parts.applier;
+    return { sequence: 0, index: this.#appliedIndex, term: this.#appliedTerm, stampHigh, stampLow };
+  }
+
+  #arenaFlushed(arena: number): void {
+    const { tree, state } = this.#parts;
+    if (tree.tableCount > 0) state.noteTables();
+    this.#reply({ type: "arenaRetired", arena });
+    this.#releaseLog();
+  }
+
+  #releaseLog(): void {
+    const { log, tree } = this.#parts;
+    log.release(Math.min(this.#releaseIndex, tree.flushed.index + 1) as LogIndex);
+  }
+
+  // ---- the end ---------------------------------------------------------------------------------------------------
+
+  #stopIfAsked(): void {
+    const { log, tree } = this.#parts;
+    if (!this.#isStopping || this.#isStopped || log.unsyncedGroups > 0) return;
+    if (log.idleProofDue && log.writable) {
+      // The proof is what tells the next start that nothing behind it was torn.
+      log.write(this.#commitIndex, (failure) => {
+        if (failure !== null) this.#fail(failure);
+      });
+      if (log.unsyncedGroups > 0) return;
+    }
+    this.#isStopped = true;
+    this.#maintenance.abort();
+    tree.close();
+    log.close();
+    this.#reply({ type: "stopped" });
+  }
+
+  /** Runs work of the shard; what disk and contents get wrong in it ends the shard. */
+  #guarded(work: () => void): void {
+    if (this.#isStopped) return;
+    if (this.#isWorking) return work();
+    this.#isWorking = true;
+    try {
+      work();
+    } catch (cause) {
+      if (!(cause instanceof EnvelopeError)) throw cause;
+      this.#fail(cause);
+    } finally {
+      this.#isWorking = false;
+    }
+  }
+
+  #fail(cause: EnvelopeError): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#parts.state.setWritable(false);
+    this.#env.log.error("the shard has failed", {
+      shard: this.#options.shard,
+      code: cause.code,
+      error: cause.message,
+    });
+    this.#reply({ type: "failed", code: cause.code, message: cause.message });
+  }
+}

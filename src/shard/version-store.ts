@@ -1,0 +1,123 @@
+/**
+ * All versions of a shard behind one look-up: the memtables, newest first, then the tables. A key found in a memtable
+ * needs no look at older sources, because stamps rise with the log (see memtable-set.ts).
+ *
+ * After a `find` that returned true the fields describe the newest version; its value is a range inside an arena or a
+ * view of a table, and good until the next change of arenas or tables. Nothing is allocated for a hit in memory, or for
+ * an insert. Shard thread.
+ */
+import { ArenaPool } from "../bridge/arena-pool.ts";
+import { arenaShape } from "../bridge/memtable-format.ts";
+import { MemtableSet } from "../bridge/memtable-set.ts";
+import type { MemtableWriter } from "../bridge/memtable.ts";
+import type { ShardMemory } from "../bridge/shard-memory.ts";
+import type { SharedState } from "../bridge/shared-state.ts";
+import { EMPTY_BYTES } from "../core/bytes.ts";
+import { type VersionCursor, VersionKind } from "../record/version.ts";
+import { MergeCursor } from "../storage/merge-cursor.ts";
+import type { Tree } from "../storage/tree.ts";
+
+/** What a node and its version take at most beside key and value: 5 + 12 + 7 words, and the padding of both. */
+const VERSION_OVERHEAD_BYTES = 112;
+
+export class VersionStore {
+  readonly tree: Tree;
+  readonly arenas: ArenaPool;
+  readonly memtables: MemtableSet;
+  kind: VersionKind = VersionKind.tombstone;
+  expiryMs = 0;
+  valueBytes: Uint8Array = EMPTY_BYTES;
+  valueStart = 0;
+  valueEnd = 0;
+  readonly #keyCountMax: number;
+  #active: MemtableWriter;
+
+  constructor(tree: Tree, memory: ShardMemory, state: SharedState) {
+    this.tree = tree;
+    this.arenas = new ArenaPool(state, memory.arenas);
+    this.memtables = new MemtableSet(state, memory.arenas);
+    this.#active = this.arenas.active;
+    const slotMask = arenaShape(memory.arenas[0]!.byteLength).slotMask;
+    this.#keyCountMax = slotMask - (slotMask >>> 3);
+  }
+
+  /** The writer of the active memtable. */
+  get active(): MemtableWriter {
+    return this.#active;
+  }
+
+  find(bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): boolean {
+    const hit = this.memtables.find(bucket, key, keyStart, keyEnd, keyHash);
+    if (hit !== null) {
+      this.kind = hit.kind;
+      this.expiryMs = hit.expiryMs;
+      this.valueBytes = hit.valueBytes;
+      this.valueStart = hit.valueStart;
+      this.valueEnd = hit.valueEnd;
+      return true;
+    }
+    if (this.tree.tableCount === 0) return false;
+    const found = this.tree.find(bucket, key.subarray(keyStart, keyEnd), keyHash);
+    if (found === null) return false;
+    this.kind = found.kind;
+    this.expiryMs = found.expiryMs;
+    this.valueBytes = found.value;
+    this.valueStart = 0;
+    this.valueEnd = found.value.length;
+    return true;
+  }
+
+  /** False: the active arena is full and nothing was written. */
+  insert(
+    bucket: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    keyHash: number,
+    stampHigh: number,
+    stampLow: number,
+    origin: number,
+    kind: VersionKind,
+    expiryMs: number,
+    value: Uint8Array,
+    valueStart: number,
+    valueEnd: number,
+  ): boolean {
+    return this.#active.insert(
+      bucket,
+      key,
+      keyStart,
+      keyEnd,
+      keyHash,
+      stampHigh,
+      stampLow,
+      origin,
+      kind,
+      expiryMs,
+      value,
+      valueStart,
+      valueEnd,
+    );
+  }
+
+  /** Whether so many versions, with so many bytes of keys and values together, fit into the active arena. */
+  hasRoom(byteCount: number, versionCount: number): boolean {
+    const { bytesUsed, bytesMax, keyCount } = this.#active;
+    const needed = byteCount + versionCount * VERSION_OVERHEAD_BYTES;
+    return bytesUsed + needed <= bytesMax && keyCount + versionCount <= this.#keyCountMax;
+  }
+
+  /** Freezes the active arena and goes on to the next; false when none is free. */
+  rotate(): boolean {
+    if (!this.arenas.rotate()) return false;
+    this.#active = this.arenas.active;
+    return true;
+  }
+
+  /** All versions in internal-key order. Dispose of it before the next change of arenas or tables. */
+  cursor(): VersionCursor & Disposable {
+    const tables = this.tree.cursor();
+    const merged = new MergeCursor([...this.memtables.cursors(), tables]);
+    return Object.assign(merged, { [Symbol.dispose]: () => tables[Symbol.dispose]() });
+  }
+}

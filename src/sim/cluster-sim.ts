@@ -1,0 +1,256 @@
+/**
+ * One run of a whole simulated cluster, named by its seed: production nodes on simulated machines, clients, and a
+ * nemesis. When the misfortunes are over, the cluster has to come to rest, and then these must hold:
+ *
+ *   - every client's history is linearizable, key by key: nothing acknowledged is lost, nothing stale is read
+ *   - every replica of a shard shows the same state, having applied the same entries
+ *
+ * and all along:
+ *
+ *   - a term has one leader a shard
+ *   - in one life of a node neither its commit index nor its applied index falls, and applied never passes commit
+ *   - no operation is answered twice, and nothing throws but a disk that was told to
+ *
+ * Not checked: how long anything takes, beyond coming to rest at all.
+ */
+import { FrameReader, FrameType } from "../wire/peer-frame-format.ts";
+import { History } from "./history.ts";
+import { Nemesis } from "./nemesis.ts";
+import { Scheduler } from "./scheduler.ts";
+import { SimClient } from "./sim-client.ts";
+import { type SimClusterShape, SimNode } from "./sim-node.ts";
+import { Wire, type WireOptions } from "./sim-network.ts";
+import { Trace } from "./trace.ts";
+
+/** Virtual time with misfortunes, and the most that coming to rest may take. */
+const TROUBLED_MS = 4000;
+const REST_MS_MAX = 30_000;
+/** The id of the numbered database 0, which the clients use. */
+const BUCKET_ID = 1;
+const PADDING_BYTES = 3000;
+
+export interface ClusterRun {
+  readonly seed: number;
+  /** What was wrong; empty: nothing. */
+  readonly violations: readonly string[];
+  /** Equal for two runs of one seed. */
+  readonly fingerprint: string;
+  readonly callCount: number;
+  readonly answeredCount: number;
+  readonly undecidedCount: number;
+  /** How often a node was started again. */
+  readonly restartCount: number;
+  /** The last lines of what happened. */
+  readonly tail: readonly string[];
+}
+
+export function runClusterSim(seed: number): ClusterRun {
+  return new ClusterSim(seed).run();
+}
+
+class ClusterSim {
+  readonly #seed: number;
+  readonly #scheduler: Scheduler;
+  readonly #trace: Trace;
+  readonly #history = new History();
+  readonly #nodes: readonly SimNode[];
+  readonly #clients: readonly SimClient[];
+  readonly #nemesis: Nemesis;
+  readonly #watch: Watch;
+  readonly #shape: SimClusterShape;
+  readonly #keyCount: number;
+  readonly #violations: string[] = [];
+
+  constructor(seed: number) {
+    this.#seed = seed;
+    this.#scheduler = new Scheduler(seed);
+    this.#trace = new Trace(this.#scheduler);
+    const { random } = this.#scheduler;
+    const isStorm = random.chance(0.3);
+    this.#shape = shapeOf(this.#scheduler);
+    const wire = new Wire(this.#scheduler, wireOf(this.#scheduler, isStorm));
+    const syncDelayMs = random.chance(0.2) ? { min: 5, max: 40 } : { min: 0.05, max: 3 };
+    this.#nodes = this.#shape.memberNames.map(
+      (name) => new SimNode(name, this.#scheduler, wire, this.#trace, this.#shape, syncDelayMs),
+    );
+    this.#watch = new Watch(this.#nodes);
+    for (const node of this.#nodes) node.start();
+    this.#keyCount = random.between(3, 10);
+    const options = { keyCount: this.#keyCount, thinkMs: { min: 0, max: 80 }, paddingBytes: PADDING_BYTES };
+    this.#clients = Array.from(
+      { length: random.between(3, 6) },
+      (_, i) => new SimClient(`c${i}`, this.#scheduler, this.#nodes, this.#history, options),
+    );
+    this.#nemesis = new Nemesis(this.#scheduler, wire, this.#trace, this.#nodes, isStorm);
+  }
+
+  run(): ClusterRun {
+    this.#advance(TROUBLED_MS, () => false);
+    this.#nemesis.end();
+    for (const client of this.#clients) client.stop();
+    this.#comeToRest();
+    const { wrong, undecidedCount } = this.#history.check();
+    this.#violations.push(...wrong, ...this.#watch.violations);
+    for (const { broken } of this.#clients) if (broken !== null) this.#violations.push(broken);
+    return {
+      seed: this.#seed,
+      violations: this.#violations,
+      fingerprint: this.#trace.fingerprint,
+      callCount: this.#history.callCount,
+      answeredCount: this.#history.answeredCount,
+      undecidedCount,
+      restartCount: this.#nodes.reduce((sum, node) => sum + node.lifeCount - 1, 0),
+      tail: this.#trace.tail(100),
+    };
+  }
+
+  /** Runs for a while, or until `done`; whatever events throw is the end of their node, or a violation. */
+  #advance(ms: number, done: () => boolean): void {
+    const limitMs = this.#scheduler.nowMs + ms;
+    while (!done() && this.#violations.length === 0) {
+      try {
+        if (!this.#scheduler.step(limitMs)) return;
+      } catch (thrown) {
+        this.#thrown(thrown);
+      }
+      this.#watch.look();
+    }
+  }
+
+  #thrown(thrown: unknown): void {
+    const node = this.#nodes.find(({ disk, process }) => disk.isDead || process === this.#scheduler.running);
+    if (node === undefined || !node.excuses(thrown)) {
+      const what = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+      this.#violations.push(`${node?.name ?? "the simulation"} threw ${what}`);
+      return;
+    }
+    this.#trace.note(`${node.name} died: ${String(thrown)}`);
+    this.#nemesis.died(node);
+  }
+
+  #comeToRest(): void {
+    this.#advance(REST_MS_MAX, () => this.#isAtRest());
+    if (this.#violations.length > 0) return;
+    if (!this.#isAtRest()) {
+      const idle = this.#clients.map((client) => client.isIdle);
+      this.#violations.push(`the cluster did not come to rest: ${JSON.stringify({ idle, nodes: this.#statuses() })}`);
+      return;
+    }
+    this.#readAllKeys();
+    this.#advance(REST_MS_MAX, () => this.#isAtRest());
+    if (this.#violations.length === 0) this.#compareReplicas();
+  }
+
+  /** Everybody is up and idle and has applied what is committed. */
+  #isAtRest(): boolean {
+    if (!this.#clients.every((client) => client.isIdle)) return false;
+    const statuses = this.#statuses();
+    if (statuses.some((shards) => shards === null)) return false;
+    for (let shard = 0; shard < this.#shape.shardCount; shard++) {
+      const views = statuses.map((shards) => shards?.[shard]);
+      const leader = views.find((view) => view?.role === "leader");
+      if (leader === undefined || leader.commitIndex === 0) return false;
+      if (views.some((view) => view?.appliedIndex !== leader.commitIndex || view.term !== leader.term)) return false;
+    }
+    return true;
+  }
+
+  #statuses() {
+    return this.#nodes.map((node) => node.coordinator?.shards() ?? null);
+  }
+
+  #readAllKeys(): void {
+    const [client] = this.#clients;
+    if (client === undefined) return;
+    for (let i = 0; i < this.#keyCount; i++) {
+      let answered = false;
+      client.readFinally(`k${i}`, () => {
+        answered = true;
+      });
+      this.#advance(REST_MS_MAX, () => answered);
+      if (!answered && this.#violations.length === 0) this.#violations.push(`nobody answers a read of k${i} at rest`);
+    }
+  }
+
+  #compareReplicas(): void {
+    for (let shard = 0; shard < this.#shape.shardCount; shard++) {
+      const states = this.#nodes.map((node) => JSON.stringify([...node.visibleState(shard, BUCKET_ID)]));
+      if (new Set(states).size === 1) continue;
+      this.#violations.push(`replicas of shard ${shard} differ:\n  ${states.join("\n  ")}`);
+    }
+  }
+}
+
+/** Looks at every node after every event. */
+class Watch {
+  readonly violations: string[] = [];
+  readonly #nodes: readonly SimNode[];
+  readonly #leaders = new Map<string, string>();
+  readonly #progress = new Map<string, { commit: number; applied: number }>();
+
+  constructor(nodes: readonly SimNode[]) {
+    this.#nodes = nodes;
+  }
+
+  look(): void {
+    for (const node of this.#nodes) {
+      for (const status of node.coordinator?.shards() ?? []) {
+        const { shard, role, term, commitIndex, appliedIndex } = status;
+        if (role === "leader") this.#leads(node.name, shard, term);
+        const key = `${node.name}/${node.lifeCount}/${shard}`;
+        const last = this.#progress.get(key);
+        if (last !== undefined && (commitIndex < last.commit || appliedIndex < last.applied)) {
+          this.violations.push(`${key} fell from ${JSON.stringify(last)} to ${JSON.stringify(status)}`);
+        }
+        if (appliedIndex > commitIndex && this.#nodes.length > 1) {
+          this.violations.push(`${key} applied more than is committed: ${JSON.stringify(status)}`);
+        }
+        if (last === undefined) this.#progress.set(key, { commit: commitIndex, applied: appliedIndex });
+        else {
+          last.commit = commitIndex;
+          last.applied = appliedIndex;
+        }
+      }
+    }
+  }
+
+  #leads(name: string, shard: number, term: number): void {
+    const key = `${shard}/${term}`;
+    const known = this.#leaders.get(key);
+    if (known === undefined) this.#leaders.set(key, name);
+    else if (known !== name) this.violations.push(`${known} and ${name} both lead shard ${shard} in term ${term}`);
+  }
+}
+
+/** Timings are a tenth of the defaults, so that much happens in little virtual time. */
+function shapeOf({ random }: Scheduler): SimClusterShape {
+  const nodeCount = [3, 3, 3, 3, 3, 3, 5, 1][random.below(8)] ?? 3;
+  return {
+    memberNames: Array.from({ length: nodeCount }, (_, i) => `n${i + 1}`),
+    shardCount: random.between(1, 2),
+    heartbeatMs: 15,
+    electionMs: 45,
+    requestTimeoutMs: 600,
+  };
+}
+
+function wireOf({ random }: Scheduler, isStorm: boolean): WireOptions {
+  const isHard = random.chance(0.3);
+  return {
+    delayMs: { min: 0.1, max: random.between(1, 6) },
+    slowChance: isStorm ? 0.05 : random.chance(0.3) ? 0.02 : 0,
+    slowMs: { min: 10, max: isStorm ? 200 : 80 },
+    cutChance: random.chance(0.3) ? 0.002 : 0,
+    frames: isHard ? { loss: 0.03, reordering: 0.05, duplication: 0.05, repeatable: isRaftOnly } : null,
+    windowBytes: 1 << 20,
+  };
+}
+
+/** Raft's messages may come twice. A forwarded operation may not: nobody repeats it, and a stream does not either. */
+function isRaftOnly(chunk: Uint8Array): boolean {
+  let isRaft = true;
+  new FrameReader().push(chunk, (frame) => {
+    if (frame.type !== FrameType.raft) isRaft = false;
+  });
+  return isRaft;
+}

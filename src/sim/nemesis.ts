@@ -1,0 +1,198 @@
+/**
+ * What goes wrong in a run, and when: chosen by the seed, one misfortune after another, each repaired by itself after a
+ * while. At the end everything is healed, so that what remains wrong is the database's own doing.
+ */
+import { unreachable } from "../core/assert.ts";
+import type { Random } from "../core/random.ts";
+import type { Range, Scheduler } from "./scheduler.ts";
+import type { Wire } from "./sim-network.ts";
+import type { SimNode } from "./sim-node.ts";
+import type { Trace } from "./trace.ts";
+
+type Misfortune =
+  | "powerCut"
+  | "powerCutOfAll"
+  | "kill"
+  | "crashInsideDiskCall"
+  | "diskError"
+  | "partition"
+  | "oneWayPartition"
+  | "isolateLeader"
+  | "pause"
+  | "clockJump";
+
+const WEIGHTS: readonly (readonly [Misfortune, number])[] = [
+  ["powerCut", 5],
+  ["powerCutOfAll", 1],
+  ["kill", 2],
+  ["crashInsideDiskCall", 4],
+  ["diskError", 1],
+  ["partition", 3],
+  ["oneWayPartition", 3],
+  ["isolateLeader", 3],
+  ["pause", 2],
+  ["clockJump", 1],
+];
+
+/** In a storm everything is quicker, and leaders are hit most: elections follow each other, half replicated logs meet. */
+const STORM_TEMPO = 0.2;
+const STORM_AIM = 0.6;
+
+const BETWEEN_MS: Range = { min: 50, max: 700 };
+const DOWN_MS: Range = { min: 20, max: 600 };
+const PARTITION_MS: Range = { min: 100, max: 1200 };
+const PAUSE_MS: Range = { min: 50, max: 700 };
+const CALLS_AHEAD_MAX = 60;
+
+export class Nemesis {
+  readonly #scheduler: Scheduler;
+  readonly #random: Random;
+  readonly #wire: Wire;
+  readonly #trace: Trace;
+  readonly #nodes: readonly SimNode[];
+  readonly #isStorm: boolean;
+  #over = false;
+
+  constructor(scheduler: Scheduler, wire: Wire, trace: Trace, nodes: readonly SimNode[], isStorm: boolean) {
+    this.#isStorm = isStorm;
+    this.#scheduler = scheduler;
+    this.#random = scheduler.random;
+    this.#wire = wire;
+    this.#trace = trace;
+    this.#nodes = nodes;
+    for (const node of nodes) {
+      node.onFailure = (why) => this.#failed(node, why);
+      node.onDeath = () => this.died(node);
+    }
+    this.#strikeLater();
+  }
+
+  /** No more misfortunes; everything is healed and everybody started. */
+  end(): void {
+    this.#over = true;
+    this.#wire.healAll();
+    for (const node of this.#nodes) {
+      node.disk.cancelPlans();
+      if (node.process !== null) node.process.pausedUntilMs = 0;
+      if (!node.isUp) node.start();
+    }
+  }
+
+  /** A node died in the middle of a disk call, or of an exception: the rest of the crash, and its next life. */
+  died(node: SimNode): void {
+    if (this.#random.chance(0.7)) node.crash({ sector: this.#survival() });
+    else node.kill();
+    this.#restartLater(node);
+  }
+
+  #duration(range: Range): number {
+    return this.#scheduler.duration(range) * (this.#isStorm ? STORM_TEMPO : 1);
+  }
+
+  #strikeLater(): void {
+    this.#scheduler.schedule(this.#duration(BETWEEN_MS), null, () => {
+      if (this.#over) return;
+      this.#strike(this.#choose());
+      this.#strikeLater();
+    });
+  }
+
+  #choose(): Misfortune {
+    let dice = this.#random.below(WEIGHTS.reduce((sum, [, weight]) => sum + weight, 0));
+    for (const [misfortune, weight] of WEIGHTS) {
+      dice -= weight;
+      if (dice < 0) return misfortune;
+    }
+    return "powerCut";
+  }
+
+  #strike(misfortune: Misfortune): void {
+    const up = this.#nodes.filter((node) => node.isUp);
+    const aimed = this.#isStorm && this.#random.chance(STORM_AIM) ? this.#leader() : undefined;
+    const victim = aimed ?? up[this.#random.below(Math.max(1, up.length))];
+    if (victim === undefined) return;
+    this.#trace.note(`nemesis: ${misfortune} ${victim.name}`);
+    switch (misfortune) {
+      case "powerCut":
+        return this.#cut([victim]);
+      case "powerCutOfAll":
+        return this.#cut(up);
+      case "kill":
+        victim.kill();
+        return this.#restartLater(victim);
+      case "crashInsideDiskCall":
+        return victim.disk.plan(this.#random.between(1, CALLS_AHEAD_MAX), { kind: "crash" });
+      case "diskError":
+        return victim.disk.plan(this.#random.between(1, CALLS_AHEAD_MAX), { kind: "fail", code: "IO" });
+      case "partition":
+        return this.#split(this.#nodes.filter(() => this.#random.chance(0.5)));
+      case "isolateLeader":
+        return this.#split([this.#leader() ?? victim]);
+      case "oneWayPartition":
+        return this.#deafen(victim);
+      case "pause":
+        return victim.pause(this.#duration(PAUSE_MS));
+      case "clockJump":
+        return victim.jumpClock(this.#random.between(-3000, 3000));
+      default:
+        unreachable(misfortune);
+    }
+  }
+
+  #cut(nodes: readonly SimNode[]): void {
+    for (const node of nodes) {
+      node.crash({ sector: this.#survival() });
+      this.#restartLater(node);
+    }
+  }
+
+  #survival(): number {
+    return [0, 0, 0.5, 0.9][this.#random.below(4)] ?? 0;
+  }
+
+  #restartLater(node: SimNode): void {
+    this.#scheduler.schedule(this.#duration(DOWN_MS), null, () => {
+      if (!node.isUp) node.start();
+    });
+  }
+
+  /** A shard that has failed is silent for the rest of its life, so its operator starts the process again. */
+  #failed(node: SimNode, why: string): void {
+    this.#trace.note(`${node.name} has failed: ${why}`);
+    const { process } = node;
+    this.#scheduler.schedule(0, null, () => {
+      if (node.process === null || node.process !== process) return;
+      node.kill();
+      this.#restartLater(node);
+    });
+  }
+
+  #leader(): SimNode | undefined {
+    return this.#nodes.find((node) => node.coordinator?.shards()[0]?.role === "leader");
+  }
+
+  #split(side: readonly SimNode[]): void {
+    for (const inside of side) {
+      for (const outside of this.#nodes) {
+        if (side.includes(outside)) continue;
+        this.#wire.block(inside.name, outside.name);
+        this.#wire.block(outside.name, inside.name);
+      }
+    }
+    this.#healLater();
+  }
+
+  #deafen(victim: SimNode): void {
+    const hears = this.#random.chance(0.5);
+    for (const other of this.#nodes) {
+      if (other === victim || this.#random.chance(0.3)) continue;
+      if (hears) this.#wire.block(victim.name, other.name);
+      else this.#wire.block(other.name, victim.name);
+    }
+    this.#healLater();
+  }
+
+  #healLater(): void {
+    this.#scheduler.schedule(this.#duration(PARTITION_MS), null, () => this.#wire.healAll());
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * Virtual time. Everything that happens in a simulation is an event in this one queue, ordered by time and then by the
+ * order of scheduling, and all chance comes from one seeded generator, so a seed replays a run exactly.
+ *
+ * A process is one life of a node: when it ends, by a crash or a stop, every event that it still had waiting is void.
+ */
+import { Random } from "../core/random.ts";
+import type { Timer } from "../env/clock.ts";
+
+interface Event {
+  atMs: number;
+  readonly sequence: number;
+  readonly process: SimProcess | null;
+  run: (() => void) | null;
+}
+
+export class SimProcess {
+  readonly name: string;
+  alive = true;
+  /** Until then the process is stopped (SIGSTOP): its events wait. */
+  pausedUntilMs = 0;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  end(): void {
+    this.alive = false;
+  }
+}
+
+export class Scheduler {
+  readonly random: Random;
+  readonly #heap: Event[] = [];
+  #nowMs = 0;
+  #sequence = 0;
+  #running: SimProcess | null = null;
+
+  constructor(seed: number) {
+    this.random = new Random(seed);
+  }
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** The process whose event runs, or was the last to run: whom an exception belongs to. */
+  get running(): SimProcess | null {
+    return this.#running;
+  }
+
+  /** Runs `run` after `delayMs` of virtual time, unless it is cancelled or its process has ended by then. */
+  schedule(delayMs: number, process: SimProcess | null, run: () => void): Timer {
+    const event: Event = { atMs: this.#nowMs + Math.max(0, delayMs), sequence: this.#sequence++, process, run };
+    push(this.#heap, event);
+    return {
+      cancel: () => {
+        event.run = null;
+      },
+    };
+  }
+
+  /** Runs the next event; false when there is none at or before `limitMs`. */
+  step(limitMs: number): boolean {
+    const next = this.#heap[0];
+    if (next === undefined || next.atMs > limitMs) return false;
+    pop(this.#heap);
+    this.#nowMs = next.atMs;
+    const { run, process } = next;
+    if (run === null || process?.alive === false) return true;
+    if (process !== null && process.pausedUntilMs > this.#nowMs) {
+      next.atMs = process.pausedUntilMs;
+      push(this.#heap, next);
+      return true;
+    }
+    this.#running = process;
+    run();
+    return true;
+  }
+
+  /** Runs everything due up to `limitMs`, or until `done` says so after an event. */
+  runUntil(limitMs: number, done: () => boolean): void {
+    while (!done() && this.step(limitMs));
+    if (!done()) this.#nowMs = Math.max(this.#nowMs, limitMs);
+  }
+
+  /** A uniform virtual duration. */
+  duration(range: Range): number {
+    return range.min + this.random.fraction() * (range.max - range.min);
+  }
+}
+
+/** Milliseconds. */
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+function before(a: Event, b: Event): boolean {
+  return a.atMs === b.atMs ? a.sequence < b.sequence : a.atMs < b.atMs;
+}
+
+/** A binary heap, the earliest event first. */
+function push(heap: Event[], event: Event): void {
+  let hole = heap.length;
+  heap.push(event);
+  while (hole > 0) {
+    const parent = (hole - 1) >>> 1;
+    const above = heap[parent]!;
+    if (!before(event, above)) break;
+    heap[hole] = above;
+    hole = parent;
+  }
+  heap[hole] = event;
+}
+
+function pop(heap: Event[]): void {
+  const last = heap.pop();
+  if (last === undefined || heap.length === 0) return;
+  let hole = 0;
+  for (;;) {
+    let child = 2 * hole + 1;
+    if (child >= heap.length) break;
+    if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child += 1;
+    if (!before(heap[child]!, last)) break;
+    heap[hole] = heap[child]!;
+    hole = child;
+  }
+  heap[hole] = last;
+}

@@ -1,0 +1,333 @@
+/**
+ * A disk that tells the truth about crashes. What was written is seen at once, but it outlives a power cut only behind
+ * a completed sync of the file, and a name only behind a sync of its directory; of everything else, chance decides at
+ * the crash. Names change by an ordered journal for each directory, so a rename is never half done.
+ *
+ * Calls are counted and can be made to fail, to fill the disk, or to crash the process in the middle. The disk survives
+ * its node: `crash` or `restart` ends every open file and lock, and the next process finds what is left.
+ */
+import { EnvelopeError } from "../core/errors.ts";
+import { Random } from "../core/random.ts";
+import type { DirectoryLock, Disk, DiskFile, OpenMode } from "../env/disk.ts";
+import { Namespace } from "./sim-namespace.ts";
+import { Inode, type Survival } from "./sim-inode.ts";
+import type { Range, Scheduler, SimProcess } from "./scheduler.ts";
+
+/** Thrown out of a disk call at a planned crash, and by every call of a process that is already dead. Never caught by production code as an EnvelopeError. */
+export class SimulatedCrash extends Error {
+  override readonly name = "SimulatedCrash";
+}
+
+/** The calls that change something, which is what can fail in an interesting way, and reads. */
+export type DiskCall =
+  | "open"
+  | "read"
+  | "write"
+  | "sync"
+  | "truncate"
+  | "rename"
+  | "remove"
+  | "makeDirectory"
+  | "syncDirectory";
+
+export type PlannedFault =
+  | { readonly kind: "fail"; readonly code: "IO" | "DISKFULL" }
+  /** The process dies before the call takes effect. */
+  | { readonly kind: "crash" };
+
+export interface SimDiskOptions {
+  readonly capacityBytes: number;
+  /** How long a sync begun with `beginSync` takes; null: done in the same call. */
+  readonly sync: { readonly scheduler: Scheduler; readonly delayMs: Range } | null;
+}
+
+export class SimDisk implements Disk {
+  readonly #random: Random;
+  readonly #options: SimDiskOptions;
+  readonly #names = new Namespace();
+  readonly #faults = new Map<number, PlannedFault>();
+  readonly #locks = new Set<string>();
+  #capacityBytes: number;
+  #callCount = 0;
+  #life = 0;
+  #dead = false;
+  #failed = false;
+  #process: SimProcess | null = null;
+  #syncFreeAtMs = 0;
+
+  constructor(seed: number, options: SimDiskOptions) {
+    this.#random = new Random(seed);
+    this.#options = options;
+    this.#capacityBytes = options.capacityBytes;
+  }
+
+  /** Calls so far that could have failed, over all lives. */
+  get callCount(): number {
+    return this.#callCount;
+  }
+
+  /** The n-th call from now on (from 1) meets this fault. */
+  plan(callsFromNow: number, fault: PlannedFault): void {
+    this.#faults.set(this.#callCount + callsFromNow, fault);
+  }
+
+  cancelPlans(): void {
+    this.#faults.clear();
+  }
+
+  /** A planned crash has struck and `crash` or `kill` is due. */
+  get isDead(): boolean {
+    return this.#dead;
+  }
+
+  /** A call of this life was made to fail. */
+  get hasFailed(): boolean {
+    return this.#failed;
+  }
+
+  setCapacity(byteCount: number): void {
+    this.#capacityBytes = byteCount;
+  }
+
+  /** Delayed syncs from now on belong to this process and die with it. */
+  mount(process: SimProcess): void {
+    this.#process = process;
+  }
+
+  /** Power is cut: unsynced data and names are at the mercy of `survival`. */
+  crash(survival: Survival): void {
+    for (const inode of this.#names.inodes()) inode.crash(this.#random, survival);
+    this.#names.crash(this.#random, survival.sector);
+    this.#endLife();
+  }
+
+  /** The process is killed, the machine goes on: the system's cache survives. */
+  kill(): void {
+    this.#endLife();
+  }
+
+  #endLife(): void {
+    this.#life += 1;
+    this.#dead = false;
+    this.#failed = false;
+    this.#locks.clear();
+    this.#syncFreeAtMs = 0;
+  }
+
+  flipBit(path: string, position: number, bit: number): void {
+    this.#inode(path).flipBit(position, bit);
+  }
+
+  /** All files below a directory, with paths, sorted. */
+  files(): readonly string[] {
+    return this.#names.files();
+  }
+
+  open(path: string, mode: OpenMode): DiskFile {
+    this.#count("open", path);
+    if (mode === "create") {
+      if (this.#names.get(path) !== undefined) throw new EnvelopeError("IO", `cannot create ${path}: it exists`);
+      this.#names.link(path, new Inode());
+    }
+    return new SimFile(path, this.#inode(path), {
+      count: (call, life) => this.#countFor(call, path, life),
+      grow: (byteCount) => this.#reserve(byteCount, path),
+      life: this.#life,
+      beginSync: (inode, done) => this.#beginSync(path, inode, done),
+    });
+  }
+
+  readWhole(path: string): Uint8Array {
+    this.#count("read", path);
+    return this.#inode(path).whole();
+  }
+
+  map(path: string): Uint8Array<ArrayBuffer> {
+    this.#count("read", path);
+    return this.#inode(path).whole();
+  }
+
+  /** As on a real disk, every view is empty afterwards: a late reader is found out. */
+  unmap(view: Uint8Array<ArrayBuffer>): void {
+    if (view.buffer.byteLength > 0) view.buffer.transfer(0);
+  }
+
+  exists(path: string): boolean {
+    this.#checkAlive(this.#life);
+    return this.#names.exists(path);
+  }
+
+  list(directory: string): string[] {
+    this.#checkAlive(this.#life);
+    if (!this.#names.exists(directory)) throw missing(directory);
+    return this.#names.list(directory);
+  }
+
+  makeDirectory(directory: string): void {
+    if (this.#names.exists(directory)) return;
+    this.#count("makeDirectory", directory);
+    this.#names.makeDirectory(directory);
+  }
+
+  rename(from: string, to: string): void {
+    this.#count("rename", from);
+    if (!this.#names.exists(from)) throw missing(from);
+    this.#names.rename(from, to);
+  }
+
+  remove(path: string): void {
+    this.#count("remove", path);
+    if (this.#names.get(path) === undefined) throw missing(path);
+    this.#names.unlink(path);
+  }
+
+  removeTree(directory: string): void {
+    this.#count("remove", directory);
+    this.#names.removeTree(directory);
+  }
+
+  syncDirectory(directory: string): void {
+    this.#count("syncDirectory", directory);
+    if (!this.#names.exists(directory)) throw missing(directory);
+    this.#names.syncDirectory(directory);
+  }
+
+  freeBytes(_directory: string): number {
+    return Math.max(0, this.#capacityBytes - this.#names.usedBytes());
+  }
+
+  lock(directory: string): DirectoryLock {
+    this.#checkAlive(this.#life);
+    if (this.#locks.has(directory)) throw new EnvelopeError("DIRECTORY_IN_USE", `${directory} is in use`);
+    this.#locks.add(directory);
+    const life = this.#life;
+    return {
+      release: () => {
+        if (life === this.#life) this.#locks.delete(directory);
+      },
+    };
+  }
+
+  #inode(path: string): Inode {
+    const inode = this.#names.get(path);
+    if (inode === undefined) throw missing(path);
+    return inode;
+  }
+
+  #checkAlive(life: number): void {
+    if (this.#dead || life !== this.#life) throw new SimulatedCrash("a call by a process that is dead");
+  }
+
+  #count(call: DiskCall, path: string): void {
+    this.#countFor(call, path, this.#life);
+  }
+
+  #countFor(call: DiskCall, path: string, life: number): void {
+    this.#checkAlive(life);
+    this.#callCount += 1;
+    const fault = this.#faults.get(this.#callCount);
+    if (fault === undefined) return;
+    this.#faults.delete(this.#callCount);
+    if (fault.kind === "crash") {
+      this.#dead = true;
+      throw new SimulatedCrash(`at ${call} of ${path}, call ${this.#callCount}`);
+    }
+    this.#failed = true;
+    throw new EnvelopeError(fault.code, `cannot ${call} ${path}: planned, call ${this.#callCount}`);
+  }
+
+  #reserve(byteCount: number, path: string): void {
+    if (byteCount > 0 && this.#names.usedBytes() + byteCount > this.#capacityBytes) {
+      throw new EnvelopeError("DISKFULL", `cannot write ${path}: the disk is full`);
+    }
+  }
+
+  /** Syncs of one disk complete in the order in which they were begun, as on a device with one queue. */
+  #beginSync(path: string, inode: Inode, done: (failure: EnvelopeError | null) => void): void {
+    const life = this.#life;
+    const changeEnd = inode.changeEnd;
+    const complete = (): void => {
+      if (life !== this.#life) return;
+      let failure: EnvelopeError | null = null;
+      try {
+        this.#countFor("sync", path, life);
+        inode.settle(changeEnd);
+      } catch (cause) {
+        if (!(cause instanceof EnvelopeError)) throw cause;
+        inode.forget(changeEnd);
+        failure = cause;
+      }
+      done(failure);
+    };
+    const { sync } = this.#options;
+    if (sync === null) {
+      complete();
+      return;
+    }
+    const nowMs = sync.scheduler.nowMs;
+    this.#syncFreeAtMs = Math.max(this.#syncFreeAtMs, nowMs) + sync.scheduler.duration(sync.delayMs);
+    sync.scheduler.schedule(this.#syncFreeAtMs - nowMs, this.#process, complete);
+  }
+}
+
+interface FileHost {
+  readonly life: number;
+  count(call: DiskCall, life: number): void;
+  grow(byteCount: number): void;
+  beginSync(inode: Inode, done: (failure: EnvelopeError | null) => void): void;
+}
+
+class SimFile implements DiskFile {
+  readonly path: string;
+  readonly #inode: Inode;
+  readonly #host: FileHost;
+
+  constructor(path: string, inode: Inode, host: FileHost) {
+    this.path = path;
+    this.#inode = inode;
+    this.#host = host;
+  }
+
+  size(): number {
+    return this.#inode.size;
+  }
+
+  read(into: Uint8Array, position: number): number {
+    this.#host.count("read", this.#host.life);
+    return this.#inode.read(into, position);
+  }
+
+  write(bytes: Uint8Array, position: number): void {
+    this.#host.count("write", this.#host.life);
+    this.#host.grow(position + bytes.length - this.#inode.size);
+    this.#inode.write(position, bytes);
+  }
+
+  sync(): void {
+    try {
+      this.#host.count("sync", this.#host.life);
+    } catch (cause) {
+      if (cause instanceof EnvelopeError) this.#inode.forget(this.#inode.changeEnd);
+      throw cause;
+    }
+    this.#inode.settle(this.#inode.changeEnd);
+  }
+
+  beginSync(done: (failure: EnvelopeError | null) => void): void {
+    this.#host.beginSync(this.#inode, done);
+  }
+
+  truncate(byteCount: number): void {
+    this.#host.count("truncate", this.#host.life);
+    this.#host.grow(byteCount - this.#inode.size);
+    this.#inode.truncate(byteCount);
+  }
+
+  close(): void {
+    // Nothing is kept open: the inode lives as long as a name or this object points to it.
+  }
+}
+
+function missing(path: string): EnvelopeError {
+  return new EnvelopeError("MISSING_FILE", `${path} is missing`);
+}

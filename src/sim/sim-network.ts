@@ -1,0 +1,309 @@
+/**
+ * Streams between simulated hosts. One `SimNetwork` is a host's view of the one `Wire` all share.
+ *
+ * A stream delivers what was written in order and after a delay; a blocked direction holds it back, and a stream that
+ * has been held too long breaks on both sides. In `frames` mode each chunk (what one `write` took) is by itself
+ * delivered, lost, delivered twice or overtaken, which real streams never do: it is the harder network of the Raft
+ * papers, for protocols whose every write is whole frames. The first chunks of a stream, its introduction, are spared.
+ */
+import { EnvelopeError } from "../core/errors.ts";
+import type { Connection, ConnectionHandler, Listener, Network } from "../env/network.ts";
+import type { Range, Scheduler, SimProcess } from "./scheduler.ts";
+
+type Accept = (connection: Connection) => ConnectionHandler;
+
+export interface WireOptions {
+  readonly delayMs: Range;
+  /** Chance for a chunk to take `slowMs` more. */
+  readonly slowChance: number;
+  readonly slowMs: Range;
+  /** Chance for each chunk to cut its stream instead of arriving. */
+  readonly cutChance: number;
+  /** `frames` mode; null: an ordinary stream. */
+  readonly frames: FrameFaults | null;
+  /** Bytes on the way in one direction before `write` takes no more. */
+  readonly windowBytes: number;
+}
+
+/** Chances for each chunk. */
+export interface FrameFaults {
+  readonly loss: number;
+  readonly reordering: number;
+  readonly duplication: number;
+  /** Whether a chunk may be delivered twice: what is not idempotent relies on the stream for that. */
+  readonly repeatable: (chunk: Uint8Array) => boolean;
+}
+
+const SPARED_CHUNKS = 2;
+const BROKEN_AFTER_MS: Range = { min: 800, max: 3000 };
+const RETRY_MS = 10;
+
+interface Host {
+  readonly name: string;
+  readonly process: SimProcess;
+  readonly accept: Map<number, Accept>;
+  readonly streams: Set<Endpoint>;
+}
+
+export class Wire {
+  readonly scheduler: Scheduler;
+  options: WireOptions;
+  /** `from>to` pairs of host names between which nothing arrives. */
+  readonly #blocked = new Set<string>();
+  readonly #hosts = new Map<string, Host>();
+
+  constructor(scheduler: Scheduler, options: WireOptions) {
+    this.scheduler = scheduler;
+    this.options = options;
+  }
+
+  /** One direction only; block both for an ordinary partition. */
+  block(from: string, to: string): void {
+    this.#blocked.add(`${from}>${to}`);
+  }
+
+  healAll(): void {
+    this.#blocked.clear();
+  }
+
+  isBlocked(from: string, to: string): boolean {
+    return this.#blocked.has(`${from}>${to}`);
+  }
+
+  /** The network of one life of a host. */
+  attach(name: string, process: SimProcess): SimNetwork {
+    const host: Host = { name, process, accept: new Map(), streams: new Set() };
+    this.#hosts.set(name, host);
+    return new SimNetwork(this, host);
+  }
+
+  /** The host is gone; its peers notice after a while, as they do when nobody sends a FIN. */
+  detach(name: string): void {
+    const host = this.#hosts.get(name);
+    if (host === undefined) return;
+    this.#hosts.delete(name);
+    for (const stream of host.streams) {
+      const noticedMs = this.scheduler.random.chance(0.5) ? RETRY_MS : this.scheduler.duration(BROKEN_AFTER_MS);
+      stream.vanish(noticedMs);
+    }
+  }
+
+  hostAt(name: string): Host | undefined {
+    return this.#hosts.get(name);
+  }
+
+  delayMs(): number {
+    const { random } = this.scheduler;
+    const slow = random.chance(this.options.slowChance) ? this.scheduler.duration(this.options.slowMs) : 0;
+    return this.scheduler.duration(this.options.delayMs) + slow;
+  }
+}
+
+export class SimNetwork implements Network {
+  readonly #wire: Wire;
+  readonly #host: Host;
+
+  constructor(wire: Wire, host: Host) {
+    this.#wire = wire;
+    this.#host = host;
+  }
+
+  listen(address: string, accept: Accept): Listener {
+    const { port } = splitAddress(address);
+    if (this.#host.accept.has(port)) throw new EnvelopeError("CONFIG", `${address} is taken`);
+    this.#host.accept.set(port, accept);
+    return { port, close: () => this.#host.accept.delete(port) };
+  }
+
+  dial(address: string, opened: Accept, failed: (reason: string) => void): void {
+    const wire = this.#wire;
+    const { name, port } = splitAddress(address);
+    const own = this.#host;
+    const fail = (): void => {
+      wire.scheduler.schedule(wire.delayMs(), own.process, () => failed(`cannot reach ${address}`));
+    };
+    wire.scheduler.schedule(wire.delayMs(), null, () => {
+      const other = wire.hostAt(name);
+      const accept = other?.accept.get(port);
+      const unreachable = wire.isBlocked(own.name, name) || wire.isBlocked(name, own.name);
+      if (!own.process.alive) return;
+      if (other === undefined || accept === undefined || unreachable) {
+        fail();
+        return;
+      }
+      const near = new Endpoint(wire, own, name);
+      const far = new Endpoint(wire, other, own.name);
+      near.join(far);
+      far.join(near);
+      wire.scheduler.schedule(0, other.process, () => far.attach(accept(far)));
+      wire.scheduler.schedule(wire.delayMs(), own.process, () => near.attach(opened(near)));
+    });
+  }
+}
+
+/** One end of a stream. */
+class Endpoint implements Connection {
+  readonly remoteAddress: string;
+  readonly #wire: Wire;
+  readonly #host: Host;
+  #peer: Endpoint | null = null;
+  #handler: ConnectionHandler | null = null;
+  /** `finishing`: this side says no more and hears no more, but what it said is still delivered. */
+  #state: "open" | "finishing" | "closed" = "open";
+  #paused = false;
+  #full = false;
+  /** What arrived before there was a handler, or while paused. */
+  #waiting: Uint8Array[] = [];
+  #bytesOnTheWay = 0;
+  #chunkCount = 0;
+  #lastArrivalMs = 0;
+
+  constructor(wire: Wire, host: Host, remoteHost: string) {
+    this.#wire = wire;
+    this.#host = host;
+    this.remoteAddress = `${remoteHost}:1`;
+    host.streams.add(this);
+  }
+
+  join(peer: Endpoint): void {
+    this.#peer = peer;
+  }
+
+  attach(handler: ConnectionHandler): void {
+    this.#handler = handler;
+    if (this.#state === "closed") this.#announceClose();
+    else this.#drainWaiting();
+  }
+
+  write(bytes: Uint8Array, start: number, byteCount: number): number {
+    if (this.#state !== "open" || !this.#host.process.alive) return -1;
+    if (this.#bytesOnTheWay >= this.#wire.options.windowBytes) {
+      this.#full = true;
+      return 0;
+    }
+    this.#bytesOnTheWay += byteCount;
+    this.#send(bytes.slice(start, start + byteCount));
+    return byteCount;
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#wire.scheduler.schedule(0, this.#host.process, () => this.#drainWaiting());
+  }
+
+  shutdown(): void {
+    if (this.#state !== "open") return;
+    this.#state = "finishing";
+    const afterLast = Math.max(this.#wire.delayMs(), this.#lastArrivalMs - this.#wire.scheduler.nowMs + 1);
+    this.#wire.scheduler.schedule(afterLast, null, () => this.#peer?.close());
+    this.#wire.scheduler.schedule(afterLast, null, () => this.close());
+  }
+
+  terminate(): void {
+    if (this.#state === "closed") return;
+    const peer = this.#peer;
+    this.#wire.scheduler.schedule(this.#wire.delayMs(), null, () => peer?.close());
+    this.close();
+  }
+
+  /** Ends this side; the handler hears of it outside of any call. */
+  close(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#waiting = [];
+    this.#host.streams.delete(this);
+    if (this.#handler !== null) this.#announceClose();
+  }
+
+  #announceClose(): void {
+    const handler = this.#handler;
+    this.#wire.scheduler.schedule(0, this.#host.process, () => handler?.onClose());
+  }
+
+  /** The host of this end is gone without a word. */
+  vanish(noticedMs: number): void {
+    this.#state = "closed";
+    const peer = this.#peer;
+    this.#wire.scheduler.schedule(noticedMs, null, () => peer?.close());
+  }
+
+  #send(chunk: Uint8Array): void {
+    const { options, scheduler } = this.#wire;
+    const { random } = scheduler;
+    const spared = this.#chunkCount++ < SPARED_CHUNKS;
+    if (!spared && random.chance(options.cutChance)) {
+      this.#break();
+      return;
+    }
+    const { frames } = options;
+    const arrivalMs = scheduler.nowMs + this.#wire.delayMs();
+    if (frames === null || spared || !random.chance(frames.reordering)) {
+      this.#lastArrivalMs = Math.max(this.#lastArrivalMs, arrivalMs);
+      this.#deliverAt(this.#lastArrivalMs, chunk, frames !== null && !spared && random.chance(frames.loss));
+    } else {
+      this.#deliverAt(arrivalMs + scheduler.duration({ min: 0, max: 30 }), chunk, false);
+    }
+    if (frames !== null && !spared && random.chance(frames.duplication) && frames.repeatable(chunk)) {
+      this.#bytesOnTheWay += chunk.length;
+      this.#deliverAt(this.#lastArrivalMs + this.#wire.delayMs(), chunk.slice(), false);
+    }
+  }
+
+  #deliverAt(arrivalMs: number, chunk: Uint8Array, lost: boolean): void {
+    const { scheduler } = this.#wire;
+    const patienceMs = scheduler.duration(BROKEN_AFTER_MS);
+    const arrive = (): void => {
+      const peer = this.#peer;
+      if (peer === null || peer.#state === "closed") return;
+      if (this.#wire.isBlocked(this.#host.name, peer.#host.name)) {
+        if (this.#wire.options.frames !== null) this.#taken(chunk.length);
+        else if (scheduler.nowMs > arrivalMs + patienceMs) this.#break();
+        else scheduler.schedule(RETRY_MS, null, arrive);
+        return;
+      }
+      this.#taken(chunk.length);
+      if (!lost) peer.#receive(chunk);
+    };
+    scheduler.schedule(arrivalMs - scheduler.nowMs, null, arrive);
+  }
+
+  /** The stream is cut: both sides find out, each in its own time. */
+  #break(): void {
+    const { scheduler } = this.#wire;
+    const peer = this.#peer;
+    scheduler.schedule(this.#wire.delayMs(), null, () => this.close());
+    scheduler.schedule(this.#wire.delayMs(), null, () => peer?.close());
+  }
+
+  #taken(byteCount: number): void {
+    this.#bytesOnTheWay -= byteCount;
+    if (!this.#full || this.#state !== "open" || this.#bytesOnTheWay >= this.#wire.options.windowBytes) return;
+    this.#full = false;
+    this.#wire.scheduler.schedule(0, this.#host.process, () => {
+      if (this.#state === "open") this.#handler?.onDrain();
+    });
+  }
+
+  #receive(chunk: Uint8Array): void {
+    if (!this.#host.process.alive || this.#state !== "open") return;
+    this.#waiting.push(chunk);
+    this.#wire.scheduler.schedule(0, this.#host.process, () => this.#drainWaiting());
+  }
+
+  #drainWaiting(): void {
+    while (!this.#paused && this.#handler !== null && this.#state === "open") {
+      const chunk = this.#waiting.shift();
+      if (chunk === undefined) return;
+      this.#handler.onData(chunk);
+    }
+  }
+}
+
+function splitAddress(address: string): { name: string; port: number } {
+  const colon = address.lastIndexOf(":");
+  return { name: address.slice(0, colon), port: Number(address.slice(colon + 1)) };
+}

@@ -1,0 +1,261 @@
+/**
+ * A block of a table: neighbouring versions, each key stored without the bytes it shares with the one before. Every
+ * 16 entries a *restart* stores its key and stamp in full, so that a look-up can jump into the block.
+ *
+ *   entry …             in the order of record/version.ts
+ *   restart offset …    u32 each, from the start of the block
+ *   restart count       u32
+ *   CRC-32              u32 over all of the above, begun with the block's seed
+ *
+ *   entry:   1     flags: kind in bits 0–1, then FLAG_*
+ *            1–5   shared key bytes    varint (LEB128)
+ *            1–5   own key bytes       varint
+ *            1–5   value bytes         varint
+ *           (4)    stamp high, u32     FLAG_STAMP_HIGH, else that of the entry before
+ *            4     stamp low, u32
+ *           (2)    origin node, u16    FLAG_ORIGIN, else that of the entry before
+ *           (8)    expiry, u64         FLAG_EXPIRY: milliseconds since 1970
+ *                  own key bytes, value bytes
+ *
+ * A *table key* is the bucket id as four big-endian bytes and the user key behind it, so that comparing bytes gives
+ * the order of buckets and keys at once. The count of shared bytes is the largest possible one, except at a restart,
+ * where it is 0: look-ups rely on it. All versions of a key lie in one block.
+ *
+ * The seed of the checksum is made of the table's identity and the number of the block, so that a block written to
+ * the wrong place, or left over from another table, does not pass. Any thread; objects are not shared.
+ */
+import { assert } from "../core/assert.ts";
+import { setU64 } from "../core/bytes.ts";
+import { crc32 } from "../core/crc32.ts";
+import { VersionKind } from "../record/version.ts";
+
+export const RESTART_INTERVAL = 16;
+export const BUCKET_BYTES = 4;
+/** Restart count and checksum: a block is never smaller. */
+export const BLOCK_TRAILER_BYTES = 8;
+
+const KIND_MASK = 3;
+const FLAG_EXPIRY = 4;
+const FLAG_ORIGIN = 8;
+const FLAG_STAMP_HIGH = 16;
+/** Flags, three varints, stamp, origin, expiry. */
+const ENTRY_HEADER_BYTES_MAX = 1 + 15 + 8 + 2 + 8;
+
+/** Writes bucket and user key as a table key at the start of `target`; returns its bytes. */
+export function writeTableKey(target: Uint8Array, bucket: number, key: Uint8Array): number {
+  target[0] = bucket >>> 24;
+  target[1] = bucket >>> 16;
+  target[2] = bucket >>> 8;
+  target[3] = bucket;
+  target.set(key, BUCKET_BYTES);
+  return BUCKET_BYTES + key.length;
+}
+
+/** The bucket id at the start of a table key. */
+export function tableKeyBucket(bytes: Uint8Array, start: number): number {
+  return ((bytes[start]! << 24) | (bytes[start + 1]! << 16) | (bytes[start + 2]! << 8) | bytes[start + 3]!) >>> 0;
+}
+
+/** Bytes that two ranges have in common at their start. */
+export function sharedBytes(a: Uint8Array, aBytes: number, b: Uint8Array, bBytes: number): number {
+  const limit = Math.min(aBytes, bBytes);
+  let shared = 0;
+  while (shared < limit && a[shared] === b[shared]) shared++;
+  return shared;
+}
+
+/** The CRC that the block must carry, over everything but its last four bytes. */
+export function blockChecksum(bytes: Uint8Array, start: number, end: number, seed: number): number {
+  return crc32(bytes.subarray(start, end - 4), seed);
+}
+
+export function readU32(bytes: Uint8Array, offset: number): number {
+  return (bytes[offset]! | (bytes[offset + 1]! << 8) | (bytes[offset + 2]! << 16) | (bytes[offset + 3]! << 24)) >>> 0;
+}
+
+/** Offset of the restart array of the block that ends at `end`. */
+export function restartArray(bytes: Uint8Array, end: number): number {
+  return end - BLOCK_TRAILER_BYTES - 4 * readU32(bytes, end - BLOCK_TRAILER_BYTES);
+}
+
+/**
+ * One decoded entry, reused for a whole scan: offsets into the block instead of slices. Blocks are checked by their
+ * CRC before anything is decoded, so nothing is checked again here.
+ */
+export class EntryReader {
+  kind: VersionKind = VersionKind.value;
+  stampHigh = 0;
+  stampLow = 0;
+  origin = 0;
+  expiryMs = 0;
+  /** Bytes of the key taken from the entry before. */
+  sharedKeyBytes = 0;
+  /** The key's own bytes. */
+  suffixStart = 0;
+  suffixEnd = 0;
+  valueEnd = 0;
+  #position = 0;
+
+  /**
+   * Decodes the entry at `offset` and returns the offset behind it. Entries are read one after the other from a
+   * restart on, because fields may be inherited.
+   */
+  read(bytes: Uint8Array, offset: number): number {
+    const flags = bytes[offset]!;
+    this.kind = (flags & KIND_MASK) as VersionKind;
+    this.#position = offset + 1;
+    this.sharedKeyBytes = this.#varint(bytes);
+    const suffixBytes = this.#varint(bytes);
+    const valueBytes = this.#varint(bytes);
+    let position = this.#position;
+    if ((flags & FLAG_STAMP_HIGH) !== 0) {
+      this.stampHigh = readU32(bytes, position);
+      position += 4;
+    }
+    this.stampLow = readU32(bytes, position);
+    position += 4;
+    if ((flags & FLAG_ORIGIN) !== 0) {
+      this.origin = bytes[position]! | (bytes[position + 1]! << 8);
+      position += 2;
+    }
+    if ((flags & FLAG_EXPIRY) !== 0) {
+      this.expiryMs = readU32(bytes, position + 4) * 0x1_0000_0000 + readU32(bytes, position);
+      position += 8;
+    } else {
+      this.expiryMs = 0;
+    }
+    this.suffixStart = position;
+    this.suffixEnd = position + suffixBytes;
+    this.valueEnd = this.suffixEnd + valueBytes;
+    return this.valueEnd;
+  }
+
+  #varint(bytes: Uint8Array): number {
+    let position = this.#position;
+    let byte = bytes[position++]!;
+    let value = byte & 0x7f;
+    for (let shift = 7; byte >= 0x80; shift += 7) {
+      byte = bytes[position++]!;
+      value |= (byte & 0x7f) << shift;
+    }
+    this.#position = position;
+    return value >>> 0;
+  }
+}
+
+/** Encodes one block after the other into one buffer that is reused. */
+export class BlockBuilder {
+  /** Entries in the block being built. */
+  entryCount = 0;
+  #buffer = new Uint8Array(8192);
+  #view = new DataView(this.#buffer.buffer);
+  #length = 0;
+  #restarts: number[] = [];
+  #lastKey = new Uint8Array(256);
+  #lastKeyBytes = 0;
+  #stampHigh = 0;
+  #origin = 0;
+
+  /** Bytes the block would have if it were finished now. */
+  get byteCount(): number {
+    return this.#length + this.#restarts.length * 4 + BLOCK_TRAILER_BYTES;
+  }
+
+  /** Adds a version whose table key is the first `keyBytes` of `key`. Versions come in order. */
+  add(
+    key: Uint8Array,
+    keyBytes: number,
+    kind: VersionKind,
+    stampHigh: number,
+    stampLow: number,
+    origin: number,
+    expiryMs: number,
+    value: Uint8Array,
+  ): void {
+    this.#reserve(ENTRY_HEADER_BYTES_MAX + keyBytes + value.length);
+    const isRestart = this.entryCount % RESTART_INTERVAL === 0;
+    if (isRestart) this.#restarts.push(this.#length);
+    const shared = isRestart ? 0 : sharedBytes(this.#lastKey, this.#lastKeyBytes, key, keyBytes);
+    let flags: number = kind;
+    if (expiryMs !== 0) flags |= FLAG_EXPIRY;
+    if (isRestart || origin !== this.#origin) flags |= FLAG_ORIGIN;
+    if (isRestart || stampHigh !== this.#stampHigh) flags |= FLAG_STAMP_HIGH;
+    this.#buffer[this.#length++] = flags;
+    this.#varint(shared);
+    this.#varint(keyBytes - shared);
+    this.#varint(value.length);
+    if ((flags & FLAG_STAMP_HIGH) !== 0) this.#u32(stampHigh);
+    this.#u32(stampLow);
+    if ((flags & FLAG_ORIGIN) !== 0) this.#u16(origin);
+    if (expiryMs !== 0) this.#u64(expiryMs);
+    this.#raw(key.subarray(shared, keyBytes));
+    this.#raw(value);
+    this.#remember(key, keyBytes, shared);
+    this.#stampHigh = stampHigh;
+    this.#origin = origin;
+    this.entryCount += 1;
+  }
+
+  /** Ends the block: a view of it, valid until the next `add`, which begins the next block. */
+  finish(seed: number): Uint8Array {
+    assert(this.entryCount > 0, "a block is not empty");
+    this.#reserve(this.#restarts.length * 4 + BLOCK_TRAILER_BYTES);
+    for (const restart of this.#restarts) this.#u32(restart);
+    this.#u32(this.#restarts.length);
+    this.#u32(crc32(this.#buffer.subarray(0, this.#length), seed));
+    const block = this.#buffer.subarray(0, this.#length);
+    this.#length = 0;
+    this.#restarts = [];
+    this.#lastKeyBytes = 0;
+    this.entryCount = 0;
+    return block;
+  }
+
+  #remember(key: Uint8Array, keyBytes: number, shared: number): void {
+    if (this.#lastKey.length < keyBytes) {
+      const larger = new Uint8Array(keyBytes * 2);
+      larger.set(this.#lastKey.subarray(0, this.#lastKeyBytes));
+      this.#lastKey = larger;
+    }
+    this.#lastKey.set(key.subarray(shared, keyBytes), shared);
+    this.#lastKeyBytes = keyBytes;
+  }
+
+  #reserve(byteCount: number): void {
+    const needed = this.#length + byteCount;
+    if (needed <= this.#buffer.length) return;
+    const larger = new Uint8Array(Math.max(needed, this.#buffer.length * 2));
+    larger.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = larger;
+    this.#view = new DataView(larger.buffer);
+  }
+
+  #varint(value: number): void {
+    let rest = value;
+    while (rest >= 0x80) {
+      this.#buffer[this.#length++] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    this.#buffer[this.#length++] = rest;
+  }
+
+  #u16(value: number): void {
+    this.#view.setUint16(this.#length, value, true);
+    this.#length += 2;
+  }
+
+  #u32(value: number): void {
+    this.#view.setUint32(this.#length, value, true);
+    this.#length += 4;
+  }
+
+  #u64(value: number): void {
+    setU64(this.#view, this.#length, value);
+    this.#length += 8;
+  }
+
+  #raw(bytes: Uint8Array): void {
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+}

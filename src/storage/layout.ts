@@ -1,0 +1,134 @@
+/**
+ * Which tables are live, and where: an immutable set, counted by everyone who reads it (the tree, cursors, jobs). A new
+ * state of the tree is a new layout; tables that are in no layout any more close themselves.
+ *
+ *   level 0       one run a flush, newest first; runs overlap each other
+ *   level 1 …     at most one run each; a level holds ten times the bytes of the one above
+ *
+ * One thread.
+ */
+import { assert, at } from "../core/assert.ts";
+import { compareBytes } from "../core/bytes.ts";
+import type { FileNumber } from "../core/ids.ts";
+import { compareStamps, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
+import { tableKeyBucket } from "./block-format.ts";
+import type { TableRecord } from "./manifest-format.ts";
+import { type Table, tableFor } from "./table.ts";
+
+/** Levels 0 to 6. The last one has no limit. */
+export const LEVEL_COUNT = 7;
+
+/** Tables in key order, none overlapping. */
+export type Run = readonly Table[];
+
+export class Layout {
+  readonly tables: readonly Table[];
+  /** The runs of each level; level 0 newest first. */
+  readonly levels: readonly (readonly Run[])[];
+  readonly levelBytes: readonly number[];
+  /** All runs in the order of a look-up. */
+  readonly runs: readonly Run[];
+  /** The largest stamp in runs[i] and all behind it. */
+  readonly maxStampFrom: readonly Stamp[];
+  /** Tables of which every key is in one and the same bucket, by bucket. */
+  readonly tablesOfOneBucket: ReadonlyMap<number, readonly Table[]>;
+  #references = 0;
+
+  /** `records` say where each table stands; `open` holds them all. */
+  constructor(records: Iterable<TableRecord>, open: ReadonlyMap<FileNumber, Table>) {
+    const tables: Table[] = [];
+    const runsOf: Map<number, Table[]>[] = Array.from({ length: LEVEL_COUNT }, () => new Map());
+    for (const record of records) {
+      const table = open.get(record.number);
+      assert(table !== undefined && record.level < LEVEL_COUNT, "a live table is open and on a level");
+      tables.push(table);
+      const runs = at(runsOf, record.level);
+      const run = runs.get(record.run);
+      if (run === undefined) runs.set(record.run, [table]);
+      else run.push(table);
+    }
+    this.tables = tables;
+    this.levels = runsOf.map(sortedRuns);
+    this.levelBytes = this.levels.map((runs) => bytesOf(runs.flat()));
+    this.runs = this.levels.flat();
+    this.maxStampFrom = suffixMaxStamps(this.runs);
+    this.tablesOfOneBucket = groupByOnlyBucket(tables);
+  }
+
+  retain(): void {
+    if (this.#references === 0) for (const table of this.tables) table.retain();
+    this.#references += 1;
+  }
+
+  release(): void {
+    assert(this.#references > 0, "a layout is released as often as it was retained");
+    this.#references -= 1;
+    if (this.#references === 0) for (const table of this.tables) table.release();
+  }
+
+  /**
+   * Whether a version of the table key older than the stamp may lie in a table outside `besides`: as long as one does,
+   * a tombstone must stay.
+   */
+  mayHoldOlder(target: Uint8Array, high: number, low: number, besides: ReadonlySet<Table>): boolean {
+    for (const run of this.runs) {
+      const table = tableFor(run, target, target.length);
+      if (table === null || besides.has(table)) continue;
+      const { minStamp } = table.footer;
+      if (compareStamps(minStamp.high, minStamp.low, high, low) <= 0) return true;
+    }
+    return false;
+  }
+}
+
+export function bytesOf(tables: readonly Table[]): number {
+  let byteCount = 0;
+  for (const table of tables) byteCount += table.record.fileBytes;
+  return byteCount;
+}
+
+/** Whether tables sorted by their smallest key overlap nowhere. */
+export function isDisjoint(sorted: readonly Table[]): boolean {
+  for (let i = 1; i < sorted.length; i++) {
+    if (compareBytes(at(sorted, i - 1).footer.largest, at(sorted, i).footer.smallest) >= 0) return false;
+  }
+  return true;
+}
+
+export function sortedByKey(tables: readonly Table[]): Table[] {
+  return [...tables].sort((a, b) => compareBytes(a.footer.smallest, b.footer.smallest));
+}
+
+function sortedRuns(runs: ReadonlyMap<number, readonly Table[]>, level: number): Run[] {
+  assert(level === 0 || runs.size <= 1, "a deep level is one run");
+  const newestFirst = [...runs].sort(([a], [b]) => b - a);
+  return newestFirst.map(([, tables]) => {
+    const run = sortedByKey(tables);
+    assert(isDisjoint(run), "the tables of a run do not overlap");
+    return run;
+  });
+}
+
+function suffixMaxStamps(runs: readonly Run[]): Stamp[] {
+  const stamps: Stamp[] = [];
+  let max = ZERO_STAMP;
+  for (let i = runs.length - 1; i >= 0; i--) {
+    for (const { footer } of at(runs, i)) {
+      if (compareStamps(footer.maxStamp.high, footer.maxStamp.low, max.high, max.low) > 0) max = footer.maxStamp;
+    }
+    stamps[i] = max;
+  }
+  return stamps;
+}
+
+function groupByOnlyBucket(tables: readonly Table[]): Map<number, Table[]> {
+  const groups = new Map<number, Table[]>();
+  for (const table of tables) {
+    const bucket = tableKeyBucket(table.footer.smallest, 0);
+    if (bucket !== tableKeyBucket(table.footer.largest, 0)) continue;
+    const group = groups.get(bucket);
+    if (group === undefined) groups.set(bucket, [table]);
+    else group.push(table);
+  }
+  return groups;
+}

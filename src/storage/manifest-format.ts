@@ -1,0 +1,217 @@
+/**
+ * A manifest (`.manifest`): the log of edits to the set of live tables. A file begins with a snapshot of the whole
+ * state; edits follow. Little-endian; frames begin at multiples of 8.
+ *
+ *   frame:  0   4   CRC-32 of the frame behind it, padding included, begun with the CRC of the file number (u64)
+ *           4   4   body bytes
+ *           8   8   synced through: the position in this file proven durable before this frame was written
+ *          16   4   kind (FrameKind)
+ *          20   4   zero
+ *          24       body, zeros to a multiple of 8
+ *
+ *   snapshot body:   4   format version                  edit body:   the edit
+ *                    2   shard
+ *                    2   zero
+ *                   16   cluster id                      proof body:  empty
+ *                        the edit that leads here from nothing
+ *
+ *   edit:   8   next file number
+ *           1   whether a flushed position follows (1) or not (0)
+ *          (8 sequence, 8 index, 8 term, 4 stamp high, 4 stamp low)
+ *           4   removed count, then that many file numbers (8)
+ *           4   added count, then that many tables:
+ *                  8  file number       2  tree (1)        2  level      8  run
+ *                  8  file bytes        4  header bytes    4  footer bytes
+ *                  4  footer checksum
+ *
+ * A *proof* says that everything before it had been synced when it was written. It is written, not synced, after every
+ * edit, so that damage to the newest edit can be told from an edit that was being written at a crash. Numbers here are
+ * persisted: never reuse one. Any thread.
+ */
+import { ByteReader } from "../core/byte-reader.ts";
+import { ByteWriter } from "../core/byte-writer.ts";
+import { getU64, setU64, viewOf } from "../core/bytes.ts";
+import { crc32 } from "../core/crc32.ts";
+import { EnvelopeError } from "../core/errors.ts";
+import { type FileNumber, fileNumber, type LogIndex, logIndex, type Term, term } from "../core/ids.ts";
+import type { TreeIdentity } from "./tree-options.ts";
+
+export const MANIFEST_FORMAT_VERSION = 1;
+export const FRAME_HEADER_BYTES = 24;
+export const FRAME_ALIGNMENT = 8;
+const TABLE_RECORD_BYTES = 40;
+const TREE = 1;
+
+export const FrameKind = { snapshot: 1, edit: 2, proof: 3 } as const;
+export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
+
+/** How far the state of a shard is in tables; replay of the log begins behind it. */
+export interface FlushedPosition {
+  /** The writer's own count or position of the log; kept and given back as it is. */
+  readonly sequence: number;
+  readonly index: LogIndex;
+  readonly term: Term;
+  /** The last stamp applied. */
+  readonly stampHigh: number;
+  readonly stampLow: number;
+}
+
+/** A live table: where it stands, and what its file must be like. */
+export interface TableRecord {
+  readonly number: FileNumber;
+  readonly level: number;
+  /** Level 0: which flush it came from, ascending. 0 in deeper levels, which are one run each. */
+  readonly run: number;
+  readonly fileBytes: number;
+  readonly headerBytes: number;
+  readonly footerBytes: number;
+  readonly footerChecksum: number;
+}
+
+export interface ManifestEdit {
+  readonly nextFileNumber: number;
+  /** Null: unchanged. */
+  readonly flushed: FlushedPosition | null;
+  readonly removed: readonly FileNumber[];
+  readonly added: readonly TableRecord[];
+}
+
+export interface Frame {
+  readonly kind: FrameKind;
+  readonly syncedThrough: number;
+  readonly body: Uint8Array;
+  /** Offset behind the frame and its padding. */
+  readonly end: number;
+}
+
+export function manifestName(number: FileNumber): string {
+  return `${String(number).padStart(8, "0")}.manifest`;
+}
+
+export function encodeFrame(number: FileNumber, kind: FrameKind, syncedThrough: number, body: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(FRAME_HEADER_BYTES + Math.ceil(body.length / FRAME_ALIGNMENT) * FRAME_ALIGNMENT);
+  const view = viewOf(frame);
+  view.setUint32(4, body.length, true);
+  setU64(view, 8, syncedThrough);
+  view.setUint32(16, kind, true);
+  frame.set(body, FRAME_HEADER_BYTES);
+  view.setUint32(0, crc32(frame.subarray(4), frameSeed(number)), true);
+  return frame;
+}
+
+/** The frame at `offset`, or null where there is no whole one. */
+export function decodeFrame(bytes: Uint8Array, offset: number, number: FileNumber): Frame | null {
+  if (offset + FRAME_HEADER_BYTES > bytes.length) return null;
+  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, FRAME_HEADER_BYTES);
+  const bodyBytes = view.getUint32(4, true);
+  const kind = view.getUint32(16, true);
+  if (kind < FrameKind.snapshot || kind > FrameKind.proof) return null;
+  const end = offset + FRAME_HEADER_BYTES + Math.ceil(bodyBytes / FRAME_ALIGNMENT) * FRAME_ALIGNMENT;
+  if (end > bytes.length) return null;
+  if (crc32(bytes.subarray(offset + 4, end), frameSeed(number)) !== view.getUint32(0, true)) return null;
+  const body = bytes.subarray(offset + FRAME_HEADER_BYTES, offset + FRAME_HEADER_BYTES + bodyBytes);
+  return { kind: kind as FrameKind, syncedThrough: getU64(view, 8), body, end };
+}
+
+export function encodeSnapshot(identity: TreeIdentity, edit: ManifestEdit): Uint8Array {
+  const writer = new ByteWriter();
+  writer.u32(MANIFEST_FORMAT_VERSION);
+  writer.u16(identity.shard);
+  writer.u16(0);
+  writer.raw(identity.clusterId);
+  writeEdit(writer, edit);
+  return writer.written();
+}
+
+/** Throws CORRUPTION, NEWER_FORMAT, or FOREIGN_DIRECTORY when it is of another cluster or shard. */
+export function decodeSnapshot(body: Uint8Array, identity: TreeIdentity, file: string): ManifestEdit {
+  const reader = new ByteReader("CORRUPTION", file).over(body);
+  const version = reader.u32();
+  if (version !== MANIFEST_FORMAT_VERSION) {
+    throw new EnvelopeError("NEWER_FORMAT", `${file} has manifest format ${version}: it needs a newer release`);
+  }
+  const shard = reader.u16();
+  reader.u16();
+  const clusterId = reader.raw(identity.clusterId.length);
+  if (shard !== identity.shard || identity.clusterId.some((byte, i) => clusterId[i] !== byte)) {
+    throw new EnvelopeError("FOREIGN_DIRECTORY", `${file} belongs to another cluster or shard`);
+  }
+  return readEdit(reader);
+}
+
+export function encodeEdit(edit: ManifestEdit): Uint8Array {
+  const writer = new ByteWriter();
+  writeEdit(writer, edit);
+  return writer.written();
+}
+
+/** Throws CORRUPTION. */
+export function decodeEdit(body: Uint8Array, file: string): ManifestEdit {
+  return readEdit(new ByteReader("CORRUPTION", file).over(body));
+}
+
+function writeEdit(writer: ByteWriter, edit: ManifestEdit): void {
+  writer.u64(edit.nextFileNumber);
+  writer.u8(edit.flushed === null ? 0 : 1);
+  if (edit.flushed !== null) {
+    writer.u64(edit.flushed.sequence);
+    writer.u64(edit.flushed.index);
+    writer.u64(edit.flushed.term);
+    writer.u32(edit.flushed.stampHigh);
+    writer.u32(edit.flushed.stampLow);
+  }
+  writer.u32(edit.removed.length);
+  for (const number of edit.removed) writer.u64(number);
+  writer.u32(edit.added.length);
+  for (const table of edit.added) {
+    writer.u64(table.number);
+    writer.u16(TREE);
+    writer.u16(table.level);
+    writer.u64(table.run);
+    writer.u64(table.fileBytes);
+    writer.u32(table.headerBytes);
+    writer.u32(table.footerBytes);
+    writer.u32(table.footerChecksum);
+  }
+}
+
+function readEdit(reader: ByteReader): ManifestEdit {
+  const nextFileNumber = reader.u64();
+  const flushed = reader.flag() ? readFlushed(reader) : null;
+  const removed: FileNumber[] = [];
+  for (let left = reader.count(8); left > 0; left--) removed.push(fileNumber(reader.u64()));
+  const added: TableRecord[] = [];
+  for (let left = reader.count(TABLE_RECORD_BYTES); left > 0; left--) added.push(readTable(reader));
+  reader.finish();
+  return { nextFileNumber, flushed, removed, added };
+}
+
+function readFlushed(reader: ByteReader): FlushedPosition {
+  return {
+    sequence: reader.u64(),
+    index: logIndex(reader.u64()),
+    term: term(reader.u64()),
+    stampHigh: reader.u32(),
+    stampLow: reader.u32(),
+  };
+}
+
+function readTable(reader: ByteReader): TableRecord {
+  const number = fileNumber(reader.u64());
+  if (reader.u16() !== TREE) throw reader.invalid("a table of an unknown tree");
+  return {
+    number,
+    level: reader.u16(),
+    run: reader.u64(),
+    fileBytes: reader.u64(),
+    headerBytes: reader.u32(),
+    footerBytes: reader.u32(),
+    footerChecksum: reader.u32(),
+  };
+}
+
+function frameSeed(number: FileNumber): number {
+  const bytes = new Uint8Array(8);
+  setU64(viewOf(bytes), 0, number);
+  return crc32(bytes);
+}

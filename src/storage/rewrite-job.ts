@@ -1,0 +1,147 @@
+/**
+ * The work that flush and compaction share: what survives of a walk over versions goes into new tables, cut at
+ * `tableBytesMax`; at the end one edit of the manifest puts them in place. Steps alternate between filling a table in
+ * memory and writing it out. One thread.
+ */
+import { assert } from "../core/assert.ts";
+import { EMPTY_BYTES } from "../core/bytes.ts";
+import type { FileNumber } from "../core/ids.ts";
+import type { Disk } from "../env/disk.ts";
+import { type VersionCursor, VersionKind } from "../record/version.ts";
+import type { DropRule, Job } from "./job.ts";
+import type { TableRecord } from "./manifest-format.ts";
+import { type OlderElsewhere, Survivors } from "./survivors.ts";
+import { tableName } from "./table-format.ts";
+import { TableWriter } from "./table-writer.ts";
+import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
+
+/** What a job uses of the tree it works for. */
+export interface JobHome {
+  readonly disk: Disk;
+  readonly directory: string;
+  readonly options: TreeOptions;
+  readonly identity: TreeIdentity;
+  takeFileNumber(): FileNumber;
+}
+
+/** A finished table, not yet told which level and run it belongs to. */
+export interface FinishedTable {
+  readonly number: FileNumber;
+  record(level: number, run: number): TableRecord;
+}
+
+export interface Rewrite {
+  /** Moved from its start to its end. Null: nothing is rewritten, the job is its edit. */
+  readonly source: VersionCursor | null;
+  readonly rule: DropRule;
+  readonly olderElsewhere: OlderElsewhere;
+  /** Makes the outcome durable and visible. What it throws says whether the disk may know the tables: see `mayBePublished`. */
+  publish(tables: readonly FinishedTable[]): void;
+  /** After a failed `publish`: whether the manifest on disk might name the tables, so that they must stay. */
+  mayBePublished(): boolean;
+  /** Called once, when the job has finished or was aborted: lets go of what it held. */
+  ended(): void;
+}
+
+/** Cost of looking at a version, whatever its size. */
+const VERSION_OVERHEAD_BYTES = 32;
+
+export class RewriteJob implements Job {
+  readonly #home: JobHome;
+  readonly #work: Rewrite;
+  readonly #survivors: Survivors;
+  readonly #finished: TableWriter[] = [];
+  #writer: TableWriter | null = null;
+  #state: "merging" | "writing" | "publishing" | "ended" = "merging";
+  #isPositioned = false;
+
+  constructor(home: JobHome, work: Rewrite) {
+    this.#home = home;
+    this.#work = work;
+    this.#survivors = new Survivors(work.rule, work.olderElsewhere);
+    if (work.source === null) this.#state = "publishing";
+  }
+
+  step(budgetBytes: number): boolean {
+    assert(this.#state !== "ended", "a job that has ended takes no more steps");
+    if (this.#state === "merging") this.#merge(budgetBytes);
+    else if (this.#state === "writing") this.#write(budgetBytes);
+    else {
+      this.#work.publish(this.#finished);
+      this.#end();
+      return false;
+    }
+    return true;
+  }
+
+  abort(): void {
+    if (this.#state === "ended") return;
+    const mustStay = this.#state === "publishing" && this.#work.mayBePublished();
+    this.#end();
+    this.#writer?.close();
+    if (mustStay) return;
+    const { disk } = this.#home;
+    for (const writer of this.#writer === null ? this.#finished : [...this.#finished, this.#writer]) {
+      if (disk.exists(writer.path)) disk.remove(writer.path);
+    }
+  }
+
+  #merge(budgetBytes: number): void {
+    const { source } = this.#work;
+    assert(source !== null, "a merging job has a source");
+    if (!this.#isPositioned) source.seek(0, EMPTY_BYTES);
+    this.#isPositioned = true;
+    let left = budgetBytes;
+    while (source.valid) {
+      if (left <= 0) return;
+      left -= this.#takeVersion(source);
+      if (this.#writer !== null && this.#writer.byteCount >= this.#home.options.tableBytesMax) {
+        this.#seal(this.#writer);
+        return;
+      }
+    }
+    if (this.#writer === null) this.#state = "publishing";
+    else this.#seal(this.#writer);
+  }
+
+  /** Keeps or drops the version under the cursor and moves on; returns what it cost. */
+  #takeVersion(source: VersionCursor): number {
+    const fate = this.#survivors.fateOf(source);
+    const key = source.key;
+    const value = fate === "keep" ? source.value : EMPTY_BYTES;
+    const cost = VERSION_OVERHEAD_BYTES + key.length + value.length;
+    if (fate !== "drop") {
+      const kind = fate === "bury" ? VersionKind.tombstone : source.kind;
+      const expiryMs = fate === "bury" ? 0 : source.expiryMs;
+      this.#writer ??= this.#newWriter();
+      this.#writer.add(source.bucket, key, kind, source.stampHigh, source.stampLow, source.origin, expiryMs, value);
+    }
+    source.next();
+    return cost;
+  }
+
+  #newWriter(): TableWriter {
+    const { options, identity, directory } = this.#home;
+    const number = this.#home.takeFileNumber();
+    return new TableWriter(options, identity, number, `${directory}/${tableName(number)}`);
+  }
+
+  #seal(writer: TableWriter): void {
+    writer.seal(this.#home.disk);
+    this.#state = "writing";
+  }
+
+  #write(budgetBytes: number): void {
+    const writer = this.#writer;
+    assert(writer !== null, "a writing job has a table");
+    if (writer.writeStep(budgetBytes)) return;
+    this.#finished.push(writer);
+    this.#writer = null;
+    this.#state = this.#work.source?.valid === true ? "merging" : "publishing";
+  }
+
+  #end(): void {
+    this.#state = "ended";
+    this.#work.ended();
+  }
+}

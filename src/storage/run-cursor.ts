@@ -1,0 +1,84 @@
+/**
+ * A walk over a run: tables in key order of which no two overlap. Blocks are verified as they are entered. The owner
+ * keeps the tables alive. One thread.
+ */
+import type { VersionCursor, VersionKind } from "../record/version.ts";
+import { BlockCursor } from "./block-cursor.ts";
+import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
+import { firstTableEndingAt, type Table } from "./table.ts";
+
+export class RunCursor implements VersionCursor {
+  readonly #run: readonly Table[];
+  readonly #block = new BlockCursor();
+  #table = 0;
+  #blockIndex = 0;
+
+  constructor(run: readonly Table[]) {
+    this.#run = run;
+  }
+
+  get valid(): boolean {
+    return this.#block.valid;
+  }
+  get bucket(): number {
+    return this.#block.bucket;
+  }
+  get key(): Uint8Array {
+    return this.#block.key;
+  }
+  get stampHigh(): number {
+    return this.#block.entry.stampHigh;
+  }
+  get stampLow(): number {
+    return this.#block.entry.stampLow;
+  }
+  get origin(): number {
+    return this.#block.entry.origin;
+  }
+  get kind(): VersionKind {
+    return this.#block.entry.kind;
+  }
+  get expiryMs(): number {
+    return this.#block.entry.expiryMs;
+  }
+  get value(): Uint8Array {
+    return this.#block.value;
+  }
+
+  seek(bucket: number, key: Uint8Array): void {
+    const target = new Uint8Array(key.length + BUCKET_BYTES);
+    writeTableKey(target, bucket, key);
+    this.#table = firstTableEndingAt(this.#run, target, target.length);
+    const table = this.#run[this.#table];
+    if (table === undefined) {
+      this.#block.leave();
+      return;
+    }
+    this.#blockIndex = table.findBlock(target, target.length);
+    const bytes = table.blockBytes(this.#blockIndex);
+    const start = table.blockStart(this.#blockIndex);
+    this.#block.seek(bytes, start, table.blockEnd(this.#blockIndex), target, target.length);
+    if (!this.#block.valid) this.#enterNext();
+  }
+
+  next(): void {
+    this.#block.next();
+    if (!this.#block.valid) this.#enterNext();
+  }
+
+  #enterNext(): void {
+    let table = this.#run[this.#table];
+    this.#blockIndex += 1;
+    if (table !== undefined && this.#blockIndex === table.blockCount) {
+      this.#table += 1;
+      this.#blockIndex = 0;
+      table = this.#run[this.#table];
+    }
+    if (table === undefined) {
+      this.#block.leave();
+      return;
+    }
+    const bytes = table.blockBytes(this.#blockIndex);
+    this.#block.first(bytes, table.blockStart(this.#blockIndex), table.blockEnd(this.#blockIndex));
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * Writes one table: versions are added in order and become blocks in memory; then header region, blocks and footer go
+ * to the file front to back in bounded pieces, and are synced (table-format.ts says why in this order). The file means
+ * nothing until the manifest names it. Owned by one job.
+ */
+import { assert } from "../core/assert.ts";
+import { EMPTY_BYTES } from "../core/bytes.ts";
+import type { FileNumber } from "../core/ids.ts";
+import { murmur3 } from "../core/murmur3.ts";
+import { compareStamps, MAX_STAMP, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
+import type { Disk, DiskFile } from "../env/disk.ts";
+import { VersionKind } from "../record/version.ts";
+import { compareToTarget } from "./block-cursor.ts";
+import { BlockBuilder, BUCKET_BYTES, sharedBytes, writeTableKey } from "./block-format.ts";
+import { bloomAdd, bloomLines, bloomProbes } from "./bloom.ts";
+import type { TableRecord } from "./manifest-format.ts";
+import { blockSeed, encodeTableFooter, encodeTableHeader, footerChecksum, tableSeed } from "./table-format.ts";
+import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
+
+const CHUNK_BYTES = 1024 * 1024;
+/** A sync carries no more than about this, so that none of them holds up the thread for long. */
+const UNSYNCED_BYTES_MAX = 4 * 1024 * 1024;
+
+export class TableWriter {
+  readonly number: FileNumber;
+  readonly path: string;
+  entryCount = 0;
+  /** Bytes of the blocks finished so far. */
+  blocksBytes = 0;
+  readonly #options: TreeOptions;
+  readonly #identity: TreeIdentity;
+  readonly #seed: number;
+  readonly #block = new BlockBuilder();
+  #chunks: Uint8Array[] = [];
+  #chunk: Uint8Array = EMPTY_BYTES;
+  #chunkUsed = 0;
+  #blockOffsets: number[] = [];
+  #anchors: Uint8Array[] = [];
+  #hashes = new Uint32Array(1024);
+  #keyCount = 0;
+  #tombstoneCount = 0;
+  #minStamp: Stamp = MAX_STAMP;
+  #maxStamp: Stamp = ZERO_STAMP;
+  #smallest: Uint8Array = EMPTY_BYTES;
+  #key = new Uint8Array(256);
+  #lastKey = new Uint8Array(256);
+  #lastKeyBytes = 0;
+  #file: DiskFile | null = null;
+  #pieces: Uint8Array[] = [];
+  #pieceOffset = 0;
+  #written = 0;
+  #unsynced = 0;
+  #record: Omit<TableRecord, "level" | "run"> | null = null;
+
+  constructor(options: TreeOptions, identity: TreeIdentity, number: FileNumber, path: string) {
+    this.#options = options;
+    this.#identity = identity;
+    this.#seed = tableSeed(identity, number);
+    this.number = number;
+    this.path = path;
+  }
+
+  /** Bytes held in memory: finished blocks and the one being built. */
+  get byteCount(): number {
+    return this.blocksBytes + this.#block.byteCount;
+  }
+
+  /** Adds the next version in order. */
+  add(
+    bucket: number,
+    key: Uint8Array,
+    kind: VersionKind,
+    stampHigh: number,
+    stampLow: number,
+    origin: number,
+    expiryMs: number,
+    value: Uint8Array,
+  ): void {
+    const keyBytes = this.#tableKey(bucket, key);
+    const order = compareToTarget(this.#lastKey, 0, this.#lastKeyBytes, this.#key, keyBytes);
+    assert(order <= 0, "versions come in key order");
+    if (order < 0) this.#beginKey(bucket, key, keyBytes, value.length);
+    this.#block.add(this.#key, keyBytes, kind, stampHigh, stampLow, origin, expiryMs, value);
+    this.entryCount += 1;
+    if (kind === VersionKind.tombstone) this.#tombstoneCount += 1;
+    if (compareStamps(stampHigh, stampLow, this.#minStamp.high, this.#minStamp.low) < 0)
+      this.#minStamp = { high: stampHigh, low: stampLow };
+    if (compareStamps(stampHigh, stampLow, this.#maxStamp.high, this.#maxStamp.low) > 0)
+      this.#maxStamp = { high: stampHigh, low: stampLow };
+  }
+
+  /** Ends the table and creates its file; `writeStep` fills it. */
+  seal(disk: Disk): void {
+    assert(this.entryCount > 0 && this.#file === null, "a table is sealed once and is not empty");
+    this.#endBlock();
+    this.#blockOffsets.push(this.blocksBytes);
+    const lines = bloomLines(this.#keyCount, this.#options.bloomBitsPerKey);
+    const probes = bloomProbes(this.#options.bloomBitsPerKey);
+    const fillFilter = (region: Uint8Array, start: number): void => {
+      for (let i = 0; i < this.#keyCount; i++) bloomAdd(region, start, lines, probes, this.#hashes[i]!);
+    };
+    const header = encodeTableHeader(this.number, lines, probes, fillFilter, this.#blockOffsets, this.#anchors);
+    const footer = encodeTableFooter(
+      {
+        smallest: this.#smallest,
+        largest: this.#lastKey.subarray(0, this.#lastKeyBytes),
+        minStamp: this.#minStamp,
+        maxStamp: this.#maxStamp,
+        entryCount: this.entryCount,
+        tombstoneCount: this.#tombstoneCount,
+        number: this.number,
+        headerBytes: header.region.length,
+        headerChecksum: header.checksum,
+        blocksBytes: this.blocksBytes,
+      },
+      this.#identity,
+    );
+    this.#endChunk();
+    this.#pieces = [header.region, ...this.#chunks, footer];
+    this.#chunks = [];
+    this.#record = {
+      number: this.number,
+      fileBytes: header.region.length + this.blocksBytes + footer.length,
+      headerBytes: header.region.length,
+      footerBytes: footer.length,
+      footerChecksum: footerChecksum(footer),
+    };
+    this.#file = disk.open(this.path, "create");
+  }
+
+  /** Writes at most `budgetBytes`. True: there is more to write. False: the file is whole, synced and closed. */
+  writeStep(budgetBytes: number): boolean {
+    const file = this.#file;
+    assert(file !== null, "a table is sealed before it is written");
+    let left = Math.max(1, budgetBytes);
+    while (left > 0 && this.#pieces.length > 0) left -= this.#writePiece(file, left);
+    if (this.#pieces.length > 0) {
+      if (this.#unsynced >= UNSYNCED_BYTES_MAX) this.#sync(file);
+      return true;
+    }
+    this.#sync(file);
+    this.#file = null;
+    file.close();
+    return false;
+  }
+
+  /** What the manifest is to say of the finished table. */
+  record(level: number, run: number): TableRecord {
+    assert(this.#record !== null && this.#file === null, "the table is finished");
+    return { ...this.#record, level, run };
+  }
+
+  /** Closes the file if it is open; removing it is the caller's part. */
+  close(): void {
+    this.#file?.close();
+    this.#file = null;
+  }
+
+  #writePiece(file: DiskFile, budgetBytes: number): number {
+    const piece = this.#pieces[0]!;
+    const byteCount = Math.min(piece.length - this.#pieceOffset, budgetBytes);
+    file.write(piece.subarray(this.#pieceOffset, this.#pieceOffset + byteCount), this.#written);
+    this.#written += byteCount;
+    this.#unsynced += byteCount;
+    this.#pieceOffset += byteCount;
+    if (this.#pieceOffset === piece.length) {
+      this.#pieces.shift();
+      this.#pieceOffset = 0;
+    }
+    return byteCount;
+  }
+
+  #sync(file: DiskFile): void {
+    file.sync();
+    this.#unsynced = 0;
+  }
+
+  #tableKey(bucket: number, key: Uint8Array): number {
+    if (this.#key.length < key.length + BUCKET_BYTES) this.#key = new Uint8Array((key.length + BUCKET_BYTES) * 2);
+    return writeTableKey(this.#key, bucket, key);
+  }
+
+  #beginKey(bucket: number, key: Uint8Array, keyBytes: number, valueBytes: number): void {
+    const { blockBytes } = this.#options;
+    // A large value gets a block of its own: the small entries beside it are not to be checksummed along with it.
+    const isFull = this.#block.byteCount >= blockBytes || valueBytes >= blockBytes;
+    if (this.#block.entryCount > 0 && isFull) this.#endBlock();
+    if (this.#block.entryCount === 0) {
+      const shared = sharedBytes(this.#lastKey, this.#lastKeyBytes, this.#key, keyBytes);
+      this.#anchors.push(this.#key.slice(0, Math.min(shared + 1, keyBytes)));
+    }
+    if (this.#keyCount === 0) this.#smallest = this.#key.slice(0, keyBytes);
+    if (this.#keyCount === this.#hashes.length) {
+      const larger = new Uint32Array(this.#hashes.length * 2);
+      larger.set(this.#hashes);
+      this.#hashes = larger;
+    }
+    this.#hashes[this.#keyCount++] = murmur3(key, 0, key.length, bucket);
+    if (this.#lastKey.length < keyBytes) this.#lastKey = new Uint8Array(keyBytes * 2);
+    this.#lastKey.set(this.#key.subarray(0, keyBytes));
+    this.#lastKeyBytes = keyBytes;
+  }
+
+  #endBlock(): void {
+    const block = this.#block.finish(blockSeed(this.#seed, this.#blockOffsets.length));
+    if (this.#chunkUsed + block.length > this.#chunk.length) {
+      this.#endChunk();
+      this.#chunk = new Uint8Array(Math.max(CHUNK_BYTES, block.length));
+    }
+    this.#chunk.set(block, this.#chunkUsed);
+    this.#chunkUsed += block.length;
+    this.#blockOffsets.push(this.blocksBytes);
+    this.blocksBytes += block.length;
+  }
+
+  #endChunk(): void {
+    if (this.#chunkUsed > 0) this.#chunks.push(this.#chunk.subarray(0, this.#chunkUsed));
+    this.#chunk = EMPTY_BYTES;
+    this.#chunkUsed = 0;
+  }
+}

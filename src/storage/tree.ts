@@ -1,0 +1,230 @@
+/**
+ * The tables of one shard: found in, walked over, flushed to and compacted. Everything that changes the set of tables
+ * goes through `#publish`: the new tables are opened (so what was written can be read), the edit is made durable, and
+ * only then the next layout takes the place of the last. Cursors and jobs go on with the layout they began with.
+ *
+ * At most one flush and one compaction at a time; flushes in the order of their memtables. Stamps grow with every
+ * flush (they come from one log), so what is flushed while a compaction runs is newer than everything it reads.
+ * One thread.
+ */
+import { assert } from "../core/assert.ts";
+import type { FileNumber } from "../core/ids.ts";
+import { compareStamps } from "../core/stamp.ts";
+import type { Disk } from "../env/disk.ts";
+import type { FoundVersion, VersionCursor } from "../record/version.ts";
+import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
+import { compactionJob } from "./compaction-job.ts";
+import { type Pick, pickAll, pickCompaction, type Turns } from "./compaction-pick.ts";
+import { flushJob } from "./flush-job.ts";
+import type { DropRule, Job } from "./job.ts";
+import { bytesOf, Layout } from "./layout.ts";
+import { Manifest, type StateChange } from "./manifest.ts";
+import type { FlushedPosition, TableRecord } from "./manifest-format.ts";
+import { MergeCursor } from "./merge-cursor.ts";
+import type { JobHome } from "./rewrite-job.ts";
+import { RunCursor } from "./run-cursor.ts";
+import { FoundEntry, Table, tableFor } from "./table.ts";
+import { tableName } from "./table-format.ts";
+import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
+
+export interface TreeStats {
+  readonly tableCount: number;
+  readonly tableBytes: number;
+  /** Versions, tombstones among them. */
+  readonly tableEntries: number;
+  /** Level 0 first. */
+  readonly tablesPerLevel: readonly number[];
+  /** Since the tree was opened. */
+  readonly flushCount: number;
+  readonly compactionCount: number;
+}
+
+export class Tree {
+  readonly #home: JobHome;
+  readonly #manifest: Manifest;
+  readonly #turns: Turns = [];
+  #tables: Map<FileNumber, Table>;
+  #layout: Layout;
+  #isFlushing = false;
+  #isCompacting = false;
+  #flushCount = 0;
+  #compactionCount = 0;
+  #target = new Uint8Array(256);
+  #found = new FoundEntry();
+  #spare = new FoundEntry();
+
+  private constructor(home: JobHome, manifest: Manifest, tables: Map<FileNumber, Table>) {
+    this.#home = home;
+    this.#manifest = manifest;
+    this.#tables = tables;
+    this.#layout = new Layout(manifest.records.values(), tables);
+    this.#layout.retain();
+  }
+
+  /**
+   * Opens the tables of a directory, which is made if there is none. Nothing is written before all of them have been
+   * opened; then the state is made durable anew and files that are not part of it are removed.
+   * Throws CORRUPTION, MISSING_FILE, FOREIGN_DIRECTORY, NEWER_FORMAT, IO or DISKFULL.
+   */
+  static open(disk: Disk, directory: string, options: TreeOptions, identity: TreeIdentity): Tree {
+    assert(identity.clusterId.length === 16, "a cluster id has 16 bytes");
+    if (!disk.exists(directory)) disk.makeDirectory(directory);
+    const manifest = Manifest.open(disk, directory, identity);
+    const tables = new Map<FileNumber, Table>();
+    for (const record of manifest.records.values()) {
+      tables.set(record.number, Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity));
+    }
+    manifest.start();
+    const takeFileNumber = () => manifest.takeFileNumber();
+    return new Tree({ disk, directory, options, identity, takeFileNumber }, manifest, tables);
+  }
+
+  get flushed(): FlushedPosition {
+    return this.#manifest.flushed;
+  }
+
+  get tableCount(): number {
+    return this.#layout.tables.length;
+  }
+
+  /** Bytes at the end of the manifest that recovery took for an unfinished edit and dropped. */
+  get droppedManifestBytes(): number {
+    return this.#manifest.droppedBytes;
+  }
+
+  /**
+   * The newest version of a key, be it a tombstone, or null. `keyHash` is murmur3 of the key, seeded by the bucket. The
+   * object is reused by the next call, and its value is a view that lives until the next step of a job.
+   * Throws CORRUPTION at damage.
+   */
+  find(bucket: number, key: Uint8Array, keyHash: number): FoundVersion | null {
+    if (this.#target.length < key.length + BUCKET_BYTES) this.#target = new Uint8Array(key.length + BUCKET_BYTES);
+    const target = this.#target;
+    const targetBytes = writeTableKey(target, bucket, key);
+    const { runs, maxStampFrom } = this.#layout;
+    let isFound = false;
+    for (let i = 0; i < runs.length; i++) {
+      const best = this.#found;
+      if (isFound && isAbove(best, maxStampFrom[i]!)) break;
+      const table = tableFor(runs[i]!, target, targetBytes);
+      if (table === null || (isFound && isAbove(best, table.footer.maxStamp))) continue;
+      if (!table.find(target, targetBytes, keyHash, this.#spare)) continue;
+      if (isFound && !isNewer(this.#spare, best)) continue;
+      isFound = true;
+      this.#found = this.#spare;
+      this.#spare = best;
+    }
+    return isFound ? this.#found : null;
+  }
+
+  /** All versions in the tables as of now; not valid before its first `seek`. Its tables live until it is disposed. */
+  cursor(): VersionCursor & Disposable {
+    return new TreeCursor(this.#layout);
+  }
+
+  /** A frozen memtable into level 0. `source` is moved from its start; it stays readable until the job has ended. */
+  beginFlush(source: VersionCursor, position: FlushedPosition, drop: DropRule): Job {
+    assert(!this.#isFlushing, "one flush at a time");
+    this.#isFlushing = true;
+    return flushJob(this.#home, this.#layout, source, position, drop, {
+      publish: (change) => {
+        this.#publish(change);
+        this.#flushCount += 1;
+      },
+      mayBePublished: () => this.#manifest.hasFailed,
+      ended: () => {
+        this.#isFlushing = false;
+      },
+    });
+  }
+
+  /** The next compaction that is due; null when none is, or one is still running. */
+  nextCompaction(drop: DropRule): Job | null {
+    if (this.#isCompacting) return null;
+    const pick = pickCompaction(this.#layout, this.#home.options, drop, this.#turns);
+    return pick === null ? null : this.#beginCompaction(pick, drop);
+  }
+
+  /** Everything that is in tables now, into one level. No other compaction may be running. */
+  compactAll(drop: DropRule): Job {
+    assert(!this.#isCompacting, "one compaction at a time");
+    return this.#beginCompaction(pickAll(this.#layout, this.#home.options), drop);
+  }
+
+  stats(): TreeStats {
+    const { tables, levels } = this.#layout;
+    let tableEntries = 0;
+    for (const table of tables) tableEntries += table.footer.entryCount;
+    return {
+      tableCount: tables.length,
+      tableBytes: bytesOf(tables),
+      tableEntries,
+      tablesPerLevel: levels.map((runs) => runs.flat().length),
+      flushCount: this.#flushCount,
+      compactionCount: this.#compactionCount,
+    };
+  }
+
+  /** Lets go of the tables and the manifest. Jobs have ended or were aborted before. */
+  close(): void {
+    assert(!this.#isFlushing && !this.#isCompacting, "no job is running when a tree is closed");
+    this.#layout.release();
+    this.#manifest.close();
+  }
+
+  #beginCompaction(pick: Pick, drop: DropRule): Job {
+    this.#isCompacting = true;
+    return compactionJob(this.#home, this.#layout, pick, drop, {
+      publish: (change) => {
+        this.#publish(change);
+        this.#compactionCount += 1;
+      },
+      mayBePublished: () => this.#manifest.hasFailed,
+      ended: () => {
+        this.#isCompacting = false;
+      },
+    });
+  }
+
+  #publish(change: StateChange): void {
+    const tables = new Map(this.#tables);
+    for (const number of change.removed) tables.delete(number);
+    for (const record of change.added) tables.set(record.number, this.#tables.get(record.number) ?? this.#open(record));
+    this.#manifest.publish(change);
+    for (const [number, table] of this.#tables) if (!tables.has(number)) table.obsolete = true;
+    const previous = this.#layout;
+    this.#tables = tables;
+    this.#layout = new Layout(this.#manifest.records.values(), tables);
+    this.#layout.retain();
+    previous.release();
+  }
+
+  #open(record: TableRecord): Table {
+    const { disk, directory, identity } = this.#home;
+    return Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity);
+  }
+}
+
+class TreeCursor extends MergeCursor implements Disposable {
+  #layout: Layout | null;
+
+  constructor(layout: Layout) {
+    super(layout.runs.map((run) => new RunCursor(run)));
+    layout.retain();
+    this.#layout = layout;
+  }
+
+  [Symbol.dispose](): void {
+    this.#layout?.release();
+    this.#layout = null;
+  }
+}
+
+function isAbove(found: FoundVersion, stamp: { readonly high: number; readonly low: number }): boolean {
+  return compareStamps(found.stampHigh, found.stampLow, stamp.high, stamp.low) > 0;
+}
+
+function isNewer(a: FoundVersion, b: FoundVersion): boolean {
+  const byStamp = compareStamps(a.stampHigh, a.stampLow, b.stampHigh, b.stampLow);
+  return byStamp > 0 || (byStamp === 0 && a.origin > b.origin);
+}

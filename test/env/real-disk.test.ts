@@ -1,0 +1,131 @@
+/** What storage relies on from a real file system. */
+import { afterEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type ErrorCode, EnvelopeError } from "../../src/core/errors.ts";
+import { RealDisk } from "../../src/env/real-disk.ts";
+
+const directories: string[] = [];
+
+function temporary(): string {
+  const directory = mkdtempSync(join(tmpdir(), "envelopedb-disk-"));
+  directories.push(directory);
+  return directory;
+}
+
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+function codeOf(run: () => unknown): ErrorCode | "none" {
+  try {
+    run();
+    return "none";
+  } catch (failure) {
+    if (failure instanceof EnvelopeError) return failure.code;
+    throw failure;
+  }
+}
+
+test("what is written is read back, and a read stops at the end of the file", () => {
+  const disk = new RealDisk();
+  const path = join(temporary(), "a");
+  const file = disk.open(path, "create");
+  file.write(new Uint8Array([1, 2, 3, 4]), 2);
+  file.sync();
+  const into = new Uint8Array(10);
+  expect(file.read(into, 1)).toBe(5);
+  expect([...into.subarray(0, 5)]).toEqual([0, 1, 2, 3, 4]);
+  expect(file.size()).toBe(6);
+  file.truncate(3);
+  expect([...disk.readWhole(path)]).toEqual([0, 0, 1]);
+  let reported = 0;
+  file.beginSync((failure) => {
+    expect(failure).toBeNull();
+    reported += 1;
+  });
+  expect(reported).toBe(1);
+  file.close();
+});
+
+test("failures carry the code that says what happened", () => {
+  const disk = new RealDisk();
+  const directory = temporary();
+  const path = join(directory, "a");
+  expect(codeOf(() => disk.open(path, "write"))).toBe("MISSING_FILE");
+  expect(codeOf(() => disk.open(path, "read"))).toBe("MISSING_FILE");
+  expect(codeOf(() => disk.readWhole(path))).toBe("MISSING_FILE");
+  expect(codeOf(() => disk.map(path))).toBe("MISSING_FILE");
+  expect(codeOf(() => disk.remove(path))).toBe("MISSING_FILE");
+  disk.open(path, "create").close();
+  expect(codeOf(() => disk.open(path, "create"))).toBe("IO");
+  const readOnly = disk.open(path, "read");
+  expect(codeOf(() => readOnly.write(new Uint8Array(1), 0))).toBe("IO");
+  readOnly.close();
+});
+
+test.skipIf(process.platform !== "linux")("a device without room answers DISKFULL", () => {
+  const file = new RealDisk().open("/dev/full", "write");
+  expect(codeOf(() => file.write(new Uint8Array(4096), 0))).toBe("DISKFULL");
+  file.close();
+});
+
+test("a mapped file shows its bytes, an empty one none, and unmapping empties every view", () => {
+  const disk = new RealDisk();
+  const directory = temporary();
+  writeFileSync(join(directory, "full"), "hello");
+  writeFileSync(join(directory, "empty"), "");
+  const view = disk.map(join(directory, "full"));
+  const part = view.subarray(1, 3);
+  expect(new TextDecoder().decode(view)).toBe("hello");
+  disk.unmap(view);
+  expect(part.length).toBe(0);
+  const nothing = disk.map(join(directory, "empty"));
+  expect(nothing.length).toBe(0);
+  disk.unmap(nothing);
+});
+
+test("directories are made with their parents, listed in order, renamed into and removed whole", () => {
+  const disk = new RealDisk();
+  const directory = temporary();
+  const deep = join(directory, "x", "y");
+  disk.makeDirectory(deep);
+  disk.makeDirectory(deep);
+  disk.open(join(deep, "b"), "create").close();
+  disk.open(join(deep, "a"), "create").close();
+  disk.rename(join(deep, "b"), join(deep, "c"));
+  disk.syncDirectory(deep);
+  expect(disk.list(deep)).toEqual(["a", "c"]);
+  expect(disk.exists(join(deep, "b"))).toBe(false);
+  disk.removeTree(join(directory, "x"));
+  expect(disk.list(directory)).toEqual([]);
+  expect(disk.freeBytes(directory)).toBeGreaterThan(0);
+});
+
+test("a directory has one owner at a time, in this process too", () => {
+  const disk = new RealDisk();
+  const directory = temporary();
+  const lock = disk.lock(directory);
+  expect(codeOf(() => disk.lock(directory))).toBe("DIRECTORY_IN_USE");
+  lock.release();
+  disk.lock(directory).release();
+});
+
+test("an owner that was killed frees the directory", async () => {
+  const disk = new RealDisk();
+  const directory = temporary();
+  const program = `
+    const { RealDisk } = await import(${JSON.stringify(join(import.meta.dir, "../../src/env/real-disk.ts"))});
+    new RealDisk().lock(${JSON.stringify(directory)});
+    console.log("held");
+    setInterval(() => undefined, 1000);
+  `;
+  const owner = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe", stderr: "inherit" });
+  const { value } = await owner.stdout.getReader().read();
+  expect(new TextDecoder().decode(value)).toBe("held\n");
+  expect(codeOf(() => disk.lock(directory))).toBe("DIRECTORY_IN_USE");
+  owner.kill("SIGKILL");
+  await owner.exited;
+  disk.lock(directory).release();
+});

@@ -1,0 +1,174 @@
+/**
+ * Real nodes in real processes, for tests: started from the checkout on free ports over a temporary directory, killed
+ * and restarted by their own handle, and gone when the test is.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { RespClient } from "../../src/client/resp-client.ts";
+import { parseTargets } from "../../src/client/target.ts";
+
+const MAIN = join(import.meta.dir, "../../src/main.ts");
+/** Shared machines are slow now and then: elections in tests wait five times as long as by default. */
+const HEARTBEAT_MS = 150;
+const ELECTION_MS = 1_500;
+const READY_MS_MAX = 60_000;
+
+interface RunningProcess {
+  readonly child: ReturnType<typeof spawnNode>;
+  readonly errors: Promise<string>;
+}
+
+export interface ClusterShape {
+  readonly nodes: number;
+  readonly shards: number;
+  readonly workers: number;
+  /** More flags for every node. */
+  readonly flags?: readonly string[];
+}
+
+export class TestCluster {
+  readonly directory: string;
+  readonly clientPorts: readonly number[];
+  readonly #httpPorts: readonly number[];
+  readonly #peers: string;
+  readonly #shape: ClusterShape;
+  readonly #processes = new Map<number, RunningProcess>();
+
+  private constructor(shape: ClusterShape, ports: readonly number[]) {
+    this.directory = mkdtempSync(join(tmpdir(), "edb-cluster-"));
+    this.#shape = shape;
+    this.clientPorts = ports.slice(0, shape.nodes);
+    this.#httpPorts = ports.slice(shape.nodes, 2 * shape.nodes);
+    const peerPorts = ports.slice(2 * shape.nodes);
+    this.#peers = peerPorts.map((port, node) => `n${node + 1}=127.0.0.1:${port}`).join(",");
+  }
+
+  /** Starts all nodes and waits until each shard has a leader. */
+  static async start(shape: ClusterShape): Promise<TestCluster> {
+    const cluster = new TestCluster(shape, await freePorts(3 * shape.nodes));
+    await Promise.all(Array.from({ length: shape.nodes }, (_, node) => cluster.restart(node)));
+    await cluster.leader();
+    return cluster;
+  }
+
+  get targets(): string {
+    return this.clientPorts.map((port) => `127.0.0.1:${port}`).join(",");
+  }
+
+  /** Starts one node on what its directory holds. */
+  async restart(node: number): Promise<void> {
+    const flags = [
+      ...["--id", `n${node + 1}`, "--data", join(this.directory, `n${node + 1}`), "--peers", this.#peers],
+      ...["--client", `127.0.0.1:${this.clientPorts[node]}`, "--http", `127.0.0.1:${this.#httpPorts[node]}`],
+      ...["--shards", String(this.#shape.shards), "--workers", String(this.#shape.workers)],
+      ...["--heartbeat-ms", String(HEARTBEAT_MS), "--election-ms", String(ELECTION_MS), "--log-level", "warn"],
+      ...(this.#shape.flags ?? []),
+    ];
+    const child = spawnNode(flags);
+    const errors = new Response(child.stderr).text();
+    this.#processes.set(node, { child, errors });
+    const ready = await firstLine(child.stdout, READY_MS_MAX);
+    if (!ready.includes("ready on")) throw new Error(`n${node + 1} did not start: ${ready} ${await errors}`);
+  }
+
+  /** `kill -9`: returns when the process is gone. */
+  async kill(node: number): Promise<void> {
+    await this.end(node, "SIGKILL");
+  }
+
+  /** Sends a signal and waits for the end; returns the exit code and what was written to standard error. */
+  async end(node: number, signal: NodeJS.Signals): Promise<{ code: number; errors: string }> {
+    const running = this.#processes.get(node);
+    if (running === undefined) throw new Error(`n${node + 1} is not running`);
+    this.#processes.delete(node);
+    running.child.kill(signal);
+    return { code: await running.child.exited, errors: await running.errors };
+  }
+
+  pid(node: number): number {
+    return this.#processes.get(node)?.child.pid ?? 0;
+  }
+
+  /** The node that leads a shard, once one does and says so. */
+  async leader(shard = 0): Promise<number> {
+    for (;;) {
+      for (const node of this.#processes.keys()) {
+        const status = await this.status(node);
+        const found = status?.shards[shard];
+        if (found?.role === "leader" && found.leader === `n${node + 1}` && (await this.#answers(node))) return node;
+      }
+      await Bun.sleep(20);
+    }
+  }
+
+  async status(node: number): Promise<{ shards: { role: string; leader: string | null }[] } | null> {
+    try {
+      const response = await fetch(`http://127.0.0.1:${this.#httpPorts[node]}/status`);
+      return (await response.json()) as { shards: { role: string; leader: string | null }[] };
+    } catch (cause) {
+      if (cause instanceof Error) return null;
+      throw cause;
+    }
+  }
+
+  client(nodes: readonly number[]): Promise<RespClient> {
+    const targets = parseTargets(nodes.map((node) => `127.0.0.1:${this.clientPorts[node]}`).join(","));
+    return RespClient.connect({
+      targets,
+      connectTimeoutMs: 5_000,
+      replyTimeoutMs: 30_000,
+      protocol: 2,
+      bucket: null,
+      onPush: () => undefined,
+    });
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#processes.keys()].map((node) => this.end(node, "SIGKILL")));
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** Whether a read through this node is answered: it knows a leader that accepts. */
+  async #answers(node: number): Promise<boolean> {
+    const client = await this.client([node]);
+    const reply = await client.command("GET", "is-anybody-there");
+    client.close();
+    return reply.kind !== "error";
+  }
+}
+
+function spawnNode(flags: readonly string[]) {
+  return Bun.spawn([process.execPath, MAIN, "node", ...flags], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+}
+
+async function firstLine(stream: ReadableStream<Uint8Array>, msMax: number): Promise<string> {
+  const reader = stream.getReader();
+  const deadline = Bun.sleep(msMax).then(() => ({ done: true as const, value: undefined }));
+  let text = "";
+  while (!text.includes("\n")) {
+    const { done, value } = await Promise.race([reader.read(), deadline]);
+    if (done) break;
+    text += new TextDecoder().decode(value);
+  }
+  reader.releaseLock();
+  return text;
+}
+
+/** Ports that nobody listened on a moment ago. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve) => {
+          const server = createServer();
+          server.listen(0, "127.0.0.1", () => resolve(server));
+        }),
+    ),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}

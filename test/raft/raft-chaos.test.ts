@@ -1,0 +1,50 @@
+/** Whatever network, disks and crashes do, the promises of Raft hold after every single step, and peace brings progress. */
+import { describe, expect, test } from "bun:test";
+import type { RaftOptions } from "../../src/raft/ready.ts";
+import { Chaos } from "./support/chaos.ts";
+
+const STEPS = 12000;
+
+function run(seed: number, size: number, options: Partial<RaftOptions>): Chaos {
+  const chaos = new Chaos(seed, size, options);
+  try {
+    for (let i = 0; i < STEPS; i++) chaos.step(true);
+    chaos.heal();
+  } catch (failure) {
+    throw new Error(`seed ${seed}, ${size} voters: ${failure instanceof Error ? failure.stack : failure}`);
+  }
+  return chaos;
+}
+
+function runSeeds(first: number, count: number, size: number, options: Partial<RaftOptions>): number {
+  let committed = 0;
+  for (let seed = first; seed < first + count; seed++) committed += run(seed, size, options).committed.length;
+  return committed / count;
+}
+
+describe("a group under chaos keeps every promise and recovers", () => {
+  test("three voters", () => {
+    expect(runSeeds(1000, 80, 3, {})).toBeGreaterThan(15);
+  });
+
+  test("five voters", () => {
+    expect(runSeeds(2000, 40, 5, {})).toBeGreaterThan(5);
+  });
+
+  test("two voters", () => {
+    expect(runSeeds(3000, 20, 2, {})).toBeGreaterThan(5);
+  });
+
+  test("three voters without pre-vote", () => {
+    expect(runSeeds(4000, 30, 3, { preVote: false })).toBeGreaterThan(5);
+  });
+
+  test("a tail and windows so small that old entries come from disk", () => {
+    const small = { tailBytesMax: 8, appendBytesMax: 6, inflightBytesMax: 20, inflightCountMax: 3 };
+    expect(runSeeds(5000, 40, 3, small)).toBeGreaterThan(15);
+  });
+
+  test("a single voter that crashes", () => {
+    expect(runSeeds(6000, 10, 1, {})).toBeGreaterThan(15);
+  });
+});

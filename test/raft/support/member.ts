@@ -1,0 +1,192 @@
+/**
+ * One voter with a disk that forgets: the real core, its Ready carried out faithfully, and every write pending until the
+ * test says that the disk is done. A crash keeps what was durable (and, if the test wishes, some of what was pending).
+ */
+import type { LogIndex, NodeId, Term } from "../../../src/core/ids.ts";
+import type { Random } from "../../../src/core/random.ts";
+import type { RaftEntry, RaftMessage } from "../../../src/raft/messages.ts";
+import { Raft } from "../../../src/raft/raft.ts";
+import type { HardStateRecord, RaftBoot, RaftOptions, Ready, TermRun } from "../../../src/raft/ready.ts";
+
+export const OPTIONS: Omit<RaftOptions, "id" | "voters"> = {
+  electionTicks: 10,
+  heartbeatTicks: 3,
+  appendBytesMax: 1024,
+  inflightBytesMax: 4096,
+  inflightCountMax: 8,
+  uncommittedBytesMax: 1 << 20,
+  tailBytesMax: 1 << 20,
+  preVote: true,
+  emptyEntry: () => new Uint8Array(0),
+};
+
+/** A write that the disk has been given and has not reported. */
+type Write =
+  | { readonly kind: "hardState"; readonly state: HardStateRecord }
+  | { readonly kind: "entries"; readonly entries: readonly RaftEntry[]; readonly commitIndex: number };
+
+/** What survives a crash. `entries[0]` has index `firstIndex`. */
+export class Durable {
+  term = 0;
+  vote = 0;
+  firstIndex = 1;
+  previousTerm = 0;
+  commitIndex = 0;
+  entries: RaftEntry[] = [];
+
+  get lastIndex(): number {
+    return this.firstIndex + this.entries.length - 1;
+  }
+
+  /** 0 before the first entry, −1 where there is none. */
+  termAt(index: number): number {
+    if (index === this.firstIndex - 1) return this.previousTerm;
+    return this.entries[index - this.firstIndex]?.term ?? -1;
+  }
+
+  perform(write: Write): void {
+    if (write.kind === "hardState") {
+      this.term = write.state.term;
+      this.vote = write.state.vote;
+      return;
+    }
+    const [first] = write.entries;
+    if (first === undefined || first.index > this.lastIndex + 1) throw new Error("a write leaves a gap in the log");
+    this.entries.length = first.index - this.firstIndex;
+    this.entries.push(...write.entries);
+    this.commitIndex = Math.max(this.commitIndex, Math.min(write.commitIndex, this.lastIndex));
+  }
+
+  boot(): RaftBoot {
+    const termRuns: TermRun[] = [];
+    for (const { index, term } of this.entries) {
+      if (termRuns.at(-1)?.term !== term) termRuns.push({ firstIndex: index, term });
+    }
+    return {
+      term: this.term as Term,
+      vote: this.vote as NodeId,
+      firstIndex: this.firstIndex as LogIndex,
+      lastIndex: this.lastIndex as LogIndex,
+      lastTerm: this.termAt(this.lastIndex) as Term,
+      previousTerm: this.previousTerm as Term,
+      termRuns,
+      commitIndex: this.commitIndex as LogIndex,
+      appliedIndex: this.commitIndex as LogIndex,
+    };
+  }
+}
+
+export class Member {
+  readonly id: number;
+  readonly durable: Durable;
+  raft: Raft;
+  /** Writes the disk has not finished, oldest first. */
+  pending: Write[] = [];
+  /** Questions for old entries not yet answered. */
+  reads: { from: number; bytesMax: number }[] = [];
+  readonly #options: RaftOptions;
+  readonly #random: Random;
+
+  constructor(id: number, voters: readonly number[], options: Partial<RaftOptions>, durable: Durable, random: Random) {
+    this.id = id;
+    this.durable = durable;
+    this.#options = { ...OPTIONS, id: id as NodeId, voters: voters as NodeId[], ...options };
+    this.#random = random;
+    this.raft = new Raft(this.#options, durable.boot(), random);
+  }
+
+  /** Takes the core's work; the disk part waits in `pending`, the rest is the caller's. */
+  collect(): Ready | null {
+    const ready = this.raft.ready();
+    if (ready === null) return null;
+    if (ready.hardState !== null) this.pending.push({ kind: "hardState", state: ready.hardState });
+    if (ready.entries.length > 0) {
+      this.pending.push({ kind: "entries", entries: ready.entries, commitIndex: ready.commitIndex });
+    }
+    this.reads.push(...ready.reads);
+    return ready;
+  }
+
+  /** The disk finishes its `count` oldest writes. Of several groups of entries only the last is reported. */
+  persist(count = this.pending.length): void {
+    const done = this.pending.splice(0, count);
+    for (const write of done) this.durable.perform(write);
+    const lastEntries = done.findLast((write) => write.kind === "entries");
+    for (const write of done) {
+      if (write.kind === "hardState") this.raft.hardStateSaved(write.state.term, write.state.vote);
+      else if (write === lastEntries) {
+        const last = write.entries.at(-1)!;
+        this.raft.persisted(last.index, last.term);
+      }
+    }
+  }
+
+  /** Answers the oldest question for old entries. */
+  answerRead(): void {
+    const read = this.reads.shift();
+    if (read === undefined) return;
+    const found: RaftEntry[] = [];
+    let bytes = 0;
+    for (let index = read.from; index <= this.durable.lastIndex; index++) {
+      const entry = this.durable.entries[index - this.durable.firstIndex];
+      if (entry === undefined) break;
+      bytes += entry.bytes.length;
+      if (bytes > read.bytesMax && found.length > 0) break;
+      found.push(entry);
+    }
+    this.raft.entriesRead(read.from as LogIndex, found);
+  }
+
+  /** Loses memory and pending writes but the first `surviving`, and starts again from the disk. */
+  restart(surviving = 0): void {
+    for (const write of this.pending.slice(0, surviving)) this.durable.perform(write);
+    this.pending = [];
+    this.reads = [];
+    this.raft = new Raft(this.#options, this.durable.boot(), this.#random);
+  }
+
+  /** Deletes what nobody needs any more. */
+  trim(): void {
+    const first = Math.min(this.raft.releaseIndex, this.durable.commitIndex + 1, this.durable.lastIndex + 1);
+    if (first <= this.durable.firstIndex) return;
+    this.durable.previousTerm = this.durable.termAt(first - 1);
+    this.durable.entries.splice(0, first - this.durable.firstIndex);
+    this.durable.firstIndex = first;
+  }
+}
+
+export function proposal(member: Member, text: string): string {
+  const bytes = new TextEncoder().encode(text);
+  const outcome = member.raft.propose(bytes.length, () => bytes);
+  return typeof outcome === "string" ? outcome : `${outcome.index}@${outcome.term}`;
+}
+
+/** One line for a message, as transcripts print it. */
+export function describe(message: RaftMessage): string {
+  const head = `${message.from}→${message.to} ${message.type} term=${message.term}`;
+  switch (message.type) {
+    case "preVote":
+    case "vote":
+      return `${head} last=${message.lastIndex}@${message.lastTerm}`;
+    case "preVoteReply":
+    case "voteReply":
+      return `${head} ${message.granted ? "granted" : "refused"}`;
+    case "append":
+      return (
+        `${head} previous=${message.previousIndex}@${message.previousTerm} entries=[${entryList(message.entries)}]` +
+        ` commit=${message.commitIndex} round=${message.readRound} release=${message.releaseIndex}`
+      );
+    case "appendReply":
+      return message.rejected
+        ? `${head} rejected=${message.matchIndex} hint=${message.hintIndex}@${message.hintTerm}`
+        : `${head} match=${message.matchIndex} received=${message.hintIndex} round=${message.readRound}`;
+    case "heartbeat":
+      return `${head} commit=${message.commitIndex} round=${message.readRound} release=${message.releaseIndex}`;
+    case "heartbeatReply":
+      return `${head} round=${message.readRound} last=${message.lastIndex}`;
+  }
+}
+
+export function entryList(entries: readonly RaftEntry[]): string {
+  return entries.map((entry) => `${entry.index}@${entry.term}`).join(" ");
+}

@@ -1,0 +1,344 @@
+/**
+ * A coordinator whose state is a Map. Effects happen in the order of calls; answers come at once, or, with a random
+ * generator, later and in any order, as they do from several shards.
+ */
+import type {
+  BucketInfo,
+  BucketRef,
+  Coordinator,
+  MemberStatus,
+  Ordering,
+  ShardStatus,
+  Waiter,
+} from "../../src/cluster/coordinator.ts";
+import { concatBytes } from "../../src/core/bytes.ts";
+import { globMatches } from "../../src/core/glob.ts";
+import { murmur3 } from "../../src/core/murmur3.ts";
+import type { Random } from "../../src/core/random.ts";
+import {
+  type ByteRange,
+  CommandType,
+  MODIFIER_GET,
+  MODIFIER_GT,
+  MODIFIER_KEEPTTL,
+  MODIFIER_LT,
+  MODIFIER_NX,
+  MODIFIER_PERSIST,
+  MODIFIER_XX,
+} from "../../src/record/command-format.ts";
+import { errorResult, integerResult, NIL, OK, type Result } from "../../src/record/result.ts";
+
+interface Entry {
+  readonly value: Uint8Array;
+  readonly expiryMs: number;
+}
+
+interface FakeBucket extends BucketRef {
+  id: number;
+  keys: Map<string, Entry>;
+}
+
+const NUMBERED = 16;
+const I64_MAX = 2n ** 63n - 1n;
+
+export class FakeCoordinator implements Coordinator {
+  readonly shardCount: number;
+  readonly nodeName = "n1";
+  congested = false;
+  /** Answers given later by `deliver`, in any order; null: at once. */
+  random: Random | null = null;
+  /** Every answer waits for `deliver`, whatever `random` says. */
+  holding = false;
+  failWith: Result | null = null;
+  renewed: string[] = [];
+  readonly #buckets = new Map<string, FakeBucket>();
+  readonly #later: { waiter: Waiter; tag: number; result: Result }[] = [];
+  #relief: (() => void)[] = [];
+  #nextId = 64;
+
+  constructor(shardCount = 3) {
+    this.shardCount = shardCount;
+    for (let i = 0; i < NUMBERED; i++) this.#buckets.set(String(i), { name: String(i), id: i + 1, keys: new Map() });
+  }
+
+  get heldCount(): number {
+    return this.#later.length;
+  }
+
+  /** Gives one waiting answer; false when there is none. */
+  deliver(): boolean {
+    const place = this.random === null ? 0 : this.random.below(Math.max(1, this.#later.length));
+    const [held] = this.#later.splice(place, 1);
+    if (held === undefined) return false;
+    held.waiter.resolve(held.tag, held.result);
+    return true;
+  }
+
+  relieve(): void {
+    this.congested = false;
+    const waiting = this.#relief;
+    this.#relief = [];
+    for (const run of waiting) run();
+  }
+
+  onRelief(run: () => void): void {
+    this.#relief.push(run);
+  }
+
+  newOrdering(): Ordering {
+    return {} as Ordering;
+  }
+
+  bucket(name: string): BucketRef {
+    let found = this.#buckets.get(name);
+    if (found === undefined) {
+      found = { name, id: 0, keys: new Map() };
+      this.#buckets.set(name, found);
+    }
+    return found;
+  }
+
+  buckets(): readonly BucketInfo[] {
+    return [...this.#buckets.values()].filter(({ id }) => id !== 0).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  refreshBuckets(waiter: Waiter, tag: number): void {
+    this.#answer(waiter, tag, OK);
+  }
+
+  createBucket(name: string, waiter: Waiter, tag: number): void {
+    const bucket = this.#of(this.bucket(name));
+    if (bucket.id !== 0) {
+      this.#answer(waiter, tag, errorResult("BUCKET_EXISTS", `bucket '${name}' exists`));
+      return;
+    }
+    bucket.id = this.#nextId++;
+    this.#answer(waiter, tag, OK);
+  }
+
+  dropBucket(name: string, waiter: Waiter, tag: number): void {
+    const bucket = this.#of(this.bucket(name));
+    if (bucket.id === 0) {
+      this.#answer(waiter, tag, errorResult("NO_BUCKET", `no bucket '${name}'`));
+      return;
+    }
+    bucket.id = 0;
+    bucket.keys = new Map();
+    this.#answer(waiter, tag, OK);
+  }
+
+  renewBucket(name: string, waiter: Waiter, tag: number): void {
+    const bucket = this.#of(this.bucket(name));
+    this.renewed.push(name);
+    bucket.id = this.#nextId++;
+    bucket.keys = new Map();
+    this.#answer(waiter, tag, OK);
+  }
+
+  write(
+    _ordering: Ordering,
+    type: CommandType,
+    modifiers: number,
+    bucket: BucketRef,
+    key: ByteRange,
+    value: ByteRange,
+    expiryMs: number,
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const target = this.#of(bucket);
+    if (target.id === 0) {
+      this.#answer(waiter, tag, errorResult("NO_BUCKET", `no bucket '${bucket.name}'`));
+      return;
+    }
+    const bytes = value.bytes.slice(value.start, value.end);
+    const name = nameOf(key.bytes, key.start, key.end);
+    this.#answer(waiter, tag, this.failWith ?? this.#apply(target.keys, type, modifiers, name, bytes, expiryMs));
+  }
+
+  read(
+    _ordering: Ordering,
+    bucket: BucketRef,
+    key: ByteRange,
+    metadataOnly: boolean,
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const entry = this.#visible(this.#of(bucket).keys, nameOf(key.bytes, key.start, key.end));
+    if (this.failWith !== null) this.#answer(waiter, tag, this.failWith);
+    else if (entry === null) this.#answer(waiter, tag, NIL);
+    else {
+      const { value, expiryMs } = entry;
+      const shown = metadataOnly ? new Uint8Array(0) : value;
+      this.#answer(waiter, tag, { kind: "version", valueBytes: value.length, expiryMs, value: shown });
+    }
+  }
+
+  page(
+    bucket: BucketRef,
+    shard: number,
+    after: Uint8Array | null,
+    examineMax: number,
+    pattern: Uint8Array | null,
+    mode: "keys" | "count",
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const floor = after === null ? null : nameOf(after, 0, after.length);
+    const behind = this.#keysOf(bucket, shard).filter((name) => floor === null || name > floor);
+    const examined = behind.slice(0, examineMax);
+    const matched = examined.map(bytesOf).filter((key) => pattern === null || globMatches(pattern, key));
+    const last = examined.at(-1);
+    this.#answer(waiter, tag, {
+      kind: "page",
+      keys: mode === "keys" ? matched : [],
+      matchCount: matched.length,
+      next: behind.length > examined.length && last !== undefined ? bytesOf(last) : null,
+    });
+  }
+
+  sample(bucket: BucketRef, shard: number, waiter: Waiter, tag: number): void {
+    const [first] = this.#keysOf(bucket, shard);
+    this.#answer(waiter, tag, first === undefined ? NIL : { kind: "bytes", bytes: bytesOf(first) });
+  }
+
+  maintain(_what: "flush" | "compact", waiter: Waiter, tag: number): void {
+    this.#answer(waiter, tag, OK);
+  }
+
+  shards(): readonly ShardStatus[] {
+    return [{ shard: 0, role: "leader", term: 1, leader: "n1", commitIndex: 1, appliedIndex: 1 }];
+  }
+
+  members(): readonly MemberStatus[] {
+    return [{ name: "n1", peerAddress: "127.0.0.1:9101", connected: true }];
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    return { tables: 0 };
+  }
+
+  wallMs(): number {
+    return Date.now();
+  }
+
+  #answer(waiter: Waiter, tag: number, result: Result): void {
+    if (this.holding || this.random?.chance(0.7)) this.#later.push({ waiter, tag, result });
+    else waiter.resolve(tag, result);
+  }
+
+  #of(ref: BucketRef): FakeBucket {
+    const found = this.#buckets.get(ref.name);
+    if (found === undefined) throw new Error(`a ref that was never given: ${ref.name}`);
+    return found;
+  }
+
+  #keysOf(bucket: BucketRef, shard: number): string[] {
+    const { keys } = this.#of(bucket);
+    return [...keys.keys()]
+      .filter((name) => this.#visible(keys, name) !== null && this.#shardOf(name) === shard)
+      .sort((a, b) => (a < b ? -1 : 1));
+  }
+
+  #shardOf(name: string): number {
+    const bytes = bytesOf(name);
+    return murmur3(bytes, 0, bytes.length, 1) % this.shardCount;
+  }
+
+  #visible(keys: Map<string, Entry>, name: string): Entry | null {
+    const entry = keys.get(name) ?? null;
+    return entry !== null && (entry.expiryMs === 0 || entry.expiryMs > Date.now()) ? entry : null;
+  }
+
+  #apply(
+    keys: Map<string, Entry>,
+    type: CommandType,
+    modifiers: number,
+    name: string,
+    value: Uint8Array,
+    expiryMs: number,
+  ): Result {
+    const old = this.#visible(keys, name);
+    switch (type) {
+      case CommandType.put:
+        keys.set(name, { value, expiryMs });
+        return OK;
+      case CommandType.conditionalPut:
+        return putIf(keys, old, modifiers, name, value, expiryMs);
+      case CommandType.delete:
+        keys.delete(name);
+        return integerResult(old === null ? 0 : 1);
+      case CommandType.getDelete:
+        keys.delete(name);
+        return bytesResult(old);
+      case CommandType.getExpire:
+        if (old !== null) keys.set(name, { value: old.value, expiryMs: modifiers === MODIFIER_PERSIST ? 0 : expiryMs });
+        return bytesResult(old);
+      case CommandType.append: {
+        const joined = old === null ? value : concatBytes([old.value, value]);
+        keys.set(name, { value: joined, expiryMs: old?.expiryMs ?? 0 });
+        return integerResult(joined.length);
+      }
+      case CommandType.increment:
+        return add(keys, old, name, new DataView(value.buffer).getBigInt64(0, true));
+      case CommandType.persist:
+        if (old === null || old.expiryMs === 0) return integerResult(0);
+        keys.set(name, { value: old.value, expiryMs: 0 });
+        return integerResult(1);
+      case CommandType.expire:
+        return expire(keys, old, modifiers, name, expiryMs);
+      default:
+        throw new Error(`a client port never sends command type ${type}`);
+    }
+  }
+}
+
+function putIf(
+  keys: Map<string, Entry>,
+  old: Entry | null,
+  modifiers: number,
+  name: string,
+  value: Uint8Array,
+  expiryMs: number,
+): Result {
+  const isRefused = (modifiers & MODIFIER_NX) !== 0 ? old !== null : (modifiers & MODIFIER_XX) !== 0 && old === null;
+  const kept = (modifiers & MODIFIER_KEEPTTL) !== 0 ? (old?.expiryMs ?? 0) : expiryMs;
+  if (!isRefused) keys.set(name, { value, expiryMs: kept });
+  if ((modifiers & MODIFIER_GET) !== 0) return bytesResult(old);
+  return isRefused ? NIL : OK;
+}
+
+function add(keys: Map<string, Entry>, old: Entry | null, name: string, amount: bigint): Result {
+  const text = old === null ? "0" : new TextDecoder().decode(old.value);
+  if (!/^(0|-?[1-9]\d{0,18})$/.test(text)) {
+    return errorResult("NOT_AN_INTEGER", "value is not an integer or out of range");
+  }
+  const sum = BigInt(text) + amount;
+  if (sum > I64_MAX || sum < -I64_MAX - 1n) return errorResult("OVERFLOW", "increment or decrement would overflow");
+  keys.set(name, { value: new TextEncoder().encode(String(sum)), expiryMs: old?.expiryMs ?? 0 });
+  return integerResult(sum);
+}
+
+function expire(keys: Map<string, Entry>, old: Entry | null, modifiers: number, name: string, expiryMs: number): Result {
+  if (old === null) return integerResult(0);
+  const current = old.expiryMs === 0 ? Number.POSITIVE_INFINITY : old.expiryMs;
+  if ((modifiers & MODIFIER_NX) !== 0 && old.expiryMs !== 0) return integerResult(0);
+  if ((modifiers & MODIFIER_XX) !== 0 && old.expiryMs === 0) return integerResult(0);
+  if ((modifiers & MODIFIER_GT) !== 0 && expiryMs <= current) return integerResult(0);
+  if ((modifiers & MODIFIER_LT) !== 0 && expiryMs >= current) return integerResult(0);
+  if (expiryMs <= Date.now()) keys.delete(name);
+  else keys.set(name, { value: old.value, expiryMs });
+  return integerResult(1);
+}
+
+function bytesResult(entry: Entry | null): Result {
+  return entry === null ? NIL : { kind: "bytes", bytes: entry.value };
+}
+
+function nameOf(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString("latin1");
+}
+
+function bytesOf(name: string): Uint8Array {
+  return new Uint8Array(Buffer.from(name, "latin1"));
+}

@@ -1,0 +1,249 @@
+import { expect, test } from "bun:test";
+import { utf8 } from "../../src/core/bytes.ts";
+import { logIndex } from "../../src/core/ids.ts";
+import { Random } from "../../src/core/random.ts";
+import { MemtableSet } from "../../src/bridge/memtable-set.ts";
+import { SharedState } from "../../src/bridge/shared-state.ts";
+import { CommandType } from "../../src/record/command-format.ts";
+import { command, encodeEntry, i64, KIB, put, ShardHarness, Stamps, type TestCommand } from "./shard-harness.ts";
+
+function newSeed(): number {
+  return Math.floor(Math.random() * 2 ** 32);
+}
+
+interface ModelValue {
+  readonly text: string;
+  readonly expiryMs: number;
+}
+
+/** The plainest database there is; `nowMs` is the stamp of the command. */
+class Model {
+  readonly values = new Map<string, ModelValue>();
+
+  apply(one: TestCommand, nowMs: number): void {
+    const key = Buffer.from(one.key).toString();
+    const found = this.values.get(key);
+    const old = found !== undefined && (found.expiryMs === 0 || found.expiryMs > nowMs) ? found : undefined;
+    const value = Buffer.from(one.value ?? []).toString();
+    const expiryMs = one.expiryMs ?? 0;
+    if (one.type === CommandType.put) this.values.set(key, { text: value, expiryMs });
+    else if (one.type === CommandType.delete) this.values.delete(key);
+    else if (one.type === CommandType.append) {
+      this.values.set(key, { text: (old?.text ?? "") + value, expiryMs: old?.expiryMs ?? 0 });
+    } else if (one.type === CommandType.increment) {
+      if (old !== undefined && !/^-?[1-9]\d*$|^0$/.test(old.text)) return;
+      const by = Buffer.from(one.value ?? []).readBigInt64LE();
+      this.values.set(key, { text: String(BigInt(old?.text ?? "0") + by), expiryMs: old?.expiryMs ?? 0 });
+    } else if (one.type === CommandType.expire && old !== undefined) {
+      if (expiryMs <= nowMs) this.values.delete(key);
+      else this.values.set(key, { text: old.text, expiryMs });
+    }
+  }
+
+  visible(nowMs: number): Map<string, string> {
+    const visible = new Map<string, string>();
+    for (const [key, { text, expiryMs }] of [...this.values].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      if (expiryMs === 0 || expiryMs > nowMs) visible.set(key, text);
+    }
+    return visible;
+  }
+}
+
+function randomCommand(random: Random, nowMs: number): TestCommand {
+  const key = random.chance(0.5) ? `n${random.below(20)}` : `key:${random.below(300)}`;
+  const dice = random.below(100);
+  if (key.startsWith("n") && dice < 60) {
+    return command(CommandType.increment, key, { value: i64(BigInt(random.between(-5, 50))) });
+  }
+  if (dice < 55) {
+    const expiryMs = random.chance(0.2) ? nowMs + random.between(1, 400) : 0;
+    return put(key, "v".repeat(random.below(200)) + random.below(1000), { expiryMs });
+  }
+  if (dice < 70) return command(CommandType.delete, key);
+  if (dice < 80) return command(CommandType.append, key, { value: utf8("x".repeat(random.below(10))) });
+  if (dice < 90) return command(CommandType.expire, key, { expiryMs: nowMs + random.between(-5, 500) });
+  return put(key, String(random.below(1000)));
+}
+
+test("random batches, flushes, compactions and restarts: the shard holds what a map would", () => {
+  const seed = newSeed();
+  const random = new Random(seed);
+  using harness = new ShardHarness();
+  const model = new Model();
+  for (let round = 0; round < 120; round++) {
+    harness.stamps.pass(random.below(60));
+    for (let entry = random.between(1, 4); entry > 0; entry--) {
+      const commands: TestCommand[] = [];
+      for (let count = random.between(1, 40); count > 0; count--) {
+        commands.push(randomCommand(random, harness.stamps.ms));
+      }
+      for (const one of commands) model.apply(one, harness.stamps.ms);
+      harness.append(commands);
+    }
+    harness.clock.nowMs = harness.stamps.ms;
+    harness.shard.turn();
+    for (let steps = random.below(4); steps > 0; steps--) harness.shard.backgroundStep();
+    const dice = random.below(20);
+    if (dice === 0) harness.maintain("flush");
+    if (dice === 1) harness.maintain("compact");
+    if (dice === 2) {
+      harness.stop();
+      harness.reopen();
+      harness.send({ type: "commit", commitIndex: logIndex(harness.lastIndex) });
+      harness.shard.turn();
+      harness.settle();
+    }
+    if (dice === 3) harness.send({ type: "release", index: logIndex(harness.lastIndex) });
+    if (round % 10 === 9 || dice < 3) {
+      expect(harness.content(), `seed ${seed} round ${round}`).toEqual(model.visible(harness.clock.nowMs));
+    }
+  }
+  expect(harness.stats().flushCount, `seed ${seed}: memory was small enough to be flushed`).toBeGreaterThan(0);
+});
+
+test("two shards that apply the same entries come to the same state, however they flush", () => {
+  const seed = newSeed();
+  const random = new Random(seed);
+  using left = new ShardHarness();
+  using right = new ShardHarness({ memtableBytes: 256 * KIB });
+  const stamps = new Stamps();
+  for (let index = 1; index <= 200; index++) {
+    stamps.pass(random.below(30));
+    const commands = Array.from({ length: random.between(1, 30) }, () => randomCommand(random, stamps.ms));
+    const entry = encodeEntry(index, 1, commands, stamps);
+    for (const harness of [left, right]) {
+      harness.clock.nowMs = stamps.ms;
+      const applyThrough = logIndex(index);
+      harness.send({ type: "append", entries: [entry], commitIndex: applyThrough, applyThrough, wantResults: true });
+      harness.shard.turn();
+      if (random.chance(0.1)) harness.settle();
+      if (random.chance(0.02)) harness.maintain("compact");
+    }
+  }
+  expect(left.content(), `seed ${seed}`).toEqual(right.content());
+  const results = (harness: ShardHarness) => harness.ofType("applied").flatMap((reply) => reply.results);
+  expect(results(left), `seed ${seed}`).toEqual(results(right));
+});
+
+test("one entry far larger than a memtable is applied, and survives a crash between its halves", () => {
+  using harness = new ShardHarness({ options: { groupBytesMax: 8 * KIB } });
+  const commands: TestCommand[] = [];
+  for (let i = 0; i < 400; i++) {
+    commands.push(put(`k${i}`, "x".repeat(500)));
+    commands.push(command(CommandType.increment, "n", { value: i64(1n) }));
+  }
+  harness.run(...commands);
+  expect(harness.get("n")).toBe("400");
+  expect(harness.stats().flushedIndex).toBe(0);
+  // No stop: the next process finds tables that hold a part of the entry, and a log that holds all of it.
+  harness.reopen();
+  harness.send({ type: "commit", commitIndex: logIndex(1) });
+  harness.shard.turn();
+  harness.settle();
+  expect(harness.get("n")).toBe("400");
+  expect(harness.content().size).toBe(401);
+});
+
+test("an expired value that a flush may meet is still there for the replay of a command that saw it", () => {
+  using harness = new ShardHarness();
+  const expiryMs = harness.stamps.ms + 50;
+  harness.run(put("n", "7", { expiryMs }));
+  harness.run(command(CommandType.increment, "n", { value: i64(1n) }));
+  harness.send({ type: "flush", requestId: 900 });
+  harness.shard.turn();
+  harness.shard.backgroundStep();
+  harness.run(command(CommandType.increment, "n", { value: i64(1n) }));
+  harness.stamps.pass(100);
+  harness.run(put("other", "1"));
+  harness.settle();
+  harness.reopen();
+  harness.send({ type: "commit", commitIndex: logIndex(harness.lastIndex) });
+  harness.shard.turn();
+  harness.settle();
+  expect(harness.get("n")).toBe("9");
+});
+
+test("the writer waits when main gives no arena back, and goes on when it does", () => {
+  using harness = new ShardHarness({ returnsArenas: false });
+  for (let i = 0; i < 60; i++) harness.append([put(`k${i}`, "x".repeat(8000))]);
+  harness.shard.turn();
+  const stuckAt = harness.ofType("applied").at(-1)?.appliedIndex ?? 0;
+  expect(stuckAt).toBeLessThan(60);
+  expect(harness.ofType("persisted").at(-1)?.lastIndex).toBe(logIndex(60));
+  let given = 0;
+  for (let i = 0; i < 200; i++) {
+    for (const arena of harness.retiredArenas.slice(given)) harness.send({ type: "returnArena", arena });
+    given = harness.retiredArenas.length;
+    harness.shard.turn();
+    harness.shard.backgroundStep();
+  }
+  expect(harness.ofType("applied").at(-1)?.appliedIndex).toBe(logIndex(60));
+  expect(harness.content().size).toBe(60);
+});
+
+test("main finds in shared memory everything up to the applied index that it loads", () => {
+  using harness = new ShardHarness();
+  const state = new SharedState(harness.memory.state);
+  const memtables = new MemtableSet(state, harness.memory.arenas);
+  harness.run(put("k", "1"));
+  expect(state.readable(logIndex(1))).toBe(true);
+  expect(state.readable(logIndex(2))).toBe(false);
+  expect(state.missIsFinal).toBe(true);
+  expect(state.writable).toBe(true);
+  harness.maintain("flush");
+  expect(state.missIsFinal).toBe(false);
+  memtables.retire(1);
+  expect(state.newestArena).toBe(2);
+});
+
+test("values of the largest size go in, stay and come back", () => {
+  const valueBytesMax = 1024 * KIB;
+  using harness = new ShardHarness({ memtableBytes: 4096 * KIB, options: { valueBytesMax } });
+  const values = [1, 2, 3, 4, 5].map((n) => String(n).repeat(valueBytesMax));
+  for (const [i, value] of values.entries()) harness.run(put(`k${i}`, value));
+  const check = (): void => {
+    for (const [i, value] of values.entries()) expect(harness.get(`k${i}`) === value).toBe(true);
+  };
+  check();
+  harness.maintain("flush");
+  check();
+  harness.stop();
+  harness.reopen();
+  harness.send({ type: "commit", commitIndex: logIndex(5) });
+  harness.shard.turn();
+  check();
+});
+
+test("a memtable that has reached its age is flushed without being full", () => {
+  using harness = new ShardHarness({ options: { memtableAgeMs: 1000 } });
+  harness.run(put("k", "1"));
+  harness.settle();
+  expect(harness.stats().flushCount).toBe(0);
+  harness.clock.nowMs += 1001;
+  harness.settle();
+  expect(harness.stats().flushCount).toBe(1);
+  expect(harness.get("k")).toBe("1");
+});
+
+test("the log lets go of what is in tables and what no member needs, and of nothing else", () => {
+  using harness = new ShardHarness();
+  const fill = (): void => {
+    for (let i = 0; i < 100; i++) harness.run(put(`k${i}`, "x".repeat(10_000)));
+    harness.maintain("flush");
+  };
+  fill();
+  const segments = harness.stats().segmentCount;
+  expect(segments).toBeGreaterThan(2);
+  harness.send({ type: "release", index: logIndex(90) });
+  harness.shard.turn();
+  harness.settle();
+  expect(harness.stats().segmentCount).toBeLessThan(segments);
+  harness.stop();
+  harness.reopen();
+  expect(harness.boot.firstIndex).toBeGreaterThan(1);
+  expect(harness.boot.firstIndex).toBeLessThanOrEqual(90);
+});
+
+test("memtables too small for the longest value are refused at once", () => {
+  expect(() => new ShardHarness({ options: { valueBytesMax: 60 * KIB } })).toThrow("too small");
+});

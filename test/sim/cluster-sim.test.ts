@@ -1,0 +1,27 @@
+/** The cluster keeps its promises under every misfortune of some seeds, and a seed replays its run exactly. */
+import { expect, test } from "bun:test";
+import { runClusterSim } from "../../src/sim/cluster-sim.ts";
+import { runCampaign } from "../../src/sim/run.ts";
+
+const SEED_COUNT = 25;
+
+test("a seed replays the same run, another seed is another run", () => {
+  const first = runClusterSim(3);
+  expect(runClusterSim(3).fingerprint).toBe(first.fingerprint);
+  expect(runClusterSim(4).fingerprint).not.toBe(first.fingerprint);
+});
+
+test("crashes, partitions and lost messages break no promise", async () => {
+  const reported: number[] = [];
+  const result = await runCampaign({
+    profile: "cluster",
+    firstSeed: 1001,
+    seedCount: SEED_COUNT,
+    report: ({ seed }) => reported.push(seed),
+  });
+  expect(result.failures.map(({ seed, violations }) => ({ seed, violations }))).toEqual([]);
+  expect(reported.length).toBe(SEED_COUNT);
+  expect(result.callCount).toBeGreaterThan(SEED_COUNT * 50);
+  expect(result.restartCount).toBeGreaterThan(SEED_COUNT);
+  expect(result.undecidedCount).toBe(0);
+});

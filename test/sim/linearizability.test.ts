@@ -1,0 +1,157 @@
+/** The checker calls good histories good and bad ones bad. */
+import { expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { checkLinearizable, type Model, type Operation } from "../../src/sim/linearizability.ts";
+
+const STEPS_MAX = 5_000_000;
+const VECTORS = join(import.meta.dir, "../../../shared/data/vectors");
+
+type RegisterInput = { kind: "read" } | { kind: "write"; value: string } | { kind: "cas"; from: string; to: string };
+
+/** Output: what a read saw, or whether a cas succeeded; a write has none. */
+const register: Model<string, RegisterInput, string> = {
+  initial: "nil",
+  step(state, input, output) {
+    switch (input.kind) {
+      case "read":
+        return output === null || output === state ? state : undefined;
+      case "write":
+        return input.value;
+      case "cas":
+        if (output === null) return state === input.from ? input.to : state;
+        return (state === input.from) === (output === "ok") ? (output === "ok" ? input.to : state) : undefined;
+    }
+  },
+  describe: (state) => state,
+};
+
+function op(
+  input: RegisterInput,
+  calledAt: number,
+  returnedAt: number,
+  output: string,
+): Operation<RegisterInput, string> {
+  return { input, calledAt, outcome: { output, returnedAt } };
+}
+
+const write = (value: string): RegisterInput => ({ kind: "write", value });
+const read: RegisterInput = { kind: "read" };
+
+test("overlapping operations may take effect in either order", () => {
+  const history = [op(write("1"), 0, 10, ""), op(write("2"), 5, 15, ""), op(read, 16, 20, "1")];
+  expect(checkLinearizable(register, history, STEPS_MAX)).toBe("linearizable");
+});
+
+test("a read that misses a finished write is found out", () => {
+  const history = [op(write("1"), 0, 10, ""), op(write("2"), 11, 15, ""), op(read, 16, 20, "1")];
+  expect(checkLinearizable(register, history, STEPS_MAX)).toBe("not linearizable");
+});
+
+test("reads may not go back in time, even during a write", () => {
+  const history = [op(write("1"), 0, 5, ""), op(write("2"), 10, 40, ""), op(read, 11, 15, "2"), op(read, 16, 20, "1")];
+  expect(checkLinearizable(register, history, STEPS_MAX)).toBe("not linearizable");
+});
+
+test("an operation of unknown outcome happened late, or never, but not twice", () => {
+  const unknown: Operation<RegisterInput, string> = { input: write("9"), calledAt: 2, outcome: null };
+  const base = [op(write("1"), 0, 1, ""), unknown];
+  expect(checkLinearizable(register, [...base, op(read, 50, 60, "1")], STEPS_MAX)).toBe("linearizable");
+  expect(checkLinearizable(register, [...base, op(read, 50, 60, "9")], STEPS_MAX)).toBe("linearizable");
+  const thereAndGone = [...base, op(read, 3, 4, "9"), op(write("2"), 5, 6, ""), op(read, 7, 8, "9")];
+  expect(checkLinearizable(register, thereAndGone, STEPS_MAX)).toBe("not linearizable");
+});
+
+test("a search that grows too large says so", () => {
+  const writes = Array.from({ length: 30 }, (_, i) => op(write(String(i)), 0, 100, ""));
+  expect(checkLinearizable(register, [...writes, op(read, 101, 102, "no such")], 1000)).toBe("undecided");
+});
+
+async function labelledFiles(): Promise<{ name: string; text: string; good: boolean }[]> {
+  const labels = JSON.parse(readFileSync(join(VECTORS, "porcupine-labels.json"), "utf8")) as Record<string, boolean>;
+  const archive = new Bun.Archive(readFileSync(join(VECTORS, "porcupine-test_data.tgz")));
+  const texts = new Map<string, string>();
+  for (const [path, file] of await archive.files()) texts.set(path.split("/").at(-1) ?? path, await file.text());
+  return Object.entries(labels).flatMap(([name, good]) => {
+    const text = texts.get(name);
+    return text === undefined ? [] : [{ name, text, good }];
+  });
+}
+
+/** `INFO  jepsen.util - 4 :invoke :write 2`, also :ok, :fail, :info. A failed operation did not happen. */
+function parseEtcd(text: string): Operation<RegisterInput, string>[] {
+  const open = new Map<string, { input: RegisterInput; calledAt: number }>();
+  const history: Operation<RegisterInput, string>[] = [];
+  for (const [at, line] of text.split("\n").entries()) {
+    const match = /jepsen\.util - (\d+)\s+:(\w+)\s+:(\w+)\s+(.*)$/.exec(line);
+    if (match === null) continue;
+    const [, process = "", type = "", action = "", rest = ""] = match;
+    if (type === "invoke") {
+      const [from = "", to = ""] = rest.match(/\d+/g) ?? [];
+      const input: RegisterInput =
+        action === "read" ? read : action === "write" ? write(from) : { kind: "cas", from, to };
+      open.set(process, { input, calledAt: at });
+      continue;
+    }
+    const call = open.get(process);
+    if (call === undefined) continue;
+    if (type === "ok") {
+      open.delete(process);
+      const output = call.input.kind === "read" ? rest.trim() : "ok";
+      history.push({ ...call, outcome: { output, returnedAt: at } });
+    } else if (type === "fail") {
+      open.delete(process);
+      if (call.input.kind === "cas") history.push({ ...call, outcome: { output: "fail", returnedAt: at } });
+    }
+  }
+  for (const call of open.values()) if (call.input.kind !== "read") history.push({ ...call, outcome: null });
+  return history;
+}
+
+type TextInput = { kind: "get" } | { kind: "put" | "append"; value: string };
+
+const textModel: Model<string, TextInput, string> = {
+  initial: "",
+  step(state, input, output) {
+    if (input.kind === "get") return output === null || output === state ? state : undefined;
+    return input.kind === "put" ? input.value : state + input.value;
+  },
+  describe: (state) => state,
+};
+
+/** `{:process 9, :type :invoke, :f :append, :key "0", :value "x 9 0 y"}`, split by key. */
+function parseKv(text: string): Operation<TextInput, string>[][] {
+  const open = new Map<string, { key: string; input: TextInput; calledAt: number }>();
+  const byKey = new Map<string, Operation<TextInput, string>[]>();
+  for (const [at, line] of text.split("\n").entries()) {
+    const match = /:process (\d+), :type :(\w+), :f :(\w+), :key "(.*)", :value (?:"(.*)"|nil)/.exec(line);
+    if (match === null) continue;
+    const [, process = "", type = "", action = "", key = "", value = ""] = match;
+    if (type === "invoke") {
+      const input: TextInput = action === "get" ? { kind: "get" } : { kind: action as "put" | "append", value };
+      open.set(process, { key, input, calledAt: at });
+      continue;
+    }
+    const call = open.get(process);
+    if (call === undefined) continue;
+    open.delete(process);
+    const list = byKey.get(call.key) ?? [];
+    byKey.set(call.key, list);
+    list.push({ input: call.input, calledAt: call.calledAt, outcome: { output: value, returnedAt: at } });
+  }
+  return [...byKey.values()];
+}
+
+test.skipIf(!existsSync(VECTORS))("the labelled histories of the porcupine project get their verdicts", async () => {
+  const wrong: string[] = [];
+  const files = await labelledFiles();
+  expect(files.length).toBeGreaterThan(100);
+  for (const { name, text, good } of files) {
+    const verdicts = name.startsWith("etcd")
+      ? [checkLinearizable(register, parseEtcd(text), STEPS_MAX)]
+      : parseKv(text).map((history) => checkLinearizable(textModel, history, STEPS_MAX));
+    const verdict = verdicts.every((one) => one === "linearizable");
+    if (verdict !== good || verdicts.includes("undecided")) wrong.push(`${name}: ${verdicts.join(" ")}`);
+  }
+  expect(wrong).toEqual([]);
+});

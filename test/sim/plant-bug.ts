@@ -1,0 +1,24 @@
+/** Preloaded into a child process: plants the bug named by the environment variable PLANTED_BUG into its module. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { plugin } from "bun";
+import { PLANTED_BUGS } from "./planted-bugs.ts";
+
+const name = process.env["PLANTED_BUG"] ?? "";
+const bug = PLANTED_BUGS[name];
+if (bug === undefined) throw new Error(`no bug is called ${name}`);
+const target = join(import.meta.dir, "../..", bug.file);
+
+plugin({
+  name: "plant a bug",
+  setup(build) {
+    const filter = new RegExp(`${target.replaceAll(/[.\\/]/g, "\\$&")}$`);
+    build.onLoad({ filter }, ({ path }) => {
+      const source = readFileSync(path, "utf8");
+      const found = source.split(bug.text).length - 1;
+      if (found !== 1) throw new Error(`the text to be changed was found ${found} times in ${bug.file}`);
+      console.error(`planted: ${name}`);
+      return { contents: source.replace(bug.text, () => bug.replacement), loader: "ts" };
+    });
+  },
+});

@@ -1,0 +1,36 @@
+/**
+ * A simulator that finds nothing proves nothing. Each classic mistake, planted into production text as it is loaded,
+ * must be found within its number of seeds; the same seeds find nothing in the code as it is.
+ */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { PLANTED_BUGS } from "./planted-bugs.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+
+interface Outcome {
+  readonly caught: { readonly seed: number; readonly violation: string } | null;
+}
+
+async function campaign(bug: string, seedCount: number): Promise<Outcome> {
+  const child = Bun.spawn(
+    [
+      process.execPath,
+      "--preload",
+      join(import.meta.dir, "plant-bug.ts"),
+      join(import.meta.dir, "campaign-until-caught.ts"),
+      String(seedCount),
+    ],
+    { cwd: ROOT, env: { ...process.env, PLANTED_BUG: bug }, stdout: "pipe", stderr: "pipe" },
+  );
+  const [output, complaints] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  expect(complaints).toBe(`planted: ${bug}\n`);
+  return JSON.parse(output) as Outcome;
+}
+
+for (const [bug, { seedCount }] of Object.entries(PLANTED_BUGS)) {
+  test(`the simulator finds: ${bug}`, async () => {
+    const { caught } = await campaign(bug, seedCount);
+    expect(caught).not.toBeNull();
+  });
+}

@@ -1,0 +1,173 @@
+import { describe, expect, test } from "bun:test";
+import { EnvelopeError } from "../../src/core/errors.ts";
+import { fileNumber, shardId } from "../../src/core/ids.ts";
+import { murmur3 } from "../../src/core/murmur3.ts";
+import { Random } from "../../src/core/random.ts";
+import { compareUserKeys } from "../../src/record/version.ts";
+import { writeTableKey } from "../../src/storage/block-format.ts";
+import type { TableRecord } from "../../src/storage/manifest-format.ts";
+import { RunCursor } from "../../src/storage/run-cursor.ts";
+import { FoundEntry, Table, tableFor } from "../../src/storage/table.ts";
+import { TableWriter } from "../../src/storage/table-writer.ts";
+import type { TreeIdentity } from "../../src/storage/tree-options.ts";
+import { GOLDEN_TABLE } from "./support/golden.ts";
+import { MemoryDisk } from "./support/memory-disk.ts";
+import { newestOfEach, randomKey, randomVersions } from "./support/random-versions.ts";
+import { flipped, IDENTITY, type PlainVersion, put, SMALL, sameVersion, tombstone, walk } from "./support/versions.ts";
+
+function write(disk: MemoryDisk, number: number, versions: readonly PlainVersion[], pieceBytes = 1000): TableRecord {
+  const writer = new TableWriter(SMALL, IDENTITY, fileNumber(number), `d/${number}.sst`);
+  for (const { bucket, key, kind, stampHigh, stampLow, origin, expiryMs, value } of versions) {
+    writer.add(bucket, key, kind, stampHigh, stampLow, origin, expiryMs, value);
+  }
+  writer.seal(disk);
+  while (writer.writeStep(pieceBytes)) {}
+  return writer.record(0, number);
+}
+
+function lookUp(run: readonly Table[], bucket: number, key: Uint8Array): FoundEntry | null {
+  const target = new Uint8Array(key.length + 4);
+  writeTableKey(target, bucket, key);
+  const found = new FoundEntry();
+  const table = tableFor(run, target, target.length);
+  return table?.find(target, target.length, murmur3(key, 0, key.length, bucket), found) === true ? found : null;
+}
+
+/** What a look-up came to: the version, null, or the code of an error. Anything else that is thrown fails the test. */
+function outcome(run: () => FoundEntry | null): FoundEntry | null | string {
+  try {
+    return run();
+  } catch (cause) {
+    if (cause instanceof EnvelopeError) return cause.code;
+    throw cause;
+  }
+}
+
+function opening(disk: MemoryDisk, record: TableRecord, identity: TreeIdentity): FoundEntry | null | string {
+  return outcome(() => {
+    Table.open(disk, "d/1.sst", record, identity);
+    return null;
+  });
+}
+
+function checkAgainstList(seed: number): void {
+  const random = new Random(seed);
+  const versions = randomVersions(random, random.between(1, 400));
+  const disk = new MemoryDisk();
+  const table = Table.open(disk, "d/1.sst", write(disk, 1, versions, random.between(1, 5000)), IDENTITY);
+  table.retain();
+  const said = `seed ${seed}`;
+  expect(table.footer.entryCount, said).toBe(versions.length);
+  for (const newest of newestOfEach(versions)) {
+    const found = lookUp([table], newest.bucket, newest.key);
+    expect(found !== null && sameVersion(newest, found), said).toBe(true);
+  }
+  const cursor = new RunCursor([table]);
+  expect(walk(cursor), said).toEqual(versions);
+  for (let i = 0; i < 50; i++) {
+    const bucket = random.below(4);
+    const key = randomKey(random);
+    const behind = versions.filter((version) => compareUserKeys(version.bucket, version.key, bucket, key) >= 0);
+    cursor.seek(bucket, key);
+    expect(cursor.valid ? cursor.stampLow : null, said).toBe(behind[0]?.stampLow ?? null);
+    const isThere = behind[0] !== undefined && compareUserKeys(behind[0].bucket, behind[0].key, bucket, key) === 0;
+    expect(lookUp([table], bucket, key) !== null, said).toBe(isThere);
+  }
+  table.release();
+  expect(disk.mappingCount).toBe(0);
+}
+
+describe("a table", () => {
+  test("gives back every version, the newest of each key, and nothing else", () => {
+    const first = Math.floor(Math.random() * 1e9);
+    for (let seed = first; seed < first + 40; seed++) checkAgainstList(seed);
+  });
+
+  test("is opened by two reads, and only then mapped", () => {
+    const disk = new MemoryDisk();
+    const record = write(disk, 1, randomVersions(new Random(3), 300));
+    Table.open(disk, "d/1.sst", record, IDENTITY);
+    expect(disk.readCount).toBe(2);
+    expect(disk.mappingCount).toBe(0);
+  });
+
+  test("with any one bit flipped gives an error or the right answer", () => {
+    const versions = [...randomVersions(new Random(11), 60)];
+    const disk = new MemoryDisk();
+    const record = write(disk, 1, versions);
+    const whole = disk.bytesOf("d/1.sst").slice();
+    const newest = newestOfEach(versions);
+    const codes = new Set<string>();
+    for (let offset = 0; offset < whole.length; offset++) {
+      disk.replace("d/1.sst", flipped(whole, offset));
+      let table: Table;
+      try {
+        table = Table.open(disk, "d/1.sst", record, IDENTITY);
+      } catch (cause) {
+        if (!(cause instanceof EnvelopeError)) throw cause;
+        codes.add(cause.code);
+        continue;
+      }
+      let errors = 0;
+      for (const version of newest) {
+        const found = outcome(() => lookUp([table], version.bucket, version.key));
+        if (typeof found === "string") errors += 1;
+        else if (found === null || !sameVersion(version, found)) throw new Error(`a wrong answer, bit at ${offset}`);
+      }
+      expect(errors, `bit at ${offset} of a block`).toBeGreaterThan(0);
+    }
+    expect([...codes]).toEqual(["CORRUPTION"]);
+  });
+
+  test("names file and offset of a damaged block", () => {
+    const disk = new MemoryDisk();
+    const record = write(disk, 1, [put("a", 1, "x".repeat(300)), put("b", 2, "y".repeat(300))]);
+    disk.replace("d/1.sst", flipped(disk.bytesOf("d/1.sst"), record.headerBytes + 40));
+    const table = Table.open(disk, "d/1.sst", record, IDENTITY);
+    expect(lookUp([table], 1, new TextEncoder().encode("b"))?.stampLow).toBe(2);
+    expect(() => lookUp([table], 1, new TextEncoder().encode("a"))).toThrow(
+      `a block with a wrong checksum in d/1.sst at offset ${record.headerBytes}`,
+    );
+  });
+
+  test("cut short, exchanged for another one, or of another shard is refused", () => {
+    const disk = new MemoryDisk();
+    const one = write(disk, 1, [put("a", 1, "one")]);
+    const two = write(disk, 2, [put("a", 2, "two")]);
+    expect(one.fileBytes).toBe(two.fileBytes);
+    const bytes = disk.bytesOf("d/1.sst").slice();
+    disk.replace("d/1.sst", disk.bytesOf("d/2.sst"));
+    expect(() => Table.open(disk, "d/1.sst", one, IDENTITY)).toThrow("not the one in the manifest");
+    disk.replace("d/1.sst", bytes.subarray(0, bytes.length - 1));
+    expect(() => Table.open(disk, "d/1.sst", one, IDENTITY)).toThrow("are expected");
+    disk.replace("d/1.sst", bytes);
+    const other = { ...IDENTITY, shard: shardId(4) };
+    expect(opening(disk, one, other)).toBe("FOREIGN_DIRECTORY");
+    disk.remove("d/1.sst");
+    expect(opening(disk, one, IDENTITY)).toBe("MISSING_FILE");
+  });
+
+  test("a block that strayed from another place of the same table is refused", () => {
+    const disk = new MemoryDisk();
+    const value = "v".repeat(300);
+    const record = write(disk, 1, [put("a", 5, value), put("b", 5, value)]);
+    const bytes = disk.bytesOf("d/1.sst").slice();
+    const blockBytes = (record.fileBytes - record.headerBytes - record.footerBytes) / 2;
+    bytes.copyWithin(record.headerBytes + blockBytes, record.headerBytes, record.headerBytes + blockBytes);
+    disk.replace("d/1.sst", bytes);
+    const table = Table.open(disk, "d/1.sst", record, IDENTITY);
+    expect(outcome(() => lookUp([table], 1, new TextEncoder().encode("b")))).toBe("CORRUPTION");
+  });
+
+  test("has these very bytes in format version 1", () => {
+    const disk = new MemoryDisk();
+    const versions = [
+      put("apple", 3, "red"),
+      put("apple", 2, "green"),
+      tombstone("apricot", 4),
+      put("fig", 1, "", 2, 99),
+    ];
+    write(disk, 9, versions);
+    expect(disk.bytesOf("d/9.sst").toHex()).toBe(GOLDEN_TABLE.join(""));
+  });
+});

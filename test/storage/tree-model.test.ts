@@ -1,0 +1,120 @@
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Random } from "../../src/core/random.ts";
+import type { Disk } from "../../src/env/disk.ts";
+import { RealDisk } from "../../src/env/real-disk.ts";
+import type { Job } from "../../src/storage/job.ts";
+import { Tree } from "../../src/storage/tree.ts";
+import { MemoryDisk } from "./support/memory-disk.ts";
+import { Model, sorted } from "./support/model.ts";
+import { ArrayCursor, IDENTITY, type PlainVersion, position, SMALL } from "./support/versions.ts";
+
+/** A tree under random flushes, compactions, aborts and reopens whose steps interleave, beside its model. */
+class Run {
+  readonly model = new Model();
+  tree: Tree;
+  #flush: Job | null = null;
+  #batch: readonly PlainVersion[] = [];
+  #compaction: Job | null = null;
+  #flushCount = 0;
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #random: Random;
+
+  constructor(disk: Disk, directory: string, random: Random) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#random = random;
+    this.tree = Tree.open(disk, directory, SMALL, IDENTITY);
+  }
+
+  act(): void {
+    const random = this.#random;
+    this.model.nowMs += random.below(20);
+    if (this.#flush === null && random.chance(0.4)) this.#beginFlush();
+    if (this.#compaction === null) {
+      const rule = this.model.rule();
+      this.#compaction = random.chance(0.03) ? this.tree.compactAll(rule) : this.tree.nextCompaction(rule);
+    }
+    if (random.chance(0.8)) this.#stepFlush();
+    if (random.chance(0.8)) this.#stepCompaction();
+    if (random.chance(0.02)) this.#abort();
+    if (random.chance(0.02)) this.reopen();
+    if (random.chance(0.002)) this.model.fenced.add(1 + random.below(3));
+  }
+
+  reopen(): void {
+    this.#abort();
+    this.tree.close();
+    this.tree = Tree.open(this.#disk, this.#directory, SMALL, IDENTITY);
+  }
+
+  check(said: string): void {
+    const expected = sorted(this.model.visible());
+    expect(sorted(this.model.lookedUp(this.tree)), said).toEqual(expected);
+    expect(sorted(this.model.walked(this.tree)), said).toEqual(expected);
+    expect(this.tree.flushed.index as number, said).toBe(this.#flushCount);
+  }
+
+  close(): void {
+    this.#abort();
+    this.tree.close();
+  }
+
+  #beginFlush(): void {
+    this.#batch = this.model.batch(this.#random, this.#random.below(80));
+    const source = new ArrayCursor(this.#batch);
+    this.#flush = this.tree.beginFlush(source, position(this.#flushCount + 1), this.model.rule());
+  }
+
+  #stepFlush(): void {
+    if (this.#flush === null || this.#flush.step(this.#random.between(1, 4000))) return;
+    this.#flush = null;
+    this.#flushCount += 1;
+    this.model.show(this.#batch);
+  }
+
+  #stepCompaction(): void {
+    if (this.#compaction !== null && !this.#compaction.step(this.#random.between(1, 8000))) this.#compaction = null;
+  }
+
+  /** The batch of an aborted flush is gone with its memtable: the model never shows it. */
+  #abort(): void {
+    this.#flush?.abort();
+    this.#compaction?.abort();
+    this.#flush = null;
+    this.#compaction = null;
+  }
+}
+
+function checkRun(disk: Disk, directory: string, seed: number, actions: number): void {
+  const random = new Random(seed);
+  const run = new Run(disk, directory, random);
+  for (let i = 0; i < actions; i++) {
+    run.act();
+    if (i % 23 === 0) run.check(`seed ${seed}, action ${i}`);
+  }
+  run.reopen();
+  run.check(`seed ${seed}, at the end`);
+  run.close();
+}
+
+test("a tree agrees with a sorted Map through flushes, compactions, aborts and reopens", () => {
+  const first = Math.floor(Math.random() * 1e9);
+  for (let seed = first; seed < first + 12; seed++) {
+    const disk = new MemoryDisk();
+    checkRun(disk, "d", seed, 700);
+    expect(disk.mappingCount).toBe(0);
+  }
+});
+
+test("the same on a real disk", () => {
+  const directory = mkdtempSync(join(tmpdir(), "envelopedb-tree-"));
+  try {
+    checkRun(new RealDisk(), join(directory, "shard-0000"), Math.floor(Math.random() * 1e9), 300);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
