@@ -2,6 +2,7 @@
  * Speed of the memtable and the ring alone: `bun bench/bridge-bench.ts`. Each figure is the best of three short runs.
  */
 import { MemtableReader, MemtableWriter } from "../src/bridge/memtable.ts";
+import { createRing, RingConsumer, RingProducer } from "../src/bridge/ring.ts";
 import { murmur3 } from "../src/core/murmur3.ts";
 import { Random } from "../src/core/random.ts";
 import { VersionKind } from "../src/record/version.ts";
@@ -80,3 +81,28 @@ report("walk", KEY_COUNT, filled, () => {
   for (cursor.seek(0, new Uint8Array(0)); cursor.valid; cursor.next()) keyBytes += cursor.key.length;
   if (keyBytes !== KEY_COUNT * KEY_BYTES) throw new Error("the walk missed a key");
 });
+
+const ring = createRing(4 << 20);
+const producer = new RingProducer(ring, 64 << 20);
+const consumer = new RingConsumer(ring);
+const message = new Uint8Array(150);
+const MESSAGE_COUNT = 1_000_000;
+const BATCH = 500;
+report(
+  "ring, 150 B, both ends on one thread",
+  MESSAGE_COUNT,
+  () => {},
+  () => {
+    let received = 0;
+    for (let sent = 0; sent < MESSAGE_COUNT; sent += BATCH) {
+      for (let i = 0; i < BATCH; i++) {
+        producer.open();
+        producer.writer.raw(message);
+        producer.close();
+      }
+      producer.flush();
+      received += consumer.drain(() => {});
+    }
+    if (received !== MESSAGE_COUNT) throw new Error("the ring lost a message");
+  },
+);

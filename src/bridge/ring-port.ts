@@ -1,11 +1,11 @@
 /**
- * Both rings between main and one worker, as each side holds them. A side sends with `send` … `flush`, takes with
- * `drain`, and sleeps in one place: on the ring that leads to it. It is woken there for messages, and also when the
+ * Both rings between main and one worker, as each side holds them. A side sends with `open`, `close` and
+ * `flush`, takes with `drain`, and sleeps in one place: on the ring that leads to it. It is woken there for messages, and also when the
  * other side has made room for what it could not send.
  *
  * Main never blocks: what finds no room waits in its queue, and `congested` says so. It drains replies whenever it is
- * woken, which needs no room anywhere. So a worker that blocks until its replies have room (`sendBlocking`) is always
- * relieved, and two full rings cannot stop each other.
+ * woken, which needs no room anywhere. So a worker that blocks in `open` until its replies have room is always relieved,
+ * and two full rings cannot stop each other.
  */
 import { assert } from "../core/assert.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
@@ -23,6 +23,7 @@ export function createRingPair(ringBytes: number): RingPair {
 class RingPort {
   protected readonly incoming: RingConsumer;
   protected readonly outgoing: RingProducer;
+  #congested = false;
 
   constructor(incoming: SharedArrayBuffer, outgoing: SharedArrayBuffer, queueBytesMax: number) {
     this.incoming = new RingConsumer(incoming);
@@ -41,12 +42,12 @@ class RingPort {
 
   /** Publishes the messages written since the last time; what has no room stays queued and leaves with a later one. */
   flush(): void {
-    this.outgoing.flush();
+    this.#congested = !this.outgoing.flush();
   }
 
-  /** Whether messages wait for room in the ring. */
+  /** Whether the last `flush` left something behind. */
   get congested(): boolean {
-    return this.outgoing.queuedBytes > 0 && !this.outgoing.hasRoom;
+    return this.#congested;
   }
 
   /** Whether there is something to drain or something queued that could leave. */
@@ -112,7 +113,7 @@ export class WorkerRingPort extends RingPort {
   /** Begins a message, once main has taken enough of the earlier ones. */
   open(): void {
     while (this.outgoing.full) {
-      this.outgoing.flush();
+      this.flush();
       if (this.outgoing.full) this.#sleepForRoom();
     }
     this.outgoing.open();

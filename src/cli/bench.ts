@@ -123,6 +123,8 @@ function summarize(
     errors[code] = { count, first: counts.firstMessages.get(code) ?? "" };
     errorCount += count;
   }
+  // A percentile is the upper end of its bin, which may lie above the largest value seen.
+  const percentile = (share: number): number => Math.min(histogram.getValueAtPercentile(share), histogram.maxValue);
   const perOp = (micros: number): number => round(micros / Math.max(1, opCount), 2);
   return {
     targets: options.targets.map((target) => target.address),
@@ -138,9 +140,9 @@ function summarize(
     misses: counts.missCount,
     latencyMicros: {
       mean: round(opCount === 0 ? 0 : histogram.mean, 1),
-      p50: histogram.getValueAtPercentile(50),
-      p99: histogram.getValueAtPercentile(99),
-      p999: histogram.getValueAtPercentile(99.9),
+      p50: percentile(50),
+      p99: percentile(99),
+      p999: percentile(99.9),
       max: histogram.maxValue,
     },
     errorCount,

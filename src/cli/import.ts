@@ -66,7 +66,9 @@ class Import {
   #crc = 0;
   #unsent: Unsent = { skipped: 0, failedCount: 0, failed: [] };
   #retries = 0;
-  #savedAt = performance.now();
+  #savedLines = 0;
+  /** Never resolves; rejects when a checkpoint that was asked for cannot be written. */
+  readonly #saveFailure = Promise.withResolvers<never>();
   #noticedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ImportOptions, keyOf: KeyOf) {
@@ -92,11 +94,12 @@ class Import {
     if (resumedAt > 0) this.#progress.note(`resuming behind line ${resumedAt}`);
     const input = await openInput(this.#options.file);
     const stop = whenAborted(interrupted).then(() => "interrupted" as const);
+    const saving = setInterval(() => this.#save(), CHECKPOINT_EVERY_MS);
     try {
       const load = this.#load(input, resumedAt);
       // When the interruption wins, the load still fails or ends by itself, and nobody waits for it.
       load.catch(() => undefined);
-      const outcome = await Promise.race([load, stop]);
+      const outcome = await Promise.race([load, stop, this.#saveFailure.promise]);
       this.#progress.finish(this.#state.acknowledged);
       if (outcome === "interrupted") return this.#cutOff("interrupted");
     } catch (cause) {
@@ -104,6 +107,7 @@ class Import {
       if (!(cause instanceof EnvelopeError)) throw cause;
       return this.#cutOff(cause.message);
     } finally {
+      clearInterval(saving);
       this.#pipeline.close();
     }
     if (this.#checkpointPath !== null) removeCheckpoint(this.#checkpointPath);
@@ -142,7 +146,6 @@ class Import {
         this.#take(line, resumedAt);
       }
       const fraction = input.totalBytes === null ? null : input.bytesRead() / Math.max(1, input.totalBytes);
-      this.#saveIfDue();
       this.#progress.update(this.#state.acknowledged, fraction);
     }
     await this.#pipeline.drained();
@@ -199,20 +202,16 @@ class Import {
     this.#state.failed.push(...failures.slice(0, FAILURES_KEPT - this.#state.failed.length));
   }
 
-  #saveIfDue(): void {
-    if (performance.now() - this.#savedAt > CHECKPOINT_EVERY_MS) this.#save();
-  }
-
   #save(): void {
-    this.#savedAt = performance.now();
-    if (this.#checkpointPath === null) return;
+    if (this.#checkpointPath === null || this.#state.lines === this.#savedLines) return;
     try {
       writeCheckpoint(this.#checkpointPath, this.#state);
+      this.#savedLines = this.#state.lines;
     } catch (cause) {
-      const wasAskedFor = this.#options.checkpoint !== null || this.#options.resume;
-      if (wasAskedFor || !(cause instanceof EnvelopeError)) throw cause;
-      this.#progress.note(`going on without a checkpoint: ${cause.message}`);
+      if (!(cause instanceof EnvelopeError)) throw cause;
       this.#checkpointPath = null;
+      if (this.#options.checkpoint !== null || this.#options.resume) this.#saveFailure.reject(cause);
+      else this.#progress.note(`going on without a checkpoint: ${cause.message}`);
     }
   }
 

@@ -57,6 +57,7 @@ export class HintWriter {
     file.sync();
     this.#output.writtenBytes = end;
     if (end < bytes.length) return true;
+    this.#output = null;
     file.close();
     this.#disk.rename(unfinishedPath(this.#path), this.#path);
     this.#disk.syncDirectory(this.#directory);

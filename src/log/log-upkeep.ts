@@ -29,6 +29,8 @@ export class LogUpkeep {
   #next: MadeSegment | null = null;
   #preparation: SegmentPreparation | null = null;
   #hint: HintWriter | null = null;
+  /** The disk had no room for the next segment when it was last tried, whatever it says about free bytes. */
+  #refused = false;
   #releaseBelow = 0;
   #appliedIndex = 0;
 
@@ -51,7 +53,7 @@ export class LogUpkeep {
   }
 
   get hasRoom(): boolean {
-    return this.#room.suffices(this.#next !== null);
+    return this.#room.suffices(this.#next !== null) && (this.#next !== null || !this.#refused);
   }
 
   release(below: number): void {
@@ -70,8 +72,7 @@ export class LogUpkeep {
       this.#delete(released);
       return true;
     }
-    const worked = this.#prepareStep(active) || this.#hintStep(active, syncedPosition);
-    return worked || this.#isPreparing(active);
+    return this.#prepareStep(active) || this.#hintStep(active, syncedPosition);
   }
 
   /** A segment that follows `active` and holds a group of `groupBytes`. Throws DISKFULL, and may be asked again. */
@@ -199,9 +200,12 @@ export class LogUpkeep {
   /** Gives back the room of a half made segment when the disk is full. */
   #withRoom<T>(make: () => T): T {
     try {
-      return make();
+      const made = make();
+      this.#refused = false;
+      return made;
     } catch (failure) {
       if (isDiskFull(failure)) {
+        this.#refused = true;
         this.#abandonPreparation();
         this.#room.look();
       }

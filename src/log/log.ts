@@ -59,9 +59,9 @@ export class Log {
   #lastTerm: number;
   /** Term of the entry before the first staged one. */
   #stagedPreviousTerm = 0;
-  /** Everything before this position is durable, as far as the disk has told. */
+  /** Every group that ends at or before this position is durable, as far as the disk has told: the end of one. */
   #syncedPosition: number;
-  /** Everything before this position is called durable by some group header or segment header. */
+  /** The same, as far as some header on disk says so. */
   #provenPosition: number;
   /** Behind the last group that has entries. */
   #entriesEnd: number;
@@ -84,9 +84,11 @@ export class Log {
     this.#commitIndex = recovered.commitIndex;
     this.#lastIndex = this.#entries.lastIndex;
     this.#lastTerm = this.#entries.lastTerm;
-    this.#syncedPosition = this.#writePosition;
-    this.#provenPosition = this.#writePosition;
-    this.#entriesEnd = this.#writePosition;
+    const { groups, header } = this.#active;
+    const start = groups.groupCount === 0 ? header.cutPosition : this.#writePosition;
+    this.#syncedPosition = start;
+    this.#provenPosition = start;
+    this.#entriesEnd = start;
   }
 
   /**
@@ -182,11 +184,12 @@ export class Log {
     this.#syncs.add(ticket);
     try {
       this.#file.write(bytes, segment.groups.endOffset);
-      this.#noteWritten(segment, groupBytes, commitIndex);
-      this.#file.beginSync((failure) => this.#syncEnded(ticket, failure));
     } catch (failure) {
       this.#fail(failure);
+      return;
     }
+    this.#noteWritten(segment, groupBytes, commitIndex);
+    this.#file.beginSync((failure) => this.#syncEnded(ticket, failure));
   }
 
   /**

@@ -174,6 +174,7 @@ function makeSegment(
     return preparation.finish(header);
   } catch (failure) {
     if (failure instanceof EnvelopeError && failure.code === "DISKFULL") preparation.abandon();
+    else preparation.close();
     throw failure;
   }
 }

@@ -23,6 +23,7 @@ export class SegmentPreparation {
   readonly #path: string;
   readonly #file: DiskFile;
   #filledBytes: number;
+  #isOpen = true;
   readonly segmentBytes: number;
 
   private constructor(disk: Disk, directory: string, path: string, file: DiskFile, filled: number, bytes: number) {
@@ -81,7 +82,7 @@ export class SegmentPreparation {
     const block = encodeSegmentHeader(header);
     this.#file.write(block, 0);
     this.#file.sync();
-    this.#file.close();
+    this.close();
     this.#disk.rename(unfinishedPath(this.#path), this.#path);
     this.#disk.syncDirectory(this.#directory);
     return { header, block, file: this.#disk.open(this.#path, "write") };
@@ -89,12 +90,13 @@ export class SegmentPreparation {
 
   /** Leaves it as it is, to be removed by the next start. */
   close(): void {
-    this.#file.close();
+    if (this.#isOpen) this.#file.close();
+    this.#isOpen = false;
   }
 
   /** Gives back the room of a segment that could not be completed. */
   abandon(): void {
-    this.#file.close();
+    this.close();
     this.#disk.remove(unfinishedPath(this.#path));
   }
 }

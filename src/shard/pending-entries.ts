@@ -66,7 +66,9 @@ export class PendingEntries {
 
   /** Whether the results of the entry at `nextIndex` are wanted. */
   get wantResults(): boolean {
-    return this.#wishes.length > 0 && this.#wishes[0]!.firstIndex <= this.nextIndex && this.#wishes[0]!.wantResults;
+    const wishes = this.#wishes;
+    while (wishes.length > 1 && wishes[1]!.firstIndex <= this.nextIndex) wishes.shift();
+    return wishes.length > 0 && wishes[0]!.firstIndex <= this.nextIndex && wishes[0]!.wantResults;
   }
 
   /** The entry at `nextIndex` has been applied. */
@@ -74,8 +76,6 @@ export class PendingEntries {
     this.#heldBytes -= this.#entries[this.#head]!.length;
     this.#head += 1;
     this.nextIndex = (this.nextIndex + 1) as LogIndex;
-    const wishes = this.#wishes;
-    if (wishes.length > 1 && wishes[1]!.firstIndex <= this.nextIndex) wishes.shift();
     if (this.#head === this.#entries.length) {
       this.#entries = [];
       this.#head = 0;

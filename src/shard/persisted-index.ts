@@ -33,7 +33,12 @@ export class PersistedIndex {
   }
 
   endGroup(group: GroupInFlight): void {
-    this.#inFlight.splice(this.#inFlight.indexOf(group), 1);
+    this.dropGroup(group);
     if (group.throughIndex > this.index) this.index = group.throughIndex;
+  }
+
+  /** The group was not written after all. */
+  dropGroup(group: GroupInFlight): void {
+    this.#inFlight.splice(this.#inFlight.indexOf(group), 1);
   }
 }

@@ -233,17 +233,32 @@ export class Shard {
     this.#stagedBytes = 0;
     const hasEntries = log.hasStaged;
     const group = this.#persisted.beginGroup(log.lastIndex);
-    log.write(this.#commitIndex, (failure, lastIndex, lastTerm) => {
-      if (failure !== null) return this.#fail(failure);
-      if (this.#isStopped) return;
-      this.#persisted.endGroup(group);
-      if (hasEntries) this.#reply({ type: "persisted", lastIndex, lastTerm });
-      // Within a turn the turn goes on by itself; this is for a sync that ended later.
-      if (this.#isWorking) return;
-      this.#guarded(() => {
-        this.#apply();
-        this.#stopIfAsked();
+    try {
+      log.write(this.#provenCommit, (failure, lastIndex, lastTerm) => {
+        if (failure !== null) return this.#fail(failure);
+        if (this.#isStopped) return;
+        this.#persisted.endGroup(group);
+        if (hasEntries) this.#reply({ type: "persisted", lastIndex, lastTerm });
+        // Within a turn the turn goes on by itself; this is for a sync that ended later.
+        if (!this.#isWorking) this.#goOn();
       });
+    } catch (cause) {
+      if (!(cause instanceof EnvelopeError) || cause.code !== "DISKFULL") throw cause;
+      // The entries stay staged. No turn loses them, and each one tries again.
+      this.#persisted.dropGroup(group);
+      this.#env.log.warn("no room for the log; trying again", { error: cause.message });
+    }
+  }
+
+  /** What is applied is committed too: a single voter applies before it is told. */
+  get #provenCommit(): LogIndex {
+    return this.#appliedIndex > this.#commitIndex ? this.#appliedIndex : this.#commitIndex;
+  }
+
+  #goOn(): void {
+    this.#guarded(() => {
+      this.#apply();
+      this.#stopIfAsked();
     });
   }
 
@@ -330,11 +345,11 @@ export class Shard {
   // ---- the end ---------------------------------------------------------------------------------------------------
 
   #stopIfAsked(): void {
-    const { log, tree } = this.#parts;
+    const { log, tree, hardState } = this.#parts;
     if (!this.#isStopping || this.#isStopped || log.unsyncedGroups > 0) return;
     if (log.idleProofDue && log.writable) {
       // The proof is what tells the next start that nothing behind it was torn.
-      log.write(this.#commitIndex, (failure) => {
+      log.write(this.#provenCommit, (failure) => {
         if (failure !== null) this.#fail(failure);
       });
       if (log.unsyncedGroups > 0) return;
@@ -343,6 +358,7 @@ export class Shard {
     this.#maintenance.abort();
     tree.close();
     log.close();
+    hardState.close();
     this.#reply({ type: "stopped" });
   }
 

@@ -85,9 +85,11 @@ class ClusterSim {
   }
 
   run(): ClusterRun {
+    this.#scheduler.schedule(TROUBLED_MS, null, () => {
+      this.#nemesis.end();
+      for (const client of this.#clients) client.stop();
+    });
     this.#advance(TROUBLED_MS, () => false);
-    this.#nemesis.end();
-    for (const client of this.#clients) client.stop();
     this.#comeToRest();
     const { wrong, undecidedCount } = this.#history.check();
     this.#violations.push(...wrong, ...this.#watch.violations);
@@ -129,6 +131,7 @@ class ClusterSim {
   }
 
   #comeToRest(): void {
+    if (this.#violations.length > 0) return;
     this.#advance(REST_MS_MAX, () => this.#isAtRest());
     if (this.#violations.length > 0) return;
     if (!this.#isAtRest()) {

@@ -3,7 +3,7 @@
  * keeps the tables alive. One thread.
  */
 import type { VersionCursor, VersionKind } from "../record/version.ts";
-import { BlockCursor } from "./block-cursor.ts";
+import { BlockCursor, compareToTarget } from "./block-cursor.ts";
 import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
 import { firstTableEndingAt, type Table } from "./table.ts";
 
@@ -54,7 +54,10 @@ export class RunCursor implements VersionCursor {
       this.#block.leave();
       return;
     }
-    this.#blockIndex = table.findBlock(target, target.length);
+    // findBlock is for keys within the table only; a seek may also aim before its first.
+    const { smallest } = table.footer;
+    const isBefore = compareToTarget(smallest, 0, smallest.length, target, target.length) >= 0;
+    this.#blockIndex = isBefore ? 0 : table.findBlock(target, target.length);
     const bytes = table.blockBytes(this.#blockIndex);
     const start = table.blockStart(this.#blockIndex);
     this.#block.seek(bytes, start, table.blockEnd(this.#blockIndex), target, target.length);

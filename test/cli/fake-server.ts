@@ -4,7 +4,7 @@
  */
 import { createServer, type Server, type Socket } from "node:net";
 
-/** Raw RESP to send, or: answer normally, close the connection, stay silent. */
+/** Raw RESP to send, or: answer normally, close the connection, say nothing more on it. */
 export type Behaviour = string | "normal" | "hangUp" | "silent";
 
 export class FakeServer {
@@ -61,7 +61,7 @@ export class FakeServer {
     this.connectionCount += 1;
     this.#sockets.add(socket);
     let held = Buffer.alloc(0);
-    const session = { bucket: "0" };
+    const session = { bucket: "0", isSilent: false };
     socket.on("close", () => this.#sockets.delete(socket));
     socket.on("error", () => socket.destroy());
     socket.on("data", (chunk) => {
@@ -70,12 +70,14 @@ export class FakeServer {
       for (let parsed = parseRequest(held); parsed !== null; parsed = parseRequest(held)) {
         held = held.subarray(parsed.end);
         this.seen.push(parsed.args);
+        if (session.isSilent) continue;
         const behaviour = this.behave(parsed.args, this.seen.length);
         if (behaviour === "hangUp") {
           socket.write(out, "latin1", () => socket.destroy());
           return;
         }
-        if (behaviour === "silent") continue;
+        session.isSilent = behaviour === "silent";
+        if (session.isSilent) continue;
         out += behaviour === "normal" ? this.#answer(parsed.args, session) : behaviour;
       }
       if (out !== "") socket.write(out, "latin1");

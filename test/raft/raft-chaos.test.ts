@@ -24,27 +24,28 @@ function runSeeds(first: number, count: number, size: number, options: Partial<R
 
 describe("a group under chaos keeps every promise and recovers", () => {
   test("three voters", () => {
-    expect(runSeeds(1000, 80, 3, {})).toBeGreaterThan(15);
+    expect(runSeeds(1000, 60, 3, {})).toBeGreaterThan(40);
   });
 
   test("five voters", () => {
-    expect(runSeeds(2000, 40, 5, {})).toBeGreaterThan(5);
+    expect(runSeeds(2000, 30, 5, {})).toBeGreaterThan(20);
   });
 
   test("two voters", () => {
-    expect(runSeeds(3000, 20, 2, {})).toBeGreaterThan(5);
+    expect(runSeeds(3000, 20, 2, {})).toBeGreaterThan(20);
   });
 
   test("three voters without pre-vote", () => {
-    expect(runSeeds(4000, 30, 3, { preVote: false })).toBeGreaterThan(5);
+    expect(runSeeds(4000, 30, 3, { preVote: false })).toBeGreaterThan(20);
   });
 
-  test("a tail and windows so small that old entries come from disk", () => {
-    const small = { tailBytesMax: 8, appendBytesMax: 6, inflightBytesMax: 20, inflightCountMax: 3 };
-    expect(runSeeds(5000, 40, 3, small)).toBeGreaterThan(15);
+  test("a tail and windows so small that old entries come from disk, one or two at a time", () => {
+    const small = { tailBytesMax: 4, appendBytesMax: 3, inflightBytesMax: 9, inflightCountMax: 3, preVote: false };
+    expect(runSeeds(5000, 30, 3, small)).toBeGreaterThan(15);
+    expect(runSeeds(6000, 30, 5, small)).toBeGreaterThan(5);
   });
 
   test("a single voter that crashes", () => {
-    expect(runSeeds(6000, 10, 1, {})).toBeGreaterThan(15);
+    expect(runSeeds(7000, 10, 1, {})).toBeGreaterThan(40);
   });
 });

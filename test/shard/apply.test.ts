@@ -19,9 +19,8 @@ const SOON = START_MS + 100;
 
 /** A result in one word. */
 function said(result: Result | undefined): string {
-  switch (result?.kind) {
-    case undefined:
-      return "nothing";
+  if (result === undefined) return "nothing";
+  switch (result.kind) {
     case "integer":
       return String(result.value);
     case "bytes":

@@ -69,7 +69,7 @@ export class Stamps {
   /** Moves time on; stamps keep rising. */
   pass(ms: number): void {
     this.ms += ms;
-    this.#counter = 0;
+    if (ms > 0) this.#counter = 0;
   }
 }
 

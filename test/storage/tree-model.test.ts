@@ -108,7 +108,7 @@ test("a tree agrees with a sorted Map through flushes, compactions, aborts and r
     checkRun(disk, "d", seed, 700);
     expect(disk.mappingCount).toBe(0);
   }
-});
+}, 60_000);
 
 test("the same on a real disk", () => {
   const directory = mkdtempSync(join(tmpdir(), "envelopedb-tree-"));
@@ -117,4 +117,4 @@ test("the same on a real disk", () => {
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-});
+}, 60_000);

@@ -1,0 +1,215 @@
+import { afterEach, expect, test } from "bun:test";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { MemtableSet } from "../../src/bridge/memtable-set.ts";
+import { createShardMemory } from "../../src/bridge/shard-memory.ts";
+import type { ShardReply } from "../../src/bridge/shard-protocol.ts";
+import { SharedState } from "../../src/bridge/shared-state.ts";
+import { type RingLink, ShardWorker } from "../../src/cluster/ring-link.ts";
+import { utf8 } from "../../src/core/bytes.ts";
+import { logIndex, shardId } from "../../src/core/ids.ts";
+import { murmur3 } from "../../src/core/murmur3.ts";
+import { CommandType } from "../../src/record/command-format.ts";
+import {
+  BUCKET,
+  command,
+  encodeEntry,
+  i64,
+  KIB,
+  put,
+  Stamps,
+  temporaryDirectory,
+  type TestCommand,
+  testOptions,
+} from "./shard-harness.ts";
+
+const ENTRY = new URL("../../workers/shard.worker.ts", import.meta.url);
+const RING = { ringBytes: 64 * KIB, queueBytesMax: 64 * 1024 * KIB, logLevel: "silent", logFields: {} } as const;
+
+const directories: string[] = [];
+
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+/** Main's side of one shard of a worker. */
+class RemoteShard {
+  readonly replies: ShardReply[] = [];
+  readonly memory = createShardMemory(256 * KIB, 3);
+  readonly state = new SharedState(this.memory.state);
+  readonly memtables = new MemtableSet(this.state, this.memory.arenas);
+  readonly link: RingLink;
+  readonly #stamps = new Stamps();
+  #waiting: (() => void) | null = null;
+  lastIndex = 0;
+
+  constructor(worker: ShardWorker, id: number, directory: string) {
+    const options = testOptions(join(directory, `shard-${id}`), { shard: shardId(id), valueBytesMax: 128 * KIB });
+    const shard = { shard: shardId(id), memory: this.memory, options };
+    this.link = worker.add(shard, (reply) => {
+      this.replies.push(reply);
+      if (reply.type === "arenaRetired") {
+        this.memtables.retire(reply.arena);
+        this.link.send({ type: "returnArena", arena: reply.arena });
+        this.link.flush();
+      }
+      this.#waiting?.();
+    });
+  }
+
+  append(commands: readonly TestCommand[]): number {
+    this.lastIndex += 1;
+    const index = this.lastIndex;
+    const entry = encodeEntry(index, 1, commands, this.#stamps);
+    const through = logIndex(index);
+    this.link.send({
+      type: "append",
+      entries: [entry],
+      commitIndex: logIndex(0),
+      applyThrough: through,
+      wantResults: true,
+    });
+    return index;
+  }
+
+  async until<Type extends ShardReply["type"]>(
+    type: Type,
+    matches: (reply: Extract<ShardReply, { type: Type }>) => boolean = () => true,
+  ): Promise<Extract<ShardReply, { type: Type }>> {
+    for (;;) {
+      for (const reply of this.replies) {
+        if (reply.type === type && matches(reply as Extract<ShardReply, { type: Type }>)) {
+          return reply as Extract<ShardReply, { type: Type }>;
+        }
+      }
+      await new Promise<void>((resolve) => {
+        this.#waiting = resolve;
+      });
+    }
+  }
+
+  async get(key: string, requestId: number): Promise<string | null> {
+    const read = { type: "get", bucket: BUCKET, key: utf8(key), metadataOnly: false } as const;
+    this.link.send({ type: "read", requestId, minIndex: logIndex(this.lastIndex), read });
+    this.link.flush();
+    const { result } = await this.until("readResult", (reply) => reply.requestId === requestId);
+    return result.kind === "version" ? Buffer.from(result.value).toString() : null;
+  }
+
+  /** From shared memory alone. */
+  peek(key: string): string | null {
+    const bytes = utf8(key);
+    const found = this.memtables.find(BUCKET, bytes, 0, bytes.length, murmur3(bytes, 0, bytes.length, BUCKET));
+    return found === null ? null : Buffer.from(found.valueBytes.slice(found.valueStart, found.valueEnd)).toString();
+  }
+
+  async stop(): Promise<void> {
+    this.link.send({ type: "stop" });
+    this.link.flush();
+    await this.until("stopped");
+  }
+}
+
+function start(directory: string, shardCount: number): RemoteShard[] {
+  const worker = new ShardWorker({ entry: ENTRY, ...RING }, (reason) => {
+    throw new Error(reason);
+  });
+  const shards = Array.from({ length: shardCount }, (_, id) => new RemoteShard(worker, id, directory));
+  worker.start();
+  return shards;
+}
+
+test("two shards in a worker: writes, results, reads through the ring and from memory, and again after a restart", async () => {
+  const directory = temporaryDirectory();
+  directories.push(directory);
+  const shards = start(directory, 2);
+  for (const [id, shard] of shards.entries()) {
+    const { boot } = await shard.until("opened");
+    expect(boot.lastIndex).toBe(logIndex(0));
+    shard.append([put("k", `shard ${id}`)]);
+    const index = shard.append([command(CommandType.increment, "n", { value: i64(7n) })]);
+    shard.link.flush();
+    const applied = await shard.until("applied", (reply) => reply.results.length > 0);
+    expect(applied.results).toEqual([{ index: logIndex(index), ordinal: 0, result: { kind: "integer", value: 7n } }]);
+    expect(await shard.get("k", 1)).toBe(`shard ${id}`);
+    expect(shard.state.readable(logIndex(index))).toBe(true);
+    expect(shard.peek("n")).toBe("7");
+  }
+  for (const shard of shards) await shard.stop();
+  const again = start(directory, 2);
+  for (const [id, shard] of again.entries()) {
+    const { boot } = await shard.until("opened");
+    expect(boot.lastIndex).toBe(logIndex(2));
+    shard.lastIndex = 2;
+    shard.link.send({ type: "commit", commitIndex: logIndex(2) });
+    expect(await shard.get("k", 1)).toBe(`shard ${id}`);
+    expect(await shard.get("n", 2)).toBe("7");
+  }
+  for (const shard of again) await shard.stop();
+});
+
+test("more than the rings and the memtables hold goes through, in order", async () => {
+  const directory = temporaryDirectory();
+  directories.push(directory);
+  const [shard] = start(directory, 1);
+  if (shard === undefined) throw new Error("a shard was started");
+  await shard.until("opened");
+  for (let i = 0; i < 100; i++) {
+    shard.append([put(`big${i % 10}`, String(i % 10).repeat(100 * KIB - i))]);
+    shard.link.flush();
+  }
+  expect(shard.link.congested).toBe(true);
+  for (let i = 0; i < 10; i++) {
+    const value = await shard.get(`big${i}`, 100 + i);
+    expect(value?.length).toBe(100 * KIB - 90 - i);
+    expect(new Set(value)).toEqual(new Set([String(i)]));
+  }
+  const persisted = shard.replies.filter((reply) => reply.type === "persisted").map((reply) => reply.lastIndex);
+  expect(persisted).toEqual([...persisted].sort((a, b) => a - b));
+  expect(shard.replies.some((reply) => reply.type === "arenaRetired")).toBe(true);
+  await shard.stop();
+});
+
+test("a shard that cannot be opened says why, and its neighbour in the worker goes on", async () => {
+  const directory = temporaryDirectory();
+  directories.push(directory);
+  const first = start(directory, 2);
+  for (const shard of first) {
+    await shard.until("opened");
+    shard.append([put("k", "1")]);
+    await shard.get("k", 1);
+    await shard.stop();
+  }
+  for (const copy of [0, 1]) {
+    const path = join(directory, "shard-1", `hard-state.${copy}.meta`);
+    expect(existsSync(path)).toBe(true);
+    writeFileSync(path, "x".repeat(4096));
+  }
+  const [whole, broken] = start(directory, 2);
+  if (whole === undefined || broken === undefined) throw new Error("two shards were started");
+  expect((await broken.until("failed")).code).toBe("CORRUPTION");
+  await whole.until("opened");
+  whole.lastIndex = 1;
+  whole.link.send({ type: "commit", commitIndex: logIndex(1) });
+  expect(await whole.get("k", 1)).toBe("1");
+  await whole.stop();
+});
+
+test("a worker that dies is reported once, with the reason", async () => {
+  const directory = temporaryDirectory();
+  directories.push(directory);
+  const entry = join(directory, "dying.worker.ts");
+  writeFileSync(entry, 'throw new Error("no way to go on");\n');
+  const reasons: string[] = [];
+  const death = new Promise<void>((resolve) => {
+    const worker = new ShardWorker({ entry, ...RING }, (reason) => {
+      reasons.push(reason);
+      resolve();
+    });
+    worker.start();
+  });
+  await death;
+  await Bun.sleep(20);
+  expect(reasons.length).toBe(1);
+  expect(reasons[0]).toContain("no way to go on");
+});
