@@ -161,6 +161,7 @@ export class RingConsumer {
   /** Bytes of a length that was itself cut. */
   readonly #length = new Uint8Array(LENGTH_BYTES);
   #lengthBytes = 0;
+  #draining = false;
 
   constructor(ring: SharedArrayBuffer) {
     this.#words = new Int32Array(ring, 0, HEADER_BYTES >>> 2);
@@ -172,19 +173,21 @@ export class RingConsumer {
     return Atomics.load(this.#words, PUBLISHED) !== this.#consumed;
   }
 
-  /** Takes all that has been published, gives each whole message to `receive`, and returns how many there were. */
+  /**
+   * Takes all that has been published, gives each whole message to `receive`, and returns how many there were.
+   * `receive` may send and flush, but not drain: what came later would overtake the rest of the batch.
+   */
   drain(receive: Receive): number {
+    assert(!this.#draining, "a drain is not entered twice");
     const byteCount = (Atomics.load(this.#words, PUBLISHED) - this.#consumed) | 0;
     if (byteCount === 0) return 0;
     assert(byteCount > 0 && byteCount <= this.#data.length, "a ring holds no more than its size");
-    if (this.#assembly !== null && this.#assembly.length - this.#assembledBytes >= byteCount) {
-      this.#copyOut(this.#assembly, this.#assembledBytes, byteCount);
-      this.#assembledBytes += byteCount;
-      return this.#finishAssembly(receive);
+    this.#draining = true;
+    try {
+      return this.#take(byteCount, receive);
+    } finally {
+      this.#draining = false;
     }
-    const batch = new Uint8Array(byteCount);
-    this.#copyOut(batch, 0, byteCount);
-    return this.#parse(batch, receive);
   }
 
   /** Whether the producer has been waiting for room since the last call; then it is to be woken. */
@@ -216,6 +219,18 @@ export class RingConsumer {
   /** Wakes this thread's own `sleepAsync`: there is work already, but it shall come as an event of its own. */
   wakeSelf(): void {
     if (Atomics.exchange(this.#words, ASLEEP, 0) === 1) Atomics.notify(this.#words, ASLEEP);
+  }
+
+  #take(byteCount: number, receive: Receive): number {
+    if (this.#assembly !== null && this.#assembly.length - this.#assembledBytes >= byteCount) {
+      // A piece of a large message goes straight to its place.
+      this.#copyOut(this.#assembly, this.#assembledBytes, byteCount);
+      this.#assembledBytes += byteCount;
+      return this.#finishAssembly(receive);
+    }
+    const batch = new Uint8Array(byteCount);
+    this.#copyOut(batch, 0, byteCount);
+    return this.#parse(batch, receive);
   }
 
   #copyOut(target: Uint8Array, offset: number, byteCount: number): void {

@@ -10,6 +10,7 @@ import { RealDisk } from "../env/real-disk.ts";
 import { formatChildLine, streamLines } from "./child-log.ts";
 import { layOutCluster, type NodePlace, nodeFlags, requireFreePorts } from "./cluster-layout.ts";
 import { type ShardLeader, shardLeaders } from "./cluster-status.ts";
+import { launcherGone } from "./launcher.ts";
 import { stopSignals, whenAborted } from "./stop-signals.ts";
 
 const READY_MS_MAX = 120_000;
@@ -37,9 +38,10 @@ export async function runCluster(options: ClusterOptions): Promise<number> {
   await requireFreePorts(places);
   prepareDirectories(places, options.clear);
   const children = places.map((place) => new NodeProcess(place, places, options));
-  const stop = stopSignals([], () => {
+  const signals = stopSignals([], () => {
     for (const child of children) child.kill();
   });
+  const stop = AbortSignal.any([signals, launcherGone()]);
   const stopping = whenAborted(stop).then(() => "stop" as const);
   try {
     const ready = Promise.all(children.map((child) => child.ready()));

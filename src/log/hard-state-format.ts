@@ -21,7 +21,7 @@ import { corruption, EnvelopeError } from "../core/errors.ts";
 import { type LogIndex, logIndex, type NodeId, nodeId, type Term, term } from "../core/ids.ts";
 import type { LogIdentity } from "./log-options.ts";
 
-export const HARD_STATE_BYTES = 4096;
+const HARD_STATE_BYTES = 4096;
 const HARD_STATE_MAGIC = 0x4d50_5645;
 const HARD_STATE_VERSION = 1;
 const CLUSTER_ID_OFFSET = 16;

@@ -41,7 +41,7 @@ export function readHintSummary(
   });
 }
 
-/** Fills the columns of a segment from its hint; the error says why it cannot. */
+/** Fills the columns of a segment from its hint, which is checked to its end; the error says why it cannot. */
 export function loadHintEntries(
   disk: Disk,
   path: string,
@@ -58,6 +58,8 @@ export function loadHintEntries(
     const offset = HINT_HEADER_BYTES + header.termRunCount * HINT_TERM_RUN_BYTES;
     const entries = readSection(file, offset, header.entryCount * HINT_ENTRY_BYTES, header.entriesChecksum);
     if (entries instanceof EnvelopeError) return entries;
+    const keys = readSection(file, offset + entries.length, header.keySectionBytes, header.keysChecksum);
+    if (keys instanceof EnvelopeError) return keys;
     const columns = decodeHintEntries(entries);
     into.replace(columns.offsets, columns.byteCounts, columns.checksums);
     return null;

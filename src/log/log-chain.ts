@@ -57,12 +57,15 @@ export function resolveChain(segments: readonly SegmentEvidence[]): LogChain {
   for (const [i, segment] of segments.entries()) {
     const cut = at(cuts, i);
     if (cut <= SEGMENT_HEADER_BYTES) continue;
+    const { firstGroup, segmentId } = segment.header;
     const isFirst = end === null;
     end ??= { segment: i, offset: SEGMENT_HEADER_BYTES };
+    if (expected === 0) expected = segmentId === 1 ? 1 : firstGroup;
     const found = groupsOf(segment, cut);
     if (found.count === 0) continue;
-    const isNext = isFirst ? segment.header.segmentId !== 1 || found.first === 1 : found.first === expected;
-    if (!isNext || (segment.header.firstGroup !== 0 && segment.header.firstGroup !== found.first)) break;
+    const mayBeFirst = isFirst && expected === 0;
+    if (!mayBeFirst && found.first !== expected) break;
+    if (firstGroup !== 0 && firstGroup !== found.first) break;
     expected = found.first + found.count;
     groups[i] = found.groups;
     end = { segment: i, offset: found.endOffset };
@@ -107,14 +110,15 @@ function groupsOf(
 function provenBehind(segments: readonly SegmentEvidence[], cuts: readonly number[], end: ChainEnd): number {
   let proven = 0;
   for (let i = end.segment; i < segments.length; i++) {
-    const { header, content } = at(segments, i);
+    const segment = at(segments, i);
+    const { header, content } = segment;
     const isCut = Number.isFinite(at(cuts, i));
     if (content.kind === "scan" && !isCut) proven = Math.max(proven, content.scan.provenByLater);
     if (at(cuts, i) <= SEGMENT_HEADER_BYTES) continue;
     if (i > end.segment) {
       proven = Math.max(proven, header.cutPosition, provenByHeader(header));
-      if (content.kind === "hint") proven = Math.max(proven, header.basePosition + content.hint.header.endOffset);
-      else if (!isCut) for (const group of content.scan.groups) proven = Math.max(proven, group.syncedThrough);
+      proven = Math.max(proven, provenByHint(segment));
+      if (content.kind === "scan" && !isCut) for (const group of content.scan.groups) proven = Math.max(proven, group.syncedThrough);
     } else if (end.offset < header.provenBytes) {
       proven = Math.max(proven, provenByHeader(header));
     }
@@ -125,9 +129,9 @@ function provenBehind(segments: readonly SegmentEvidence[], cuts: readonly numbe
 /** Everything the log's own groups, headers and hints call proven. */
 function provenBy(segments: readonly SegmentEvidence[], groups: readonly (readonly ScannedGroup[])[]): number {
   let proven = 0;
-  for (const [i, { header, content }] of segments.entries()) {
-    proven = Math.max(proven, header.cutPosition, provenByHeader(header));
-    if (content.kind === "hint") proven = Math.max(proven, header.basePosition + content.hint.header.endOffset);
+  for (const [i, segment] of segments.entries()) {
+    const { header } = segment;
+    proven = Math.max(proven, header.cutPosition, provenByHeader(header), provenByHint(segment));
     for (const group of at(groups, i)) proven = Math.max(proven, group.syncedThrough);
   }
   return proven;
@@ -135,6 +139,12 @@ function provenBy(segments: readonly SegmentEvidence[], groups: readonly (readon
 
 function provenByHeader(header: SegmentHeader): number {
   return header.provenBytes > SEGMENT_HEADER_BYTES ? header.basePosition + header.provenBytes : 0;
+}
+
+/** A hint is written only when all of its segment is durable. */
+function provenByHint({ header, content }: SegmentEvidence): number {
+  if (content.kind !== "hint" || content.hint.header.groupCount === 0) return 0;
+  return header.basePosition + content.hint.header.endOffset;
 }
 
 /** Names the place: the first bytes behind the end that are not zero, else the end itself. */

@@ -60,7 +60,7 @@ export class LogEntries {
     checksum: number,
     previousTerm: number,
   ): void {
-    this.#makeRoomAt(index, previousTerm);
+    this.#makeRoomAt(segment, index, previousTerm);
     if (segment.count === 0) this.#segments.push(segment);
     segment.append(index, offset, byteCount, checksum);
     this.#lastIndex = index;
@@ -72,7 +72,7 @@ export class LogEntries {
   /** Adds all live entries of a sealed segment at once; its columns may still be in its hint. */
   appendSegment(segment: SegmentEntries, termRuns: readonly TermRun[], previousTerm: number): void {
     if (segment.count === 0) return;
-    this.#makeRoomAt(segment.firstIndex, previousTerm);
+    this.#makeRoomAt(segment, segment.firstIndex, previousTerm);
     this.#segments.push(segment);
     this.#lastIndex = segment.lastIndex;
     for (const run of termRuns) {
@@ -126,8 +126,8 @@ export class LogEntries {
     return low;
   }
 
-  #makeRoomAt(index: number, previousTerm: number): void {
-    if (index <= this.#lastIndex) this.#truncateFrom(index);
+  #makeRoomAt(by: SegmentEntries, index: number, previousTerm: number): void {
+    if (index <= this.#lastIndex) this.#truncateFrom(by, index);
     if (this.isEmpty) {
       this.#firstIndex = index;
       this.#previousTerm = previousTerm;
@@ -136,9 +136,11 @@ export class LogEntries {
     }
   }
 
-  #truncateFrom(index: number): void {
+  #truncateFrom(by: SegmentEntries, index: number): void {
     for (let segment = this.#segments.at(-1); segment !== undefined; segment = this.#segments.at(-1)) {
+      if (segment.lastIndex < index) break;
       segment.truncateFrom(index);
+      if (segment !== by) segment.supersededBy = by;
       if (segment.count > 0) break;
       this.#segments.pop();
     }

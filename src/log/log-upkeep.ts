@@ -177,7 +177,21 @@ export class LogUpkeep {
 
   #isHintDue(segment: Segment, syncedPosition: number): boolean {
     if (segment.hasHint || !isSynced(segment, syncedPosition)) return false;
-    return segment.entries.count === 0 || segment.entries.lastIndex <= this.#appliedIndex;
+    if (segment.entries.count > 0 && segment.entries.lastIndex > this.#appliedIndex) return false;
+    return this.#isReplayable(segment);
+  }
+
+  /**
+   * A hint knows only what is left of a segment. What was superseded must not vanish from it while a segment in
+   * between still gives its own entries one by one, for those would follow a gap: so the superseder's hint comes first.
+   */
+  #isReplayable(segment: Segment): boolean {
+    const { supersededBy } = segment.entries;
+    if (supersededBy === null) return true;
+    const from = this.#segments.indexOf(segment) + 1;
+    const to = this.#segments.findIndex(({ entries }) => entries === supersededBy);
+    for (let i = from; i <= to; i++) if (!this.#segments[i]?.hasHint) return false;
+    return true;
   }
 
   #begin(active: Segment, segmentBytes: number): SegmentPreparation {

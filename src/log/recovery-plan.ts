@@ -141,7 +141,8 @@ function firstUnproven(segments: readonly SegmentEvidence[], chain: LogChain): n
 function cutOf(kept: Plan["kept"]): number {
   for (const { evidence, groups } of kept.toReversed()) {
     const { header, content } = evidence;
-    if (content.kind === "hint") return header.basePosition + content.hint.header.endOffset;
+    const hinted = content.kind === "hint" ? content.hint.header : null;
+    if (hinted !== null && hinted.groupCount > 0) return header.basePosition + hinted.endOffset;
     const last = groups.at(-1);
     if (last !== undefined) return header.basePosition + last.offset + last.byteCount;
   }

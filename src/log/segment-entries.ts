@@ -14,6 +14,8 @@ export class SegmentEntries {
   offsets: Uint32Array;
   byteCounts: Uint32Array;
   checksums: Uint32Array;
+  /** The later segment that superseded entries of this one last. */
+  supersededBy: SegmentEntries | null = null;
   #load: ((into: SegmentEntries) => void) | null;
 
   /** With `load`, the columns stay away until the first `ensureLoaded`, which calls it to `replace` them. */

@@ -7,7 +7,7 @@ import type { Disk, DiskFile } from "../env/disk.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from "../record/segment-format.ts";
 import { segmentPath, unfinishedPath } from "./log-files.ts";
 
-export const ZERO_PIECE_BYTES = 1024 * 1024;
+const ZERO_PIECE_BYTES = 1024 * 1024;
 const ZEROS = new Uint8Array(ZERO_PIECE_BYTES);
 
 /** A segment that has just got its name: its header block and its file, open for writing. */

@@ -27,7 +27,7 @@ import { corruption, EnvelopeError } from "../core/errors.ts";
 import { type ShardId, shardId } from "../core/ids.ts";
 
 export const SEGMENT_HEADER_BYTES = 4096;
-export const CLUSTER_ID_BYTES = 16;
+const CLUSTER_ID_BYTES = 16;
 const SEGMENT_MAGIC = 0x5350_5645;
 const SEGMENT_VERSION = 1;
 const CLUSTER_ID_OFFSET = 40;

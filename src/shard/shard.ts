@@ -30,6 +30,8 @@ import { WaitingReads } from "./waiting-reads.ts";
 type Append = Extract<ShardRequest, { type: "append" }>;
 type ReadEntries = Extract<ShardRequest, { type: "readEntries" }>;
 
+/** Entries applied before requests and the log get their turn again. */
+const APPLY_BYTES_MAX = 8 * 1024 * 1024;
 /** How often a full disk is looked at again. */
 const ROOM_RETRY_MS = 500;
 
@@ -54,6 +56,8 @@ export class Shard {
   #stagedBytes = 0;
   #fenceCount: number;
   #isWorking = false;
+  /** A turn was asked for while another call was at work. */
+  #isTurnAsked = false;
   #isStopping = false;
   #isStopped = false;
   #lastWorkMs: number;
@@ -121,8 +125,9 @@ export class Shard {
     else this.#queue.push(request);
   }
 
-  /** Works off everything that was queued. */
+  /** Works off everything that was queued. Called from within a reply, it leaves that to the call under way. */
   turn(): void {
+    this.#isTurnAsked = this.#isWorking;
     this.#guarded(() => {
       do {
         const requests = this.#queue;
@@ -145,6 +150,7 @@ export class Shard {
       this.#apply();
       isMore = this.#appliedIndex > applied || this.#parts.log.backgroundStep() || this.#maintenance.step();
     });
+    if (this.#isTurnAsked) this.turn();
     return isMore && !this.#isStopped;
   }
 
@@ -260,6 +266,7 @@ export class Shard {
       this.#apply();
       this.#stopIfAsked();
     });
+    if (this.#isTurnAsked) this.turn();
   }
 
   // ---- applying --------------------------------------------------------------------------------------------------
@@ -270,7 +277,7 @@ export class Shard {
     const limit = Math.min(this.#persisted.index, this.#applyThrough);
     if (this.#appliedIndex >= limit) return;
     const before = this.#appliedIndex;
-    let budgetBytes = this.#options.pendingBytesMax;
+    let budgetBytes = Math.min(APPLY_BYTES_MAX, this.#options.pendingBytesMax);
     while (this.#appliedIndex < limit && budgetBytes > 0) {
       const entry = pending.peek();
       if (!this.#isInsideEntry) applier.begin(entry, pending.wantResults);
@@ -280,7 +287,7 @@ export class Shard {
       this.#appliedIndex = pending.nextIndex;
       this.#appliedTerm = applier.entryTerm;
       pending.advance();
-      if (this.#appliedIndex >= this.#reads.nextIndex) this.#answerReads();
+      
     }
     this.#maintenance.noteWritten();
     if (this.#appliedIndex === before) return;
@@ -364,8 +371,7 @@ export class Shard {
 
   /** Runs work of the shard; what disk and contents get wrong in it ends the shard. */
   #guarded(work: () => void): void {
-    if (this.#isStopped) return;
-    if (this.#isWorking) return work();
+    if (this.#isStopped || this.#isWorking) return;
     this.#isWorking = true;
     try {
       work();

@@ -27,7 +27,7 @@ const TROUBLED_MS = 4000;
 const REST_MS_MAX = 30_000;
 /** The id of the numbered database 0, which the clients use. */
 const BUCKET_ID = 1;
-const PADDING_BYTES = 3000;
+const PADDING_BYTES = 6000;
 
 export interface ClusterRun {
   readonly seed: number;
@@ -44,8 +44,11 @@ export interface ClusterRun {
   readonly tail: readonly string[];
 }
 
-export function runClusterSim(seed: number): ClusterRun {
-  return new ClusterSim(seed).run();
+/** `hunt`: every new leader is cut off at once. `mixed`: so in a part of the runs. */
+export type Weather = "mixed" | "hunt";
+
+export function runClusterSim(seed: number, weather: Weather): ClusterRun {
+  return new ClusterSim(seed, weather).run();
 }
 
 class ClusterSim {
@@ -61,27 +64,34 @@ class ClusterSim {
   readonly #keyCount: number;
   readonly #violations: string[] = [];
 
-  constructor(seed: number) {
+  constructor(seed: number, weather: Weather) {
     this.#seed = seed;
     this.#scheduler = new Scheduler(seed);
     this.#trace = new Trace(this.#scheduler);
     const { random } = this.#scheduler;
-    const isStorm = random.chance(0.3);
-    this.#shape = shapeOf(this.#scheduler);
-    const wire = new Wire(this.#scheduler, wireOf(this.#scheduler, isStorm));
+    const isHunt = weather === "hunt" || (weather === "mixed" && random.chance(0.25));
+    this.#shape = shapeOf(this.#scheduler, isHunt);
+    const wire = new Wire(this.#scheduler, wireOf(this.#scheduler, isHunt));
     const syncDelayMs = random.chance(0.2) ? { min: 5, max: 40 } : { min: 0.05, max: 3 };
     this.#nodes = this.#shape.memberNames.map(
       (name) => new SimNode(name, this.#scheduler, wire, this.#trace, this.#shape, syncDelayMs),
     );
-    this.#watch = new Watch(this.#nodes);
+    this.#watch = new Watch(this.#nodes, (leader) => {
+      if (isHunt) this.#nemesis.hunt(leader);
+    });
     for (const node of this.#nodes) node.start();
     this.#keyCount = random.between(3, 10);
-    const options = { keyCount: this.#keyCount, thinkMs: { min: 0, max: 80 }, paddingBytes: PADDING_BYTES };
+    const options = {
+      keyCount: this.#keyCount,
+      thinkMs: { min: 0, max: isHunt ? 10 : 40 },
+      paddingBytes: PADDING_BYTES,
+      paddingChance: isHunt ? 0.7 : 0.2,
+    };
     this.#clients = Array.from(
       { length: random.between(3, 6) },
       (_, i) => new SimClient(`c${i}`, this.#scheduler, this.#nodes, this.#history, options),
     );
-    this.#nemesis = new Nemesis(this.#scheduler, wire, this.#trace, this.#nodes, isStorm);
+    this.#nemesis = new Nemesis(this.#scheduler, wire, this.#trace, this.#nodes);
   }
 
   run(): ClusterRun {
@@ -191,8 +201,11 @@ class Watch {
   readonly #leaders = new Map<string, string>();
   readonly #progress = new Map<string, { commit: number; applied: number }>();
 
-  constructor(nodes: readonly SimNode[]) {
+  readonly #onLeader: (name: string) => void;
+
+  constructor(nodes: readonly SimNode[], onLeader: (name: string) => void) {
     this.#nodes = nodes;
+    this.#onLeader = onLeader;
   }
 
   look(): void {
@@ -220,29 +233,32 @@ class Watch {
   #leads(name: string, shard: number, term: number): void {
     const key = `${shard}/${term}`;
     const known = this.#leaders.get(key);
-    if (known === undefined) this.#leaders.set(key, name);
-    else if (known !== name) this.violations.push(`${known} and ${name} both lead shard ${shard} in term ${term}`);
+    if (known === name) return;
+    if (known === undefined) {
+      this.#leaders.set(key, name);
+      this.#onLeader(name);
+    } else this.violations.push(`${known} and ${name} both lead shard ${shard} in term ${term}`);
   }
 }
 
 /** Timings are a tenth of the defaults, so that much happens in little virtual time. */
-function shapeOf({ random }: Scheduler): SimClusterShape {
-  const nodeCount = [3, 3, 3, 3, 3, 3, 5, 1][random.below(8)] ?? 3;
+function shapeOf({ random }: Scheduler, isHunt: boolean): SimClusterShape {
+  const nodeCount = isHunt ? 3 : ([3, 3, 3, 3, 3, 3, 5, 1][random.below(8)] ?? 3);
   return {
     memberNames: Array.from({ length: nodeCount }, (_, i) => `n${i + 1}`),
-    shardCount: random.between(1, 2),
+    shardCount: isHunt ? 1 : random.between(1, 2),
     heartbeatMs: 15,
     electionMs: 45,
     requestTimeoutMs: 600,
   };
 }
 
-function wireOf({ random }: Scheduler, isStorm: boolean): WireOptions {
+function wireOf({ random }: Scheduler, isHunt: boolean): WireOptions {
   const isHard = random.chance(0.3);
   return {
     delayMs: { min: 0.1, max: random.between(1, 6) },
-    slowChance: isStorm ? 0.05 : random.chance(0.3) ? 0.02 : 0,
-    slowMs: { min: 10, max: isStorm ? 200 : 80 },
+    slowChance: isHunt ? 0.05 : random.chance(0.3) ? 0.02 : 0,
+    slowMs: { min: 10, max: isHunt ? 200 : 80 },
     cutChance: random.chance(0.3) ? 0.002 : 0,
     frames: isHard ? { loss: 0.03, reordering: 0.05, duplication: 0.05, repeatable: isRaftOnly } : null,
     windowBytes: 1 << 20,

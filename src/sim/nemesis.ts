@@ -34,9 +34,14 @@ const WEIGHTS: readonly (readonly [Misfortune, number])[] = [
   ["clockJump", 1],
 ];
 
-/** In a storm everything is quicker, and leaders are hit most: elections follow each other, half replicated logs meet. */
-const STORM_TEMPO = 0.2;
-const STORM_AIM = 0.6;
+/**
+ * How long a hunted leader is left alone: cut off before its first entry has reached anybody, or at about the time when
+ * that happens.
+ */
+const NO_GRACE_MS: Range = { min: 0, max: 0.5 };
+const GRACE_MS: Range = { min: 2, max: 40 };
+const NO_GRACE_CHANCE = 0.4;
+const VOTER_LOST_CHANCE = 0.2;
 
 const BETWEEN_MS: Range = { min: 50, max: 700 };
 const DOWN_MS: Range = { min: 20, max: 600 };
@@ -50,11 +55,9 @@ export class Nemesis {
   readonly #wire: Wire;
   readonly #trace: Trace;
   readonly #nodes: readonly SimNode[];
-  readonly #isStorm: boolean;
   #over = false;
 
-  constructor(scheduler: Scheduler, wire: Wire, trace: Trace, nodes: readonly SimNode[], isStorm: boolean) {
-    this.#isStorm = isStorm;
+  constructor(scheduler: Scheduler, wire: Wire, trace: Trace, nodes: readonly SimNode[]) {
     this.#scheduler = scheduler;
     this.#random = scheduler.random;
     this.#wire = wire;
@@ -65,6 +68,27 @@ export class Nemesis {
       node.onDeath = () => this.died(node);
     }
     this.#strikeLater();
+  }
+
+  /**
+   * To be called for every new leader: it is cut off soon, and the one before it comes back, so that half replicated
+   * entries of different terms meet, which is where commitment goes wrong if it can (Figure 8 of the Raft paper). Sometimes a
+   * voter loses power at the same moment.
+   */
+  hunt(leaderName: string): void {
+    const leader = this.#nodes.find((node) => node.name === leaderName);
+    if (leader === undefined || this.#over) return;
+    const grace = this.#random.chance(NO_GRACE_CHANCE) ? NO_GRACE_MS : GRACE_MS;
+    this.#scheduler.schedule(this.#scheduler.duration(grace), null, () => this.#catch(leader));
+  }
+
+  #catch(leader: SimNode): void {
+    if (this.#over) return;
+    this.#trace.note(`nemesis: caught ${leader.name}`);
+    this.#wire.healAll();
+    this.#split([leader]);
+    const voter = this.#nodes[this.#random.below(this.#nodes.length)];
+    if (voter?.isUp === true && this.#random.chance(VOTER_LOST_CHANCE)) this.#cut([voter]);
   }
 
   /** No more misfortunes; everything is healed and everybody started. */
@@ -85,12 +109,8 @@ export class Nemesis {
     this.#restartLater(node);
   }
 
-  #duration(range: Range): number {
-    return this.#scheduler.duration(range) * (this.#isStorm ? STORM_TEMPO : 1);
-  }
-
   #strikeLater(): void {
-    this.#scheduler.schedule(this.#duration(BETWEEN_MS), null, () => {
+    this.#scheduler.schedule(this.#scheduler.duration(BETWEEN_MS), null, () => {
       if (this.#over) return;
       this.#strike(this.#choose());
       this.#strikeLater();
@@ -108,8 +128,7 @@ export class Nemesis {
 
   #strike(misfortune: Misfortune): void {
     const up = this.#nodes.filter((node) => node.isUp);
-    const aimed = this.#isStorm && this.#random.chance(STORM_AIM) ? this.#leader() : undefined;
-    const victim = aimed ?? up[this.#random.below(Math.max(1, up.length))];
+    const victim = up[this.#random.below(Math.max(1, up.length))];
     if (victim === undefined) return;
     this.#trace.note(`nemesis: ${misfortune} ${victim.name}`);
     switch (misfortune) {
@@ -131,7 +150,7 @@ export class Nemesis {
       case "oneWayPartition":
         return this.#deafen(victim);
       case "pause":
-        return victim.pause(this.#duration(PAUSE_MS));
+        return victim.pause(this.#scheduler.duration(PAUSE_MS));
       case "clockJump":
         return victim.jumpClock(this.#random.between(-3000, 3000));
       default:
@@ -151,7 +170,7 @@ export class Nemesis {
   }
 
   #restartLater(node: SimNode): void {
-    this.#scheduler.schedule(this.#duration(DOWN_MS), null, () => {
+    this.#scheduler.schedule(this.#scheduler.duration(DOWN_MS), null, () => {
       if (!node.isUp) node.start();
     });
   }
@@ -193,6 +212,6 @@ export class Nemesis {
   }
 
   #healLater(): void {
-    this.#scheduler.schedule(this.#duration(PARTITION_MS), null, () => this.#wire.healAll());
+    this.#scheduler.schedule(this.#scheduler.duration(PARTITION_MS), null, () => this.#wire.healAll());
   }
 }

@@ -26,7 +26,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
   let restartCount = 0;
   let undecidedCount = 0;
   for (let i = 0; i < options.seedCount; i++) {
-    const run = runClusterSim(options.firstSeed + i);
+    const run = runClusterSim(options.firstSeed + i, "mixed");
     callCount += run.callCount;
     restartCount += run.restartCount;
     undecidedCount += run.undecidedCount;

@@ -23,6 +23,7 @@ export interface ClientOptions {
   readonly thinkMs: Range;
   /** Bytes that pad some values, to fill memtables and segments. */
   readonly paddingBytes: number;
+  readonly paddingChance: number;
 }
 
 interface Pending {
@@ -113,7 +114,10 @@ export class SimClient implements Waiter {
     if (Number(key.slice(1)) % 2 === 0) return { kind: "increment", by: this.#random.between(1, 9) };
     const value = `${this.#name}.${++this.#valueCount}`;
     if (dice === 5) return { kind: "setIfAbsent", value };
-    return { kind: "set", value: this.#random.chance(0.2) ? value.padEnd(this.#options.paddingBytes, ".") : value };
+    return {
+      kind: "set",
+      value: this.#random.chance(this.#options.paddingChance) ? value.padEnd(this.#options.paddingBytes, ".") : value,
+    };
   }
 
   /** Hands the operation to a node; false when it picked one that is down. */

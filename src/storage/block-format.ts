@@ -29,7 +29,7 @@ import { setU64 } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { VersionKind } from "../record/version.ts";
 
-export const RESTART_INTERVAL = 16;
+const RESTART_INTERVAL = 16;
 export const BUCKET_BYTES = 4;
 /** Restart count and checksum: a block is never smaller. */
 export const BLOCK_TRAILER_BYTES = 8;

@@ -2,16 +2,15 @@
  * Compaction: a pick (compaction-pick.ts) carried out. Inputs leave and outputs arrive in one edit.
  */
 import type { Pick } from "./compaction-pick.ts";
-import type { FlushPorts } from "./flush-job.ts";
 import type { DropRule, Job } from "./job.ts";
 import type { Layout } from "./layout.ts";
 import { MergeCursor } from "./merge-cursor.ts";
-import { type FinishedTable, type JobHome, RewriteJob } from "./rewrite-job.ts";
+import { type FinishedTable, type JobHome, type JobPorts, RewriteJob } from "./rewrite-job.ts";
 import { RunCursor } from "./run-cursor.ts";
 import type { Table } from "./table.ts";
 
 /** `layout` is the one that the pick was made from; the job holds it until it ends. */
-export function compactionJob(home: JobHome, layout: Layout, pick: Pick, rule: DropRule, ports: FlushPorts): Job {
+export function compactionJob(home: JobHome, layout: Layout, pick: Pick, rule: DropRule, ports: JobPorts): Job {
   const tables = pick.kind === "rewrite" ? pick.inputs.flat() : pick.tables;
   const inputs: ReadonlySet<Table> = new Set(tables);
   const removed = tables.map((table) => table.record.number);

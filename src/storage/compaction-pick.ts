@@ -96,8 +96,10 @@ function overlapping(run: Run, others: readonly Table[]): Table[] {
   );
 }
 
-/** Moved tables keep their tombstones for ever, so only tables without any are moved. */
+/**
+ * Nothing is lost by moving tombstones: they were kept because something older lies deeper, and they will meet it there.
+ */
 function isMovable(tables: readonly Table[], options: TreeOptions): boolean {
   if (bytesOf(tables) < tables.length * options.tableBytesMax * MOVED_TABLE_FRACTION) return false;
-  return tables.every((table) => table.footer.tombstoneCount === 0) && isDisjoint(sortedByKey(tables));
+  return isDisjoint(sortedByKey(tables));
 }

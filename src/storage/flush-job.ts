@@ -5,16 +5,9 @@
 import type { VersionCursor } from "../record/version.ts";
 import type { DropRule, Job } from "./job.ts";
 import type { Layout } from "./layout.ts";
-import type { StateChange } from "./manifest.ts";
 import type { FlushedPosition } from "./manifest-format.ts";
-import { type JobHome, RewriteJob } from "./rewrite-job.ts";
+import { type JobHome, type JobPorts, RewriteJob } from "./rewrite-job.ts";
 import type { Table } from "./table.ts";
-
-export interface FlushPorts {
-  publish(change: StateChange): void;
-  mayBePublished(): boolean;
-  ended(): void;
-}
 
 const NO_TABLES: ReadonlySet<Table> = new Set();
 
@@ -25,7 +18,7 @@ export function flushJob(
   source: VersionCursor,
   position: FlushedPosition,
   rule: DropRule,
-  ports: FlushPorts,
+  ports: JobPorts,
 ): Job {
   layout.retain();
   return new RewriteJob(home, {

@@ -36,8 +36,8 @@ import { EnvelopeError } from "../core/errors.ts";
 import { type FileNumber, fileNumber, type LogIndex, logIndex, type Term, term } from "../core/ids.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 
-export const MANIFEST_FORMAT_VERSION = 1;
-export const FRAME_HEADER_BYTES = 24;
+const MANIFEST_FORMAT_VERSION = 1;
+const FRAME_HEADER_BYTES = 24;
 export const FRAME_ALIGNMENT = 8;
 const TABLE_RECORD_BYTES = 40;
 const TREE = 1;

@@ -9,6 +9,7 @@ import type { FileNumber } from "../core/ids.ts";
 import type { Disk } from "../env/disk.ts";
 import { type VersionCursor, VersionKind } from "../record/version.ts";
 import type { DropRule, Job } from "./job.ts";
+import type { StateChange } from "./manifest.ts";
 import type { TableRecord } from "./manifest-format.ts";
 import { type OlderElsewhere, Survivors } from "./survivors.ts";
 import { tableName } from "./table-format.ts";
@@ -24,6 +25,16 @@ export interface JobHome {
   takeFileNumber(): FileNumber;
 }
 
+/** What the tree does for its jobs. */
+export interface JobPorts {
+  /** Makes a change of state durable and visible. */
+  publish(change: StateChange): void;
+  /** After a failed `publish`: whether the manifest on disk might name the new tables, so that they must stay. */
+  mayBePublished(): boolean;
+  /** The job has finished or was aborted. */
+  ended(): void;
+}
+
 /** A finished table, not yet told which level and run it belongs to. */
 export interface FinishedTable {
   readonly number: FileNumber;
@@ -35,9 +46,9 @@ export interface Rewrite {
   readonly source: VersionCursor | null;
   readonly rule: DropRule;
   readonly olderElsewhere: OlderElsewhere;
-  /** Makes the outcome durable and visible. What it throws says whether the disk may know the tables: see `mayBePublished`. */
+  /** Makes the outcome durable and visible. */
   publish(tables: readonly FinishedTable[]): void;
-  /** After a failed `publish`: whether the manifest on disk might name the tables, so that they must stay. */
+  /** As in JobPorts. */
   mayBePublished(): boolean;
   /** Called once, when the job has finished or was aborted: lets go of what it held. */
   ended(): void;

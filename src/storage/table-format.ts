@@ -56,9 +56,9 @@ import type { Stamp } from "../core/stamp.ts";
 import { BLOOM_LINE_BYTES } from "./bloom.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 
-export const TABLE_FORMAT_VERSION = 1;
+const TABLE_FORMAT_VERSION = 1;
 export const PROLOGUE_BYTES = 64;
-export const FOOTER_FIXED_BYTES = 128;
+const FOOTER_FIXED_BYTES = 128;
 const REGION_ALIGNMENT = 64;
 const PROLOGUE_CHECKSUM_OFFSET = 60;
 const HEADER_MAGIC = "EDB.sst\x01";

@@ -19,7 +19,7 @@ import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
 /** A sync carries no more than about this, so that none of them holds up the thread for long. */
-const UNSYNCED_BYTES_MAX = 4 * 1024 * 1024;
+const UNSYNCED_BYTES_MAX = 1024 * 1024;
 
 export class TableWriter {
   readonly number: FileNumber;

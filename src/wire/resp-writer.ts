@@ -4,8 +4,7 @@
  *               RESP2            RESP3
  *   null        $-1              _
  *   map         *<2n>            %<n>
- *   set, push   *<n>             ~<n>, ><n>
- *   double      $…               ,…
+ *   set         *<n>             ~<n>
  *   verbatim    $…               =<n> txt:…
  */
 import { EMPTY_BYTES, utf8 } from "../core/bytes.ts";
@@ -32,7 +31,6 @@ const SHORT_TEXT = 64;
 const OK_LINE = utf8("+OK\r\n");
 const NULL_2 = utf8("$-1\r\n");
 const NULL_3 = utf8("_\r\n");
-const NULL_ARRAY_2 = utf8("*-1\r\n");
 const LINE_BREAKS = /[\r\n]/g;
 
 export class RespWriter {
@@ -89,10 +87,6 @@ export class RespWriter {
     this.encoded(this.version === 3 ? NULL_3 : NULL_2);
   }
 
-  nilArray(): void {
-    this.encoded(this.version === 3 ? NULL_3 : NULL_ARRAY_2);
-  }
-
   simple(text: string): void {
     this.#line(PLUS, text);
   }
@@ -130,11 +124,6 @@ export class RespWriter {
     this.encoded(bytes);
     this.reserve(2);
     this.#lineEnd();
-  }
-
-  double(value: number): void {
-    if (this.version === 2) this.bulkText(String(value));
-    else this.#line(0x2c, String(value));
   }
 
   array(count: number): void {

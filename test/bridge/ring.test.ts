@@ -77,6 +77,32 @@ test("a full ring keeps the rest in the queue, and says when it takes no more", 
   expect(received).toEqual([patterned(RING_BYTES * 3, 1)]);
 });
 
+test("room made in the very moment in which the producer gives up is not overlooked", () => {
+  const ring = createRing(RING_BYTES);
+  const producer = new RingProducer(ring, QUEUE_BYTES_MAX);
+  const consumer = new RingConsumer(ring);
+  const received: Uint8Array[] = [];
+  write(producer, patterned(RING_BYTES * 5, 1));
+  // The consumer drains, and sees nobody wait, just before each store: the worst moment another thread could choose.
+  const store = Atomics.store;
+  const interleaved = ((words: Int32Array, index: number, value: number) => {
+    if (words.buffer === ring && value === 1) {
+      drained(consumer, received);
+      consumer.takeStarved();
+    }
+    return store(words, index, value);
+  }) as typeof Atomics.store;
+  Atomics.store = interleaved;
+  try {
+    const flushed = producer.flush();
+    expect(flushed || !producer.hasRoom).toBe(true);
+  } finally {
+    Atomics.store = store;
+  }
+  drained(consumer, received);
+  expect(received).toEqual([patterned(RING_BYTES * 5, 1)]);
+});
+
 test("counters that wrap at 2^32 lose nothing", () => {
   const ring = createRing(RING_BYTES);
   // Both counters stand just below the end of 32 bits, at the same place of the ring.

@@ -7,7 +7,9 @@ import { MemoryDisk } from "./memory-disk.ts";
 describe("a log", () => {
   test("begins empty", () => {
     const log = openLog(new MemoryDisk());
-    expect([log.firstIndex, log.lastIndex, log.lastTerm, log.previousTerm, log.commitIndex]).toEqual([1, 0, 0, 0, 0] as never);
+    expect([log.firstIndex, log.lastIndex, log.lastTerm, log.previousTerm, log.commitIndex]).toEqual([
+      1, 0, 0, 0, 0,
+    ] as never);
     expect(log.termRuns).toEqual([]);
     expect(log.read(at(1), 1000)).toEqual([]);
     expect(log.idleProofDue).toBe(false);
@@ -96,7 +98,8 @@ describe("a log", () => {
         const now = disk.bytes(path);
         for (let i = 0; i < old.length; i++) if (old[i] !== 0 && old[i] !== now[i]) throw new Error(`${path} at ${i}`);
       }
-      for (const name of disk.list("/shard-0000")) before.set(`/shard-0000/${name}`, disk.readWhole(`/shard-0000/${name}`));
+      for (const name of disk.list("/shard-0000"))
+        before.set(`/shard-0000/${name}`, disk.readWhole(`/shard-0000/${name}`));
     }
   });
 

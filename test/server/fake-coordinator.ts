@@ -319,7 +319,13 @@ function add(keys: Map<string, Entry>, old: Entry | null, name: string, amount: 
   return integerResult(sum);
 }
 
-function expire(keys: Map<string, Entry>, old: Entry | null, modifiers: number, name: string, expiryMs: number): Result {
+function expire(
+  keys: Map<string, Entry>,
+  old: Entry | null,
+  modifiers: number,
+  name: string,
+  expiryMs: number,
+): Result {
   if (old === null) return integerResult(0);
   const current = old.expiryMs === 0 ? Number.POSITIVE_INFINITY : old.expiryMs;
   if ((modifiers & MODIFIER_NX) !== 0 && old.expiryMs !== 0) return integerResult(0);

@@ -1,4 +1,7 @@
-/** The real disk, except that a sync begun while `isHolding` ends only when the test says how. */
+/**
+ * The real disk, except that a sync begun while `isHolding` ends only when the test says how, and that no file can be
+ * made and none can grow while `isFull`.
+ */
 import { EnvelopeError } from "../../src/core/errors.ts";
 import type { DirectoryLock, Disk, DiskFile, OpenMode } from "../../src/env/disk.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
@@ -7,11 +10,17 @@ type Done = (failure: EnvelopeError | null) => void;
 
 export class HeldSyncDisk implements Disk {
   isHolding = false;
+  isFull = false;
   readonly #real = new RealDisk();
   readonly #held: { file: DiskFile; done: Done }[] = [];
 
   get heldCount(): number {
     return this.#held.length;
+  }
+
+  /** Forgets the syncs that are held: their process is gone. */
+  forget(): void {
+    this.#held.length = 0;
   }
 
   /** Ends the oldest sync that is held: done in truth, or failed. */
@@ -23,12 +32,16 @@ export class HeldSyncDisk implements Disk {
   }
 
   open(path: string, mode: OpenMode): DiskFile {
+    if (mode === "create") this.#refuseIfFull(path);
     const file = this.#real.open(path, mode);
     return {
       path,
       size: () => file.size(),
       read: (into, position) => file.read(into, position),
-      write: (bytes, position) => file.write(bytes, position),
+      write: (bytes, position) => {
+        if (position + bytes.length > file.size()) this.#refuseIfFull(path);
+        file.write(bytes, position);
+      },
       sync: () => file.sync(),
       beginSync: (done) => {
         if (this.isHolding) this.#held.push({ file, done });
@@ -70,9 +83,13 @@ export class HeldSyncDisk implements Disk {
     this.#real.syncDirectory(directory);
   }
   freeBytes(directory: string): number {
-    return this.#real.freeBytes(directory);
+    return this.isFull ? 0 : this.#real.freeBytes(directory);
   }
   lock(directory: string): DirectoryLock {
     return this.#real.lock(directory);
+  }
+
+  #refuseIfFull(path: string): void {
+    if (this.isFull) throw new EnvelopeError("DISKFULL", `cannot write ${path}: ENOSPC`);
   }
 }

@@ -111,9 +111,13 @@ class RemoteShard {
 }
 
 function start(directory: string, shardCount: number): RemoteShard[] {
-  const worker = new ShardWorker({ entry: ENTRY, ...RING }, (reason) => {
-    throw new Error(reason);
-  });
+  const worker = new ShardWorker(
+    { entry: ENTRY, ...RING },
+    (reason) => {
+      throw new Error(reason);
+    },
+    () => undefined,
+  );
   const shards = Array.from({ length: shardCount }, (_, id) => new RemoteShard(worker, id, directory));
   worker.start();
   return shards;
@@ -202,10 +206,14 @@ test("a worker that dies is reported once, with the reason", async () => {
   writeFileSync(entry, 'throw new Error("no way to go on");\n');
   const reasons: string[] = [];
   const death = new Promise<void>((resolve) => {
-    const worker = new ShardWorker({ entry, ...RING }, (reason) => {
-      reasons.push(reason);
-      resolve();
-    });
+    const worker = new ShardWorker(
+      { entry, ...RING },
+      (reason) => {
+        reasons.push(reason);
+        resolve();
+      },
+      () => undefined,
+    );
     worker.start();
   });
   await death;

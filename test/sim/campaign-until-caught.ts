@@ -2,9 +2,10 @@
 import { runClusterSim } from "../../src/sim/cluster-sim.ts";
 
 const seedCount = Number(process.argv[2]);
+const weather = process.argv[3] === "hunt" ? "hunt" : "mixed";
 let caught: { seed: number; violation: string } | null = null;
 for (let seed = 1; seed <= seedCount && caught === null; seed++) {
-  const [violation] = runClusterSim(seed).violations;
+  const [violation] = runClusterSim(seed, weather).violations;
   if (violation !== undefined) caught = { seed, violation };
 }
 console.log(JSON.stringify({ caught }));

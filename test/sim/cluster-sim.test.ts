@@ -6,9 +6,9 @@ import { runCampaign } from "../../src/sim/run.ts";
 const SEED_COUNT = 25;
 
 test("a seed replays the same run, another seed is another run", () => {
-  const first = runClusterSim(3);
-  expect(runClusterSim(3).fingerprint).toBe(first.fingerprint);
-  expect(runClusterSim(4).fingerprint).not.toBe(first.fingerprint);
+  const first = runClusterSim(3, "mixed");
+  expect(runClusterSim(3, "mixed").fingerprint).toBe(first.fingerprint);
+  expect(runClusterSim(4, "mixed").fingerprint).not.toBe(first.fingerprint);
 });
 
 test("crashes, partitions and lost messages break no promise", async () => {

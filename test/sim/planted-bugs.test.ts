@@ -4,7 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { PLANTED_BUGS } from "./planted-bugs.ts";
+import { PLANTED_BUGS, type PlantedBug } from "./planted-bugs.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
@@ -12,7 +12,7 @@ interface Outcome {
   readonly caught: { readonly seed: number; readonly violation: string } | null;
 }
 
-async function campaign(bug: string, seedCount: number): Promise<Outcome> {
+async function campaign(bug: string, { seedCount, weather }: PlantedBug): Promise<Outcome> {
   const child = Bun.spawn(
     [
       process.execPath,
@@ -20,6 +20,7 @@ async function campaign(bug: string, seedCount: number): Promise<Outcome> {
       join(import.meta.dir, "plant-bug.ts"),
       join(import.meta.dir, "campaign-until-caught.ts"),
       String(seedCount),
+      weather,
     ],
     { cwd: ROOT, env: { ...process.env, PLANTED_BUG: bug }, stdout: "pipe", stderr: "pipe" },
   );
@@ -28,9 +29,9 @@ async function campaign(bug: string, seedCount: number): Promise<Outcome> {
   return JSON.parse(output) as Outcome;
 }
 
-for (const [bug, { seedCount }] of Object.entries(PLANTED_BUGS)) {
+for (const [bug, details] of Object.entries(PLANTED_BUGS)) {
   test(`the simulator finds: ${bug}`, async () => {
-    const { caught } = await campaign(bug, seedCount);
+    const { caught } = await campaign(bug, details);
     expect(caught).not.toBeNull();
   });
 }

@@ -2,6 +2,8 @@
  * The bugs that the simulator must find, as changes of one line of production text. Nothing in production code knows of
  * them: `plant-bug.ts` changes the text while the module is loaded.
  */
+import type { Weather } from "../../src/sim/cluster-sim.ts";
+
 export interface PlantedBug {
   readonly file: string;
   /** Found exactly once in the file, or the planting fails. */
@@ -9,25 +11,29 @@ export interface PlantedBug {
   readonly replacement: string;
   /** Seeds from 1 on within which a violation must show. */
   readonly seedCount: number;
+  readonly weather: Weather;
 }
 
 export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
   "acknowledge before the sync": {
-    file: "src/shard/shard.ts",
-    text: 'this.#persisted.endGroup(group);\n      this.#reply({ type: "persisted", lastIndex, lastTerm });',
-    replacement: "",
+    file: "src/log/log.ts",
+    text: "this.#file.beginSync((failure) => this.#syncEnded(ticket, failure));",
+    replacement: "this.#syncEnded(ticket, null); this.#file.beginSync(() => undefined);",
     seedCount: 100,
+    weather: "mixed",
   },
   "count a commit for an entry of an earlier term": {
     file: "src/raft/leadership.ts",
     text: "if (index <= committed || index < this.startIndex) return;",
     replacement: "if (index <= committed) return;\n if (index < this.startIndex) return this.#log.commitTo(index);",
-    seedCount: 200,
+    seedCount: 100,
+    weather: "hunt",
   },
   "forget the vote on restart": {
-    file: "src/shard/recovery.ts",
-    text: "hardVote: hardState.vote,",
-    replacement: "hardVote: 0 as typeof hardState.vote,",
-    seedCount: 200,
+    file: "src/log/hard-state-file.ts",
+    text: "const state = found.state ?? FIRST_STATE;",
+    replacement: "const state = { ...(found.state ?? FIRST_STATE), vote: NO_NODE };",
+    seedCount: 100,
+    weather: "hunt",
   },
 };

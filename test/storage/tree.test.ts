@@ -103,6 +103,19 @@ describe("a tree", () => {
     again.close();
   });
 
+  test("takes along the tables that lie in the gaps of what goes down", () => {
+    const tree = opened();
+    flush(tree, [put("m", 1, "middle")], 1);
+    run(tree.compactAll(KEEP_ALL));
+    flush(tree, [put("a", 2, "left")], 2);
+    flush(tree, [put("z", 3, "right")], 3);
+    flush(tree, [put("a", 4, "left too")], 4);
+    compact(tree);
+    expect(tree.stats().tablesPerLevel.slice(0, 2)).toEqual([0, 1]);
+    expect(walk(tree.cursor()).map((version) => version.stampLow)).toEqual([4, 1, 3]);
+    tree.close();
+  });
+
   test("a flush of nothing moves the position alone", () => {
     const disk = new MemoryDisk();
     const tree = opened(disk);

@@ -8,6 +8,9 @@ export const CLIENT_COMMANDS: readonly CommandEntry[] = [
   sessionCommand("client", -2, "About this connection and the others", client),
 ];
 
+/** All here are normal; the others are there to be asked for. */
+const CLIENT_TYPES = new Set(["normal", "master", "replica", "slave", "pubsub"]);
+
 type Action = (client: ClientConnection, request: RequestArguments) => void;
 
 /** Number of arguments (negative: at least so many) and what to do. */
@@ -108,6 +111,10 @@ function list(self: ClientConnection, request: RequestArguments): void {
   const isById = request.count > 3 && request.word(2) === "id";
   if (request.count > 2 && !isTyped && !isById) {
     self.replyError(SYNTAX);
+    return;
+  }
+  if (isTyped && !CLIENT_TYPES.has(request.word(3))) {
+    self.replyError(`ERR Unknown client type '${request.text(3)}'`);
     return;
   }
   const ids = new Set<number>();

@@ -23,7 +23,8 @@ function command(client: ClientConnection, request: RequestArguments): void {
   };
   switch (action) {
     case "count":
-      reply((writer) => writer.integer(commands.entries.length));
+      if (request.count > 2) client.replyError(wrongArity("command|count"));
+      else reply((writer) => writer.integer(commands.entries.length));
       return;
     case "list":
       if (request.count > 2) client.replyError(SYNTAX);
@@ -69,7 +70,7 @@ function writeNames(reply: RespWriter, entries: readonly CommandEntry[]): void {
 /** The ten fields of Redis 7; categories, tips, key specifications and subcommands stay empty. */
 function writeDetails(reply: RespWriter, entry: CommandEntry | null): void {
   if (entry === null) {
-    reply.nilArray();
+    reply.nil();
     return;
   }
   reply.array(DETAIL_FIELDS);

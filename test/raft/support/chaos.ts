@@ -29,6 +29,8 @@ export class Chaos {
   readonly #leaders = new Map<number, number>();
   readonly #commitOf = new Map<number, number>();
   readonly #releaseOf = new Map<number, number>();
+  /** Last entry of each member's log when it was last compared with the others. */
+  readonly #endOf = new Map<number, string>();
   readonly #readFloors = new Map<number, number>();
   readsConfirmed = 0;
   #contexts = 0;
@@ -37,7 +39,8 @@ export class Chaos {
   constructor(seed: number, size: number, options: Partial<RaftOptions>) {
     this.random = new Random(seed);
     const voters = Array.from({ length: size }, (_, i) => i + 1);
-    for (const id of voters) this.members.push(new Member(id, voters, { ...QUICK, ...options }, new Durable(), new Random(seed + id)));
+    for (const id of voters)
+      this.members.push(new Member(id, voters, { ...QUICK, ...options }, new Durable(), new Random(seed + id)));
   }
 
   /** One event of any kind. */
@@ -149,8 +152,11 @@ export class Chaos {
     this.#releaseOf.set(id, raft.releaseIndex);
     for (const other of this.members) {
       demand(other.durable.lastIndex >= raft.releaseIndex - 1, "what is released is on every disk");
-      if (other !== member) judgeMatching(member, other);
     }
+    const end = `${raft.lastIndex}@${raft.termAt(raft.lastIndex)}`;
+    if (this.#endOf.get(id) === end) return;
+    this.#endOf.set(id, end);
+    for (const other of this.members) if (other !== member) judgeMatching(member, other);
   }
 
   #judgeCompleteness(leader: Member): void {

@@ -1,5 +1,6 @@
 /** Versions as plain objects, and a cursor over a list of them: what the tests of storage feed in and compare with. */
 import { compareBytes, utf8 } from "../../../src/core/bytes.ts";
+import { EnvelopeError } from "../../../src/core/errors.ts";
 import { murmur3 } from "../../../src/core/murmur3.ts";
 import { compareStamps } from "../../../src/core/stamp.ts";
 import { compareUserKeys, type FoundVersion, type VersionCursor, VersionKind } from "../../../src/record/version.ts";
@@ -146,8 +147,14 @@ export function readText(tree: Tree, key: string, bucket = 1): string | null {
   return found === null || found.kind === VersionKind.tombstone ? null : new TextDecoder().decode(found.value);
 }
 
+/** Runs a job to its end; one that fails as the world makes jobs fail is aborted, as a shard does it. */
 export function run(job: Job, budgetBytes = 512): void {
-  while (job.step(budgetBytes)) {}
+  try {
+    while (job.step(budgetBytes)) {}
+  } catch (cause) {
+    if (cause instanceof EnvelopeError) job.abort();
+    throw cause;
+  }
 }
 
 export function flush(tree: Tree, versions: readonly PlainVersion[], index: number, rule = KEEP_ALL): void {

@@ -1,0 +1,118 @@
+/**
+ * Puts through a whole shard on this thread, without the cost of the sync: log, apply, memtable, flush, compaction.
+ * The goal is 700,000 commands of 100 bytes a second. Run: bun bench/shard-bench.ts
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createShardMemory } from "../src/bridge/shard-memory.ts";
+import { logIndex, shardId, term } from "../src/core/ids.ts";
+import { Random } from "../src/core/random.ts";
+import { HybridClock } from "../src/core/stamp.ts";
+import { utf8, viewOf } from "../src/core/bytes.ts";
+import type { Disk, DiskFile, OpenMode } from "../src/env/disk.ts";
+import { RealClock } from "../src/env/real-clock.ts";
+import { RealDisk } from "../src/env/real-disk.ts";
+import { CommandType, commandBytes, encodeCommand, sealCommand } from "../src/record/command-format.ts";
+import { ENTRY_HEADER_BYTES, EntryKind, sealEntry } from "../src/record/entry-format.ts";
+import { Shard } from "../src/shard/shard.ts";
+
+const MIB = 1024 * 1024;
+const COMMANDS_PER_ENTRY = 800;
+const ENTRY_COUNT = 2000;
+const KEY_COUNT = 1_000_000;
+
+/** Syncs are taken as done. */
+class UnsyncedDisk extends RealDisk implements Disk {
+  override open(path: string, mode: OpenMode): DiskFile {
+    const file = super.open(path, mode);
+    file.sync = () => undefined;
+    file.beginSync = (done) => done(null);
+    return file;
+  }
+}
+
+function encodeEntries(): Uint8Array[] {
+  const random = new Random(1);
+  const clock = new HybridClock();
+  const value = { bytes: utf8("v".repeat(100)), start: 0, end: 100 };
+  const entries: Uint8Array[] = [];
+  for (let index = 1; index <= ENTRY_COUNT; index++) {
+    const entry = new Uint8Array(ENTRY_HEADER_BYTES + COMMANDS_PER_ENTRY * commandBytes(0, 16, 100));
+    const view = viewOf(entry);
+    let offset = ENTRY_HEADER_BYTES;
+    for (let i = 0; i < COMMANDS_PER_ENTRY; i++) {
+      const key = utf8(`key:${String(random.below(KEY_COUNT)).padStart(12, "0")}`);
+      const range = { bytes: key, start: 0, end: key.length };
+      const end = encodeCommand(entry, view, offset, CommandType.put, 0, 1, range, value, 0);
+      clock.next(1_700_000_000_000 + index);
+      sealCommand(entry, view, offset, end, 1, clock.high, clock.low);
+      offset = end;
+    }
+    sealEntry(entry, logIndex(index), term(1), COMMANDS_PER_ENTRY, EntryKind.commands);
+    entries.push(entry);
+  }
+  return entries;
+}
+
+function measure(entries: readonly Uint8Array[], directory: string): void {
+  const log = { debug() {}, info() {}, warn() {}, error: console.error };
+  const options = {
+    shard: shardId(0),
+    directory: join(directory, "shard-0000"),
+    log: { shard: shardId(0), clusterId: new Uint8Array(16), segmentBytes: 32 * MIB },
+    tree: {
+      blockBytes: 4096,
+      bloomBitsPerKey: 10,
+      levelBytesBase: 256 * MIB,
+      level0Tables: 4,
+      tableBytesMax: 64 * MIB,
+    },
+    memtableAgeMs: 0,
+    valueBytesMax: 16 * MIB,
+    pendingBytesMax: 32 * MIB,
+    groupBytesMax: 4 * MIB,
+    idleProofMs: 50,
+    stepBytes: 128 * 1024,
+  };
+  const shard: Shard = Shard.open(
+    { disk: new UnsyncedDisk(), clock: new RealClock(), log },
+    options,
+    createShardMemory(64 * MIB, 3),
+    (reply) => {
+      if (reply.type === "arenaRetired") shard.handle({ type: "returnArena", arena: reply.arena });
+    },
+  );
+  while (shard.backgroundStep());
+  let turnMs = 0;
+  let backgroundMs = 0;
+  const cpu = process.cpuUsage();
+  for (const [i, entry] of entries.entries()) {
+    const start = performance.now();
+    const index = logIndex(i + 1);
+    shard.handle({ type: "append", entries: [entry], commitIndex: index, applyThrough: index, wantResults: true });
+    shard.turn();
+    const turned = performance.now();
+    shard.backgroundStep();
+    turnMs += turned - start;
+    backgroundMs += performance.now() - turned;
+  }
+  const commandCount = entries.length * COMMANDS_PER_ENTRY;
+  const perSecond = (ms: number): string => `${Math.round(commandCount / ms)} k/s`;
+  const { user, system } = process.cpuUsage(cpu);
+  const cpuMs = (user + system) / 1000;
+  const all = perSecond(turnMs + backgroundMs);
+  console.log(`turns ${perSecond(turnMs)}, with background steps ${all}, by processor time ${perSecond(cpuMs)}`);
+  shard.handle({ type: "stop" });
+  shard.turn();
+}
+
+const entries = encodeEntries();
+for (let round = 0; round < 3; round++) {
+  const directory = mkdtempSync(join(tmpdir(), "shard-bench-"));
+  try {
+    measure(entries, directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * The bytes of hint and hard state, version 1. A change here is a change of format: it needs a new version and a
+ * decoder for the old one.
+ */
+import { expect, test } from "bun:test";
+import { ByteWriter } from "../../src/core/byte-writer.ts";
+import { utf8 } from "../../src/core/bytes.ts";
+import { logIndex, nodeId, shardId, term } from "../../src/core/ids.ts";
+import { decodeHardState, encodeHardState } from "../../src/log/hard-state-format.ts";
+import {
+  decodeHintEntries,
+  decodeHintHeader,
+  decodeHintKeys,
+  decodeHintTermRuns,
+  encodeHintEntry,
+  encodeHintHeader,
+  encodeHintKey,
+  encodeHintTermRuns,
+} from "../../src/log/hint-format.ts";
+
+const GOLDEN = {
+  hintHeader: "",
+  hintTermRuns: "",
+  hintEntry: "",
+  hintKey: "",
+  hardState: "",
+} as const;
+
+const HINT = {
+  segmentChecksum: 0x1234_5678,
+  segmentId: 5,
+  firstGroup: 700,
+  groupCount: 80,
+  endOffset: 33_550_336,
+  commitIndex: 90_001,
+  firstIndex: 90_000,
+  previousTerm: 3,
+  entryCount: 2,
+  termRunCount: 1,
+  keyCount: 4,
+  keySectionBytes: 100,
+  termRunsChecksum: 0x0102_0304,
+  entriesChecksum: 0x0506_0708,
+  keysChecksum: 0x090a_0b0c,
+};
+const RUNS = [{ firstIndex: logIndex(90_000), term: term(4) }];
+
+test("a hint has these bytes and is read back from them", () => {
+  expect(encodeHintHeader(HINT).toHex()).toBe(GOLDEN.hintHeader);
+  expect(decodeHintHeader(Uint8Array.fromHex(GOLDEN.hintHeader), "golden")).toEqual(HINT);
+  expect(encodeHintTermRuns(RUNS).toHex()).toBe(GOLDEN.hintTermRuns);
+  expect(decodeHintTermRuns(Uint8Array.fromHex(GOLDEN.hintTermRuns))).toEqual(RUNS);
+  const entry = new ByteWriter();
+  encodeHintEntry(entry, 90_000, 4, 4160, 812, 0xfeed_f00d, 2);
+  expect(entry.written().toHex()).toBe(GOLDEN.hintEntry);
+  expect(decodeHintEntries(Uint8Array.fromHex(GOLDEN.hintEntry))).toEqual({
+    offsets: Uint32Array.of(4160),
+    byteCounts: Uint32Array.of(812),
+    checksums: Uint32Array.of(0xfeed_f00d),
+  });
+  const key = new ByteWriter();
+  encodeHintKey(key, 64, 4192, 10, utf8("user:1"));
+  expect(key.written().toHex()).toBe(GOLDEN.hintKey);
+  expect(decodeHintKeys(Uint8Array.fromHex(GOLDEN.hintKey))).toEqual([
+    { bucket: 64, offset: 4192, type: 10, key: utf8("user:1") },
+  ]);
+});
+
+test("a hard state has these bytes, then zeros to the end of the block, and is read back from them", () => {
+  const identity = { shard: shardId(2), clusterId: Uint8Array.fromHex("000102030405060708090a0b0c0d0e0f") };
+  const state = {
+    generation: 17,
+    term: term(12),
+    vote: nodeId(3),
+    snapshotIndex: logIndex(5000),
+    snapshotTerm: term(11),
+  };
+  const bytes = encodeHardState(state, identity);
+  expect(bytes.length).toBe(4096);
+  expect(bytes.subarray(0, 72).toHex()).toBe(GOLDEN.hardState);
+  expect(bytes.subarray(72).every((byte) => byte === 0)).toBe(true);
+  expect(decodeHardState(bytes, identity, "golden")).toEqual(state);
+});

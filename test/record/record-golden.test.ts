@@ -1,0 +1,226 @@
+/**
+ * The bytes of every record format, version 1, as they lie on the disks of everybody who has used this. A change here
+ * is a change of format: it needs a new version and a decoder for the old one.
+ */
+import { describe, expect, test } from "bun:test";
+import { utf8 } from "../../src/core/bytes.ts";
+import { EnvelopeError } from "../../src/core/errors.ts";
+import { logIndex, shardId, term } from "../../src/core/ids.ts";
+import {
+  CommandReader,
+  CommandType,
+  commandBytes,
+  encodeCommand,
+  FLAG_EXPIRY,
+  FLAG_SESSION,
+  FLAG_TRANSACTION,
+  MODIFIER_GET,
+  MODIFIER_NX,
+  sealCommand,
+  verifyCommands,
+} from "../../src/record/command-format.ts";
+import { decodeEntries, decodeEntryHeader, EntryKind, emptyEntry, sealEntry } from "../../src/record/entry-format.ts";
+import { decodeGroupHeader, encodeGroupHeader, GroupHeader, groupBytes } from "../../src/record/group-format.ts";
+import { decodeSegmentHeader, encodeSegmentHeader, segmentChecksum } from "../../src/record/segment-format.ts";
+
+const GOLDEN = {
+  put: "",
+  conditionalPut: "",
+  optionalFields: "",
+  entry: "",
+  emptyEntry: "",
+  group: "",
+  segment: "",
+} as const;
+
+function command(type: CommandType, modifiers: number, key: string, value: string, expiryMs: number): Uint8Array {
+  const [keyBytes, valueBytes] = [utf8(key), utf8(value)];
+  const bytes = new Uint8Array(commandBytes(expiryMs === 0 ? 0 : FLAG_EXPIRY, keyBytes.length, valueBytes.length));
+  const view = new DataView(bytes.buffer);
+  const end = encodeCommand(
+    bytes,
+    view,
+    0,
+    type,
+    modifiers,
+    64,
+    { bytes: keyBytes, start: 0, end: keyBytes.length },
+    { bytes: valueBytes, start: 0, end: valueBytes.length },
+    expiryMs,
+  );
+  sealCommand(bytes, view, 0, end, 3, 0x0192_1234, 0xabcd_0007);
+  return bytes;
+}
+
+const PUT = command(CommandType.put, 0, "user:1", "Alice", 0);
+const CONDITIONAL = command(CommandType.conditionalPut, MODIFIER_NX | MODIFIER_GET, "k", "", 1_893_456_000_123);
+
+function entry(): Uint8Array {
+  const bytes = new Uint8Array(32 + PUT.length + CONDITIONAL.length);
+  bytes.set(PUT, 32);
+  bytes.set(CONDITIONAL, 32 + PUT.length);
+  sealEntry(bytes, logIndex(2 ** 40 + 5), term(7), 2, EntryKind.commands);
+  return bytes;
+}
+
+const SEGMENT = {
+  shard: shardId(2),
+  clusterId: Uint8Array.fromHex("000102030405060708090a0b0c0d0e0f"),
+  segmentId: 12,
+  basePosition: 369_098_752,
+  segmentBytes: 33_554_432,
+  firstGroup: 88,
+  cutPosition: 369_000_448,
+  provenBytes: 12_288,
+};
+
+describe("a command", () => {
+  test("has these bytes", () => {
+    expect(PUT.toHex()).toBe(GOLDEN.put);
+    expect(CONDITIONAL.toHex()).toBe(GOLDEN.conditionalPut);
+  });
+
+  test("is read back from them", () => {
+    const reader = new CommandReader().over(Uint8Array.fromHex(GOLDEN.conditionalPut));
+    expect(reader.read(0, reader.bytes.length)).toBe(reader.bytes.length);
+    expect(reader).toMatchObject({
+      type: CommandType.conditionalPut,
+      flags: FLAG_EXPIRY,
+      modifiers: MODIFIER_NX | MODIFIER_GET,
+      origin: 3,
+      stampHigh: 0x0192_1234,
+      stampLow: 0xabcd_0007,
+      bucket: 64,
+      expiryMs: 1_893_456_000_123,
+    });
+    expect([reader.key(), reader.value()]).toEqual([utf8("k"), new Uint8Array(0)]);
+  });
+
+  test("with every optional field is read back from these bytes", () => {
+    const reader = new CommandReader().over(Uint8Array.fromHex(GOLDEN.optionalFields));
+    expect(reader.read(0, reader.bytes.length)).toBe(reader.bytes.length);
+    expect(reader).toMatchObject({
+      type: CommandType.delete,
+      flags: FLAG_EXPIRY | FLAG_TRANSACTION | FLAG_SESSION,
+      expiryMs: 1000,
+      transactionId: 2000,
+      sessionId: 3000,
+      sequence: 4,
+    });
+    expect(reader.key()).toEqual(utf8("key"));
+    expect(verifyCommands(reader.bytes, 0, reader.bytes.length, 1, "golden")).toBeNull();
+  });
+
+  test("with one flipped bit is not accepted", () => {
+    for (let i = 0; i < PUT.length * 8; i++) {
+      const bytes = PUT.slice();
+      bytes[i >> 3]! ^= 1 << (i & 7);
+      expect(verifyCommands(bytes, 0, bytes.length, 1, "file")?.code).toBe("CORRUPTION");
+    }
+  });
+});
+
+describe("an entry", () => {
+  test("has these bytes", () => {
+    expect(entry().toHex()).toBe(GOLDEN.entry);
+    expect(emptyEntry(logIndex(9), term(4)).toHex()).toBe(GOLDEN.emptyEntry);
+  });
+
+  test("is read back from them", () => {
+    const bytes = Uint8Array.fromHex(GOLDEN.entry);
+    expect(decodeEntryHeader(bytes, 0, bytes.length, "golden")).toEqual({
+      entryBytes: bytes.length,
+      index: logIndex(2 ** 40 + 5),
+      term: term(7),
+      commandCount: 2,
+      kind: EntryKind.commands,
+    });
+    expect(decodeEntries(bytes, "golden")).toEqual([bytes]);
+  });
+
+  test("with one flipped bit is not accepted", () => {
+    const whole = entry();
+    for (let i = 0; i < whole.length * 8; i++) {
+      const bytes = whole.slice();
+      bytes[i >> 3]! ^= 1 << (i & 7);
+      expect(decodeEntries(bytes, "peer")).toBeInstanceOf(EnvelopeError);
+    }
+  });
+});
+
+describe("a group header", () => {
+  const seed = segmentChecksum(encodeSegmentHeader(SEGMENT));
+
+  function encoded(): Uint8Array {
+    const bytes = new Uint8Array(64);
+    const header = Object.assign(new GroupHeader(), {
+      segmentId: 12,
+      groupNumber: 90,
+      bodyBytes: 145,
+      bodyChecksum: 0xdead_beef,
+      syncedThrough: 369_106_944,
+      commitIndex: 1_000_003,
+      entryCount: 1,
+      previousTerm: 6,
+    });
+    encodeGroupHeader(header, seed, bytes, new DataView(bytes.buffer), 0);
+    return bytes;
+  }
+
+  test("has these bytes", () => {
+    expect(encoded().toHex()).toBe(GOLDEN.group);
+  });
+
+  test("is read back from them, in its own segment only", () => {
+    const bytes = new Uint8Array(4096);
+    bytes.set(Uint8Array.fromHex(GOLDEN.group));
+    const view = new DataView(bytes.buffer);
+    const header = new GroupHeader();
+    expect(decodeGroupHeader(bytes, view, 0, seed, 12, header)).toBe(true);
+    expect(header).toMatchObject({ segmentId: 12, groupNumber: 90, bodyBytes: 145, entryCount: 1, previousTerm: 6 });
+    expect(header).toMatchObject({ bodyChecksum: 0xdead_beef, syncedThrough: 369_106_944, commitIndex: 1_000_003 });
+    expect(decodeGroupHeader(bytes, view, 0, seed, 13, header)).toBe(false);
+    expect(decodeGroupHeader(bytes, view, 0, seed + 1, 12, header)).toBe(false);
+    expect(decodeGroupHeader(new Uint8Array(4096), new DataView(new ArrayBuffer(4096)), 0, 0, 0, header)).toBe(false);
+  });
+
+  test("with one flipped bit is not accepted", () => {
+    const header = new GroupHeader();
+    for (let i = 0; i < 64 * 8; i++) {
+      const bytes = new Uint8Array(4096);
+      bytes.set(encoded());
+      bytes[i >> 3]! ^= 1 << (i & 7);
+      expect(decodeGroupHeader(bytes, new DataView(bytes.buffer), 0, seed, 12, header)).toBe(false);
+    }
+  });
+
+  test("counts whole blocks", () => {
+    expect([0, 1, 4032, 4033, 8128, 8129].map(groupBytes)).toEqual([4096, 4096, 4096, 8192, 8192, 12288]);
+  });
+});
+
+describe("a segment header", () => {
+  test("has these bytes, then zeros to the end of the block", () => {
+    const block = encodeSegmentHeader(SEGMENT);
+    expect(block.length).toBe(4096);
+    expect(block.subarray(0, 80).toHex()).toBe(GOLDEN.segment);
+    expect(block.subarray(80).every((byte) => byte === 0)).toBe(true);
+  });
+
+  test("is read back from them", () => {
+    const block = new Uint8Array(4096);
+    block.set(Uint8Array.fromHex(GOLDEN.segment));
+    expect(decodeSegmentHeader(block, "golden")).toEqual(SEGMENT);
+  });
+
+  test("with one flipped bit, cut short or all zero is not accepted", () => {
+    const block = encodeSegmentHeader(SEGMENT);
+    for (let i = 0; i < 4096 * 8; i += i < 640 ? 1 : 53) {
+      const bytes = block.slice();
+      bytes[i >> 3]! ^= 1 << (i & 7);
+      expect(decodeSegmentHeader(bytes, "file")).toBeInstanceOf(EnvelopeError);
+    }
+    expect(decodeSegmentHeader(block.subarray(0, 4095), "file")).toBeInstanceOf(EnvelopeError);
+    expect(decodeSegmentHeader(new Uint8Array(4096), "file")).toBeInstanceOf(EnvelopeError);
+  });
+});

@@ -1,0 +1,141 @@
+import { expect, test } from "bun:test";
+import { readdirSync, rmSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import { logIndex } from "../../src/core/ids.ts";
+import { Random } from "../../src/core/random.ts";
+import { SharedState } from "../../src/bridge/shared-state.ts";
+import { HeldSyncDisk } from "./held-sync-disk.ts";
+import { encodeEntry, KIB, put, ShardHarness, type TestCommand } from "./shard-harness.ts";
+
+test("on a full disk writes are announced as refused, none is lost, and there are more when there is room", () => {
+  const disk = new HeldSyncDisk();
+  using harness = new ShardHarness({ disk });
+  const isWritable = (): boolean => new SharedState(harness.memory.state).writable;
+  harness.run(put("k", "0"));
+  expect(isWritable()).toBe(true);
+  disk.isFull = true;
+  for (let i = 0; i < 100; i++) {
+    harness.append([put(`k${i}`, "x".repeat(10_000))]);
+    harness.shard.turn();
+    harness.settle();
+  }
+  expect(harness.shard.stopped).toBe(false);
+  expect(isWritable()).toBe(false);
+  expect(harness.get("k")).toBe("0");
+  const persisted = harness.ofType("persisted").at(-1)?.lastIndex ?? 0;
+  expect(persisted).toBeLessThan(101);
+  disk.isFull = false;
+  for (let i = 0; i < 20; i++) {
+    harness.clock.nowMs += 1000;
+    harness.shard.turn();
+    harness.settle();
+  }
+  expect(isWritable()).toBe(true);
+  expect(harness.ofType("persisted").at(-1)?.lastIndex).toBe(logIndex(101));
+  expect(harness.content().size).toBe(101);
+  expect(harness.ofType("failed")).toEqual([]);
+});
+
+test("a log put back from an earlier day is not taken for the log of these tables", () => {
+  const harness = new ShardHarness();
+  try {
+    for (let i = 0; i < 50; i++) harness.run(put(`k${i}`, "x".repeat(5000)));
+    harness.maintain("flush");
+    harness.stop();
+    const directory = join(harness.directory, "shard-0000");
+    const logFiles = readdirSync(directory).filter((name) => name.endsWith(".evp") || name.endsWith(".hint"));
+    for (const name of logFiles) rmSync(join(directory, name));
+    expect(() => harness.reopen()).toThrow();
+  } finally {
+    rmSync(harness.directory, { recursive: true, force: true });
+  }
+});
+
+test("a damaged table is an error and never a wrong value", () => {
+  const harness = new ShardHarness();
+  try {
+    for (let i = 0; i < 20; i++) harness.run(put(`k${i}`, "x".repeat(1000)));
+    harness.maintain("flush");
+    harness.stop();
+    const directory = join(harness.directory, "shard-0000");
+    for (const name of readdirSync(directory)) {
+      if (name.endsWith(".sst")) truncateSync(join(directory, name), 100);
+    }
+    expect(() => harness.reopen()).toThrow(expect.objectContaining({ code: "CORRUPTION" }));
+  } finally {
+    rmSync(harness.directory, { recursive: true, force: true });
+  }
+});
+
+/** What a follower lives through: entries that are superseded, syncs that end late, commits, restarts. */
+test("random conflicts: what is committed is applied in order, and nothing else ever is", () => {
+  const seed = Math.floor(Math.random() * 2 ** 32);
+  const random = new Random(seed);
+  const disk = new HeldSyncDisk();
+  using harness = new ShardHarness({ disk, options: { pendingBytesMax: 4 * KIB } });
+  const log: TestCommand[][] = [];
+  let committed = 0;
+  let term = 1;
+  for (let step = 0; step < 400; step++) {
+    disk.isHolding = random.chance(0.5);
+    const dice = random.below(100);
+    if (dice < 45) appendAt(log.length + 1);
+    else if (dice < 60 && log.length > committed) {
+      term += 1;
+      appendAt(random.between(committed + 1, log.length));
+    } else if (dice < 80) {
+      committed = random.between(committed, log.length);
+      harness.send({ type: "commit", commitIndex: logIndex(committed) });
+    } else if (dice < 95) {
+      while (disk.heldCount > 0) disk.end();
+    } else if (dice < 97) restart();
+    harness.shard.turn();
+    if (random.chance(0.3)) harness.shard.backgroundStep();
+    checkApplied();
+  }
+  while (disk.heldCount > 0) disk.end();
+  disk.isHolding = false;
+  harness.shard.turn();
+  harness.settle();
+  expect(harness.content(), `seed ${seed}`).toEqual(contentOf(committed));
+
+  function appendAt(firstIndex: number): void {
+    log.length = firstIndex - 1;
+    const entries: Uint8Array[] = [];
+    for (let count = random.between(1, 4); count > 0; count--) {
+      harness.stamps.pass(1);
+      const commands = [put(`k${random.below(30)}`, `${term}.${log.length}.${"x".repeat(random.below(900))}`)];
+      log.push(commands);
+      entries.push(encodeEntry(log.length, term, commands, harness.stamps));
+    }
+    const commitIndex = logIndex(committed);
+    harness.send({ type: "append", entries, commitIndex, applyThrough: commitIndex, wantResults: false });
+  }
+
+  function restart(): void {
+    harness.shard.turn();
+    disk.forget();
+    disk.isHolding = false;
+    harness.reopen();
+    expect(harness.boot.lastIndex, `seed ${seed}`).toBe(logIndex(log.length));
+    expect(harness.boot.commitIndex, `seed ${seed}`).toBeLessThanOrEqual(committed);
+    harness.send({ type: "commit", commitIndex: logIndex(committed) });
+  }
+
+  function checkApplied(): void {
+    const applied = harness.ofType("applied").at(-1)?.appliedIndex ?? 0;
+    const persisted = harness.ofType("persisted").at(-1)?.lastIndex ?? 0;
+    expect(applied, `seed ${seed}`).toBeLessThanOrEqual(committed);
+    if (harness.ofType("opened").length === 0) expect(applied, `seed ${seed}`).toBeLessThanOrEqual(persisted);
+  }
+
+  function contentOf(lastIndex: number): Map<string, string> {
+    const content = new Map<string, string>();
+    for (const commands of log.slice(0, lastIndex)) {
+      for (const { key, value = new Uint8Array(0) } of commands) {
+        content.set(Buffer.from(key).toString(), Buffer.from(value).toString());
+      }
+    }
+    return new Map([...content].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+});
