@@ -20,7 +20,8 @@ import { Shard } from "../src/shard/shard.ts";
 const MIB = 1024 * 1024;
 const COMMANDS_PER_ENTRY = 800;
 const ENTRY_COUNT = 2000;
-const KEY_COUNT = 1_000_000;
+const ROUNDS = 2;
+const KEY_COUNTS = [100_000, 1_000_000];
 
 /** Syncs are taken as done. */
 class UnsyncedDisk extends RealDisk implements Disk {
@@ -32,7 +33,7 @@ class UnsyncedDisk extends RealDisk implements Disk {
   }
 }
 
-function encodeEntries(): Uint8Array[] {
+function encodeEntries(keyCount: number): Uint8Array[] {
   const random = new Random(1);
   const clock = new HybridClock();
   const value = { bytes: utf8("v".repeat(100)), start: 0, end: 100 };
@@ -42,7 +43,7 @@ function encodeEntries(): Uint8Array[] {
     const view = viewOf(entry);
     let offset = ENTRY_HEADER_BYTES;
     for (let i = 0; i < COMMANDS_PER_ENTRY; i++) {
-      const key = utf8(`key:${String(random.below(KEY_COUNT)).padStart(12, "0")}`);
+      const key = utf8(`key:${String(random.below(keyCount)).padStart(12, "0")}`);
       const range = { bytes: key, start: 0, end: key.length };
       const end = encodeCommand(entry, view, offset, CommandType.put, 0, 1, range, value, 0);
       clock.next(1_700_000_000_000 + index);
@@ -107,12 +108,15 @@ function measure(entries: readonly Uint8Array[], directory: string): void {
   shard.turn();
 }
 
-const entries = encodeEntries();
-for (let round = 0; round < 3; round++) {
-  const directory = mkdtempSync(join(tmpdir(), "shard-bench-"));
-  try {
-    measure(entries, directory);
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
+for (const keyCount of KEY_COUNTS) {
+  const entries = encodeEntries(keyCount);
+  console.log(`${keyCount} keys at random`);
+  for (let round = 0; round < ROUNDS; round++) {
+    const directory = mkdtempSync(join(tmpdir(), "shard-bench-"));
+    try {
+      measure(entries, directory);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   }
 }

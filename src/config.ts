@@ -19,8 +19,9 @@ const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 const BYTES_OF_SUFFIX: Readonly<Record<string, number>> = { "": 1, KiB: KIB, MiB: MIB, GiB: GIB };
 
-/** Bytes a memtable arena needs beside the largest entry: directory, nodes, header. */
-const ARENA_OVERHEAD_BYTES = 64 * KIB;
+/** A memtable arena holds its hash directory, at most a sixteenth of it, and nodes beside the largest entry. */
+const ARENA_OVERHEAD_BYTES = 1024;
+const ARENA_SHARE_OF_ENTRY = 16 / 15;
 /** The longest key the record format can express: 24 bits of length. */
 const KEY_BYTES_FORMAT_MAX = 0xff_ffff;
 
@@ -98,8 +99,8 @@ const SHAPE = {
   levelBytes: bytes(MIB, 1024 * GIB)
     .default(256 * MIB)
     .describe("size of level 1; each further level is ten times larger"),
-  tableBytes: bytes(64 * KIB, 4 * GIB)
-    .default(64 * MIB)
+  tableBytes: bytes(64 * KIB, GIB)
+    .default(16 * MIB)
     .describe("largest table a compaction writes"),
   ringBytes: bytes(64 * KIB, 256 * MIB)
     .default(4 * MIB)
@@ -217,8 +218,9 @@ function complete(parsed: Parsed, origins: ReadonlyMap<SettingName, string>, cor
     throw refused("electionMs", origin("electionMs"), parsed.electionMs, least);
   }
   const entryBytes = parsed.keyBytesMax + parsed.valueBytesMax + ARENA_OVERHEAD_BYTES;
-  if (parsed.memtableBytes < entryBytes) {
-    const least = `must hold the largest entry: at least ${entryBytes} bytes (keyBytesMax + valueBytesMax + 64 KiB)`;
+  const arenaBytes = Math.ceil(entryBytes * ARENA_SHARE_OF_ENTRY);
+  if (parsed.memtableBytes < arenaBytes) {
+    const least = `must hold the largest entry: at least ${arenaBytes} bytes (16/15 of keyBytesMax + valueBytesMax + 1 KiB)`;
     throw refused("memtableBytes", origin("memtableBytes"), parsed.memtableBytes, least);
   }
   const peer = parsed.peer ?? own?.address ?? "127.0.0.1:9101";

@@ -56,7 +56,7 @@ export function shardsInWorkers(settings: NodeSettings, clusterId: string, event
   const options = {
     entry: WORKER_ENTRY,
     ringBytes: settings.ringBytes,
-    queueBytesMax: settings.valueBytesMax * 4,
+    queueBytesMax: queueBytesMax(settings, Math.ceil(settings.shards / workerCount)),
     logLevel: settings.logLevel,
     logFields: { node: settings.id },
   };
@@ -76,6 +76,11 @@ export function shardsInWorkers(settings: NodeSettings, clusterId: string, event
       for (const worker of workers) worker.start();
     },
   };
+}
+
+/** Raft hands out no more than this for the shards of one worker before it hears from them. */
+function queueBytesMax(settings: NodeSettings, shardsPerWorker: number): number {
+  return (settings.uncommittedBytes + settings.inflightBytes + settings.valueBytesMax * 4) * shardsPerWorker;
 }
 
 function shardOptions(settings: NodeSettings, shard: number, clusterId: string): ShardOptions {

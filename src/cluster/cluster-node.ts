@@ -185,6 +185,8 @@ export class ClusterNode {
   #wake(): void {
     if (this.#turnScheduled || this.#stopping) return;
     this.#turnScheduled = true;
+    const wallMs = this.#environment.clock.wallMs();
+    for (const group of this.#groups) group.beginTurn(wallMs);
     this.#environment.clock.soon(() => {
       // A turn that ran meanwhile has done this one's work.
       if (!this.#turnScheduled) return;
@@ -196,8 +198,6 @@ export class ClusterNode {
   #turn(): void {
     if (this.#stopping) return;
     this.#turnCount += 1;
-    const wallMs = this.#environment.clock.wallMs();
-    for (const group of this.#groups) group.beginTurn(wallMs);
     this.#router.pump();
     for (const group of this.#groups) {
       group.propose();

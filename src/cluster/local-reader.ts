@@ -22,7 +22,6 @@ export class LocalReader {
   readonly #reads = new PendingReads();
   readonly #singleVoter: boolean;
   #gate: ReadGate | null = null;
-  #wallMs = 0;
 
   constructor(raft: Raft, port: ShardPort, clock: Clock, singleVoter: boolean) {
     this.#raft = raft;
@@ -35,27 +34,34 @@ export class LocalReader {
     return this.#reads.count;
   }
 
-  beginTurn(wallMs: number): void {
-    this.#wallMs = wallMs;
-  }
-
   /** Later reads need a round of their own: this turn's is on its way. */
   closeGate(): void {
     this.#gate = null;
   }
 
-  /** One key. Resolved during the call when memory has the answer and nobody has to confirm it. */
-  get(bucket: number, key: ByteRange, metadataOnly: boolean, ownWriteIndex: number, waiter: Waiter, tag: number): void {
+  /** One key. True: resolved already, because memory has the answer and nobody has to confirm it. */
+  get(
+    bucket: number,
+    key: ByteRange,
+    metadataOnly: boolean,
+    ownWriteIndex: number,
+    waiter: Waiter,
+    tag: number,
+  ): boolean {
     const minIndex = this.#minIndex(ownWriteIndex);
     const gate = this.#currentGate();
     const { state, memtables } = this.#port;
     if (state.readable(minIndex)) {
       const hash = murmur3(key.bytes, key.start, key.end, bucket);
       const found = memtables.find(bucket, key.bytes, key.start, key.end, hash);
-      if (found !== null || state.missIsFinal) return this.#answer(found, metadataOnly, gate, waiter, tag);
+      if (found !== null || state.missIsFinal) {
+        this.#answer(found, metadataOnly, gate, waiter, tag);
+        return gate === null;
+      }
     }
     const copy = key.bytes.slice(key.start, key.end);
     this.#ask({ type: "get", bucket, key: copy, metadataOnly }, minIndex, gate, waiter, tag);
+    return false;
   }
 
   /** Any other read. The request owns its bytes. */
@@ -102,7 +108,7 @@ export class LocalReader {
     tag: number,
   ): void {
     let result: Result = NIL;
-    if (found !== null && isVisible(found.kind, found.expiryMs, this.#wallMs)) {
+    if (found !== null && isVisible(found.kind, found.expiryMs, found.expiryMs === 0 ? 0 : this.#clock.wallMs())) {
       const { valueBytes, valueStart, valueEnd, expiryMs } = found;
       const view = valueBytes.subarray(valueStart, metadataOnly ? valueStart : valueEnd);
       const value = gate === null ? view : view.slice();

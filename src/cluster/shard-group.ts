@@ -165,18 +165,18 @@ export class ShardGroup {
     tag: number,
   ): number {
     const { proposer } = this.#accepting();
+    this.#events.wake();
     const index = proposer.write(type, modifiers, bucket, key, value, expiryMs, waiter, tag);
     if (proposer.entryIsFull) this.propose();
-    this.#events.wake();
     return index;
   }
 
   /** The same for a command that is encoded already. */
   writeEncoded(type: CommandType, command: Uint8Array, waiter: Waiter, tag: number): number {
     const { proposer } = this.#accepting();
+    this.#events.wake();
     const index = proposer.writeEncoded(type, command, waiter, tag);
     if (proposer.entryIsFull) this.propose();
-    this.#events.wake();
     return index;
   }
 
@@ -190,8 +190,7 @@ export class ShardGroup {
     const { reader, raft } = this.#accepting();
     // A write of its own in the open entry closes that entry, so that later writes do not come before the read.
     if (ownWriteIndex > raft.lastIndex) this.propose();
-    reader.get(bucket, key, metadataOnly, ownWriteIndex, waiter, tag);
-    this.#events.wake();
+    if (!reader.get(bucket, key, metadataOnly, ownWriteIndex, waiter, tag)) this.#events.wake();
   }
 
   /** Any other read of the shard. The request owns its bytes. */
@@ -249,9 +248,9 @@ export class ShardGroup {
 
   // ---- the turn --------------------------------------------------------------------------------------------------
 
+  /** The first of a turn's events is here: everything it brings is stamped with this time. */
   beginTurn(wallMs: number): void {
     this.#core?.proposer.beginTurn(wallMs);
-    this.#core?.reader.beginTurn(wallMs);
   }
 
   /** Gives the open entry to Raft, if there is one and Raft takes it. */

@@ -118,7 +118,8 @@ function provenBehind(segments: readonly SegmentEvidence[], cuts: readonly numbe
     if (i > end.segment) {
       proven = Math.max(proven, header.cutPosition, provenByHeader(header));
       proven = Math.max(proven, provenByHint(segment));
-      if (content.kind === "scan" && !isCut) for (const group of content.scan.groups) proven = Math.max(proven, group.syncedThrough);
+      if (content.kind === "scan" && !isCut)
+        for (const group of content.scan.groups) proven = Math.max(proven, group.syncedThrough);
     } else if (end.offset < header.provenBytes) {
       proven = Math.max(proven, provenByHeader(header));
     }

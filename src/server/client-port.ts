@@ -169,7 +169,8 @@ export class ClientPort {
     if (this.#connections.size === 0) return;
     const oldest = this.clock.monotonicMs() - this.settings.frameIdleMs;
     for (const connection of this.#connections.values()) {
-      if (connection.frameSinceMs !== 0 && connection.frameSinceMs <= oldest) {
+      const { sinceMs } = connection.frameWatch;
+      if (sinceMs !== 0 && sinceMs <= oldest) {
         connection.abort(`half a request for more than ${this.settings.frameIdleMs} ms`);
       }
     }

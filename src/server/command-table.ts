@@ -9,7 +9,7 @@ import type { ClientConnection } from "./client-connection.ts";
 
 export type CommandHandler = (client: ClientConnection, request: RequestArguments) => void;
 
-export type CommandFlag = "write" | "readonly" | "fast" | "admin" | "denyoom" | "noscript" | "loading" | "stale";
+type CommandFlag = "write" | "readonly" | "fast" | "admin" | "denyoom" | "noscript" | "loading" | "stale";
 
 export interface CommandEntry {
   /** Lower case. */
@@ -29,7 +29,7 @@ export interface CommandEntry {
 }
 
 /** No keys in its arguments. */
-export const NO_KEYS: CommandEntry["keys"] = [0, 0, 0];
+const NO_KEYS: CommandEntry["keys"] = [0, 0, 0];
 /** The key is the first argument. */
 export const ONE_KEY: CommandEntry["keys"] = [1, 1, 1];
 /** Every argument is a key. */
@@ -108,6 +108,17 @@ export class CommandTable {
       place = (place + 1) & (CAPACITY - 1);
     }
   }
+}
+
+/** Bytes of the first key that is longer than allowed, or 0. */
+export function longKey(entry: CommandEntry, request: RequestArguments, keyBytesMax: number): number {
+  const [first, end, step] = entry.keys;
+  const last = end < 0 ? request.count + end : end;
+  for (let i = first; i <= last; i += step) {
+    const byteCount = request.byteCount(i);
+    if (byteCount > keyBytesMax) return byteCount;
+  }
+  return 0;
 }
 
 function hashName(bytes: Uint8Array, start: number, end: number): number {

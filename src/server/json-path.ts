@@ -16,7 +16,7 @@ const STEP = /(?:^|\.)([^.[\]]+)|\[(0|[1-9]\d*)\]|\[("(?:[^"\\]|\\.)*")\]/gy;
 
 export type PathStep = string | number;
 
-export type Field =
+type Field =
   | { readonly kind: "found"; readonly text: string }
   | { readonly kind: "absent" }
   | { readonly kind: "notJson"; readonly reason: string };

@@ -8,7 +8,7 @@ import { errorReply } from "./error-reply.ts";
 
 const EXAMINE_MAX = 4096;
 
-export interface WalkVisitor {
+interface WalkVisitor {
   /** False ends the walk. */
   onPage(page: PageResult): boolean;
   /** Called once: null at the end (or after a page that ended the walk), else an error reply. */

@@ -16,7 +16,7 @@ const CHECK_RANGE = 2 ** 25;
 const SLOT_COUNT = 2 ** 12;
 const SHARD_UNIT = CHECK_RANGE * SLOT_COUNT;
 
-export interface ScanPosition {
+interface ScanPosition {
   readonly shard: number;
   /** null: from the start of the shard. */
   readonly after: Uint8Array | null;

@@ -63,7 +63,7 @@ export class Maintenance {
   #activeSinceMs: number | null = null;
   #retryAtMs = 0;
   /** Times the writer had to wait for a flush. */
-  stallCount = 0;
+  #stallCount = 0;
 
   constructor(
     store: VersionStore,
@@ -125,7 +125,8 @@ export class Maintenance {
   /** The writer needs an arena now: runs the oldest flush to its end, if there is one. */
   finishFlush(): void {
     if (this.#frozen.length === 0) return;
-    this.stallCount += 1;
+    this.#stallCount += 1;
+    this.#log.debug("the writer waits for a flush", { stallCount: this.#stallCount });
     this.#guarded(() => {
       let progress = this.#stepFlush(Number.POSITIVE_INFINITY);
       while (progress === "working") progress = this.#stepFlush(Number.POSITIVE_INFINITY);

@@ -13,7 +13,7 @@
  */
 import { at, unreachable } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
-import type { LogIndex, Term } from "../core/ids.ts";
+import { type LogIndex, logIndex, type Term } from "../core/ids.ts";
 import type { ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
 import type { ShardMemory } from "../bridge/shard-memory.ts";
 import { OK } from "../record/result.ts";
@@ -258,7 +258,7 @@ export class Shard {
 
   /** What is applied is committed too: a single voter applies before it is told. */
   get #provenCommit(): LogIndex {
-    return this.#appliedIndex > this.#commitIndex ? this.#appliedIndex : this.#commitIndex;
+    return logIndex(Math.max(this.#appliedIndex, this.#commitIndex));
   }
 
   #goOn(): void {
@@ -287,7 +287,7 @@ export class Shard {
       this.#appliedIndex = pending.nextIndex;
       this.#appliedTerm = applier.entryTerm;
       pending.advance();
-      
+      if (this.#appliedIndex >= this.#reads.nextIndex) this.#answerReads();
     }
     this.#maintenance.noteWritten();
     if (this.#appliedIndex === before) return;

@@ -76,9 +76,7 @@ class ClusterSim {
     this.#nodes = this.#shape.memberNames.map(
       (name) => new SimNode(name, this.#scheduler, wire, this.#trace, this.#shape, syncDelayMs),
     );
-    this.#watch = new Watch(this.#nodes, (leader) => {
-      if (isHunt) this.#nemesis.hunt(leader);
-    });
+    this.#watch = new Watch(this.#nodes);
     for (const node of this.#nodes) node.start();
     this.#keyCount = random.between(3, 10);
     const options = {
@@ -86,12 +84,14 @@ class ClusterSim {
       thinkMs: { min: 0, max: isHunt ? 10 : 40 },
       paddingBytes: PADDING_BYTES,
       paddingChance: isHunt ? 0.7 : 0.2,
+      giveUpMs: isHunt ? 150 : 1500,
     };
     this.#clients = Array.from(
       { length: random.between(3, 6) },
       (_, i) => new SimClient(`c${i}`, this.#scheduler, this.#nodes, this.#history, options),
     );
-    this.#nemesis = new Nemesis(this.#scheduler, wire, this.#trace, this.#nodes);
+    this.#nemesis = new Nemesis(this.#scheduler, wire, this.#trace, this.#nodes, isHunt);
+    if (isHunt) this.#watch.hunter = this.#nemesis;
   }
 
   run(): ClusterRun {
@@ -201,11 +201,11 @@ class Watch {
   readonly #leaders = new Map<string, string>();
   readonly #progress = new Map<string, { commit: number; applied: number }>();
 
-  readonly #onLeader: (name: string) => void;
+  /** Hears of elections and commits. */
+  hunter: Nemesis | null = null;
 
-  constructor(nodes: readonly SimNode[], onLeader: (name: string) => void) {
+  constructor(nodes: readonly SimNode[]) {
     this.#nodes = nodes;
-    this.#onLeader = onLeader;
   }
 
   look(): void {
@@ -221,6 +221,7 @@ class Watch {
         if (appliedIndex > commitIndex && this.#nodes.length > 1) {
           this.violations.push(`${key} applied more than is committed: ${JSON.stringify(status)}`);
         }
+        if (role === "leader" && commitIndex > (last?.commit ?? 0)) this.hunter?.committed(node.name);
         if (last === undefined) this.#progress.set(key, { commit: commitIndex, applied: appliedIndex });
         else {
           last.commit = commitIndex;
@@ -236,7 +237,7 @@ class Watch {
     if (known === name) return;
     if (known === undefined) {
       this.#leaders.set(key, name);
-      this.#onLeader(name);
+      this.hunter?.elected(name);
     } else this.violations.push(`${known} and ${name} both lead shard ${shard} in term ${term}`);
   }
 }

@@ -34,17 +34,15 @@ const WEIGHTS: readonly (readonly [Misfortune, number])[] = [
   ["clockJump", 1],
 ];
 
-/**
- * How long a hunted leader is left alone: cut off before its first entry has reached anybody, or at about the time when
- * that happens.
- */
-const NO_GRACE_MS: Range = { min: 0, max: 0.5 };
-const GRACE_MS: Range = { min: 2, max: 40 };
-const NO_GRACE_CHANCE = 0.4;
-const VOTER_LOST_CHANCE = 0.2;
+/** A hunted leader is cut off before its first entry reaches anybody, or in the moment in which it first commits. */
+const AT_ONCE_CHANCE = 0.5;
+/** The hunt goes on when nobody has been elected for so long. */
+const HUNT_PATIENCE_MS = 150;
+const VOTER_LOST_CHANCE = 0.15;
 
 const BETWEEN_MS: Range = { min: 50, max: 700 };
 const DOWN_MS: Range = { min: 20, max: 600 };
+const SHORT_DOWN_MS: Range = { min: 1, max: 30 };
 const PARTITION_MS: Range = { min: 100, max: 1200 };
 const PAUSE_MS: Range = { min: 50, max: 700 };
 const CALLS_AHEAD_MAX = 60;
@@ -56,8 +54,10 @@ export class Nemesis {
   readonly #trace: Trace;
   readonly #nodes: readonly SimNode[];
   #over = false;
+  #prey: string | null = null;
+  #caughtCount = 0;
 
-  constructor(scheduler: Scheduler, wire: Wire, trace: Trace, nodes: readonly SimNode[]) {
+  constructor(scheduler: Scheduler, wire: Wire, trace: Trace, nodes: readonly SimNode[], isHunt: boolean) {
     this.#scheduler = scheduler;
     this.#random = scheduler.random;
     this.#wire = wire;
@@ -67,28 +67,43 @@ export class Nemesis {
       node.onFailure = (why) => this.#failed(node, why);
       node.onDeath = () => this.died(node);
     }
-    this.#strikeLater();
+    if (!isHunt) this.#strikeLater();
   }
 
   /**
-   * To be called for every new leader: it is cut off soon, and the one before it comes back, so that half replicated
-   * entries of different terms meet, which is where commitment goes wrong if it can (Figure 8 of the Raft paper). Sometimes a
-   * voter loses power at the same moment.
+   * To be called for every new leader, in a hunt: it is cut off, and the one before it comes back, so that half
+   * replicated entries of different terms meet, which is where commitment goes wrong if it can (Figure 8 of the Raft
+   * paper). Sometimes a voter loses power at the same moment.
    */
-  hunt(leaderName: string): void {
-    const leader = this.#nodes.find((node) => node.name === leaderName);
-    if (leader === undefined || this.#over) return;
-    const grace = this.#random.chance(NO_GRACE_CHANCE) ? NO_GRACE_MS : GRACE_MS;
-    this.#scheduler.schedule(this.#scheduler.duration(grace), null, () => this.#catch(leader));
+  elected(leaderName: string): void {
+    if (this.#random.chance(AT_ONCE_CHANCE)) this.#catch(leaderName);
+    else this.#prey = leaderName;
   }
 
-  #catch(leader: SimNode): void {
-    if (this.#over) return;
-    this.#trace.note(`nemesis: caught ${leader.name}`);
+  /** To be called when a leader's commit index has risen, in a hunt. */
+  committed(leaderName: string): void {
+    if (this.#prey === leaderName) this.#catch(leaderName);
+  }
+
+  #catch(leaderName: string): void {
+    const leader = this.#nodes.find((node) => node.name === leaderName);
+    if (leader === undefined || this.#over) return;
+    this.#trace.note(`nemesis: caught ${leaderName}`);
+    this.#prey = null;
+    const caught = ++this.#caughtCount;
     this.#wire.healAll();
-    this.#split([leader]);
+    this.#isolate([leader]);
+    this.#scheduler.schedule(HUNT_PATIENCE_MS, null, () => {
+      if (this.#caughtCount === caught) this.#wire.healAll();
+    });
     const voter = this.#nodes[this.#random.below(this.#nodes.length)];
-    if (voter?.isUp === true && this.#random.chance(VOTER_LOST_CHANCE)) this.#cut([voter]);
+    if (voter === undefined || !this.#random.chance(VOTER_LOST_CHANCE)) return;
+    // Not within the event that told of the leader: that may be one of the voter's own.
+    this.#scheduler.schedule(0, null, () => {
+      if (!voter.isUp) return;
+      voter.crash({ sector: this.#survival() });
+      this.#restartAfter(voter, SHORT_DOWN_MS);
+    });
   }
 
   /** No more misfortunes; everything is healed and everybody started. */
@@ -170,7 +185,11 @@ export class Nemesis {
   }
 
   #restartLater(node: SimNode): void {
-    this.#scheduler.schedule(this.#scheduler.duration(DOWN_MS), null, () => {
+    this.#restartAfter(node, DOWN_MS);
+  }
+
+  #restartAfter(node: SimNode, downMs: Range): void {
+    this.#scheduler.schedule(this.#scheduler.duration(downMs), null, () => {
       if (!node.isUp) node.start();
     });
   }
@@ -191,6 +210,11 @@ export class Nemesis {
   }
 
   #split(side: readonly SimNode[]): void {
+    this.#isolate(side);
+    this.#healLater();
+  }
+
+  #isolate(side: readonly SimNode[]): void {
     for (const inside of side) {
       for (const outside of this.#nodes) {
         if (side.includes(outside)) continue;
@@ -198,7 +222,6 @@ export class Nemesis {
         this.#wire.block(outside.name, inside.name);
       }
     }
-    this.#healLater();
   }
 
   #deafen(victim: SimNode): void {

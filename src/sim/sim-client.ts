@@ -15,7 +15,6 @@ import type { SimNode } from "./sim-node.ts";
 
 /** The numbered database 0. */
 const BUCKET_NAME = "0";
-const GIVE_UP_MS = 1500;
 const WATCH_MS = 50;
 
 export interface ClientOptions {
@@ -24,6 +23,7 @@ export interface ClientOptions {
   /** Bytes that pad some values, to fill memtables and segments. */
   readonly paddingBytes: number;
   readonly paddingChance: number;
+  readonly giveUpMs: number;
 }
 
 interface Pending {
@@ -130,7 +130,7 @@ export class SimClient implements Waiter {
     this.#scheduler.schedule(this.#random.fraction(), process, () => {
       if (node.coordinator !== null) this.#submit(node.coordinator, process, key, input, call);
     });
-    this.#watch(call, process, this.#scheduler.nowMs + GIVE_UP_MS);
+    this.#watch(call, process, this.#scheduler.nowMs + this.#options.giveUpMs);
     return true;
   }
 

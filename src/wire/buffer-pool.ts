@@ -2,7 +2,7 @@
  * Pieces of memory for replies on their way out. A connection borrows one while it has something to say, so ten thousand
  * idle connections hold none, and the few that are in use stay warm in the processor's cache.
  */
-export const PIECE_BYTES = 16 * 1024;
+const PIECE_BYTES = 16 * 1024;
 const PIECES_KEPT_MAX = 256;
 
 export class BufferPool {

@@ -18,7 +18,13 @@ const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 
-const ESCAPES: Readonly<Record<number, number>> = { 0x6e: 0x0a, 0x72: 0x0d, 0x74: 0x09, 0x62: 0x08, 0x61: 0x07 };
+const ESCAPES: ReadonlyMap<number, number> = new Map([
+  [0x6e, 0x0a],
+  [0x72, 0x0d],
+  [0x74, 0x09],
+  [0x62, 0x08],
+  [0x61, 0x07],
+]);
 
 /** The two positions a quoted piece moves: where it reads and where it writes. */
 interface Split {
@@ -92,7 +98,7 @@ function takeEscape(split: Split, quote: number): void {
     }
   }
   split.cursor += 1;
-  put(split, ESCAPES[byte] ?? byte);
+  put(split, ESCAPES.get(byte) ?? byte);
 }
 
 function put(split: Split, byte: number): void {

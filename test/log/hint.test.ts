@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { EnvelopeError } from "../../src/core/errors.ts";
 import { decodeHintHeader, decodeHintKeys, HINT_HEADER_BYTES } from "../../src/log/hint-format.ts";
 import { text } from "../../src/core/bytes.ts";
+import { COMMAND_HEADER_BYTES } from "../../src/record/command-format.ts";
 import {
   append,
   at,
@@ -78,7 +79,9 @@ describe("hints", () => {
     expect(keys.length).toBe(header.keyCount);
     const segment = disk.readWhole(segmentFile(1));
     for (const { offset, key, bucket } of keys) {
-      expect(text(segment.subarray(offset + 28, offset + 28 + key.length))).toBe(text(key));
+      expect(text(segment.subarray(offset + COMMAND_HEADER_BYTES, offset + COMMAND_HEADER_BYTES + key.length))).toBe(
+        text(key),
+      );
       expect(bucket).toBe(1);
     }
   });

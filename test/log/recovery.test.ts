@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { EnvelopeError } from "../../src/core/errors.ts";
+import { Random } from "../../src/core/random.ts";
 import { shardId } from "../../src/core/ids.ts";
 import { Log } from "../../src/log/log.ts";
 import {
@@ -302,6 +303,61 @@ describe("a recovery", () => {
       }
     }
   });
+});
+
+describe("a power cut", () => {
+  const seed = Number(process.env["EDB_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+
+  test("while released segments are deleted leaves no hole", () => {
+    const random = new Random(seed);
+    const disk = manySegments();
+    const log = openLog(disk);
+    drain(log);
+    log.release(at(35));
+    for (let more = true; more; ) {
+      more = log.backgroundStep();
+      for (let cut = 0; cut < 5; cut++) {
+        const found = openAfterCut(disk, random);
+        expect(contents(found)).toEqual(entriesOf(found.firstIndex, 40, 1, 3000));
+      }
+    }
+    expect(log.firstIndex).toBeGreaterThan(25);
+  });
+
+  test("at any step of a recovery, also of one that reuses a segment made ahead, loses nothing", () => {
+    const random = new Random(seed);
+    const ahead = manySegments();
+    const log = openLog(ahead);
+    append(log, entriesOf(41, 41, 1, 3000));
+    drain(log);
+    for (const base of [threeGroups(), manySegments(), ahead]) {
+      const expected = contents(openedCopy(base));
+      for (let stopAt = 1; stopAt < 40; stopAt++) {
+        for (let cut = 0; cut < 4; cut++) {
+          const disk = base.copy();
+          let operations = 0;
+          disk.before = () => {
+            if (++operations === stopAt) throw new EnvelopeError("IO", "stopped");
+          };
+          try {
+            openLog(disk);
+          } catch (error) {
+            if (!(error instanceof EnvelopeError)) throw error;
+          }
+          disk.before = () => {};
+          expect(contents(openAfterCut(disk, random))).toEqual(expected);
+        }
+      }
+    }
+  });
+
+  function openAfterCut(disk: MemoryDisk, random: Random): Log {
+    try {
+      return openLog(disk.crash(random, random.fraction()));
+    } catch (error) {
+      throw new Error(`EDB_SEED=${seed}: ${String(error)}`);
+    }
+  }
 });
 
 /** Segments of single groups: 40 entries of 3000 bytes. */

@@ -74,6 +74,10 @@ export class FakeCoordinator implements Coordinator {
     return true;
   }
 
+  deliverAll(): void {
+    for (let more = true; more; more = this.deliver());
+  }
+
   relieve(): void {
     this.congested = false;
     const waiting = this.#relief;

@@ -48,7 +48,7 @@ export function startPort(changes: Partial<ClientPortSettings> = {}, random: Ran
     port,
     stop() {
       if (deliveries !== null) clearInterval(deliveries);
-      while (coordinator.deliver()) continue;
+      coordinator.deliverAll();
       clientPort.close();
     },
   };

@@ -5,7 +5,17 @@ import { Random } from "../../src/core/random.ts";
 import { MemtableSet } from "../../src/bridge/memtable-set.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
 import { CommandType } from "../../src/record/command-format.ts";
-import { command, encodeEntry, i64, KIB, put, ShardHarness, Stamps, type TestCommand } from "./shard-harness.ts";
+import {
+  command,
+  encodeEntry,
+  i64,
+  KIB,
+  put,
+  ShardHarness,
+  Stamps,
+  type TestCommand,
+  testOptions,
+} from "./shard-harness.ts";
 
 function newSeed(): number {
   return Math.floor(Math.random() * 2 ** 32);
@@ -144,23 +154,22 @@ test("one entry far larger than a memtable is applied, and survives a crash betw
   expect(harness.content().size).toBe(401);
 });
 
-test("an expired value that a flush may meet is still there for the replay of a command that saw it", () => {
+test("a flush that begins after a key expired keeps it for the replay of a command that still saw it", () => {
   using harness = new ShardHarness();
-  const expiryMs = harness.stamps.ms + 50;
-  harness.run(put("n", "7", { expiryMs }));
-  harness.run(command(CommandType.increment, "n", { value: i64(1n) }));
-  harness.send({ type: "flush", requestId: 900 });
-  harness.shard.turn();
-  harness.shard.backgroundStep();
-  harness.run(command(CommandType.increment, "n", { value: i64(1n) }));
+  harness.append([put("n", "7", { expiryMs: harness.stamps.ms + 50 })]);
+  harness.append(Array.from({ length: 10 }, (_, i) => put(`filler${i}`, "x".repeat(8000))));
+  harness.append([command(CommandType.increment, "n", { value: i64(1n) })]);
   harness.stamps.pass(100);
-  harness.run(put("other", "1"));
+  harness.append([put("other", "1")]);
+  harness.shard.turn();
   harness.settle();
+  expect(harness.stats().flushCount).toBe(1);
+  // No stop: what is not in tables is applied again.
   harness.reopen();
   harness.send({ type: "commit", commitIndex: logIndex(harness.lastIndex) });
   harness.shard.turn();
   harness.settle();
-  expect(harness.get("n")).toBe("9");
+  expect(harness.get("n")).toBe("8");
 });
 
 test("the writer waits when main gives no arena back, and goes on when it does", () => {
@@ -242,6 +251,21 @@ test("the log lets go of what is in tables and what no member needs, and of noth
   harness.reopen();
   expect(harness.boot.firstIndex).toBeGreaterThan(1);
   expect(harness.boot.firstIndex).toBeLessThanOrEqual(90);
+});
+
+test("entries that are not in tables stay in the log, whoever else needs them no more", () => {
+  const log = { ...testOptions("").log, segmentBytes: 16 * KIB };
+  using harness = new ShardHarness({ options: { log } });
+  for (let i = 0; i < 15; i++) harness.run(put(`k${i}`, "x".repeat(3000)));
+  expect(harness.stats().segmentCount).toBeGreaterThan(2);
+  harness.send({ type: "release", index: logIndex(harness.lastIndex) });
+  harness.shard.turn();
+  harness.settle();
+  expect(harness.stats().flushCount).toBe(0);
+  harness.reopen();
+  harness.send({ type: "commit", commitIndex: logIndex(harness.lastIndex) });
+  harness.shard.turn();
+  expect(harness.content().size).toBe(15);
 });
 
 test("memtables too small for the longest value are refused at once", () => {

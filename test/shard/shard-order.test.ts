@@ -11,7 +11,7 @@ function get(key: string): ReadRequest {
   return { type: "get", bucket: BUCKET, key: utf8(key), metadataOnly: false };
 }
 
-function valueOf(harness: ShardHarness, requestId: number): string | null | undefined {
+function valueRead(harness: ShardHarness, requestId: number): string | null | undefined {
   const result = harness.answerOf(requestId);
   if (result === null) return undefined;
   return result.kind === "version" ? Buffer.from(result.value).toString() : null;
@@ -25,7 +25,7 @@ test("write, read, write in one turn: the read sees the first write and not the 
   const second = harness.append([put("k", "2")]);
   const after = harness.sendRead(get("k"), second);
   harness.shard.turn();
-  expect([before, between, after].map((id) => valueOf(harness, id))).toEqual([null, "1", "2"]);
+  expect([before, between, after].map((id) => valueRead(harness, id))).toEqual([null, "1", "2"]);
 });
 
 test("reads that wait out of order are each answered at their own index", () => {
@@ -33,7 +33,8 @@ test("reads that wait out of order are each answered at their own index", () => 
   const reads = [3, 1, 2, 1].map((index) => harness.sendRead(get("k"), index));
   for (const value of ["1", "2", "3"]) harness.append([put("k", value)]);
   harness.shard.turn();
-  expect(reads.map((id) => valueOf(harness, id))).toEqual(["3", "1", "2", "1"]);
+  expect(reads.map((id) => valueRead(harness, id))).toEqual(["3", "1", "2", "1"]);
+  expect(harness.ofType("readResult").map((reply) => reads.indexOf(reply.requestId))).toEqual([1, 3, 2, 0]);
 });
 
 test("nothing is applied before it is durable, and nothing durable before it may be", () => {

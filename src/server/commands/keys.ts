@@ -1,7 +1,8 @@
 /** Commands on several keys, and on keys without their values. Across shards none of them is atomic. */
 import { CommandType } from "../../record/command-format.ts";
 import type { RequestArguments } from "../../wire/request-arguments.ts";
-import { type ClientConnection, NO_VALUE } from "../client-connection.ts";
+import { NO_VALUE } from "../argument-range.ts";
+import type { ClientConnection } from "../client-connection.ts";
 import { ALL_KEYS, type CommandEntry, readCommand, writeCommand } from "../command-table.ts";
 import { GatherCount, GatherOk, GatherValues } from "../gather.ts";
 import { ReplyShape } from "../reply-shape.ts";

@@ -1,0 +1,34 @@
+/**
+ * Since when a request stands half sent. The watch starts anew with every request and whenever enough more of it comes,
+ * so that a large value over a slow line is no offence, and one byte a second is.
+ */
+import type { Clock } from "../env/clock.ts";
+
+/** Progress that lets a slow sender go on. */
+export const FRAME_PROGRESS_BYTES = 4096;
+
+export class FrameWatch {
+  /** On the monotonic clock; 0: no request is half sent. */
+  sinceMs = 0;
+  readonly #clock: Clock;
+  #byteCount = 0;
+  #commandCount = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  stop(): void {
+    this.sinceMs = 0;
+  }
+
+  /** Half a request is there; `byteCount` more bytes have come, after `commandCount` whole requests in all. */
+  progress(byteCount: number, commandCount: number): void {
+    this.#byteCount += byteCount;
+    const isSame = this.sinceMs !== 0 && this.#commandCount === commandCount;
+    if (isSame && this.#byteCount < FRAME_PROGRESS_BYTES) return;
+    this.sinceMs = this.#clock.monotonicMs();
+    this.#commandCount = commandCount;
+    this.#byteCount = 0;
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * The replies of one connection, from slots to socket, in request order. An answer for the oldest open slot is written
+ * straight to the output; one that comes early waits in its slot. A slot's shape says what the reply is made of and how
+ * it leaves:
+ *
+ *   bit    7      6       5      3…0
+ *        RESP3  silent  value   ReplyShape
+ */
+import type { Coordinator } from "../cluster/coordinator.ts";
+import { EMPTY_BYTES, utf8 } from "../core/bytes.ts";
+import type { Connection } from "../env/network.ts";
+import type { Result } from "../record/result.ts";
+import type { BufferPool } from "../wire/buffer-pool.ts";
+import { type RespVersion, RespWriter } from "../wire/resp-writer.ts";
+import { ReplyShape, writeResult } from "./reply-shape.ts";
+import { SlotRing } from "./slot-ring.ts";
+
+const OK_LINE = utf8("+OK\r\n");
+
+const SHAPE_MASK = 0x0f;
+/** Its reply may be as large as a value. */
+const SHAPE_VALUE = 0x20;
+const SHAPE_SILENT = 0x40;
+const SHAPE_RESP3 = 0x80;
+
+/** What an unanswered read is taken to bring before the first has been seen; afterwards a moving average. */
+const EXPECTED_BYTES_AT_FIRST = 128 * 1024;
+
+export class ReplyStream {
+  readonly #slots = new SlotRing();
+  readonly #output: RespWriter;
+  /** Shared by all connections, used within one call only. */
+  readonly #scratch: RespWriter;
+  readonly #coordinator: Coordinator;
+  /** Bytes at the front of the output that the socket has taken. */
+  #sent = 0;
+  #openReads = 0;
+  #expectedBytes = EXPECTED_BYTES_AT_FIRST;
+  /** Where `begin` put the reply that `end` completes. */
+  #replying: "output" | "slot" | "nowhere" = "nowhere";
+
+  constructor(pool: BufferPool, scratch: RespWriter, coordinator: Coordinator) {
+    this.#output = new RespWriter(pool);
+    this.#scratch = scratch;
+    this.#coordinator = coordinator;
+  }
+
+  /** Commands without an answer, and answers that wait for one. */
+  get openCount(): number {
+    return this.#slots.count;
+  }
+
+  get unsentBytes(): number {
+    return this.#output.length - this.#sent + this.#slots.waitingBytes;
+  }
+
+  /** Unsent bytes and those that open reads are expected to bring. */
+  get expectedBytes(): number {
+    return this.unsentBytes + this.#openReads * this.#expectedBytes;
+  }
+
+  /** Takes the next slot; its tag names it to `resolve` or `settle`. */
+  open(shape: ReplyShape, isValue: boolean, version: RespVersion, silent: boolean): number {
+    let full: number = shape;
+    if (isValue) {
+      full |= SHAPE_VALUE;
+      this.#openReads += 1;
+    }
+    if (version === 3) full |= SHAPE_RESP3;
+    if (silent) full |= SHAPE_SILENT;
+    return this.#slots.open(full);
+  }
+
+  resolve(tag: number, result: Result): void {
+    const slots = this.#slots;
+    const shape = slots.shapeOf(tag);
+    if ((shape & SHAPE_VALUE) !== 0) this.#readAnswered(result);
+    if (tag !== slots.head) {
+      this.#keep(tag, shape, result);
+      return;
+    }
+    if ((shape & SHAPE_SILENT) === 0) this.#word(this.#output, shape, result);
+    slots.pop();
+    this.#releaseReady();
+  }
+
+  /** Answers an open slot with whatever `write` writes. */
+  settle(tag: number, write: (reply: RespWriter) => void): void {
+    const slots = this.#slots;
+    const shape = slots.shapeOf(tag);
+    const isHead = tag === slots.head;
+    const writer = isHead ? this.#output : this.#emptyScratch();
+    writer.version = (shape & SHAPE_RESP3) === 0 ? 2 : 3;
+    const before = writer.length;
+    write(writer);
+    if ((shape & SHAPE_SILENT) !== 0) writer.length = before;
+    if (!isHead) {
+      slots.keep(tag, writer.bytes.slice(0, writer.length));
+      return;
+    }
+    slots.pop();
+    this.#releaseReady();
+  }
+
+  /** A writer for a reply that is known now and takes the next place; `end` completes it. */
+  begin(version: RespVersion, silent: boolean): RespWriter {
+    this.#replying = silent ? "nowhere" : this.#slots.count === 0 ? "output" : "slot";
+    const writer = this.#replying === "output" ? this.#output : this.#emptyScratch();
+    writer.version = version;
+    return writer;
+  }
+
+  end(): void {
+    if (this.#replying !== "slot") return;
+    this.#slots.keep(this.#slots.open(ReplyShape.plain), this.#scratch.bytes.slice(0, this.#scratch.length));
+  }
+
+  /** Hands the output to the socket: "sent" all of it, "full", or the connection is "gone". */
+  send(connection: Connection): "sent" | "full" | "gone" {
+    const output = this.#output;
+    const unsent = output.length - this.#sent;
+    const taken = unsent === 0 ? 0 : connection.write(output.bytes, this.#sent, unsent);
+    if (taken < 0) return "gone";
+    this.#sent += taken;
+    if (taken === unsent) {
+      this.release();
+      return "sent";
+    }
+    if (this.#sent * 2 > output.length) {
+      output.dropFront(this.#sent);
+      this.#sent = 0;
+    }
+    return "full";
+  }
+
+  /** Forgets what is written and not sent. */
+  release(): void {
+    this.#output.release();
+    this.#sent = 0;
+  }
+
+  #emptyScratch(): RespWriter {
+    this.#scratch.length = 0;
+    return this.#scratch;
+  }
+
+  #word(writer: RespWriter, shape: number, result: Result): void {
+    const form = shape & SHAPE_MASK;
+    writer.version = (shape & SHAPE_RESP3) === 0 ? 2 : 3;
+    writeResult(writer, form, result, form >= ReplyShape.ttlSeconds ? this.#coordinator.wallMs() : 0);
+  }
+
+  #keep(tag: number, shape: number, result: Result): void {
+    if ((shape & SHAPE_SILENT) !== 0) this.#slots.keep(tag, EMPTY_BYTES);
+    else if (result.kind === "ok" && (shape & SHAPE_MASK) === ReplyShape.plain) this.#slots.keep(tag, OK_LINE);
+    else {
+      const writer = this.#emptyScratch();
+      this.#word(writer, shape, result);
+      this.#slots.keep(tag, writer.bytes.slice(0, writer.length));
+    }
+  }
+
+  /** Moves answers that waited for the one just written behind it. */
+  #releaseReady(): void {
+    for (let answer = this.#slots.ready(); answer !== null; answer = this.#slots.ready()) {
+      this.#output.encoded(answer);
+      this.#slots.pop();
+    }
+  }
+
+  #readAnswered(result: Result): void {
+    this.#openReads -= 1;
+    const byteCount = result.kind === "version" ? result.value.length : 0;
+    if (byteCount >= this.#expectedBytes) this.#expectedBytes = byteCount;
+    else this.#expectedBytes -= (this.#expectedBytes - byteCount) >> 3;
+  }
+}
