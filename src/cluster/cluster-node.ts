@@ -71,6 +71,7 @@ export class ClusterNode {
   #timer: Timer | null = null;
   #ticks = 0;
   #turnScheduled = false;
+  #turnWallMs = 0;
   #backgroundScheduled = false;
   #stopping = false;
   #turnCount = 0;
@@ -185,8 +186,7 @@ export class ClusterNode {
   #wake(): void {
     if (this.#turnScheduled || this.#stopping) return;
     this.#turnScheduled = true;
-    const wallMs = this.#environment.clock.wallMs();
-    for (const group of this.#groups) group.beginTurn(wallMs);
+    this.#turnWallMs = this.#environment.clock.wallMs();
     this.#environment.clock.soon(() => {
       // A turn that ran meanwhile has done this one's work.
       if (!this.#turnScheduled) return;
@@ -270,6 +270,7 @@ export class ClusterNode {
     const events = {
       send: (from: number, message: RaftMessage) => this.#send(from, message),
       wake: () => this.#wake(),
+      turnWallMs: () => this.#turnWallMs,
       systemChanged: (from: number, changes: readonly SystemChange[]) => {
         if (from === 0) for (const change of changes) this.#catalog.learn(change);
       },

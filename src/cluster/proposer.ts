@@ -26,11 +26,13 @@ export class Proposer {
   readonly #batch: ProposalBatch;
   readonly #writes = new PendingWrites();
   #entry: PendingEntry = newPendingEntry();
+  readonly #turnWallMs: () => number;
   #full = false;
-  #wallMs = 0;
 
-  constructor(raft: Raft, origin: NodeId) {
+  /** `turnWallMs`: when this turn's first event came; everything the turn brings is stamped with it. */
+  constructor(raft: Raft, origin: NodeId, turnWallMs: () => number) {
     this.#raft = raft;
+    this.#turnWallMs = turnWallMs;
     this.#batch = new ProposalBatch(this.clock, origin);
   }
 
@@ -53,10 +55,6 @@ export class Proposer {
     return this.#batch.byteCount;
   }
 
-  beginTurn(wallMs: number): void {
-    this.#wallMs = wallMs;
-  }
-
   /** Adds a write to the open entry; returns the index at which it will stand. */
   write(
     type: CommandType,
@@ -68,13 +66,13 @@ export class Proposer {
     waiter: Waiter,
     tag: number,
   ): number {
-    const ordinal = this.#batch.add(type, modifiers, bucket, key, value, expiryMs, this.#wallMs);
+    const ordinal = this.#batch.add(type, modifiers, bucket, key, value, expiryMs, this.#turnWallMs());
     return this.#added(type, ordinal, waiter, tag);
   }
 
   /** The same for a command that is encoded already. */
   writeEncoded(type: CommandType, command: Uint8Array, waiter: Waiter, tag: number): number {
-    return this.#added(type, this.#batch.addEncoded(command, this.#wallMs), waiter, tag);
+    return this.#added(type, this.#batch.addEncoded(command, this.#turnWallMs()), waiter, tag);
   }
 
   /** Gives the open entry to Raft, if there is one and Raft takes it. */

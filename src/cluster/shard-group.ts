@@ -37,6 +37,8 @@ export interface GroupEvents {
   send(shard: number, message: RaftMessage): void;
   /** The group has work for the next turn. */
   wake(): void;
+  /** Wall-clock milliseconds at which the first event of this turn came. */
+  turnWallMs(): number;
   systemChanged(shard: number, changes: readonly SystemChange[]): void;
   failed(shard: number, code: string, message: string): void;
 }
@@ -248,11 +250,6 @@ export class ShardGroup {
 
   // ---- the turn --------------------------------------------------------------------------------------------------
 
-  /** The first of a turn's events is here: everything it brings is stamped with this time. */
-  beginTurn(wallMs: number): void {
-    this.#core?.proposer.beginTurn(wallMs);
-  }
-
   /** Gives the open entry to Raft, if there is one and Raft takes it. */
   propose(): void {
     if (this.#core === null) return;
@@ -370,13 +367,12 @@ export class ShardGroup {
       { ...boot, term: boot.hardTerm, vote: boot.hardVote },
       new Random(this.#seed + shard),
     );
-    const proposer = new Proposer(raft, limits.id);
+    const proposer = new Proposer(raft, limits.id, () => this.#events.turnWallMs());
     const reader = new LocalReader(raft, this.#port, this.#clock, this.#singleVoter);
     proposer.clock.observe(boot.stampHigh, boot.stampLow);
     this.#core = { raft, proposer, reader };
     this.#applied = boot.appliedIndex;
     this.#sentCommit = boot.commitIndex;
-    this.beginTurn(this.#clock.wallMs());
     this.#learn(boot.system);
     if (this.#singleVoter) raft.campaign();
     this.#events.wake();

@@ -13,7 +13,7 @@
  */
 import { assert, at } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
-import { type LogIndex, logIndex, type Term, term } from "../core/ids.ts";
+import { type LogIndex, type LogPosition, logIndex, logPosition, type Term, term } from "../core/ids.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
 import { GROUP_ALIGNMENT_BYTES, GroupHeader } from "../record/group-format.ts";
 import { SEGMENT_HEADER_BYTES, segmentChecksum } from "../record/segment-format.ts";
@@ -60,11 +60,11 @@ export class Log {
   /** Term of the entry before the first staged one. */
   #stagedPreviousTerm = 0;
   /** Every group that ends at or before this position is durable, as far as the disk has told: the end of one. */
-  #syncedPosition: number;
+  #syncedPosition: LogPosition;
   /** The same, as far as some header on disk says so. */
-  #provenPosition: number;
+  #provenPosition: LogPosition;
   /** Behind the last group that has entries. */
-  #entriesEnd: number;
+  #entriesEnd: LogPosition;
   #syncCount = 0;
   #groupCount = 0;
   #failure: EnvelopeError | null = null;
@@ -85,7 +85,7 @@ export class Log {
     this.#lastIndex = this.#entries.lastIndex;
     this.#lastTerm = this.#entries.lastTerm;
     const { groups, header } = this.#active;
-    const start = groups.groupCount === 0 ? header.cutPosition : this.#writePosition;
+    const start = groups.groupCount === 0 ? logPosition(header.cutPosition) : this.#writePosition;
     this.#syncedPosition = start;
     this.#provenPosition = start;
     this.#entriesEnd = start;
@@ -121,9 +121,9 @@ export class Log {
     return this.#entries.previousTerm;
   }
 
-  /** The terms of all entries that have been written, ascending. */
+  /** The terms of all entries that have been written, ascending: a copy. */
   get termRuns(): readonly TermRun[] {
-    return this.#entries.termRuns;
+    return this.#entries.termRuns.slice();
   }
 
   /** The newest commit index in a group header, never beyond the last entry at the time of opening. */
@@ -175,7 +175,7 @@ export class Log {
     const bytes = this.#buffer.seal(this.#nextHeader(commitIndex), segment.checksum);
     const ticket: SyncTicket = {
       segment,
-      endPosition: this.#writePosition + groupBytes,
+      endPosition: logPosition(this.#writePosition + groupBytes),
       lastIndex: logIndex(this.#lastIndex),
       lastTerm: term(this.#lastTerm),
       synced,
@@ -260,8 +260,8 @@ export class Log {
     this.#file.close();
   }
 
-  get #writePosition(): number {
-    return this.#active.header.basePosition + this.#active.groups.endOffset;
+  get #writePosition(): LogPosition {
+    return logPosition(this.#active.header.basePosition + this.#active.groups.endOffset);
   }
 
   #check(): void {
@@ -313,7 +313,7 @@ export class Log {
     groups.endOffset += groupBytes;
     groups.commitIndex = Math.max(groups.commitIndex, commitIndex);
     this.#commitIndex = Math.max(this.#commitIndex, commitIndex);
-    this.#provenPosition = this.#header.syncedThrough;
+    this.#provenPosition = logPosition(this.#header.syncedThrough);
     if (entryCount > 0) this.#entriesEnd = this.#writePosition;
     this.#nextGroup += 1;
     this.#groupCount += 1;

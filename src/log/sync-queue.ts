@@ -4,7 +4,7 @@
  * fails everything that is waiting and everything after it. The shard's thread only.
  */
 import type { EnvelopeError } from "../core/errors.ts";
-import type { LogIndex, Term } from "../core/ids.ts";
+import type { LogIndex, LogPosition, Term } from "../core/ids.ts";
 import type { Segment } from "./segment.ts";
 
 export type SyncedCallback = (failure: EnvelopeError | null, lastIndex: LogIndex, lastTerm: Term) => void;
@@ -12,8 +12,8 @@ export type SyncedCallback = (failure: EnvelopeError | null, lastIndex: LogIndex
 /** A group that was written: what to say, and to whom, once it is durable. */
 export interface SyncTicket {
   readonly segment: Segment;
-  /** Log position behind the group. */
-  readonly endPosition: number;
+  /** Behind the group. */
+  readonly endPosition: LogPosition;
   readonly lastIndex: LogIndex;
   readonly lastTerm: Term;
   readonly synced: SyncedCallback;

@@ -35,7 +35,7 @@ export function applyIncrement(context: CommandContext): Result | null {
 }
 
 /** The number that the bytes spell, or null. */
-export function parseInteger(bytes: Uint8Array, start: number, end: number): bigint | null {
+function parseInteger(bytes: Uint8Array, start: number, end: number): bigint | null {
   if (end - start > TEXT_BYTES_MAX) return null;
   const isNegative = bytes[start] === 0x2d;
   const first = isNegative ? start + 1 : start;

@@ -8,12 +8,14 @@
  * and all along:
  *
  *   - a term has one leader a shard
+ *   - what one node has committed at an index, every node that commits that index commits
  *   - in one life of a node neither its commit index nor its applied index falls, and applied never passes commit
  *   - no operation is answered twice, and nothing throws but a disk that was told to
  *
  * Not checked: how long anything takes, beyond coming to rest at all.
  */
 import { FrameReader, FrameType } from "../wire/peer-frame-format.ts";
+import { CommittedTerms } from "./committed-terms.ts";
 import { History } from "./history.ts";
 import { Nemesis } from "./nemesis.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -56,6 +58,7 @@ class ClusterSim {
   readonly #scheduler: Scheduler;
   readonly #trace: Trace;
   readonly #history = new History();
+  readonly #committed = new CommittedTerms();
   readonly #nodes: readonly SimNode[];
   readonly #clients: readonly SimClient[];
   readonly #nemesis: Nemesis;
@@ -74,7 +77,7 @@ class ClusterSim {
     const wire = new Wire(this.#scheduler, wireOf(this.#scheduler, isHunt));
     const syncDelayMs = random.chance(0.2) ? { min: 5, max: 40 } : { min: 0.05, max: 3 };
     this.#nodes = this.#shape.memberNames.map(
-      (name) => new SimNode(name, this.#scheduler, wire, this.#trace, this.#shape, syncDelayMs),
+      (name) => new SimNode(name, this.#scheduler, wire, this.#trace, this.#committed, this.#shape, syncDelayMs),
     );
     this.#watch = new Watch(this.#nodes);
     for (const node of this.#nodes) node.start();
@@ -84,7 +87,8 @@ class ClusterSim {
       thinkMs: { min: 0, max: isHunt ? 10 : 40 },
       paddingBytes: PADDING_BYTES,
       paddingChance: isHunt ? 0.7 : 0.2,
-      giveUpMs: isHunt ? 150 : 1500,
+      giveUpMs: isHunt ? 100 : 1500,
+      leaderChance: isHunt ? 0.8 : 0.2,
     };
     this.#clients = Array.from(
       { length: random.between(3, 6) },
@@ -102,7 +106,7 @@ class ClusterSim {
     this.#advance(TROUBLED_MS, () => false);
     this.#comeToRest();
     const { wrong, undecidedCount } = this.#history.check();
-    this.#violations.push(...wrong, ...this.#watch.violations);
+    this.#violations.push(...this.#committed.violations, ...this.#watch.violations, ...wrong);
     for (const { broken } of this.#clients) if (broken !== null) this.#violations.push(broken);
     return {
       seed: this.#seed,

@@ -15,6 +15,7 @@ type Misfortune =
   | "kill"
   | "crashInsideDiskCall"
   | "diskError"
+  | "diskFull"
   | "partition"
   | "oneWayPartition"
   | "isolateLeader"
@@ -27,6 +28,7 @@ const WEIGHTS: readonly (readonly [Misfortune, number])[] = [
   ["kill", 2],
   ["crashInsideDiskCall", 4],
   ["diskError", 1],
+  ["diskFull", 1],
   ["partition", 3],
   ["oneWayPartition", 3],
   ["isolateLeader", 3],
@@ -46,6 +48,7 @@ const SHORT_DOWN_MS: Range = { min: 1, max: 30 };
 const PARTITION_MS: Range = { min: 100, max: 1200 };
 const PAUSE_MS: Range = { min: 50, max: 700 };
 const CALLS_AHEAD_MAX = 60;
+const ROOM_BYTES_MAX = 100_000;
 
 export class Nemesis {
   readonly #scheduler: Scheduler;
@@ -112,6 +115,7 @@ export class Nemesis {
     this.#wire.healAll();
     for (const node of this.#nodes) {
       node.disk.cancelPlans();
+      node.disk.giveRoom();
       if (node.process !== null) node.process.pausedUntilMs = 0;
       if (!node.isUp) node.start();
     }
@@ -158,6 +162,8 @@ export class Nemesis {
         return victim.disk.plan(this.#random.between(1, CALLS_AHEAD_MAX), { kind: "crash" });
       case "diskError":
         return victim.disk.plan(this.#random.between(1, CALLS_AHEAD_MAX), { kind: "fail", code: "IO" });
+      case "diskFull":
+        return this.#fill(victim);
       case "partition":
         return this.#split(this.#nodes.filter(() => this.#random.chance(0.5)));
       case "isolateLeader":
@@ -171,6 +177,12 @@ export class Nemesis {
       default:
         unreachable(misfortune);
     }
+  }
+
+  /** Another program takes nearly all of the room, for a while. */
+  #fill(victim: SimNode): void {
+    victim.disk.leaveRoom(this.#random.below(ROOM_BYTES_MAX));
+    this.#scheduler.schedule(this.#scheduler.duration(PARTITION_MS), null, () => victim.disk.giveRoom());
   }
 
   #cut(nodes: readonly SimNode[]): void {

@@ -24,6 +24,8 @@ export interface ClientOptions {
   readonly paddingBytes: number;
   readonly paddingChance: number;
   readonly giveUpMs: number;
+  /** How often a node is chosen because it believes to lead. */
+  readonly leaderChance: number;
 }
 
 interface Pending {
@@ -122,7 +124,7 @@ export class SimClient implements Waiter {
 
   /** Hands the operation to a node; false when it picked one that is down. */
   #issue(key: string, input: KeyInput): boolean {
-    const node = this.#nodes[this.#random.below(this.#nodes.length)];
+    const node = this.#pickNode();
     const process = node?.process ?? null;
     if (node === undefined || process === null) return false;
     const call = this.#history.call(key, input);
@@ -132,6 +134,14 @@ export class SimClient implements Waiter {
     });
     this.#watch(call, process, this.#scheduler.nowMs + this.#options.giveUpMs);
     return true;
+  }
+
+  /** Often one that believes to lead: it may be cut off and take writes that will not last. */
+  #pickNode(): SimNode | undefined {
+    const any = this.#nodes[this.#random.below(this.#nodes.length)];
+    if (!this.#random.chance(this.#options.leaderChance)) return any;
+    const leaders = this.#nodes.filter((node) => node.coordinator?.shards()[0]?.role === "leader");
+    return leaders[this.#random.below(Math.max(1, leaders.length))] ?? any;
   }
 
   /** Gives the call up when it takes too long or its node is gone. */

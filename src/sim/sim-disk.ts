@@ -85,8 +85,19 @@ export class SimDisk implements Disk {
     return this.#failed;
   }
 
-  setCapacity(byteCount: number): void {
-    this.#capacityBytes = byteCount;
+  /** Only so many more bytes fit from now on. */
+  leaveRoom(byteCount: number): void {
+    this.#capacityBytes = this.#names.usedBytes() + byteCount;
+  }
+
+  /** Back to the capacity it was made with. */
+  giveRoom(): void {
+    this.#capacityBytes = this.#options.capacityBytes;
+  }
+
+  /** The disk is smaller than it was made. */
+  get isSqueezed(): boolean {
+    return this.#capacityBytes < this.#options.capacityBytes;
   }
 
   /** Delayed syncs from now on belong to this process and die with it. */

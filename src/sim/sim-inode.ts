@@ -5,7 +5,7 @@
  */
 import type { Random } from "../core/random.ts";
 
-export const SECTOR_BYTES = 512;
+const SECTOR_BYTES = 512;
 
 type Change =
   | { readonly kind: "write"; readonly position: number; readonly bytes: Uint8Array }

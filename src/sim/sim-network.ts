@@ -99,7 +99,7 @@ export class Wire {
   }
 }
 
-export class SimNetwork implements Network {
+class SimNetwork implements Network {
   readonly #wire: Wire;
   readonly #host: Host;
 

@@ -17,6 +17,7 @@ import { type LogIndex, shardId } from "../core/ids.ts";
 import type { Environment } from "../env/environment.ts";
 import type { Result } from "../record/result.ts";
 import { Shard } from "../shard/shard.ts";
+import { type CommittedTerms, LogTerms, WatchedLink } from "./committed-terms.ts";
 import type { Range, Scheduler } from "./scheduler.ts";
 import { SimProcess } from "./scheduler.ts";
 import { SimClock } from "./sim-clock.ts";
@@ -66,6 +67,7 @@ export class SimNode {
   readonly #wire: Wire;
   readonly #trace: Trace;
   readonly #shape: SimClusterShape;
+  readonly #committed: CommittedTerms;
   readonly #clockRate: number;
   #wallOffsetMs: number;
   #life: Life | null = null;
@@ -80,6 +82,7 @@ export class SimNode {
     scheduler: Scheduler,
     wire: Wire,
     trace: Trace,
+    committed: CommittedTerms,
     shape: SimClusterShape,
     syncDelayMs: Range,
   ) {
@@ -88,6 +91,7 @@ export class SimNode {
     this.#scheduler = scheduler;
     this.#wire = wire;
     this.#trace = trace;
+    this.#committed = committed;
     this.#shape = shape;
     this.#clockRate = 0.98 + 0.04 * random.fraction();
     this.#wallOffsetMs = random.between(-500, 500);
@@ -131,7 +135,10 @@ export class SimNode {
 
   /** Whether an exception is what a disk was told to do. */
   excuses(thrown: unknown): boolean {
-    return thrown instanceof SimulatedCrash || (thrown instanceof EnvelopeError && this.disk.hasFailed);
+    return (
+      thrown instanceof SimulatedCrash ||
+      (thrown instanceof EnvelopeError && (this.disk.hasFailed || (thrown.code === "DISKFULL" && this.disk.isSqueezed)))
+    );
   }
 
   #begin(process: SimProcess): Life {
@@ -153,7 +160,9 @@ export class SimNode {
     const shards: Shard[] = [];
     const inspections = new Map<number, (result: Result) => void>();
     const openShard = (shard: number, onReply: (reply: ShardReply) => void): ShardPort => {
-      const opened = openDirect(env, identity.clusterId, shard, (reply) => {
+      const terms = new LogTerms(this.#committed, shard, this.name);
+      const opened = openDirect(env, identity.clusterId, shard, terms, (reply) => {
+        terms.onReply(reply);
         const inspect = reply.type === "readResult" ? inspections.get(reply.requestId) : undefined;
         if (inspect !== undefined && reply.type === "readResult") inspect(reply.result);
         else onReply(reply);
@@ -242,6 +251,7 @@ function openDirect(
   env: Environment,
   clusterIdHex: string,
   shard: number,
+  terms: LogTerms,
   reply: (reply: ShardReply) => void,
 ): { shard: Shard; port: ShardPort } {
   const id = shardId(shard);
@@ -263,5 +273,8 @@ function openDirect(
   const link = new DirectLink(opened);
   const state = new SharedState(memory.state);
   const memtables = new MemtableSet(state, memory.arenas);
-  return { shard: opened, port: { link, state, memtables, background: () => link.background() } };
+  return {
+    shard: opened,
+    port: { link: new WatchedLink(link, terms), state, memtables, background: () => link.background() },
+  };
 }

@@ -1,7 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { EnvelopeError } from "../../src/core/errors.ts";
 import type { LogIndex, Term } from "../../src/core/ids.ts";
-import { append, at, contents, drain, entriesOf, entryOf, openLog, segmentFile } from "./log-kit.ts";
+import { RealDisk } from "../../src/env/real-disk.ts";
+import { Log } from "../../src/log/log.ts";
+import { append, at, contents, drain, entriesOf, entryOf, openLog, optionsOf, segmentFile } from "./log-kit.ts";
 import { MemoryDisk } from "./memory-disk.ts";
 
 describe("a log", () => {
@@ -175,6 +180,32 @@ describe("a log", () => {
     const log = openLog(disk);
     expect(contents(log).length).toBe(12);
     expect(log.stats().segmentCount).toBe(1);
+  });
+});
+
+describe("on the real disk", () => {
+  test("a log runs, is opened again, and lets go of what is released", () => {
+    const directory = mkdtempSync(join(tmpdir(), "log-"));
+    try {
+      const disk = new RealDisk();
+      const options = optionsOf();
+      let log = Log.open(disk, `${directory}/shard-0000`, options);
+      for (let index = 1; index <= 100; index++) {
+        append(log, [entryOf(index, 1, 2000)], index - 1);
+        log.noteApplied(at(index));
+        drain(log);
+      }
+      log.close();
+      log = Log.open(disk, `${directory}/shard-0000`, options);
+      expect(log.recovery.hintsUsed).toBeGreaterThan(4);
+      expect(contents(log)).toEqual(entriesOf(1, 100, 1, 2000));
+      log.release(at(100));
+      drain(log);
+      expect(log.stats().segmentCount).toBe(1);
+      log.close();
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 });
 

@@ -29,10 +29,11 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     seedCount: 100,
     weather: "hunt",
   },
-  "forget the vote on restart": {
+  // The vote alone is not enough to go wrong soon: pre-vote and the quiet time after a restart stand in the way.
+  "forget the vote and its term on restart": {
     file: "src/log/hard-state-file.ts",
     text: "const state = found.state ?? FIRST_STATE;",
-    replacement: "const state = { ...(found.state ?? FIRST_STATE), vote: NO_NODE };",
+    replacement: "const state = FIRST_STATE;",
     seedCount: 100,
     weather: "hunt",
   },

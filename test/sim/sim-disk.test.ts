@@ -100,9 +100,11 @@ test("a full disk refuses growth, takes overwrites, and takes growth again once 
   expect(disk.freeBytes("/d")).toBe(100);
   expect(() => file.write(new Uint8Array(200), 900)).toThrow("full");
   file.write(new Uint8Array(900), 50);
-  disk.setCapacity(2000);
-  file.write(new Uint8Array(200), 950);
-  expect(file.size()).toBe(1150);
+  disk.leaveRoom(10);
+  expect(() => file.write(new Uint8Array(20), 950)).toThrow("full");
+  disk.giveRoom();
+  file.write(new Uint8Array(50), 950);
+  expect(file.size()).toBe(1000);
 });
 
 test("a delayed sync covers what was written before it began, completes in order, and dies with its process", () => {
