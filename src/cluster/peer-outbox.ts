@@ -4,6 +4,7 @@
  * can be given to someone else. Main thread only.
  */
 import { ByteWriter } from "../core/byte-writer.ts";
+import { EnvelopeError } from "../core/errors.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
 import type { Connection, Network } from "../env/network.ts";
@@ -124,6 +125,7 @@ export class PeerOutbox {
         try {
           reader.push(bytes, (frame) => this.#answered(connection, frame));
         } catch (error) {
+          if (!(error instanceof EnvelopeError)) throw error;
           this.#complain(String(error));
           connection.terminate();
         }

@@ -6,6 +6,7 @@
 import type { ByteWriter } from "../core/byte-writer.ts";
 import { ByteWriter as Writer } from "../core/byte-writer.ts";
 import { utf8 } from "../core/bytes.ts";
+import { EnvelopeError } from "../core/errors.ts";
 import { type NodeId, nodeId } from "../core/ids.ts";
 import type { Environment } from "../env/environment.ts";
 import type { Connection, ConnectionHandler, Listener } from "../env/network.ts";
@@ -100,6 +101,7 @@ export class PeerTransport {
         try {
           reader.push(bytes, onFrame);
         } catch (error) {
+          if (!(error instanceof EnvelopeError)) throw error;
           this.#environment.log.warn("peer connection dropped", { from: connection.remoteAddress, why: String(error) });
           connection.terminate();
         }

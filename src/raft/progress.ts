@@ -95,7 +95,8 @@ export class Progress {
 
   /** Called once a heartbeat interval. */
   beat(): void {
-    const waiting = this.inflight.count > 0;
+    // Not what is in flight: that is forgotten when sending begins anew, and an acknowledgement may be lost after it.
+    const waiting = this.state === "replicate" && this.matchIndex < this.nextIndex - 1;
     this.stalled = waiting && this.#waitingAtBeat && this.#matchAtBeat === this.matchIndex;
     this.#waitingAtBeat = waiting;
     this.#matchAtBeat = this.matchIndex;
