@@ -18,7 +18,7 @@ const keys = Buffer.from(
 );
 const shuffled = shuffle(KEY_COUNT, new Random(1));
 const arena = new SharedArrayBuffer(128 << 20);
-const writer = new MemtableWriter(arena);
+const writer = new MemtableWriter(arena, "reuse");
 const reader = new MemtableReader(arena);
 let stamp = 0;
 

@@ -71,6 +71,7 @@ function measure(entries: readonly Uint8Array[], directory: string): void {
     },
     memtableAgeMs: 0,
     valueBytesMax: 16 * MIB,
+    replayBytesMax: 128 * MIB,
     pendingBytesMax: 32 * MIB,
     groupBytesMax: 4 * MIB,
     idleProofMs: 50,

@@ -88,6 +88,9 @@ const SHAPE = {
   memtableAgeMs: count(0, 2 ** 31 - 1)
     .default(600_000)
     .describe("a memtable older than this is flushed; 0: never"),
+  replayBytes: bytes(MIB, 64 * GIB)
+    .default(128 * MIB)
+    .describe("log a restart may have to replay, per shard; a memtable is flushed when it would be more"),
   segmentBytes: bytes(64 * KIB, GIB)
     .default(32 * MIB)
     .describe("one segment of the log"),

@@ -97,6 +97,7 @@ function shardOptions(settings: NodeSettings, shard: number, clusterId: string):
       tableBytesMax: settings.tableBytes,
     },
     memtableAgeMs: settings.memtableAgeMs === 0 ? Number.POSITIVE_INFINITY : settings.memtableAgeMs,
+    replayBytesMax: settings.replayBytes,
     valueBytesMax: settings.valueBytesMax,
     pendingBytesMax: PENDING_BYTES_MAX,
     groupBytesMax: GROUP_BYTES_MAX,

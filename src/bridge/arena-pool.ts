@@ -16,7 +16,7 @@ export class ArenaPool {
   /** Over fresh memory: arena 1 is in use at once. */
   constructor(state: SharedState, arenas: readonly SharedArrayBuffer[]) {
     this.#state = state;
-    this.#writers = arenas.map((arena) => new MemtableWriter(arena));
+    this.#writers = arenas.map((arena) => new MemtableWriter(arena, "reuse"));
     state.publishArena(this.#newest);
   }
 

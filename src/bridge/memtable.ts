@@ -38,6 +38,7 @@ import {
   VERSION_VALUE_BYTES,
   versionExpiry,
 } from "./memtable-format.ts";
+import { VersionBlocks } from "./version-blocks.ts";
 
 const HEIGHT_SEED = 0x9e37_79b9;
 const TWO_32 = 0x1_0000_0000;
@@ -58,8 +59,12 @@ export class MemtableWriter {
   #random = HEIGHT_SEED;
   /** For each level the last node before the key being placed; kept, since keys often come in order. */
   readonly #before = new Int32Array(MAX_HEIGHT).fill(HEAD);
+  /** Null: overwritten versions stay where they are. */
+  readonly #blocks: VersionBlocks | null;
 
-  constructor(arena: SharedArrayBuffer) {
+  /** `overwritten`: whether older versions of a key stay readable, or their space is used again. */
+  constructor(arena: SharedArrayBuffer, overwritten: "keep" | "reuse") {
+    this.#blocks = overwritten === "reuse" ? new VersionBlocks() : null;
     this.#words = new Int32Array(arena, 0, arena.byteLength >>> 2);
     this.#bytes = new Uint8Array(arena);
     this.#shape = arenaShape(arena.byteLength);
@@ -76,6 +81,12 @@ export class MemtableWriter {
     this.#height = 1;
     this.#random = HEIGHT_SEED;
     this.#before.fill(HEAD);
+    this.#blocks?.reset();
+  }
+
+  /** Main's current turn (SharedState.readerTurn): what it can no longer be reading may be written again. */
+  observe(readerTurn: number): void {
+    this.#blocks?.observe(readerTurn);
   }
 
   /** Bytes taken by nodes and versions. */
@@ -113,14 +124,19 @@ export class MemtableWriter {
     const link = known === 0 ? 0 : this.#placeInChain(known, stampHigh, stampLow, origin);
     if (link < 0) return true;
     const node = known === 0 ? this.#newNode(bucket, key, keyStart, keyEnd, valueEnd - valueStart) : known;
-    if (node === 0 || this.#end + versionWords(valueEnd - valueStart) > this.#shape.wordCount) return false;
-    const older = known === 0 ? 0 : words[link]!;
-    const version = this.#newVersion(older, stampHigh, stampLow, origin, kind, expiryMs, value, valueStart, valueEnd);
+    const block = node === 0 ? 0 : this.#allocate(versionWords(valueEnd - valueStart));
+    if (block === 0) return false;
+    // An overwritten version is out of reach for everyone who does not look at it already.
+    const isOverwrite = this.#blocks !== null && known !== 0 && link === known + NODE_VERSIONS;
+    const replaced = known === 0 ? 0 : words[link]!;
+    const older = isOverwrite ? 0 : replaced;
+    this.#write(block, older, stampHigh, stampLow, origin, kind, expiryMs, value, valueStart, valueEnd);
     if (known !== 0) {
-      Atomics.store(words, link, version);
+      Atomics.store(words, link, block);
+      if (isOverwrite) this.#retireFrom(replaced);
       return true;
     }
-    words[node + NODE_VERSIONS] = version;
+    words[node + NODE_VERSIONS] = block;
     this.#link(node, bucket, key, keyStart, keyEnd);
     Atomics.store(words, slot, (keyHash & ~this.#shape.nodeMask) | (node >>> 1));
     this.keyCount += 1;
@@ -172,8 +188,27 @@ export class MemtableWriter {
     return node;
   }
 
-  /** Writes a version that nothing leads to yet. The caller has checked the room. */
-  #newVersion(
+  /** Room for a version, or 0. */
+  #allocate(words: number): number {
+    const again = this.#blocks === null ? 0 : this.#blocks.take(words);
+    if (again !== 0) return again;
+    const block = this.#end;
+    if (block + words > this.#shape.wordCount) return 0;
+    this.#end = block + words;
+    return block;
+  }
+
+  /** Gives back a version and those behind it. */
+  #retireFrom(version: number): void {
+    const words = this.#words;
+    for (let block = version; block !== 0; block = words[block + VERSION_OLDER]!) {
+      this.#blocks?.retire(block, versionWords(words[block + VERSION_VALUE_BYTES]!));
+    }
+  }
+
+  /** Writes a version that nothing leads to yet. */
+  #write(
+    version: number,
     older: number,
     stampHigh: number,
     stampLow: number,
@@ -183,9 +218,8 @@ export class MemtableWriter {
     value: Uint8Array,
     valueStart: number,
     valueEnd: number,
-  ): number {
+  ): void {
     const words = this.#words;
-    const version = this.#end;
     words[version + VERSION_OLDER] = older;
     words[version + VERSION_STAMP] = stampHigh;
     words[version + VERSION_STAMP + 1] = stampLow;
@@ -194,9 +228,7 @@ export class MemtableWriter {
     words[version + VERSION_EXPIRY + 1] = expiryMs === 0 ? 0 : expiryMs / TWO_32;
     words[version + VERSION_VALUE_BYTES] = valueEnd - valueStart;
     copyBytes(value, valueStart, valueEnd, this.#bytes, (version + VERSION_VALUE) << 2);
-    this.#end = version + versionWords(valueEnd - valueStart);
     this.entryCount += 1;
-    return version;
   }
 
   /** Finds the node's place in the list and publishes it there, level 0 first. */

@@ -1,6 +1,6 @@
 /**
- * The few words of a shard that main reads without asking: one SharedArrayBuffer a shard, written by the shard, read
- * on any thread.
+ * The few words of a shard that main reads without asking: one SharedArrayBuffer a shard, written by the shard but for one
+ * word, read on any thread.
  *
  *     word
  *        0  applied index, low 32 bits
@@ -8,6 +8,7 @@
  *        2  1: there have been tables
  *        3  1: the log has room for writes
  *        4  fences applied, counted modulo 2^32
+ *        5  turns of main's loop, counted modulo 2^32: the one word that main writes
  *
  * Every word is stored and loaded by Atomics, and the JavaScript memory model puts all of those in one order. The shard
  * publishes in this order, and all of main's reading rests on it:
@@ -24,6 +25,7 @@ const NEWEST_ARENA = 1;
 const HAD_TABLES = 2;
 const WRITABLE = 3;
 const FENCES = 4;
+const READER_TURN = 5;
 const STATE_WORDS = 16;
 
 export const STATE_BYTES = STATE_WORDS * 4;
@@ -66,6 +68,11 @@ export class SharedState {
     return Atomics.load(this.#words, FENCES) >>> 0;
   }
 
+  /** Main holds no view into any arena now: a turn of its loop begins. */
+  noteReaderTurn(): void {
+    Atomics.add(this.#words, READER_TURN, 1);
+  }
+
   // ---- the shard's side ------------------------------------------------------------------------------------------
 
   publishApplied(index: LogIndex): void {
@@ -86,6 +93,10 @@ export class SharedState {
 
   setWritable(writable: boolean): void {
     Atomics.store(this.#words, WRITABLE, writable ? 1 : 0);
+  }
+
+  get readerTurn(): number {
+    return Atomics.load(this.#words, READER_TURN);
   }
 
   countFence(): void {

@@ -198,6 +198,7 @@ export class ClusterNode {
   #turn(): void {
     if (this.#stopping) return;
     this.#turnCount += 1;
+    for (const group of this.#groups) group.beginTurn();
     this.#router.pump();
     for (const group of this.#groups) {
       group.propose();

@@ -250,6 +250,11 @@ export class ShardGroup {
 
   // ---- the turn --------------------------------------------------------------------------------------------------
 
+  /** A turn begins: whatever was read from memory has been copied. */
+  beginTurn(): void {
+    this.#port.state.noteReaderTurn();
+  }
+
   /** Gives the open entry to Raft, if there is one and Raft takes it. */
   propose(): void {
     if (this.#core === null) return;

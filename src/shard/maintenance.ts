@@ -59,6 +59,9 @@ export class Maintenance {
   #compaction: Job | null = null;
   /** The request that the running compaction answers. */
   #compactionFor: Request | null = null;
+  /** Bytes of log applied to the active memtable: what a restart would have to replay. */
+  #activeLogBytes = 0;
+  readonly #replayBytesMax: number;
   /** When the first version came into the active memtable; null while it is empty. */
   #activeSinceMs: number | null = null;
   #retryAtMs = 0;
@@ -70,7 +73,7 @@ export class Maintenance {
     fences: ReadonlySet<number>,
     clock: Clock,
     log: Logger,
-    limits: { readonly memtableAgeMs: number; readonly stepBytes: number },
+    limits: { readonly memtableAgeMs: number; readonly replayBytesMax: number; readonly stepBytes: number },
     events: MaintenanceEvents,
   ) {
     this.#store = store;
@@ -79,6 +82,7 @@ export class Maintenance {
     this.#clock = clock;
     this.#log = log;
     this.#ageMs = limits.memtableAgeMs;
+    this.#replayBytesMax = limits.replayBytesMax;
     this.#stepBytes = limits.stepBytes;
     this.#events = events;
   }
@@ -88,8 +92,9 @@ export class Maintenance {
     return this.#retryAtMs > this.#clock.monotonicMs();
   }
 
-  /** Notes that the active memtable may have its first versions. */
-  noteWritten(): void {
+  /** Notes that so many bytes of log have been applied to the active memtable. */
+  noteWritten(logBytes: number): void {
+    this.#activeLogBytes += logBytes;
     if (this.#activeSinceMs === null && this.#store.active.entryCount > 0) {
       this.#activeSinceMs = this.#clock.monotonicMs();
     }
@@ -119,6 +124,7 @@ export class Maintenance {
     if (!this.#store.rotate()) return false;
     this.#frozen.push({ arena, position });
     this.#activeSinceMs = null;
+    this.#activeLogBytes = 0;
     return true;
   }
 
@@ -142,6 +148,7 @@ export class Maintenance {
     while (job.step(Number.POSITIVE_INFINITY));
     store.active.reset();
     this.#activeSinceMs = null;
+    this.#activeLogBytes = 0;
   }
 
   /** One bounded step; true: there may be more to do. */
@@ -162,7 +169,8 @@ export class Maintenance {
   }
 
   #freezeWhatIsDue(): void {
-    if (this.#ageAtMs <= this.#clock.monotonicMs()) this.freeze();
+    const isLong = this.#activeLogBytes > this.#replayBytesMax && this.#frozen.length === 0;
+    if (isLong || this.#ageAtMs <= this.#clock.monotonicMs()) this.freeze();
     for (const request of this.#requests) {
       if (request.throughArena !== null) continue;
       if (this.#store.active.entryCount > 0 && !this.freeze()) return;

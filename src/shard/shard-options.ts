@@ -11,6 +11,8 @@ export interface ShardOptions {
   readonly tree: TreeOptions;
   /** A memtable that is not empty is flushed at this age, full or not; 0: age does not count. */
   readonly memtableAgeMs: number;
+  /** A memtable is flushed when so many bytes of log would have to be replayed into it, full or not. */
+  readonly replayBytesMax: number;
   /** The longest value that a computed one (APPEND) may reach. The same on every node: it decides results. */
   readonly valueBytesMax: number;
   /** Bytes of entries kept in memory while they wait to be applied; more are read back from the log. */

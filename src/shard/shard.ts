@@ -100,7 +100,7 @@ export class Shard {
       arenaFlushed: (arena) => this.#arenaFlushed(arena),
       done: (requestId) => reply({ type: "done", requestId, result: OK }),
     });
-    this.#maintenance.noteWritten();
+    this.#maintenance.noteWritten(0);
     this.#publish();
   }
 
@@ -277,6 +277,8 @@ export class Shard {
     const limit = Math.min(this.#persisted.index, this.#applyThrough);
     if (this.#appliedIndex >= limit) return;
     const before = this.#appliedIndex;
+    this.#parts.store.active.observe(this.#parts.state.readerTurn);
+    let appliedBytes = 0;
     let budgetBytes = Math.min(APPLY_BYTES_MAX, this.#options.pendingBytesMax);
     while (this.#appliedIndex < limit && budgetBytes > 0) {
       const entry = pending.peek();
@@ -284,12 +286,13 @@ export class Shard {
       this.#isInsideEntry = !this.#runApplier();
       if (this.#isInsideEntry) break;
       budgetBytes -= entry.length;
+      appliedBytes += entry.length;
       this.#appliedIndex = pending.nextIndex;
       this.#appliedTerm = applier.entryTerm;
       pending.advance();
       if (this.#appliedIndex >= this.#reads.nextIndex) this.#answerReads();
     }
-    this.#maintenance.noteWritten();
+    this.#maintenance.noteWritten(appliedBytes);
     if (this.#appliedIndex === before) return;
     log.noteApplied(this.#appliedIndex);
     this.#publish();

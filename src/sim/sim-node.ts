@@ -264,6 +264,7 @@ function openDirect(
     tree: { blockBytes: 512, bloomBitsPerKey: 10, levelBytesBase: 64 * KIB, level0Tables: 2, tableBytesMax: 16 * KIB },
     memtableAgeMs: 1500,
     valueBytesMax: 16 * KIB,
+    replayBytesMax: 64 * KIB,
     pendingBytesMax: 16 * KIB,
     groupBytesMax: 64 * KIB,
     idleProofMs: 50,

@@ -100,6 +100,7 @@ test("a reader beside a writer sees what has been applied, whole and in order", 
     };
     const turn = guarded(() => {
       if (finished) return resolve();
+      state.noteReaderTurn();
       for (let i = 0; i < LOOK_UPS_A_TURN; i++) look();
       if (set.oldestArena <= state.newestArena) {
         for (const cursor of set.cursors()) walkedCount += checkedWalk(cursor);

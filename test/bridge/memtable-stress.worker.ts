@@ -50,5 +50,6 @@ for (let stamp = 1; stamp <= versionCount; stamp++) {
   }
   // Some indexes are published one by one and some in batches, as entries are.
   if (random.chance(0.3) || stamp === versionCount) state.publishApplied(logIndex(stamp));
+  if (random.chance(0.1)) pool.active.observe(state.readerTurn);
 }
 tell(0, versionCount);

@@ -75,7 +75,7 @@ function version(key: string, stampLow: number, value = "", more: Partial<Versio
 
 function fresh(arenaBytes = 1 << 20): { writer: MemtableWriter; reader: MemtableReader } {
   const arena = new SharedArrayBuffer(arenaBytes);
-  return { writer: new MemtableWriter(arena), reader: new MemtableReader(arena) };
+  return { writer: new MemtableWriter(arena, "keep"), reader: new MemtableReader(arena) };
 }
 
 /** Keys that share prefixes, are prefixes of each other, hold zeros and high bytes, and are empty. */
@@ -248,4 +248,37 @@ test("a value that fills the arena to its last word is found", () => {
   expect(writer.bytesMax - writer.bytesUsed).toBeLessThan(4);
   expect(reader.find(1, key, 0, 1, 9)).toBe(true);
   expect(reader.valueBytes.slice(reader.valueStart, reader.valueEnd).every((byte) => byte === 3)).toBe(true);
+});
+
+test("the space of an overwritten version is used again, but not before a turn of the reader has gone by", () => {
+  const arena = new SharedArrayBuffer(64 << 10);
+  const writer = new MemtableWriter(arena, "reuse");
+  const reader = new MemtableReader(arena);
+  const key = utf8("counter");
+  const put = (stamp: number): boolean => {
+    const value = new Uint8Array(100).fill(stamp);
+    return writer.insert(1, key, 0, key.length, 7, 0, stamp, 1, VersionKind.value, 0, value, 0, value.length);
+  };
+  expect(put(1)).toBe(true);
+  expect(reader.find(1, key, 0, key.length, 7)).toBe(true);
+  const { valueStart, valueEnd } = reader;
+  const held = (): boolean => reader.valueBytes.subarray(valueStart, valueEnd).every((byte) => byte === 1);
+  for (let stamp = 2; stamp < 50; stamp++) {
+    expect(put(stamp)).toBe(true);
+    // However often the writer looks: the reader is still in the same turn.
+    writer.observe(0);
+  }
+  expect(held()).toBe(true);
+  // The turn in which the reader looked ends, but the writer may have seen that before it retired the block.
+  writer.observe(1);
+  expect(put(50)).toBe(true);
+  expect(held()).toBe(true);
+  for (let turn = 2; turn < 2000; turn++) {
+    writer.observe(turn);
+    expect(put(100 + turn)).toBe(true);
+  }
+  expect(held()).toBe(false);
+  expect(reader.find(1, key, 0, key.length, 7)).toBe(true);
+  expect(reader.valueEnd - reader.valueStart).toBe(100);
+  expect(writer.bytesUsed).toBeLessThan(20_000);
 });

@@ -28,10 +28,12 @@ function entry(index: number, entryTerm: number, waiter: ReturnType<typeof recor
   return pending;
 }
 
-const terms = (known: Record<number, number>) => (index: LogIndex): Term | undefined => {
-  const found = known[index];
-  return found === undefined ? undefined : term(found);
-};
+const terms =
+  (known: Record<number, number>) =>
+  (index: LogIndex): Term | undefined => {
+    const found = known[index];
+    return found === undefined ? undefined : term(found);
+  };
 
 test("a put is answered at its commit, a computed write at its result", () => {
   const waiter = recorder();

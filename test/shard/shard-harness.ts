@@ -134,6 +134,7 @@ export function testOptions(directory: string, more: Partial<ShardOptions> = {})
     tree: { blockBytes: 512, bloomBitsPerKey: 10, levelBytesBase: 64 * KIB, level0Tables: 2, tableBytesMax: 16 * KIB },
     memtableAgeMs: 0,
     valueBytesMax: 16 * KIB,
+    replayBytesMax: 4096 * KIB,
     pendingBytesMax: 1024 * KIB,
     groupBytesMax: 1024 * KIB,
     idleProofMs: 50,
