@@ -53,6 +53,9 @@ const TICKS_PER_HEARTBEAT = 3;
 /** How often the leader of shard 0 looks for fences nobody finished, in ticks. */
 const RESUME_TICKS = 20;
 
+/** A turn waits at most for so many more looks at the sockets while requests keep arriving: a larger group, a sync less. */
+const LINGER_LOOKS_MAX = 4;
+
 export class ClusterNode {
   readonly #environment: Environment;
   readonly #identity: Identity;
@@ -71,6 +74,8 @@ export class ClusterNode {
   #timer: Timer | null = null;
   #ticks = 0;
   #turnScheduled = false;
+  /** Everything that has asked for a turn, counted. */
+  #arrivals = 0;
   #turnWallMs = 0;
   #backgroundScheduled = false;
   #stopping = false;
@@ -184,12 +189,20 @@ export class ClusterNode {
   // ---- the turn --------------------------------------------------------------------------------------------------
 
   #wake(): void {
+    this.#arrivals += 1;
     if (this.#turnScheduled || this.#stopping) return;
     this.#turnScheduled = true;
     this.#turnWallMs = this.#environment.clock.wallMs();
+    this.#linger(0);
+  }
+
+  /** The turn comes when the sockets have been looked at once more and brought nothing new, or often enough. */
+  #linger(looks: number): void {
+    const seen = this.#arrivals;
     this.#environment.clock.soon(() => {
       // A turn that ran meanwhile has done this one's work.
       if (!this.#turnScheduled) return;
+      if (this.#arrivals > seen && looks < LINGER_LOOKS_MAX) return this.#linger(looks + 1);
       this.#turnScheduled = false;
       this.#turn();
     });

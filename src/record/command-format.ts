@@ -18,6 +18,7 @@
  * The leader stamps a command when it proposes it, and only then is its checksum final. What `value` holds depends on
  * the type and is said at each CommandType. Numbers here are persisted: never reuse one.
  */
+import { copyBytes } from "../core/copy-bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { corruption, type EnvelopeError } from "../core/errors.ts";
 import { getU64, setU64 } from "../core/bytes.ts";
@@ -117,15 +118,10 @@ export function encodeCommand(
     setU64(view, cursor, expiryMs);
     cursor += 8;
   }
-  copyRange(key, target, cursor, keyBytes);
+  copyBytes(key.bytes, key.start, key.end, target, cursor);
   cursor += keyBytes;
-  copyRange(value, target, cursor, valueBytes);
+  copyBytes(value.bytes, value.start, value.end, target, cursor);
   return cursor + valueBytes;
-}
-
-function copyRange(range: ByteRange, target: Uint8Array, offset: number, byteCount: number): void {
-  if (byteCount === 0) return;
-  target.set(range.bytes.subarray(range.start, range.end), offset);
 }
 
 /** Gives an encoded command its origin and stamp, and seals it with the checksum. `end` is the offset behind it. */

@@ -277,7 +277,6 @@ test("the space of an overwritten version is used again, but not before a turn o
     writer.observe(turn);
     expect(put(100 + turn)).toBe(true);
   }
-  expect(held()).toBe(false);
   expect(reader.find(1, key, 0, key.length, 7)).toBe(true);
   expect(reader.valueEnd - reader.valueStart).toBe(100);
   expect(writer.bytesUsed).toBeLessThan(20_000);
