@@ -143,8 +143,10 @@ export type ShardReply =
 export interface ShardLink {
   /** Hands over a request; it takes effect no later than the next `flush`. */
   send(request: ShardRequest): void;
-  /** Publishes everything sent since the last flush. On the direct link the shard works now. */
+  /** Publishes everything sent since the last flush. On the direct link it is taken and written now. */
   flush(): void;
+  /** On the direct link: applies what is durable and decided, after the answers that need not wait for it have left. */
+  settle(): void;
   /** Whether the shard is behind by more than the link holds: clients that feed it must be paused. */
   readonly congested: boolean;
 }

@@ -3,7 +3,8 @@
  * the turn that moves everything forward. A turn runs after the events of the loop that filled it, whoever they came
  * from, so that one sync, one frame and one write serve all of them:
  *
- *   propose → drive → peers flush → links flush (the disk works, here or in a worker) → drive → peers flush → ends
+ *   propose → until Raft wants nothing more: drive → peers flush → links flush (the disk works) → clients flush
+ *   → links settle (a shard on this thread applies, while everyone else has their answers)
  *
  * Main thread only.
  */
@@ -56,6 +57,9 @@ const RESUME_TICKS = 20;
 /** A turn waits at most for so many more looks at the sockets while requests keep arriving: a larger group, a sync less. */
 const LINGER_LOOKS_MAX = 4;
 
+/** A turn goes from Raft to the disk and back at most so often: to write, to answer, and once for what that brought. */
+const PASSES_MAX = 4;
+
 export class ClusterNode {
   readonly #environment: Environment;
   readonly #identity: Identity;
@@ -74,6 +78,7 @@ export class ClusterNode {
   #timer: Timer | null = null;
   #ticks = 0;
   #turnScheduled = false;
+  #inTurn = false;
   /** Everything that has asked for a turn, counted. */
   #arrivals = 0;
   #turnWallMs = 0;
@@ -211,19 +216,28 @@ export class ClusterNode {
   #turn(): void {
     if (this.#stopping) return;
     this.#turnCount += 1;
+    this.#inTurn = true;
     for (const group of this.#groups) group.beginTurn();
     this.#router.pump();
-    for (const group of this.#groups) {
-      group.propose();
-      group.drive();
-    }
+    for (const group of this.#groups) group.propose();
+    let passes = 0;
+    while (passes < PASSES_MAX && this.#drive()) passes += 1;
     this.#flushPeers();
-    for (const group of this.#groups) group.flush();
-    for (const group of this.#groups) group.drive();
-    this.#flushPeers();
-    for (const group of this.#groups) group.flush();
     this.#turnEnd?.();
+    for (const group of this.#groups) group.settle();
+    this.#turnEnd?.();
+    this.#inTurn = false;
+    if (passes === PASSES_MAX) this.#wake();
     this.#scheduleBackground();
+  }
+
+  /** Carries out what Raft wants and lets the disks work; false: nothing was wanted. */
+  #drive(): boolean {
+    let isBusy = false;
+    for (const group of this.#groups) if (group.drive()) isBusy = true;
+    this.#flushPeers();
+    for (const group of this.#groups) group.flush();
+    return isBusy;
   }
 
   #flushPeers(): void {
@@ -284,6 +298,9 @@ export class ClusterNode {
     const events = {
       send: (from: number, message: RaftMessage) => this.#send(from, message),
       wake: () => this.#wake(),
+      replied: () => {
+        if (!this.#inTurn) this.#wake();
+      },
       turnWallMs: () => this.#turnWallMs,
       systemChanged: (from: number, changes: readonly SystemChange[]) => {
         if (from === 0) for (const change of changes) this.#catalog.learn(change);

@@ -7,7 +7,8 @@ import type { ShardLink, ShardRequest } from "../bridge/shard-protocol.ts";
 /** The shard as it is seen from here; what it says comes through the callback it was opened with. */
 export interface DirectShard {
   handle(request: ShardRequest): void;
-  turn(): void;
+  takeAndWrite(): void;
+  settle(): void;
   backgroundStep(): boolean;
 }
 
@@ -25,7 +26,11 @@ export class DirectLink implements ShardLink {
   }
 
   flush(): void {
-    this.#shard.turn();
+    this.#shard.takeAndWrite();
+  }
+
+  settle(): void {
+    this.#shard.settle();
   }
 
   /** One bounded step of the shard's own work, to be called between turns; true: there is more. */

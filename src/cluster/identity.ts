@@ -53,7 +53,7 @@ export class Identity {
     }));
     const { nodeName, shardCount } = options;
     const identity = new Identity(disk, options.directory, { clusterId, nodeName, incarnation, shardCount, members });
-    identity.#save();
+    identity.#save(identity.#current);
     return identity;
   }
 
@@ -94,17 +94,19 @@ export class Identity {
     const members = this.#current.members.map((candidate) =>
       candidate.id === memberId ? { ...candidate, incarnation } : candidate,
     );
-    this.#current = { ...this.#current, members };
-    this.#save();
+    // On disk first: a binding that a restart would forget binds nothing.
+    const bound = { ...this.#current, members };
+    this.#save(bound);
+    this.#current = bound;
     return true;
   }
 
-  #save(): void {
+  #save(identity: NodeIdentity): void {
     const path = `${this.#directory}/${FILE_NAME}`;
     const draft = `${path}.new`;
     if (this.#disk.exists(draft)) this.#disk.remove(draft);
     const file = this.#disk.open(draft, "create");
-    file.write(encodeIdentity(this.#current), 0);
+    file.write(encodeIdentity(identity), 0);
     file.sync();
     file.close();
     this.#disk.rename(draft, path);

@@ -83,6 +83,8 @@ export class LocalReader {
   }
 
   expire(askedMs: number): void {
+    // The open gate may be among those that are given up: nobody may join it afterwards.
+    this.closeGate();
     this.#reads.expire(askedMs);
   }
 

@@ -9,7 +9,15 @@ import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
 import type { Connection, Network } from "../env/network.ts";
 import { text } from "../core/bytes.ts";
-import { beginFrame, endFrame, FrameReader, FrameType, NO_SHARD, type Frame } from "../wire/peer-frame-format.ts";
+import {
+  beginFrame,
+  endFrame,
+  type Frame,
+  FrameReader,
+  FrameType,
+  NO_SHARD,
+  STRANGER_FRAME_BYTES_MAX,
+} from "../wire/peer-frame-format.ts";
 import { decodeHello, encodeHello, type PeerHello } from "./peer-hello-format.ts";
 
 /** Bytes that may wait for a slow peer before frames for it are dropped. */
@@ -76,10 +84,20 @@ export class PeerOutbox {
       this.#sent += taken;
       if (taken === 0) {
         this.#blocked = true;
+        this.#dropSent();
         return;
       }
     }
     pending.reset(KEEP_BYTES_MAX);
+    this.#sent = 0;
+  }
+
+  /** A peer that never quite catches up must not make what has long left pile up here. */
+  #dropSent(): void {
+    const pending = this.#pending;
+    if (this.#sent < KEEP_BYTES_MAX || this.#sent * 2 < pending.length) return;
+    pending.bytes.copyWithin(0, this.#sent, pending.length);
+    pending.length -= this.#sent;
     this.#sent = 0;
   }
 
@@ -120,6 +138,7 @@ export class PeerOutbox {
       if (!this.#welcomed) connection.terminate();
     });
     const reader = new FrameReader();
+    reader.frameBytesMax = STRANGER_FRAME_BYTES_MAX;
     return {
       onData: (bytes: Uint8Array) => {
         try {

@@ -1,7 +1,8 @@
 /**
  * All connections between this node and its peers: an outbox to each, and a listener for what they say. A connection
  * becomes a peer's voice only after its hello has been checked: cluster, member, incarnation, protocol version, number
- * of shards. Main thread only.
+ * of shards. A peer has one voice: a newer connection takes the place of an older one, which is closed, so nothing that
+ * was sent over it can still arrive late. Main thread only.
  */
 import type { ByteWriter } from "../core/byte-writer.ts";
 import { ByteWriter as Writer } from "../core/byte-writer.ts";
@@ -10,10 +11,22 @@ import { EnvelopeError } from "../core/errors.ts";
 import { type NodeId, nodeId } from "../core/ids.ts";
 import type { Environment } from "../env/environment.ts";
 import type { Connection, ConnectionHandler, Listener } from "../env/network.ts";
-import { beginFrame, endFrame, FrameReader, FrameType, NO_SHARD, type Frame } from "../wire/peer-frame-format.ts";
+import {
+  beginFrame,
+  endFrame,
+  FRAME_BYTES_MAX,
+  type Frame,
+  FrameReader,
+  FrameType,
+  NO_SHARD,
+  STRANGER_FRAME_BYTES_MAX,
+} from "../wire/peer-frame-format.ts";
 import type { Identity } from "./identity.ts";
 import { decodeHello, encodeHello, type PeerHello } from "./peer-hello-format.ts";
 import { PeerOutbox } from "./peer-outbox.ts";
+
+/** Who connects introduces himself within this time. */
+const HELLO_MS_MAX = 3000;
 
 export interface PeerAddress {
   readonly name: string;
@@ -23,6 +36,7 @@ export interface PeerAddress {
 export interface PeerEvents {
   /** `session` is the sender's process: it changes when the peer restarts. */
   onFrame(from: NodeId, session: number, frame: Frame): void;
+  /** One of the two directions to this peer has been established. */
   onConnected(peer: NodeId): void;
   /** Frames to or from this peer may have been lost. */
   onLost(peer: NodeId): void;
@@ -35,6 +49,8 @@ export class PeerTransport {
   readonly #hello: PeerHello;
   readonly #outboxes = new Map<NodeId, PeerOutbox>();
   readonly #accepted = new Set<Connection>();
+  /** The accepted connection over which each peer speaks. */
+  readonly #voices = new Map<NodeId, Connection>();
   #listener: Listener | null = null;
 
   constructor(environment: Environment, identity: Identity, session: number, events: PeerEvents) {
@@ -68,8 +84,9 @@ export class PeerTransport {
     return this.#listener.port;
   }
 
+  /** Both ways: what is sent arrives, and so does its answer, as far as is known. */
   connected(peer: NodeId): boolean {
-    return this.#outboxes.get(peer)?.connected ?? false;
+    return this.#voices.has(peer) && this.#outboxes.get(peer)?.connected === true;
   }
 
   /** Adds a frame for a peer to this turn's bytes; false when it cannot be sent now. */
@@ -91,16 +108,25 @@ export class PeerTransport {
   #accept(connection: Connection): ConnectionHandler {
     this.#accepted.add(connection);
     const reader = new FrameReader();
+    reader.frameBytesMax = STRANGER_FRAME_BYTES_MAX;
     let peer: PeerHello | null = null;
+    let isRefused = false;
+    const impatience = this.#environment.clock.after(HELLO_MS_MAX, () => {
+      if (peer === null) connection.terminate();
+    });
     const onFrame = (frame: Frame): void => {
-      if (peer === null) peer = this.#welcome(connection, frame);
-      else this.#events.onFrame(nodeId(peer.nodeId), peer.session, frame);
+      if (isRefused) return;
+      if (peer !== null) return this.#events.onFrame(nodeId(peer.nodeId), peer.session, frame);
+      peer = this.#welcome(connection, frame);
+      isRefused = peer === null;
+      reader.frameBytesMax = FRAME_BYTES_MAX;
     };
     return {
       onData: (bytes) => {
         try {
           reader.push(bytes, onFrame);
         } catch (error) {
+          // A failed assertion is a defect of this node and ends it; it is not the peer's fault.
           if (!(error instanceof EnvelopeError)) throw error;
           this.#environment.log.warn("peer connection dropped", { from: connection.remoteAddress, why: String(error) });
           connection.terminate();
@@ -108,8 +134,9 @@ export class PeerTransport {
       },
       onDrain: () => undefined,
       onClose: () => {
+        impatience.cancel();
         this.#accepted.delete(connection);
-        if (peer !== null) this.#events.onLost(nodeId(peer.nodeId));
+        if (peer !== null) this.#silenced(nodeId(peer.nodeId), connection);
       },
     };
   }
@@ -123,10 +150,30 @@ export class PeerTransport {
     answer.raw(objection === null ? encodeHello(this.#hello) : utf8(objection));
     endFrame(answer, start);
     connection.write(answer.bytes, 0, answer.length);
-    if (objection === null) return hello;
+    if (hello !== null && objection === null) {
+      this.#heard(nodeId(hello.nodeId), connection);
+      return hello;
+    }
     this.#environment.log.warn("peer refused", { from: connection.remoteAddress, why: objection });
     connection.shutdown();
     return null;
+  }
+
+  #heard(peer: NodeId, connection: Connection): void {
+    const former = this.#voices.get(peer);
+    this.#voices.set(peer, connection);
+    if (former !== undefined) {
+      former.terminate();
+      this.#events.onLost(peer);
+    }
+    this.#events.onConnected(peer);
+  }
+
+  /** A connection has ended. Nothing is lost with one that had been replaced: that was said when it happened. */
+  #silenced(peer: NodeId, connection: Connection): void {
+    if (this.#voices.get(peer) !== connection) return;
+    this.#voices.delete(peer);
+    this.#events.onLost(peer);
   }
 
   #objection(hello: PeerHello): string | null {

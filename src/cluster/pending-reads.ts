@@ -49,7 +49,8 @@ export class PendingReads {
 
   /** A read whose value is known already and only waits for its gate. `result` must own its bytes. */
   evaluated(waiter: Waiter, tag: number, gate: ReadGate, result: Result): void {
-    gate.evaluated.push({ waiter, tag, gate, askedMs: gate.openedMs, result });
+    if (gate.state === "failed") waiter.resolve(tag, LEADER_LOST);
+    else gate.evaluated.push({ waiter, tag, gate, askedMs: gate.openedMs, result });
   }
 
   /** A read the shard is asked for; returns the request id under which its answer comes. */

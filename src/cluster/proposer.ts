@@ -113,6 +113,12 @@ export class Proposer {
     this.#writes.expire(proposedMs);
   }
 
+  /** Nothing will be heard of the log any more: what was not proposed was not executed, the rest is unknown. */
+  giveUp(): void {
+    this.abandon();
+    this.expire(Number.POSITIVE_INFINITY);
+  }
+
   #added(type: CommandType, ordinal: number, waiter: Waiter, tag: number): number {
     const entry = this.#entry;
     if (type === CommandType.put) {

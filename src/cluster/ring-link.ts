@@ -117,6 +117,10 @@ export class RingLink implements ShardLink {
   flush(): void {
     this.#port.flush();
   }
+
+  settle(): void {
+    // The worker settles by itself.
+  }
 }
 
 function describe(error: unknown): string {

@@ -19,11 +19,12 @@ import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
 import type { RaftEntry, RaftMessage } from "../raft/messages.ts";
 import { Raft } from "../raft/raft.ts";
-import type { RaftOptions, Ready, Role } from "../raft/ready.ts";
+import type { RaftOptions, Role } from "../raft/ready.ts";
 import type { ByteRange, CommandType } from "../record/command-format.ts";
 import { emptyEntry, entryIndex, entryTerm } from "../record/entry-format.ts";
 import { NIL } from "../record/result.ts";
 import type { Waiter } from "./coordinator.ts";
+import { DiskRequests } from "./disk-requests.ts";
 import { FenceSet } from "./fence-set.ts";
 import { LocalReader } from "./local-reader.ts";
 import { type MaintenanceListener, MaintenanceRequests } from "./maintenance-requests.ts";
@@ -37,6 +38,8 @@ export interface GroupEvents {
   send(shard: number, message: RaftMessage): void;
   /** The group has work for the next turn. */
   wake(): void;
+  /** The shard has said something; during a turn that is looked at before the turn ends. */
+  replied(): void;
   /** Wall-clock milliseconds at which the first event of this turn came. */
   turnWallMs(): number;
   systemChanged(shard: number, changes: readonly SystemChange[]): void;
@@ -48,6 +51,7 @@ interface Core {
   readonly raft: Raft;
   readonly proposer: Proposer;
   readonly reader: LocalReader;
+  readonly disk: DiskRequests;
 }
 
 export class ShardGroup {
@@ -65,8 +69,6 @@ export class ShardGroup {
   #boot: ShardBoot | null = null;
   #core: Core | null = null;
   #applied = 0;
-  #sentCommit = 0;
-  #sentRelease = 0;
   #failed = false;
   #stopped = false;
   #wasAccepting = false;
@@ -225,15 +227,12 @@ export class ShardGroup {
 
   tick(requestTimeoutMs: number): void {
     if (this.#core === null || this.#failed) return;
-    const { raft, proposer, reader } = this.#core;
+    const { raft, proposer, reader, disk } = this.#core;
     raft.tick();
     const longAgo = this.#clock.monotonicMs() - requestTimeoutMs;
     proposer.expire(longAgo);
     reader.expire(longAgo);
-    if (raft.releaseIndex > this.#sentRelease) {
-      this.#sentRelease = raft.releaseIndex;
-      this.#port.link.send({ type: "release", index: raft.releaseIndex });
-    }
+    disk.release(raft.releaseIndex);
     this.#events.wake();
   }
 
@@ -246,6 +245,7 @@ export class ShardGroup {
     if (this.#failed) return;
     this.#port.link.send({ type: "stop" });
     this.#port.link.flush();
+    this.#port.link.settle();
   }
 
   // ---- the turn --------------------------------------------------------------------------------------------------
@@ -262,22 +262,33 @@ export class ShardGroup {
     else this.#core.proposer.abandon();
   }
 
-  /** Carries out everything Raft wants by now. */
-  drive(): void {
-    if (this.#core === null || this.#failed) return;
-    const { raft, proposer, reader } = this.#core;
-    reader.closeGate();
-    for (let ready = raft.ready(); ready !== null; ready = raft.ready()) {
-      this.#carryOut(ready, raft.role);
+  /** Carries out everything Raft wants by now; false: it wanted nothing. */
+  drive(): boolean {
+    if (this.#core === null || this.#failed) return false;
+    const { raft, proposer, reader, disk } = this.#core;
+    for (let isBusy = false; ; isBusy = true) {
+      // A Ready begins the round of the reads that have gathered. Later ones must not join it, not even those that
+      // come from what is answered below: their round has to begin after them.
+      reader.closeGate();
+      const ready = raft.ready();
+      if (ready === null) {
+        proposer.settle();
+        this.#watchLeadership();
+        return isBusy;
+      }
+      disk.send(ready, raft.role === "leader");
+      for (const message of ready.messages) this.#events.send(this.shard, message);
       for (const state of ready.readStates) reader.confirmed(state.context);
       for (const context of ready.readFailures) reader.failed(context);
     }
-    proposer.settle();
-    this.#watchLeadership();
   }
 
   flush(): void {
     this.#port.link.flush();
+  }
+
+  settle(): void {
+    this.#port.link.settle();
   }
 
   // ---- private parts ---------------------------------------------------------------------------------------------
@@ -285,28 +296,6 @@ export class ShardGroup {
   #accepting(): Core {
     assert(this.#core !== null && this.accepting, "operations are given to a group that accepts them");
     return this.#core;
-  }
-
-  #carryOut(ready: Ready, role: Role): void {
-    const { link } = this.#port;
-    const { hardState, entries, commitIndex } = ready;
-    if (hardState !== null) link.send({ type: "saveHardState", term: hardState.term, vote: hardState.vote });
-    const last = entries[entries.length - 1];
-    if (last !== undefined) {
-      link.send({
-        type: "append",
-        entries: entries.map((entry) => entry.bytes),
-        commitIndex,
-        applyThrough: this.#singleVoter ? last.index : commitIndex,
-        wantResults: role === "leader",
-      });
-      this.#sentCommit = commitIndex;
-    } else if (commitIndex > this.#sentCommit) {
-      this.#sentCommit = commitIndex;
-      link.send({ type: "commit", commitIndex });
-    }
-    for (const message of ready.messages) this.#events.send(this.shard, message);
-    for (const read of ready.reads) link.send({ type: "readEntries", from: read.from, bytesMax: read.bytesMax });
   }
 
   #watchLeadership(): void {
@@ -354,6 +343,8 @@ export class ShardGroup {
       case "failed":
         this.#failed = true;
         this.#maintenance.fail();
+        core?.proposer.giveUp();
+        core?.reader.expire(Number.POSITIVE_INFINITY);
         this.#events.failed(this.shard, reply.code, reply.message);
         break;
       case "stopped":
@@ -362,7 +353,7 @@ export class ShardGroup {
       default:
         unreachable(reply);
     }
-    this.#events.wake();
+    this.#events.replied();
   }
 
   #open(boot: ShardBoot): void {
@@ -375,9 +366,9 @@ export class ShardGroup {
     const proposer = new Proposer(raft, limits.id, () => this.#events.turnWallMs());
     const reader = new LocalReader(raft, this.#port, this.#clock, this.#singleVoter);
     proposer.clock.observe(boot.stampHigh, boot.stampLow);
-    this.#core = { raft, proposer, reader };
+    const disk = new DiskRequests(this.#port.link, this.#singleVoter, boot.commitIndex);
+    this.#core = { raft, proposer, reader, disk };
     this.#applied = boot.appliedIndex;
-    this.#sentCommit = boot.commitIndex;
     this.#learn(boot.system);
     if (this.#singleVoter) raft.campaign();
     this.#events.wake();
@@ -387,6 +378,8 @@ export class ShardGroup {
     const core = this.#core;
     if (core === null) return;
     this.#applied = reply.appliedIndex;
+    // Operations that were held until now go on in the next turn.
+    if (this.accepting !== this.#wasAccepting) this.#events.wake();
     core.proposer.clock.observe(reply.stampHigh, reply.stampLow);
     this.#learn(reply.system);
     if (reply.results.length === 0) return;

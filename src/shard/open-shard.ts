@@ -15,7 +15,8 @@ export interface OpenShard {
   /** Milliseconds for which nothing is due if no request comes. */
   readonly idleMs: number;
   handle(request: ShardRequest): void;
-  turn(): void;
+  takeAndWrite(): void;
+  settle(): void;
   backgroundStep(): boolean;
 }
 
@@ -39,6 +40,7 @@ const UNOPENED: OpenShard = {
   stopped: true,
   idleMs: Number.POSITIVE_INFINITY,
   handle: () => undefined,
-  turn: () => undefined,
+  takeAndWrite: () => undefined,
+  settle: () => undefined,
   backgroundStep: () => false,
 };

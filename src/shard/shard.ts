@@ -7,6 +7,8 @@
  *   3  synced: `persisted`, then entries are applied through min(persisted, what may be applied), and between two
  *      entries the reads that waited for the first; then `applied` with the results
  *
+ * `takeAndWrite` is steps 1 and 2, `settle` is step 3, so that the thread may let `persisted` go in between.
+ *
  * Durability is an event: step 3 may come in the same call or later, and nothing here assumes either. Whatever the disk
  * or its contents get wrong ends the shard: it says `failed`, and acknowledges nothing any more. Replies are given
  * during `turn`, `backgroundStep` and the disk's callbacks, in the order in which they became true.
@@ -127,6 +129,12 @@ export class Shard {
 
   /** Works off everything that was queued. Called from within a reply, it leaves that to the call under way. */
   turn(): void {
+    this.takeAndWrite();
+    this.settle();
+  }
+
+  /** The first half of a turn, which others wait for: requests are taken, what they append is written and synced. */
+  takeAndWrite(): void {
     this.#isTurnAsked = this.#isWorking;
     this.#guarded(() => {
       do {
@@ -134,12 +142,15 @@ export class Shard {
         this.#queue = [];
         for (const request of requests) this.#take(request);
         this.#write(requests.length === 0);
-        this.#apply();
         this.#answerEntryReads();
       } while (this.#queue.length > 0);
       this.#parts.state.setWritable(this.#parts.log.writable && !this.#maintenance.isDiskFull);
-      this.#stopIfAsked();
     });
+  }
+
+  /** The second half, which can wait until `persisted` has left: what is durable and decided is applied. */
+  settle(): void {
+    this.#goOn();
   }
 
   /** One bounded step of what can wait: log preparation, flush, compaction. True: there is more to do now. */

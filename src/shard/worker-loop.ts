@@ -34,7 +34,9 @@ export function runWorker(env: ShardEnvironment, data: WorkerData<ShardOptions>)
       assert(shard !== undefined, "main speaks to the shards of this worker only");
       shard.handle(decodeRequest(reader));
     });
-    for (const shard of all) shard.turn();
+    for (const shard of all) shard.takeAndWrite();
+    port.flush();
+    for (const shard of all) shard.settle();
     port.flush();
     if (!stepAll(all)) sleep(port, all);
   }

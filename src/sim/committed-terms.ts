@@ -44,6 +44,10 @@ export class WatchedLink implements ShardLink {
   flush(): void {
     this.#inner.flush();
   }
+
+  settle(): void {
+    this.#inner.settle();
+  }
 }
 
 export class LogTerms {

@@ -21,6 +21,8 @@ export const PEER_PROTOCOL_VERSION = 1;
 export const NO_SHARD = 0xffff;
 /** The largest frame: one entry with the largest value, and room for what surrounds it. */
 export const FRAME_BYTES_MAX = 64 * 1024 * 1024;
+/** The largest frame of somebody who has not been identified: an introduction. */
+export const STRANGER_FRAME_BYTES_MAX = 16 * 1024;
 
 export const FrameType = {
   /** First frame of the dialer: who it is. */
@@ -63,6 +65,8 @@ export function endFrame(writer: ByteWriter, start: number): void {
  * came in several chunks. A stream that breaks the framing throws PROTOCOL, and the connection is of no more use.
  */
 export class FrameReader {
+  /** Larger frames break the framing. May change between two frames. */
+  frameBytesMax: number = FRAME_BYTES_MAX;
   #partial: Uint8Array = new Uint8Array(0);
   #partialBytes = 0;
 
@@ -75,7 +79,7 @@ export class FrameReader {
     }
     let offset = 0;
     for (;;) {
-      const frameBytes = wholeFrameBytes(rest, offset, rest.length);
+      const frameBytes = this.#wholeFrameBytes(rest, offset);
       if (frameBytes === 0) break;
       visit(decodeFrame(rest.subarray(offset, offset + frameBytes)));
       offset += frameBytes;
@@ -91,7 +95,7 @@ export class FrameReader {
       this.#append(chunk.subarray(0, taken));
       if (this.#partialBytes < 8) return chunk.subarray(taken);
     }
-    const frameBytes = announcedBytes(this.#partial, 0);
+    const frameBytes = this.#announcedBytes(this.#partial, 0);
     const more = Math.min(frameBytes - this.#partialBytes, chunk.length - taken);
     this.#reserve(frameBytes);
     this.#append(chunk.subarray(taken, taken + more));
@@ -105,7 +109,7 @@ export class FrameReader {
   }
 
   #keep(bytes: Uint8Array): void {
-    const frameBytes = bytes.length >= 8 ? announcedBytes(bytes, 0) : 64;
+    const frameBytes = bytes.length >= 8 ? this.#announcedBytes(bytes, 0) : 64;
     this.#reserve(Math.min(frameBytes, Math.max(bytes.length * 2, 64 * 1024)));
     this.#append(bytes);
   }
@@ -122,21 +126,22 @@ export class FrameReader {
     larger.set(this.#partial.subarray(0, this.#partialBytes));
     this.#partial = larger;
   }
-}
 
-/** Bytes of the frame at `offset` when it is whole, else 0. */
-function wholeFrameBytes(bytes: Uint8Array, offset: number, end: number): number {
-  if (end - offset < FRAME_HEADER_BYTES) return 0;
-  const frameBytes = announcedBytes(bytes, offset);
-  return end - offset < frameBytes ? 0 : frameBytes;
-}
-
-function announcedBytes(bytes: Uint8Array, offset: number): number {
-  const frameBytes = viewOf(bytes).getUint32(offset + 4, true);
-  if (frameBytes < FRAME_HEADER_BYTES || frameBytes > FRAME_BYTES_MAX) {
-    throw new EnvelopeError("PROTOCOL", `a peer frame of ${frameBytes} bytes`);
+  /** Bytes of the frame at `offset` when it is whole, else 0. */
+  #wholeFrameBytes(bytes: Uint8Array, offset: number): number {
+    const rest = bytes.length - offset;
+    if (rest < FRAME_HEADER_BYTES) return 0;
+    const frameBytes = this.#announcedBytes(bytes, offset);
+    return rest < frameBytes ? 0 : frameBytes;
   }
-  return frameBytes;
+
+  #announcedBytes(bytes: Uint8Array, offset: number): number {
+    const frameBytes = viewOf(bytes).getUint32(offset + 4, true);
+    if (frameBytes < FRAME_HEADER_BYTES || frameBytes > this.frameBytesMax) {
+      throw new EnvelopeError("PROTOCOL", `a peer frame of ${frameBytes} bytes`);
+    }
+    return frameBytes;
+  }
 }
 
 function decodeFrame(frame: Uint8Array): Frame {

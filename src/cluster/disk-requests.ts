@@ -1,0 +1,51 @@
+/**
+ * What the Raft core wants of its shard, put into requests on the link: hard states, entries, how far they are committed
+ * and may be applied, old entries, and what of the log nobody needs any more. It remembers what the shard has been told,
+ * so that a commit index goes out only when it is news. Main thread only.
+ */
+import type { ShardLink } from "../bridge/shard-protocol.ts";
+import type { LogIndex } from "../core/ids.ts";
+import type { Ready } from "../raft/ready.ts";
+
+export class DiskRequests {
+  readonly #link: ShardLink;
+  readonly #singleVoter: boolean;
+  #sentCommit: number;
+  #sentRelease = 0;
+
+  /** `knownCommit`: what the shard has known to be committed since it recovered. */
+  constructor(link: ShardLink, singleVoter: boolean, knownCommit: LogIndex) {
+    this.#link = link;
+    this.#singleVoter = singleVoter;
+    this.#sentCommit = knownCommit;
+  }
+
+  /** `wantResults`: somebody here waits for what the commands of these entries come to. */
+  send(ready: Ready, wantResults: boolean): void {
+    const link = this.#link;
+    const { hardState, entries, commitIndex } = ready;
+    if (hardState !== null) link.send({ type: "saveHardState", term: hardState.term, vote: hardState.vote });
+    const last = entries[entries.length - 1];
+    if (last !== undefined) {
+      link.send({
+        type: "append",
+        entries: entries.map((entry) => entry.bytes),
+        commitIndex,
+        // A single voter's entry is committed by being on disk.
+        applyThrough: this.#singleVoter ? last.index : commitIndex,
+        wantResults,
+      });
+      this.#sentCommit = commitIndex;
+    } else if (commitIndex > this.#sentCommit) {
+      this.#sentCommit = commitIndex;
+      link.send({ type: "commit", commitIndex });
+    }
+    for (const read of ready.reads) link.send({ type: "readEntries", from: read.from, bytesMax: read.bytesMax });
+  }
+
+  release(index: LogIndex): void {
+    if (index <= this.#sentRelease) return;
+    this.#sentRelease = index;
+    this.#link.send({ type: "release", index });
+  }
+}
