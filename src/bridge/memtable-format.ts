@@ -4,7 +4,7 @@
  *
  *     word  words
  *        0     16  unused
- *       16     17  the head: a node without a key, its tower MAX_HEIGHT high
+ *       16     18  the head: a node without a key, its tower MAX_HEIGHT high
  *       34      D  hash directory: D slots, a power of two, about 1/16 of the arena
  *   34 + D         nodes and versions, in the order of their coming, to the end of the arena
  *
@@ -14,7 +14,8 @@
  *                  order of signed numbers is the order of the bytes
  *        3      1  key bytes in the low 24 bits, height of the tower in the high 8
  *        4      1  newest version                                                  atomic
- *        5  height tower: the next node on each level, level 0 first               atomic
+ *        5      1  the writer's own: words of the newest version, if none stands behind it, else 0
+ *        6  height tower: the next node on each level, level 0 first               atomic
  *                  the key, padded to a word
  *
  *   version
@@ -29,7 +30,7 @@
  *        the low bits: half the word of a node; the bits above: those of the key's hash, so that a probe seldom looks
  *        at a foreign node. A key's probe starts at its hash modulo D and goes on slot by slot to an empty one.
  *
- * What is marked atomic is the only thing ever changed after its owner has been published. A version or node is
+ * What is marked atomic is the only thing a reader looks at that is ever changed after its owner has been published. A version or node is
  * written whole, and then published by one Atomics.store of the word that leads to it; a reader that arrives by
  * Atomics.load sees all of it. Nothing is removed before `reset`, which nobody may read across (see memtable-set.ts).
  */
@@ -41,7 +42,8 @@ export const NODE_BUCKET = 0;
 export const NODE_PREFIX = 1;
 export const NODE_SHAPE = 3;
 export const NODE_VERSIONS = 4;
-export const NODE_TOWER = 5;
+export const NODE_ALONE = 5;
+export const NODE_TOWER = 6;
 
 export const VERSION_OLDER = 0;
 export const VERSION_STAMP = 1;
@@ -57,7 +59,7 @@ const TWO_32 = 0x1_0000_0000;
 const ARENA_BYTES_MIN = 4096;
 const ARENA_BYTES_MAX = 2 ** 31;
 /**
- * Bytes of the arena for each slot. A node and its version take 56 beside key and value, so the directory, which takes
+ * Bytes of the arena for each slot. A node and its version take 60 beside key and value, so the directory, which takes
  * keys up to 7/8 of its slots, is full before the arena only where both are but a few bytes.
  */
 const ARENA_BYTES_PER_SLOT = 64;

@@ -24,6 +24,7 @@ import {
   HEAD,
   isNodeOf,
   MAX_HEIGHT,
+  NODE_ALONE,
   NODE_BUCKET,
   NODE_PREFIX,
   NODE_SHAPE,
@@ -42,6 +43,8 @@ import { VersionBlocks } from "./version-blocks.ts";
 
 const HEIGHT_SEED = 0x9e37_79b9;
 const TWO_32 = 0x1_0000_0000;
+/** Far enough into a node to be on its key's cache line; a node and its first version are longer. */
+const WARM_WORDS = 10;
 
 /** The one writer of an arena. The arena is fresh (all zeros) or `reset` is called first. */
 export class MemtableWriter {
@@ -59,6 +62,11 @@ export class MemtableWriter {
   #random = HEIGHT_SEED;
   /** For each level the last node before the key being placed; kept, since keys often come in order. */
   readonly #before = new Int32Array(MAX_HEIGHT).fill(HEAD);
+  /** The largest stamp inserted since the reset. */
+  #newestHigh = 0;
+  #newestLow = 0;
+  /** Keeps the loads of `warm` from being optimized away. */
+  readonly #warmth = new Int32Array(1);
   /** Null: overwritten versions stay where they are. */
   readonly #blocks: VersionBlocks | null;
 
@@ -82,6 +90,8 @@ export class MemtableWriter {
     this.#random = HEIGHT_SEED;
     this.#before.fill(HEAD);
     this.#blocks?.reset();
+    this.#newestHigh = 0;
+    this.#newestLow = 0;
   }
 
   /** Main's current turn (SharedState.readerTurn): what it can no longer be reading may be written again. */
@@ -119,28 +129,50 @@ export class MemtableWriter {
     valueEnd: number,
   ): boolean {
     const words = this.#words;
+    const versionSize = versionWords(valueEnd - valueStart);
     const slot = this.#probe(bucket, key, keyStart, keyEnd, keyHash);
     const known = (words[slot]! & this.#shape.nodeMask) << 1;
-    const link = known === 0 ? 0 : this.#placeInChain(known, stampHigh, stampLow, origin);
-    if (link < 0) return true;
-    const node = known === 0 ? this.#newNode(bucket, key, keyStart, keyEnd, valueEnd - valueStart) : known;
-    const block = node === 0 ? 0 : this.#allocate(versionWords(valueEnd - valueStart));
-    if (block === 0) return false;
-    // An overwritten version is out of reach for everyone who does not look at it already.
-    const isOverwrite = this.#blocks !== null && known !== 0 && link === known + NODE_VERSIONS;
-    const replaced = known === 0 ? 0 : words[link]!;
-    const older = isOverwrite ? 0 : replaced;
-    this.#write(block, older, stampHigh, stampLow, origin, kind, expiryMs, value, valueStart, valueEnd);
     if (known !== 0) {
-      Atomics.store(words, link, block);
-      if (isOverwrite) this.#retireFrom(replaced);
+      const link = this.#placeInChain(known, stampHigh, stampLow, origin);
+      if (link < 0) return true;
+      const version = this.#allocate(versionSize);
+      if (version === 0) return false;
+      const replaced = words[link]!;
+      const isOverwrite = this.#blocks !== null && link === known + NODE_VERSIONS;
+      const older = isOverwrite ? 0 : replaced;
+      this.#write(version, older, stampHigh, stampLow, origin, kind, expiryMs, value, valueStart, valueEnd);
+      Atomics.store(words, link, version);
+      // An overwritten version is out of reach now for everyone who is not looking at it already.
+      if (isOverwrite) this.#retire(replaced, words[known + NODE_ALONE]!);
+      words[known + NODE_ALONE] = isOverwrite ? versionSize : 0;
       return true;
     }
-    words[node + NODE_VERSIONS] = block;
+    const node = this.#newNode(bucket, key, keyStart, keyEnd, valueEnd - valueStart);
+    const version = node === 0 ? 0 : this.#allocate(versionSize);
+    if (version === 0) return false;
+    this.#write(version, 0, stampHigh, stampLow, origin, kind, expiryMs, value, valueStart, valueEnd);
+    words[node + NODE_VERSIONS] = version;
+    words[node + NODE_ALONE] = versionSize;
     this.#link(node, bucket, key, keyStart, keyEnd);
     Atomics.store(words, slot, (keyHash & ~this.#shape.nodeMask) | (node >>> 1));
     this.keyCount += 1;
     return true;
+  }
+
+  /**
+   * Looks at what inserts under these hashes are going to look at. One insert waits for memory again and again; many of
+   * these waits, which do not depend on each other, pass in the time of one.
+   */
+  warm(hashes: Uint32Array, count: number): void {
+    const words = this.#words;
+    const { slotMask, nodeMask } = this.#shape;
+    let sum = 0;
+    for (let i = 0; i < count; i++) sum ^= words[DIRECTORY + (hashes[i]! & slotMask)]!;
+    for (let i = 0; i < count; i++) {
+      const node = (words[DIRECTORY + (hashes[i]! & slotMask)]! & nodeMask) << 1;
+      sum ^= words[node]! ^ words[node + WARM_WORDS]!;
+    }
+    this.#warmth[0] = sum;
   }
 
   /** The slot that holds the key's node, or the empty one where it would go. */
@@ -160,6 +192,8 @@ export class MemtableWriter {
   #placeInChain(node: number, stampHigh: number, stampLow: number, origin: number): number {
     const words = this.#words;
     let link = node + NODE_VERSIONS;
+    // Stamps rise along a shard's log, so that the old version need not even be looked at.
+    if (stampHigh > this.#newestHigh || (stampHigh === this.#newestHigh && stampLow > this.#newestLow)) return link;
     for (let older = words[link]!; older !== 0; older = words[link]!) {
       const age = compareVersionAge(words, older, stampHigh, stampLow, origin);
       if (age === 0) return -1;
@@ -198,8 +232,12 @@ export class MemtableWriter {
     return block;
   }
 
-  /** Gives back a version and those behind it. */
-  #retireFrom(version: number): void {
+  /** Gives back a version and those behind it. `alone`: its words, if nothing is behind it. */
+  #retire(version: number, alone: number): void {
+    if (alone !== 0) {
+      this.#blocks?.retire(version, alone);
+      return;
+    }
     const words = this.#words;
     for (let block = version; block !== 0; block = words[block + VERSION_OLDER]!) {
       this.#blocks?.retire(block, versionWords(words[block + VERSION_VALUE_BYTES]!));
@@ -229,6 +267,9 @@ export class MemtableWriter {
     words[version + VERSION_VALUE_BYTES] = valueEnd - valueStart;
     copyBytes(value, valueStart, valueEnd, this.#bytes, (version + VERSION_VALUE) << 2);
     this.entryCount += 1;
+    if (stampHigh < this.#newestHigh || (stampHigh === this.#newestHigh && stampLow < this.#newestLow)) return;
+    this.#newestHigh = stampHigh;
+    this.#newestLow = stampLow;
   }
 
   /** Finds the node's place in the list and publishes it there, level 0 first. */

@@ -47,6 +47,8 @@ export interface MemberStatus {
 
 export interface Coordinator {
   newOrdering(): Ordering;
+  /** The connection has ended: of its operations those that still wait for a leader are dropped, not executed later. */
+  endOrdering(ordering: Ordering): void;
 
   /** Never fails: a name nobody created gives a ref with id 0. */
   bucket(name: string): BucketRef;

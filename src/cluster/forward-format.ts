@@ -2,9 +2,10 @@
  * Operations on their way to the leader of a shard, and their results: the bodies of `forward` and `forwardReply`
  * frames.
  *
- *   forward       u32 session of the asking process, then for each operation:
+ *   forward       u32 session of the asking process, u32 round, then for each operation:
  *                 u32 request id, u8 kind (1 write, 2 read), u8 after own write,
  *                 write: u32 length and the command, unstamped · read: the read request
+ *                 (who refuses an operation refuses all that follow in the same round)
  *   forwardReply  u32 session it answers to, then for each operation:
  *                 u32 request id, u8 outcome (1 result, 2 not the leader: not executed), 1: the result
  *

@@ -1,6 +1,8 @@
 /**
  * The leader's side of forwarding: carries out the operations of other nodes' clients as if they were its own, and
- * gathers the results of a turn into one frame per node and shard. Main thread only.
+ * gathers the results of a turn into frames of bounded size. While the shard is congested operations wait here, as this
+ * node's own clients do. Once one is refused, because this node does not lead, all that follow in the same round are:
+ * they must not overtake it (see forwarder.ts). Main thread only.
  */
 import { ByteReader } from "../core/byte-reader.ts";
 import { ByteWriter } from "../core/byte-writer.ts";
@@ -10,18 +12,44 @@ import { errorResult, type Result } from "../record/result.ts";
 import { FrameType } from "../wire/peer-frame-format.ts";
 import type { Waiter } from "./coordinator.ts";
 import { decodeForwarded, encodeForwardOutcome, type Forwarded } from "./forward-format.ts";
-import type { PeerTransport } from "./peer-transport.ts";
+import type { ForwardTransport } from "./forwarder.ts";
+import { workBytes } from "./operation.ts";
 import type { ShardGroup } from "./shard-group.ts";
 
 const FENCED = errorResult("FENCED", "the bucket was dropped or emptied under this id");
 const DISK_FULL = errorResult("DISKFULL", "the disk of the leader is full; writes are refused until there is room");
+const OVERLOADED = errorResult("OVERLOADED", "the shard cannot keep up; it is safe to retry");
 const KEEP_BYTES_MAX = 1024 * 1024;
+/** Bytes of results in one frame; a single one may be larger and then travels alone or at the end. */
+const ANSWER_BYTES_MAX = 1024 * 1024;
+/** Bytes of operations that may wait for a congested shard; more are refused. */
+const WAITING_BYTES_MAX = 32 * 1024 * 1024;
+
+/** What a server needs of the group it serves. */
+type ServedGroup = Pick<
+  ShardGroup,
+  | "shard"
+  | "term"
+  | "accepting"
+  | "congested"
+  | "writable"
+  | "isFenced"
+  | "get"
+  | "read"
+  | "writeEncoded"
+  | "expectFence"
+>;
+
+interface WaitingOperation {
+  readonly round: number;
+  readonly operation: Forwarded;
+}
 
 export class ForwardServer {
-  readonly #group: ShardGroup;
+  readonly #group: ServedGroup;
   readonly #peer: NodeId;
   readonly #session: number;
-  readonly #transport: PeerTransport;
+  readonly #transport: ForwardTransport;
   readonly #wake: () => void;
   readonly #reader = new ByteReader("PROTOCOL", "a forwarded operation");
   readonly #command = new CommandReader();
@@ -29,9 +57,16 @@ export class ForwardServer {
   readonly #waiter: Waiter;
   /** Where the asking node's newest write stands: its reads that follow a write of their own wait for it. */
   #lastWriteIndex = 0;
+  /** The term in which it was taken: in a later one its fate is sealed before anything is read. */
+  #lastWriteTerm = 0;
+  /** The newest round of which something was refused. */
+  #refusedRound = -1;
+  /** In order, while the shard is congested. */
+  #waiting: WaitingOperation[] = [];
+  #waitingBytes = 0;
 
   /** `session` is the asking process; answers to it are of no use to another one. */
-  constructor(group: ShardGroup, peer: NodeId, session: number, transport: PeerTransport, wake: () => void) {
+  constructor(group: ServedGroup, peer: NodeId, session: number, transport: ForwardTransport, wake: () => void) {
     this.#group = group;
     this.#peer = peer;
     this.#session = session;
@@ -48,7 +83,21 @@ export class ForwardServer {
   onForward(body: Uint8Array): void {
     const reader = this.#reader.over(body);
     if (reader.u32() !== this.#session) return;
-    while (reader.remaining > 0) this.#carryOut(decodeForwarded(reader, this.#command));
+    const round = reader.u32();
+    while (reader.remaining > 0) this.#take(round, decodeForwarded(reader, this.#command));
+  }
+
+  /** Carries out what has waited, as far as the shard keeps up with it. */
+  pump(): void {
+    if (this.#waiting.length === 0) return;
+    let count = 0;
+    while (count < this.#waiting.length && !this.#mustWait()) {
+      const { round, operation } = this.#waiting[count]!;
+      count += 1;
+      this.#waitingBytes -= workBytes(operation.work);
+      this.#carryOut(round, operation);
+    }
+    this.#waiting.splice(0, count);
   }
 
   /** Hands the results gathered so far to the transport. */
@@ -62,12 +111,27 @@ export class ForwardServer {
     outcomes.reset(KEEP_BYTES_MAX);
   }
 
-  #carryOut(operation: Forwarded): void {
+  /** A group that does not lead refuses at once. */
+  #mustWait(): boolean {
+    return this.#group.accepting && this.#group.congested;
+  }
+
+  #take(round: number, operation: Forwarded): void {
+    if (this.#waiting.length === 0 && !this.#mustWait()) return this.#carryOut(round, operation);
+    if (this.#waitingBytes > WAITING_BYTES_MAX) return this.#answer(operation.requestId, OVERLOADED);
+    this.#waiting.push({ round, operation });
+    this.#waitingBytes += workBytes(operation.work);
+  }
+
+  #carryOut(round: number, operation: Forwarded): void {
     const { requestId, work, bucket, commandType } = operation;
     const group = this.#group;
-    if (!group.accepting) return this.#answer(requestId, null);
+    if (!group.accepting || round <= this.#refusedRound) {
+      this.#refusedRound = Math.max(this.#refusedRound, round);
+      return this.#answer(requestId, null);
+    }
     if (group.isFenced(bucket)) return this.#answer(requestId, FENCED);
-    const ownWrite = operation.afterOwnWrite ? this.#lastWriteIndex : 0;
+    const ownWrite = operation.afterOwnWrite && this.#lastWriteTerm === group.term ? this.#lastWriteIndex : 0;
     if (work.kind === "read") {
       const { read } = work;
       if (read.type !== "get") return group.read(read, ownWrite, this.#waiter, requestId);
@@ -77,11 +141,13 @@ export class ForwardServer {
     if (!group.writable) return this.#answer(requestId, DISK_FULL);
     const type = commandType ?? CommandType.put;
     if (type === CommandType.fence) group.expectFence(fencedBucket(work.command));
+    this.#lastWriteTerm = group.term;
     this.#lastWriteIndex = group.writeEncoded(type, work.command, this.#waiter, requestId);
   }
 
   #answer(requestId: number, result: Result | null): void {
     encodeForwardOutcome(requestId, result, this.#outcomes);
+    if (this.#outcomes.length >= ANSWER_BYTES_MAX) this.flush();
     this.#wake();
   }
 }

@@ -29,6 +29,9 @@ export class Lane {
     this.forwarder = new Forwarder(group.shard, session, transport, {
       settled: (operation, result) => this.#settle(operation, result),
       local: (operation) => this.#carryOut(operation),
+      get congested() {
+        return group.congested;
+      },
     });
   }
 
@@ -39,7 +42,8 @@ export class Lane {
 
   submit(operation: Operation): void {
     if (operation.work.kind === "write") operation.ordering?.underway(this.group.shard, 1);
-    if (this.open) this.#carryOut(operation);
+    // In a congested group an own read would wait together with writes that came after it.
+    if (this.open && !this.group.congested) this.#carryOut(operation);
     else this.forwarder.hold(operation);
   }
 

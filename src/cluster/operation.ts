@@ -5,6 +5,7 @@
 import type { ReadRequest } from "../bridge/shard-protocol.ts";
 import { viewOf } from "../core/bytes.ts";
 import { type ByteRange, type CommandType, commandBytes, encodeCommand } from "../record/command-format.ts";
+import { errorResult } from "../record/result.ts";
 import type { BucketRef, Ordering, Waiter } from "./coordinator.ts";
 
 export type Work =
@@ -33,6 +34,8 @@ export class ConnectionOrdering implements Ordering {
   readonly #indexes: Float64Array;
   readonly #terms: Float64Array;
   readonly #underway: Int32Array;
+  /** The connection is gone: what it has not got under way yet is not to be carried out any more. */
+  hasEnded = false;
 
   constructor(shardCount: number) {
     this.#indexes = new Float64Array(shardCount);
@@ -61,9 +64,16 @@ export class ConnectionOrdering implements Ordering {
   }
 }
 
+/** What an operation comes to whose connection has ended before it was carried out. */
+export const ABANDONED = errorResult("UNAVAILABLE", "the client has gone; the operation was not executed");
+
+/** Whether the connection that submitted it has ended. */
+export function isAbandoned(operation: Operation): boolean {
+  return operation.ordering?.hasEnded === true;
+}
+
 /** Bytes of memory an operation holds, roughly. */
-export function operationBytes(operation: Operation): number {
-  const { work } = operation;
+export function workBytes(work: Work): number {
   if (work.kind === "write") return work.command.length + 128;
   return (work.read.type === "get" ? work.read.key.length : 64) + 128;
 }

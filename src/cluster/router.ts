@@ -14,12 +14,24 @@ import { BucketAdmin, type SystemAccess } from "./bucket-admin.ts";
 import type { Catalog } from "./catalog.ts";
 import type { BucketInfo, BucketRef, Coordinator, MemberStatus, Ordering, ShardStatus, Waiter } from "./coordinator.ts";
 import { DISK_FULL, type Lane } from "./lane.ts";
-import { ConnectionOrdering, detachedCommand, type Operation, type Work, withBucket } from "./operation.ts";
+import {
+  ABANDONED,
+  ConnectionOrdering,
+  detachedCommand,
+  isAbandoned,
+  type Operation,
+  type Work,
+  withBucket,
+  workBytes,
+} from "./operation.ts";
 import type { TokenTable } from "./token-table.ts";
 
 const OVERLOADED = errorResult("OVERLOADED", "the shard cannot keep up; it is safe to retry");
+const TOO_MANY_LOOK_UPS = errorResult("OVERLOADED", "too many operations wait for the catalog; it is safe to retry");
 /** Bytes that may wait in an entry that Raft does not take. */
 const OPEN_BYTES_MAX = 32 * 1024 * 1024;
+/** Bytes of operations that may wait for the id of their bucket. */
+const LOOK_UP_BYTES_MAX = 32 * 1024 * 1024;
 /** Operations that may be under way to other nodes before clients are paused. */
 const FORWARDED_MAX = 100_000;
 const PAGE_BYTES_MAX = 256 * 1024;
@@ -44,6 +56,7 @@ export class Router implements Coordinator {
   readonly admin: BucketAdmin;
   /** Operations that wait for their bucket's id, by bucket name, in order. */
   readonly #lookUps = new Map<string, Operation[]>();
+  #lookUpBytes = 0;
   #relief: (() => void)[] = [];
   #sequence = 0;
 
@@ -146,6 +159,10 @@ export class Router implements Coordinator {
     return new ConnectionOrdering(this.shardCount);
   }
 
+  endOrdering(ordering: Ordering): void {
+    (ordering as ConnectionOrdering).hasEnded = true;
+  }
+
   // ---- buckets ---------------------------------------------------------------------------------------------------
 
   bucket(name: string): BucketRef {
@@ -241,8 +258,8 @@ export class Router implements Coordinator {
   /** Gets the result of every operation that took the long way. */
   settled(operation: Operation, result: Result): void {
     const fenced = result.kind === "error" && result.code === "FENCED";
-    if (fenced && operation.bucket !== null && this.#clock.monotonicMs() < operation.deadlineMs)
-      this.#lookUp(operation);
+    const mayGoOn = !isAbandoned(operation) && this.#clock.monotonicMs() < operation.deadlineMs;
+    if (fenced && operation.bucket !== null && mayGoOn) this.#lookUp(operation);
     else operation.waiter.resolve(operation.tag, result);
   }
 
@@ -279,6 +296,11 @@ export class Router implements Coordinator {
   /** Finds the bucket's id, then submits the operation again, behind those that already wait for the same name. */
   #lookUp(operation: Operation): void {
     const name = operation.bucket?.name ?? "";
+    if (this.#lookUpBytes > LOOK_UP_BYTES_MAX) {
+      operation.waiter.resolve(operation.tag, TOO_MANY_LOOK_UPS);
+      return;
+    }
+    this.#lookUpBytes += workBytes(operation.work);
     const waiting = this.#lookUps.get(name);
     if (waiting !== undefined) {
       waiting.push(operation);
@@ -288,19 +310,24 @@ export class Router implements Coordinator {
     this.admin.lookUp(name, (result) => {
       const operations = this.#lookUps.get(name) ?? [];
       this.#lookUps.delete(name);
+      for (const found of operations) this.#lookUpBytes -= workBytes(found.work);
       for (const found of operations.sort((a, b) => a.sequence - b.sequence)) {
         if (result.kind === "error") found.waiter.resolve(found.tag, result);
+        else if (isAbandoned(found)) found.waiter.resolve(found.tag, ABANDONED);
         else this.#resubmit(found);
       }
     });
   }
 
   #resubmit(operation: Operation): void {
+    const { ordering } = operation;
     const id = operation.bucket?.id ?? 0;
     const work = withBucket(operation.work, id);
     const key = keyOf(work);
     const shard = key === null ? operation.shard : this.#tokens.shardOf(id, key, 0, key.length);
-    this.#lane(shard).submit({ ...operation, work, shard });
+    // The connection's writes that waited for the same name are under way since a moment ago.
+    const afterOwnWrite = ordering === null || ordering.hasUnderway(shard);
+    this.#lane(shard).submit({ ...operation, work, shard, afterOwnWrite });
   }
 
   #systemAccess(): SystemAccess {

@@ -18,6 +18,9 @@ import type { SegmentReader } from "./segment-reader.ts";
 /** The next segment is made when the active one is used to this part: early, but not for a log that is hardly used. */
 const PREPARE_AT_FRACTION = 1 / 16;
 
+/** Sealed segments that may be without a hint while the shard is busy: what the next start would have to read. */
+const UNHINTED_SEGMENTS_MAX = 8;
+
 export class LogUpkeep {
   readonly #disk: Disk;
   readonly #directory: string;
@@ -64,15 +67,25 @@ export class LogUpkeep {
     if (index > this.#appliedIndex) this.#appliedIndex = index;
   }
 
-  /** Does one bounded piece of work; true: there is more. Everything before `syncedPosition` is durable. */
-  step(active: Segment, syncedPosition: number): boolean {
+  /**
+   * Does one bounded piece of work; true: there is more. Everything before `syncedPosition` is durable. While the shard
+   * is busy, hints wait: they only shorten the next start, and a segment may be released before it needs one.
+   */
+  step(active: Segment, syncedPosition: number, isBusy: boolean): boolean {
     this.#room.lookSeldom(this.#next !== null);
     const released = this.#releasable(syncedPosition);
     if (released !== null) {
       this.#delete(released);
       return true;
     }
-    return this.#prepareStep(active) || this.#hintStep(active, syncedPosition);
+    if (this.#prepareStep(active)) return true;
+    if (isBusy && !this.#hintsAreFarBehind()) return false;
+    return this.#hintStep(active, syncedPosition);
+  }
+
+  #hintsAreFarBehind(): boolean {
+    const behind = this.#segments[this.#segments.length - 1 - UNHINTED_SEGMENTS_MAX];
+    return behind !== undefined && !behind.hasHint;
   }
 
   /** A segment that follows `active` and holds a group of `groupBytes`. Throws DISKFULL, and may be asked again. */
@@ -157,9 +170,7 @@ export class LogUpkeep {
 
   #hintStep(active: Segment, syncedPosition: number): boolean {
     if (this.#hint === null) {
-      const due = this.#room.suffices(this.#next !== null)
-        ? this.#segments.find((segment) => segment !== active && this.#isHintDue(segment, syncedPosition))
-        : undefined;
+      const due = this.#dueForHint(active, syncedPosition);
       if (due === undefined) return false;
       const previousTerm = due.entries.count === 0 ? 0 : (this.#entries.termAt(due.entries.firstIndex - 1) ?? 0);
       this.#hint = new HintWriter(this.#disk, this.#directory, this.#reader, due, previousTerm);
@@ -173,6 +184,16 @@ export class LogUpkeep {
       return false;
     }
     return true;
+  }
+
+  /** Whether a hint could be written that waits for a quiet moment. */
+  owesHint(active: Segment, syncedPosition: number): boolean {
+    return this.#hint !== null || this.#dueForHint(active, syncedPosition) !== undefined;
+  }
+
+  #dueForHint(active: Segment, syncedPosition: number): Segment | undefined {
+    if (!this.#room.suffices(this.#next !== null)) return undefined;
+    return this.#segments.find((segment) => segment !== active && this.#isHintDue(segment, syncedPosition));
   }
 
   #isHintDue(segment: Segment, syncedPosition: number): boolean {

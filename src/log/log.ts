@@ -234,10 +234,15 @@ export class Log {
     this.#upkeep.noteApplied(index);
   }
 
-  /** One bounded piece of the work nobody waits for; true: there is more to do. */
-  backgroundStep(): boolean {
+  /** One bounded piece of the work nobody waits for; true: there is more to do. `isBusy`: only what cannot wait. */
+  backgroundStep(isBusy: boolean): boolean {
     this.#check();
-    return this.#upkeep.step(this.#active, this.#syncedPosition);
+    return this.#upkeep.step(this.#active, this.#syncedPosition, isBusy);
+  }
+
+  /** Whether `backgroundStep` has left something for a quiet moment. */
+  get owesHint(): boolean {
+    return this.#failure === null && this.#upkeep.owesHint(this.#active, this.#syncedPosition);
   }
 
   stats(): LogStats {

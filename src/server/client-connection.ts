@@ -421,6 +421,7 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     this.#state = "closed";
     this.frameWatch.stop();
     this.#replies.release();
+    this.coordinator.endOrdering(this.session.ordering);
     this.port.forget(this);
   }
 }

@@ -11,7 +11,7 @@ import { type LogIndex, SYSTEM_BUCKET, type Term } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import { compareStamps, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import type { CommandResult } from "../bridge/shard-protocol.ts";
-import { type CommandReader, CommandType } from "../record/command-format.ts";
+import { CommandReader, CommandType } from "../record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryIndex, entryTerm } from "../record/entry-format.ts";
 import { errorResult, OK, type Result } from "../record/result.ts";
 import { VersionKind } from "../record/version.ts";
@@ -28,6 +28,9 @@ const RESERVED = errorResult("INVALID_ARGUMENT", "this type of command is reserv
 /** Fields of an entry's header (entry-format.ts) that are read here without decoding it again. */
 export const ENTRY_KIND_OFFSET = 28;
 const ENTRY_COUNT_OFFSET = 24;
+
+/** So many commands' places in the memtable are looked up ahead together. */
+const AHEAD = 64;
 
 export class Applier {
   readonly #context: CommandContext;
@@ -49,6 +52,9 @@ export class Applier {
   #entryBytes = 0;
   #index = 0 as LogIndex;
   #wantResults = false;
+  readonly #ahead = new CommandReader();
+  /** Hash of each command's key, by its ordinal modulo AHEAD. */
+  readonly #hashes = new Uint32Array(AHEAD);
 
   constructor(context: CommandContext) {
     this.#context = context;
@@ -82,12 +88,14 @@ export class Applier {
     const command = context.command;
     const { store, fences } = context;
     while (this.#ordinal < this.#commandCount) {
+      if (this.#ordinal % AHEAD === 0) this.#lookAhead();
       const next = command.read(this.#offset, this.#entryBytes);
       assert(next > 0, "an entry in the log has been verified");
       if (!this.#isSplit || this.#isAheadOfTables()) {
         // The plain put goes straight to the memtable; everything else may look and answers something.
         const isPut = command.type === CommandType.put && command.bucket !== SYSTEM_BUCKET;
-        const isDone = isPut ? fences.has(command.bucket) || applyPut(store, command) : this.#applyOne();
+        const hash = this.#hashes[this.#ordinal % AHEAD]!;
+        const isDone = isPut ? fences.has(command.bucket) || applyPut(store, command, hash) : this.#applyOne();
         if (!isDone) return false;
         this.stampHigh = command.stampHigh;
         this.stampLow = command.stampLow;
@@ -96,6 +104,22 @@ export class Applier {
       this.#ordinal += 1;
     }
     return true;
+  }
+
+  /** Hashes the keys of the next commands and brings what they will touch into the cache. */
+  #lookAhead(): void {
+    const { command, store } = this.#context;
+    const ahead = this.#ahead;
+    const hashes = this.#hashes;
+    const count = Math.min(AHEAD, this.#commandCount - this.#ordinal);
+    ahead.bytes = command.bytes;
+    ahead.view = command.view;
+    let offset = this.#offset;
+    for (let i = 0; i < count; i++) {
+      offset = ahead.read(offset, this.#entryBytes);
+      hashes[i] = murmur3(ahead.bytes, ahead.keyStart, ahead.keyEnd, ahead.bucket);
+    }
+    store.active.warm(hashes, count);
   }
 
   #isAheadOfTables(): boolean {
@@ -115,14 +139,14 @@ export class Applier {
   }
 }
 
-function applyPut(store: VersionStore, command: CommandReader): boolean {
+function applyPut(store: VersionStore, command: CommandReader, keyHash: number): boolean {
   const { bucket, bytes, keyStart, keyEnd } = command;
   return store.insert(
     bucket,
     bytes,
     keyStart,
     keyEnd,
-    murmur3(bytes, keyStart, keyEnd, bucket),
+    keyHash,
     command.stampHigh,
     command.stampLow,
     command.origin,

@@ -37,6 +37,9 @@ const APPLY_BYTES_MAX = 8 * 1024 * 1024;
 /** How often a full disk is looked at again. */
 const ROOM_RETRY_MS = 500;
 
+/** After the last request: time in which the next one is likely to come, and what can wait does. */
+const BUSY_MS = 20;
+
 export class Shard {
   readonly #env: ShardEnvironment;
   readonly #options: ShardOptions;
@@ -159,10 +162,14 @@ export class Shard {
     this.#guarded(() => {
       const applied = this.#appliedIndex;
       this.#apply();
-      isMore = this.#appliedIndex > applied || this.#parts.log.backgroundStep() || this.#maintenance.step();
+      isMore = this.#appliedIndex > applied || this.#parts.log.backgroundStep(this.#isBusy) || this.#maintenance.step();
     });
     if (this.#isTurnAsked) this.turn();
     return isMore && !this.#isStopped;
+  }
+
+  get #isBusy(): boolean {
+    return this.#env.clock.monotonicMs() - this.#lastWorkMs < BUSY_MS;
   }
 
   // ---- requests --------------------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ import { type VersionCursor, VersionKind } from "../record/version.ts";
 import { MergeCursor } from "../storage/merge-cursor.ts";
 import type { Tree } from "../storage/tree.ts";
 
-/** What a node and its version take at most beside key and value: 5 + 12 + 7 words, and the padding of both. */
-const VERSION_OVERHEAD_BYTES = 112;
+/** What a node and its version take at most beside key and value: 6 + 12 + 7 words, and the padding of both. */
+const VERSION_OVERHEAD_BYTES = 116;
 
 export class VersionStore {
   readonly tree: Tree;

@@ -123,7 +123,7 @@ describe("hints", () => {
     log.noteApplied(at(70));
     let more = true;
     while (more) {
-      more = log.backgroundStep();
+      more = log.backgroundStep(false);
       const reopened = openLog(disk.copy());
       expect(contents(reopened)).toEqual(expected);
     }

@@ -73,7 +73,7 @@ export function contents(log: Log): Uint8Array[] {
 }
 
 export function drain(log: Log): void {
-  for (let steps = 0; log.backgroundStep(); steps++) {
+  for (let steps = 0; log.backgroundStep(false); steps++) {
     if (steps > 100_000) throw new Error("background work never ends");
   }
 }

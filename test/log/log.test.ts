@@ -255,7 +255,7 @@ describe("syncs that end later", () => {
     expect(log.writable).toBe(false);
     expect(() => log.stage([entryOf(4, 1)])).toThrow("broken");
     expect(() => log.write(at(0), () => {})).toThrow("broken");
-    expect(() => log.backgroundStep()).toThrow("broken");
+    expect(() => log.backgroundStep(false)).toThrow("broken");
     expect(() => log.read(at(1), 10)).toThrow("broken");
   });
 

@@ -86,7 +86,7 @@ function runOnce(seed: number): void {
       finishSyncs();
     } else if (dice < 75) {
       const steps = random.below(4);
-      for (let i = 0; i < steps; i++) log.backgroundStep();
+      for (let i = 0; i < steps; i++) log.backgroundStep(false);
     } else if (dice < 80) {
       const durable = Math.min(...model.history.slice(told).map((state) => state.last));
       applied = Math.max(applied, random.between(0, Math.max(0, durable)));

@@ -315,7 +315,7 @@ describe("a power cut", () => {
     drain(log);
     log.release(at(35));
     for (let more = true; more; ) {
-      more = log.backgroundStep();
+      more = log.backgroundStep(false);
       for (let cut = 0; cut < 5; cut++) {
         const found = openAfterCut(disk, random);
         expect(contents(found)).toEqual(entriesOf(found.firstIndex, 40, 1, 3000));

@@ -51,6 +51,8 @@ export class FakeCoordinator implements Coordinator {
   holding = false;
   failWith: Result | null = null;
   renewed: string[] = [];
+  /** Orderings of connections that are gone. */
+  ended: Ordering[] = [];
   readonly #buckets = new Map<string, FakeBucket>();
   readonly #later: { waiter: Waiter; tag: number; result: Result }[] = [];
   #relief: (() => void)[] = [];
@@ -91,6 +93,10 @@ export class FakeCoordinator implements Coordinator {
 
   newOrdering(): Ordering {
     return {} as Ordering;
+  }
+
+  endOrdering(ordering: Ordering): void {
+    this.ended.push(ordering);
   }
 
   bucket(name: string): BucketRef {

@@ -1,0 +1,310 @@
+/**
+ * Operations on their way to a leader: each is answered exactly once, executed at most once, never when it was said to
+ * be not executed, and those of one node in the order in which they came, whatever happens to leadership meanwhile.
+ */
+import { expect, test } from "bun:test";
+import { ByteWriter } from "../../src/core/byte-writer.ts";
+import { EMPTY_BYTES, utf8 } from "../../src/core/bytes.ts";
+import { NO_NODE, nodeId, term } from "../../src/core/ids.ts";
+import { Random } from "../../src/core/random.ts";
+import { ForwardServer } from "../../src/cluster/forward-server.ts";
+import { Forwarder, type ForwardTransport } from "../../src/cluster/forwarder.ts";
+import type { Waiter } from "../../src/cluster/coordinator.ts";
+import { ConnectionOrdering, detachedCommand, type Operation } from "../../src/cluster/operation.ts";
+import { CommandReader, CommandType } from "../../src/record/command-format.ts";
+import { errorResult, NIL, OK, type Result } from "../../src/record/result.ts";
+import { FrameType } from "../../src/wire/peer-frame-format.ts";
+
+const LEADER = nodeId(2);
+const ASKER = nodeId(1);
+const SESSION = 77;
+
+/** Frames queue here until a test delivers them. */
+class Line implements ForwardTransport {
+  up = true;
+  readonly frames: Uint8Array[] = [];
+
+  connected(): boolean {
+    return this.up;
+  }
+
+  frame(_to: number, _type: FrameType, _shard: number, write: (writer: ByteWriter) => void): boolean {
+    if (!this.up) return false;
+    const writer = new ByteWriter();
+    write(writer);
+    this.frames.push(writer.copy());
+    return true;
+  }
+}
+
+/** The leader's group: executes at once, answers when told. */
+class FakeGroup {
+  readonly shard = 0;
+  term = term(1);
+  accepting = true;
+  congested = false;
+  writable = true;
+  readonly executed: number[] = [];
+  readonly readIndexes: number[] = [];
+  readonly #unanswered: (() => void)[] = [];
+  readonly #command = new CommandReader();
+
+  isFenced(): boolean {
+    return false;
+  }
+
+  expectFence(): void {}
+
+  get(_bucket: number, _key: unknown, _metadata: boolean, ownWrite: number, waiter: Waiter, tag: number): void {
+    this.readIndexes.push(ownWrite);
+    waiter.resolve(tag, NIL);
+  }
+
+  read(_read: unknown, ownWrite: number, waiter: Waiter, tag: number): void {
+    this.readIndexes.push(ownWrite);
+    waiter.resolve(tag, NIL);
+  }
+
+  writeEncoded(_type: CommandType, bytes: Uint8Array, waiter: Waiter, tag: number): number {
+    this.#command.over(bytes).read(0, bytes.length);
+    this.executed.push(Number(new TextDecoder().decode(this.#command.key())));
+    this.#unanswered.push(() => waiter.resolve(tag, OK));
+    return this.executed.length;
+  }
+
+  answer(count: number): void {
+    for (const say of this.#unanswered.splice(0, count)) say();
+  }
+}
+
+let sequence = 0;
+
+function write(waiter: Waiter, ordering: ConnectionOrdering | null = null, deadlineMs = 1e9): Operation {
+  const number = ++sequence;
+  const key = utf8(String(number));
+  const empty = { bytes: EMPTY_BYTES, start: 0, end: 0 };
+  const range = { bytes: key, start: 0, end: key.length };
+  const command = detachedCommand(CommandType.put, 0, 1, range, empty, 0);
+  const work = { kind: "write", command } as const;
+  return {
+    sequence: number,
+    shard: 0,
+    work,
+    bucket: null,
+    ordering,
+    afterOwnWrite: false,
+    waiter,
+    tag: number,
+    deadlineMs,
+  };
+}
+
+function read(waiter: Waiter): Operation {
+  const number = ++sequence;
+  const get = { type: "get", bucket: 1, key: utf8("k"), metadataOnly: false } as const;
+  const work = { kind: "read", read: get } as const;
+  const rest = { shard: 0, bucket: null, ordering: null, afterOwnWrite: true, deadlineMs: 1e9 };
+  return { sequence: number, work, waiter, tag: number, ...rest };
+}
+
+function setUp() {
+  const outcomes = new Map<number, string>();
+  const local: number[] = [];
+  const waiter: Waiter = {
+    resolve(tag, result) {
+      expect({ tag, before: outcomes.get(tag) }).toEqual({ tag, before: undefined });
+      outcomes.set(tag, result.kind === "error" ? result.code : result.kind);
+    },
+  };
+  const there = new Line();
+  const back = new Line();
+  const group = new FakeGroup();
+  const events = {
+    congested: false,
+    settled: (operation: Operation, result: Result) => operation.waiter.resolve(operation.tag, result),
+    local: (operation: Operation) => local.push(operation.tag),
+  };
+  const forwarder = new Forwarder(0, SESSION, there, events);
+  const server = new ForwardServer(group, ASKER, SESSION, back, () => undefined);
+  const deliver = (): void => {
+    for (const frame of there.frames.splice(0)) server.onForward(frame);
+    server.flush();
+  };
+  const reply = (): void => {
+    for (const frame of back.frames.splice(0)) forwarder.onReply(LEADER, frame);
+  };
+  return { outcomes, local, waiter, there, back, group, events, forwarder, server, deliver, reply };
+}
+
+test("a node that becomes the leader between two frames does not reorder them", () => {
+  const { waiter, group, forwarder, deliver, reply, outcomes } = setUp();
+  const first = write(waiter);
+  const second = write(waiter);
+  group.accepting = false;
+  forwarder.hold(first);
+  forwarder.pump(LEADER, false);
+  deliver();
+  group.accepting = true;
+  forwarder.hold(second);
+  forwarder.pump(LEADER, false);
+  deliver();
+  expect(group.executed).toEqual([]);
+  reply();
+  forwarder.expire(0, LEADER, 300, 5000);
+  forwarder.pump(LEADER, false);
+  deliver();
+  group.answer(2);
+  deliver();
+  reply();
+  expect(group.executed).toEqual([first.tag, second.tag]);
+  expect([...outcomes.values()]).toEqual(["ok", "ok"]);
+});
+
+test("in any order of events: one answer, one execution, the order of arrival", () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = new Random(seed);
+    const { outcomes, waiter, there, back, group, forwarder, server, reply, deliver } = setUp();
+    const submitted: number[] = [];
+    const step = (): void => {
+      const choice = random.below(9);
+      if (choice <= 1) {
+        const operation = write(waiter);
+        submitted.push(operation.tag);
+        forwarder.hold(operation);
+      } else if (choice === 2) forwarder.pump(LEADER, false);
+      else if (choice === 3) {
+        const frame = there.frames.shift();
+        if (frame !== undefined) server.onForward(frame);
+      } else if (choice === 4) {
+        const frame = back.frames.shift();
+        if (frame !== undefined) forwarder.onReply(LEADER, frame);
+      } else if (choice === 5) group.accepting = random.chance(0.5);
+      else if (choice === 6) group.congested = random.chance(0.5);
+      else if (choice === 7) {
+        server.pump();
+        group.answer(random.below(3));
+        server.flush();
+      } else forwarder.expire(0, LEADER, 300, 5000);
+    };
+    for (let i = 0; i < 400; i++) step();
+    group.accepting = true;
+    group.congested = false;
+    for (let i = 0; i < 10; i++) {
+      forwarder.expire(0, LEADER, 300, 5000);
+      forwarder.pump(LEADER, false);
+      server.pump();
+      deliver();
+      group.answer(1000);
+      server.flush();
+      reply();
+    }
+    expect({ seed, executed: group.executed }).toEqual({ seed, executed: submitted });
+    expect({ seed, answered: [...outcomes.values()].filter((outcome) => outcome === "ok").length }).toEqual({
+      seed,
+      answered: submitted.length,
+    });
+  }
+});
+
+test("an operation whose client has gone before there was a leader is dropped, and said to be so", () => {
+  const { outcomes, local, waiter, group, forwarder, deliver } = setUp();
+  const gone = new ConnectionOrdering(1);
+  const here = new ConnectionOrdering(1);
+  const operations = [write(waiter, gone), write(waiter, here), write(waiter, gone)];
+  for (const operation of operations) forwarder.hold(operation);
+  forwarder.pump(NO_NODE, false);
+  gone.hasEnded = true;
+  forwarder.pump(LEADER, false);
+  deliver();
+  expect(group.executed).toEqual([operations[1]!.tag]);
+  expect(outcomes.get(operations[0]!.tag)).toBe("UNAVAILABLE");
+  expect(outcomes.get(operations[2]!.tag)).toBe("UNAVAILABLE");
+
+  const own = setUp();
+  const late = write(own.waiter, gone);
+  own.forwarder.hold(late);
+  own.forwarder.pump(nodeId(1), true);
+  expect([own.local, own.outcomes.get(late.tag), local]).toEqual([[], "UNAVAILABLE", []]);
+});
+
+test("a damaged answer loses nobody: what it refused before the damage is sent again", () => {
+  const { outcomes, waiter, group, back, forwarder, deliver, reply } = setUp();
+  const operation = write(waiter);
+  group.accepting = false;
+  forwarder.hold(operation);
+  forwarder.pump(LEADER, false);
+  deliver();
+  const damaged = new Uint8Array([...back.frames.pop()!, 1, 2, 3]);
+  expect(() => forwarder.onReply(LEADER, damaged)).toThrow();
+  group.accepting = true;
+  forwarder.expire(0, LEADER, 300, 5000);
+  forwarder.pump(LEADER, false);
+  deliver();
+  group.answer(1);
+  deliver();
+  reply();
+  expect(outcomes.get(operation.tag)).toBe("ok");
+});
+
+test("a congested shard lets forwarded operations wait in order, and what is held here too", () => {
+  const { waiter, group, events, local, forwarder, server, deliver } = setUp();
+  const [first, second] = [write(waiter), write(waiter)];
+  group.congested = true;
+  forwarder.hold(first);
+  forwarder.hold(second);
+  forwarder.pump(LEADER, false);
+  deliver();
+  expect(group.executed).toEqual([]);
+  group.congested = false;
+  server.pump();
+  expect(group.executed).toEqual([first.tag, second.tag]);
+
+  group.answer(2);
+  const own = setUp();
+  own.events.congested = true;
+  const third = write(own.waiter);
+  own.forwarder.hold(third);
+  own.forwarder.pump(nodeId(1), true);
+  expect([own.local, own.forwarder.busy]).toEqual([[], true]);
+  own.events.congested = false;
+  own.forwarder.pump(nodeId(1), true);
+  expect([own.local, own.forwarder.busy, local, events.congested]).toEqual([[third.tag], false, [], false]);
+});
+
+test("a read does not wait for a write of an earlier term, which may never stand where it stood", () => {
+  const { waiter, group, forwarder, deliver, reply } = setUp();
+  forwarder.hold(write(waiter));
+  forwarder.hold(read(waiter));
+  forwarder.pump(LEADER, false);
+  deliver();
+  group.answer(1);
+  group.term = term(3);
+  forwarder.hold(read(waiter));
+  forwarder.pump(LEADER, false);
+  deliver();
+  reply();
+  expect(group.readIndexes).toEqual([1, 0]);
+});
+
+test("large results leave in frames of bounded size", () => {
+  const { waiter, back, group, forwarder, deliver } = setUp();
+  const megabyte = { kind: "bytes", value: new Uint8Array(1024 * 1024) } as const;
+  group.get = (_bucket, _key, _metadata, _own, asker, tag) => asker.resolve(tag, megabyte);
+  for (let i = 0; i < 5; i++) forwarder.hold(read(waiter));
+  forwarder.pump(LEADER, false);
+  deliver();
+  expect(back.frames.length).toBe(5);
+});
+
+test("operations refused at the head of the queue are not executed when time runs out", () => {
+  const { outcomes, waiter, group, forwarder, deliver, reply } = setUp();
+  const operation = write(waiter, null, 100);
+  group.accepting = false;
+  forwarder.hold(operation);
+  forwarder.pump(LEADER, false);
+  deliver();
+  reply();
+  forwarder.expire(101, LEADER, 300, 5000);
+  expect(outcomes.get(operation.tag)).toBe("UNAVAILABLE");
+  expect(errorResult("UNAVAILABLE", "").kind).toBe("error");
+});
