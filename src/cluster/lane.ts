@@ -4,9 +4,8 @@
 import { CommandReader, CommandType } from "../record/command-format.ts";
 import { errorResult, type Result } from "../record/result.ts";
 import { viewOf } from "../core/bytes.ts";
-import { Forwarder } from "./forwarder.ts";
+import { Forwarder, type ForwardTransport } from "./forwarder.ts";
 import type { Operation } from "./operation.ts";
-import type { PeerTransport } from "./peer-transport.ts";
 import type { ShardGroup } from "./shard-group.ts";
 
 export const DISK_FULL = errorResult("DISKFULL", "the disk is full; writes are refused until there is room");
@@ -21,7 +20,7 @@ export class Lane {
   constructor(
     group: ShardGroup,
     session: number,
-    transport: PeerTransport,
+    transport: ForwardTransport,
     settled: (operation: Operation, result: Result) => void,
   ) {
     this.group = group;

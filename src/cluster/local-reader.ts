@@ -4,12 +4,13 @@
  */
 import type { ReadRequest } from "../bridge/shard-protocol.ts";
 import type { MemtableReader } from "../bridge/memtable.ts";
+import { EMPTY_BYTES } from "../core/bytes.ts";
 import { type LogIndex, logIndex } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { ByteRange } from "../record/command-format.ts";
-import { NIL, type Result } from "../record/result.ts";
+import { NIL, type Result, ValueInPlace } from "../record/result.ts";
 import { isVisible } from "../record/version.ts";
 import type { Waiter } from "./coordinator.ts";
 import { PendingReads, type ReadGate } from "./pending-reads.ts";
@@ -112,8 +113,8 @@ export class LocalReader {
     let result: Result = NIL;
     if (found !== null && isVisible(found.kind, found.expiryMs, found.expiryMs === 0 ? 0 : this.#clock.wallMs())) {
       const { valueBytes, valueStart, valueEnd, expiryMs } = found;
-      const view = valueBytes.subarray(valueStart, metadataOnly ? valueStart : valueEnd);
-      const value = gate === null ? view : view.slice();
+      if (gate === null) return waiter.resolve(tag, new ValueInPlace(valueBytes, valueStart, valueEnd, expiryMs));
+      const value = metadataOnly ? EMPTY_BYTES : valueBytes.slice(valueStart, valueEnd);
       result = { kind: "version", valueBytes: valueEnd - valueStart, expiryMs, value };
     }
     if (gate === null) waiter.resolve(tag, result);

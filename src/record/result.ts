@@ -22,6 +22,30 @@ export interface VersionResult {
   readonly value: Uint8Array;
 }
 
+/** A value where it lies, in memory that belongs to somebody else: nothing is made before somebody wants a view. */
+export class ValueInPlace implements VersionResult {
+  readonly kind = "version";
+  readonly expiryMs: number;
+  readonly source: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+
+  constructor(source: Uint8Array, start: number, end: number, expiryMs: number) {
+    this.source = source;
+    this.start = start;
+    this.end = end;
+    this.expiryMs = expiryMs;
+  }
+
+  get valueBytes(): number {
+    return this.end - this.start;
+  }
+
+  get value(): Uint8Array {
+    return this.source.subarray(this.start, this.end);
+  }
+}
+
 /** One bounded step of a walk over a bucket in key order. */
 export interface PageResult {
   readonly kind: "page";

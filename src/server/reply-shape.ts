@@ -3,7 +3,7 @@
  * which of its fields is the answer. A shape is a small number, so that a waiting command is not an object.
  */
 import { unreachable } from "../core/assert.ts";
-import type { Result, VersionResult } from "../record/result.ts";
+import { type Result, ValueInPlace, type VersionResult } from "../record/result.ts";
 import type { RespWriter } from "../wire/resp-writer.ts";
 import { errorReply } from "./error-reply.ts";
 
@@ -27,8 +27,9 @@ const NO_EXPIRY = -1;
 export function writeResult(reply: RespWriter, shape: number, result: Result, nowMs: number): void {
   switch (result.kind) {
     case "version":
-      if (shape === ReplyShape.plain) reply.bulk(result.value);
-      else writeField(reply, shape, result, nowMs);
+      if (shape !== ReplyShape.plain) writeField(reply, shape, result, nowMs);
+      else if (result instanceof ValueInPlace) reply.bulkRange(result.source, result.start, result.end);
+      else reply.bulk(result.value);
       return;
     case "ok":
       if (shape === ReplyShape.flag) reply.integer(1);

@@ -7,6 +7,7 @@
  *   set         *<n>             ~<n>
  *   verbatim    $…               =<n> txt:…
  */
+import { copyBytes } from "../core/copy-bytes.ts";
 import { EMPTY_BYTES, utf8 } from "../core/bytes.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 
@@ -101,10 +102,16 @@ export class RespWriter {
   }
 
   bulk(bytes: Uint8Array): void {
-    this.#number(DOLLAR, bytes.length);
-    this.reserve(bytes.length + 2);
-    this.bytes.set(bytes, this.length);
-    this.length += bytes.length;
+    this.bulkRange(bytes, 0, bytes.length);
+  }
+
+  /** The same for bytes within a larger array. */
+  bulkRange(bytes: Uint8Array, start: number, end: number): void {
+    const byteCount = end - start;
+    this.#number(DOLLAR, byteCount);
+    this.reserve(byteCount + 2);
+    copyBytes(bytes, start, end, this.bytes, this.length);
+    this.length += byteCount;
     this.#lineEnd();
   }
 

@@ -1,0 +1,162 @@
+/** A group of three voters, made to lead, over a shard that says what a test lets it say. */
+import { createShardMemory } from "../../src/bridge/shard-memory.ts";
+import { MemtableSet } from "../../src/bridge/memtable-set.ts";
+import type { ShardReply, ShardRequest } from "../../src/bridge/shard-protocol.ts";
+import { SharedState } from "../../src/bridge/shared-state.ts";
+import { type GroupOptions, ShardGroup } from "../../src/cluster/shard-group.ts";
+import { logIndex, type NodeId, NO_NODE, nodeId, term } from "../../src/core/ids.ts";
+import type { Clock } from "../../src/env/clock.ts";
+import type { RaftMessage } from "../../src/raft/messages.ts";
+import { entryIndex, entryTerm } from "../../src/record/entry-format.ts";
+
+export const QUIET = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+/** Time stands still until a test moves it; timers and turns never come by themselves. */
+export class StillClock implements Clock {
+  nowMs = 1000;
+  wallMs(): number {
+    return this.nowMs;
+  }
+  monotonicMs(): number {
+    return this.nowMs;
+  }
+  after(): { cancel(): void } {
+    return { cancel: () => undefined };
+  }
+  soon(): void {}
+}
+
+const OPTIONS: GroupOptions = {
+  shard: 0,
+  id: nodeId(1),
+  voters: [nodeId(1), nodeId(2), nodeId(3)],
+  electionTicks: 6,
+  heartbeatTicks: 3,
+  appendBytesMax: 256 * 1024,
+  inflightBytesMax: 8 * 1024 * 1024,
+  inflightCountMax: 256,
+  uncommittedBytesMax: 64 * 1024 * 1024,
+  tailBytesMax: 8 * 1024 * 1024,
+};
+
+export class LeadingGroup {
+  readonly group: ShardGroup;
+  readonly clock = new StillClock();
+  readonly requests: ShardRequest[] = [];
+  readonly sent: RaftMessage[] = [];
+  readonly failures: string[] = [];
+  say: (reply: ShardReply) => void = () => undefined;
+  readonly #state: SharedState;
+  #done = 0;
+
+  constructor() {
+    const memory = createShardMemory(64 * 1024, 3);
+    this.#state = new SharedState(memory.state);
+    this.#state.setWritable(true);
+    const events = {
+      send: (_shard: number, message: RaftMessage) => this.sent.push(message),
+      wake: () => undefined,
+      replied: () => undefined,
+      turnWallMs: () => this.clock.nowMs,
+      systemChanged: () => undefined,
+      failed: (_shard: number, code: string) => this.failures.push(code),
+    };
+    this.group = new ShardGroup(this.clock, QUIET, 1, OPTIONS, events, (_shard, onReply) => {
+      this.say = onReply;
+      const link = {
+        congested: false,
+        send: (request: ShardRequest) => this.requests.push(request),
+        flush: () => undefined,
+        settle: () => undefined,
+      };
+      return {
+        link,
+        state: this.#state,
+        memtables: new MemtableSet(this.#state, memory.arenas),
+        background: () => false,
+      };
+    });
+    const none = {
+      firstIndex: logIndex(1),
+      lastIndex: logIndex(0),
+      commitIndex: logIndex(0),
+      appliedIndex: logIndex(0),
+    };
+    const terms = { hardTerm: term(0), hardVote: NO_NODE, lastTerm: term(0), previousTerm: term(0), termRuns: [] };
+    this.say({ type: "opened", boot: { ...none, ...terms, stampHigh: 0, stampLow: 0, system: [] } });
+    while (!this.sent.some(({ type }) => type === "preVote")) this.tick();
+    this.#grant("preVoteReply", this.group.term + 1);
+    this.turn();
+    this.#grant("voteReply", this.group.term);
+    this.turn();
+    this.acknowledge();
+  }
+
+  /** Drives until nothing more comes; the disk confirms everything at once and the shard applies what is committed. */
+  turn(): void {
+    this.group.propose();
+    do this.group.drive();
+    while (this.#disk());
+    this.group.drive();
+  }
+
+  tick(): void {
+    this.group.tick(1_000_000);
+    this.turn();
+  }
+
+  /** Node 2 confirms everything it has been sent by now, its read round too. */
+  acknowledge(): void {
+    const { group } = this;
+    const append = this.sent.findLast((message) => message.type === "append" && message.to === 2);
+    if (append?.type !== "append") throw new Error("nothing was sent");
+    const last = append.entries.at(-1);
+    const matchIndex = last === undefined ? append.previousIndex : last.index;
+    const match = { rejected: false, matchIndex, hintIndex: matchIndex, hintTerm: term(0), readRound: this.round };
+    group.step({ type: "appendReply", from: nodeId(2), to: nodeId(1), term: term(group.term), ...match });
+    this.turn();
+  }
+
+  /** The newest read round anybody was asked to confirm. */
+  get round(): number {
+    return Math.max(0, ...this.sent.map((message) => ("readRound" in message ? message.readRound : 0)));
+  }
+
+  /** Node 2's answer to a round arrives; it is looked at in the next turn. */
+  confirm(round: number): void {
+    const reply = { readRound: round, lastIndex: logIndex(this.group.commitIndex) };
+    this.group.step({ type: "heartbeatReply", from: nodeId(2), to: nodeId(1), term: term(this.group.term), ...reply });
+  }
+
+  /** From now on a miss in memory is not final: the shard is asked. */
+  noteTables(): void {
+    this.#state.noteTables();
+  }
+
+  #grant(type: "preVoteReply" | "voteReply", inTerm: number): void {
+    this.group.step({ type, from: nodeId(2) as NodeId, to: nodeId(1), term: term(inTerm), granted: true });
+  }
+
+  #disk(): boolean {
+    let isNews = false;
+    for (; this.#done < this.requests.length; this.#done++) {
+      const request = this.requests[this.#done]!;
+      if (request.type === "saveHardState") {
+        this.say({ type: "hardStateSaved", term: request.term, vote: request.vote });
+        isNews = true;
+      } else if (request.type === "append" || request.type === "commit") {
+        const last = request.type === "append" ? request.entries.at(-1) : undefined;
+        if (last !== undefined) this.say({ type: "persisted", lastIndex: entryIndex(last), lastTerm: entryTerm(last) });
+        this.#apply(request.commitIndex);
+        isNews = true;
+      }
+    }
+    return isNews;
+  }
+
+  #apply(index: number): void {
+    if (index <= this.group.appliedIndex) return;
+    this.#state.publishApplied(logIndex(index));
+    this.say({ type: "applied", appliedIndex: logIndex(index), stampHigh: 0, stampLow: 0, results: [], system: [] });
+  }
+}

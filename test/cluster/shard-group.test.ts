@@ -1,0 +1,118 @@
+/** What a group that leads promises its readers and writers. */
+import { expect, test } from "bun:test";
+import { Catalog } from "../../src/cluster/catalog.ts";
+import { Lane } from "../../src/cluster/lane.ts";
+import { Router } from "../../src/cluster/router.ts";
+import { TokenTable } from "../../src/cluster/token-table.ts";
+import { utf8 } from "../../src/core/bytes.ts";
+import { Random } from "../../src/core/random.ts";
+import { encode } from "@msgpack/msgpack";
+import { CommandType } from "../../src/record/command-format.ts";
+import type { Result } from "../../src/record/result.ts";
+import { LeadingGroup } from "./leading-group.ts";
+
+function range(text: string) {
+  const bytes = utf8(text);
+  return { bytes, start: 0, end: bytes.length };
+}
+
+function recorder() {
+  const said: string[] = [];
+  const resolve = (tag: number, result: Result) => {
+    said.push(`${tag}:${result.kind === "error" ? result.code : result.kind}`);
+  };
+  return { said, resolve };
+}
+
+test("a read that comes after a round was begun is not confirmed by it", () => {
+  const { group, ...leading } = lead();
+  const waiter = recorder();
+  const readAgain = {
+    resolve: () => group.get(1, range("b"), false, 0, waiter, 2),
+  };
+  group.get(1, range("a"), false, 0, readAgain, 1);
+  leading.turn();
+  leading.confirm(leading.round());
+  group.drive();
+  // The second read was asked for by whoever got the first one's answer, in the midst of that drive, and its round has
+  // left. The answer to that round and a third read arrive together.
+  leading.confirm(leading.round());
+  group.get(1, range("c"), false, 0, waiter, 3);
+  leading.turn();
+  expect(waiter.said).toEqual(["2:nil"]);
+  leading.confirm(leading.round());
+  leading.turn();
+  expect(waiter.said).toEqual(["2:nil", "3:nil"]);
+});
+
+test("reads given up for their age leave no gate behind that later ones would wait at for ever", () => {
+  const { group, clock, ...leading } = lead();
+  const waiter = recorder();
+  group.get(1, range("a"), false, 0, waiter, 1);
+  clock.nowMs += 10_000;
+  group.tick(5000);
+  group.get(1, range("b"), false, 0, waiter, 2);
+  leading.turn();
+  leading.confirm(leading.round());
+  leading.turn();
+  expect(waiter.said).toEqual(["1:UNAVAILABLE", "2:nil"]);
+});
+
+test("a shard that fails leaves nobody waiting: proposed is unknown, not proposed is not executed", () => {
+  const { group, say, failures, ...leading } = lead();
+  const waiter = recorder();
+  group.write(CommandType.put, 0, 1, range("a"), range("1"), 0, waiter, 1);
+  leading.turn();
+  group.write(CommandType.put, 0, 1, range("b"), range("1"), 0, waiter, 2);
+  group.get(1, range("c"), false, 0, waiter, 3);
+  say({ type: "failed", code: "IO", message: "the disk is gone" });
+  expect(waiter.said.sort()).toEqual(["1:UNKNOWN_OUTCOME", "2:UNAVAILABLE", "3:UNAVAILABLE"]);
+  expect([failures, group.accepting]).toEqual([["IO"], false]);
+});
+
+test("a read behind a write that both waited for the bucket's id sees that write", () => {
+  const { group, clock, requests, say, ...leading } = lead();
+  const transport = { connected: () => false, frame: () => false };
+  const lane: Lane = new Lane(group, 1, transport, (operation, result) => router.settled(operation, result));
+  const view = { nodeName: "n1", members: () => [], figures: () => ({}), nameOf: () => null, wake: () => undefined };
+  const router = new Router(clock, new Random(1), [lane], new TokenTable(1), new Catalog(), view, 5000);
+  const waiter = recorder();
+  const ordering = router.newOrdering();
+  const bucket = router.bucket("news");
+  requests.length = 0;
+  leading.holdReads();
+  router.write(ordering, CommandType.put, 0, bucket, range("k"), range("v"), 0, waiter, 1);
+  router.read(ordering, bucket, range("k"), false, waiter, 2);
+  const lookUp = requests.find((request) => request.type === "read");
+  if (lookUp?.type !== "read") throw new Error("the catalog was not asked");
+  const entry = encode({ id: 70 });
+  say({
+    type: "readResult",
+    requestId: lookUp.requestId,
+    result: { kind: "version", valueBytes: entry.length, expiryMs: 0, value: entry },
+  });
+  leading.turn();
+  leading.confirm(leading.round());
+  const before = group.commitIndex;
+  leading.turn();
+  const own = requests.findLast((request) => request.type === "read");
+  expect(own?.type === "read" && own.read.type === "get" && own.read.bucket).toBe(70);
+  expect(own?.type === "read" && own.minIndex > before).toBe(true);
+});
+
+function lead() {
+  const leading = new LeadingGroup();
+  const { group, clock, requests, failures } = leading;
+  expect(group.accepting).toBe(true);
+  return {
+    group,
+    clock,
+    requests,
+    failures,
+    say: leading.say,
+    turn: () => leading.turn(),
+    confirm: (round: number) => leading.confirm(round),
+    round: () => leading.round,
+    holdReads: () => leading.noteTables(),
+  };
+}
