@@ -112,7 +112,7 @@ const SHAPE = {
   keyBytesMax: bytes(1, KEY_BYTES_FORMAT_MAX)
     .default(64 * KIB)
     .describe("longest key"),
-  valueBytesMax: bytes(1, 512 * MIB)
+  valueBytesMax: bytes(1, 48 * MIB)
     .default(16 * MIB)
     .describe("longest value"),
   argumentsMax: count(4, 1_048_576).default(1024).describe("arguments of one command"),

@@ -7,7 +7,7 @@ import { ClusterNode } from "./cluster/cluster-node.ts";
 import { Identity } from "./cluster/identity.ts";
 import type { NodeSettings } from "./config.ts";
 import { splitAddress } from "./config.ts";
-import { EnvelopeError } from "./core/errors.ts";
+import { EnvelopeError, type ErrorCode } from "./core/errors.ts";
 import { Random } from "./core/random.ts";
 import type { Environment } from "./env/environment.ts";
 import { type RunningShards, shardsInWorkers, shardsOnThisThread } from "./node-shards.ts";
@@ -44,27 +44,30 @@ export async function startNode(settings: NodeSettings, environment: Environment
     shardCount: settings.shards,
     randomHex: new Random(seed).u32().toString(16),
   });
-  let failure: string | null = null;
+  let failure: EnvelopeError | null = null;
   let tellFailure: ((reason: string) => void) | null = null;
-  const fail = (reason: string): void => {
+  const fail = (code: ErrorCode, reason: string): void => {
     if (failure !== null) return;
-    failure = reason;
+    failure = new EnvelopeError(code, reason);
     tellFailure?.(reason);
   };
   let wake: () => void = () => undefined;
   const shards: RunningShards =
     settings.workers === 0
       ? shardsOnThisThread(environment, settings, identity.clusterId)
-      : shardsInWorkers(settings, identity.clusterId, { died: fail, repliesCame: () => wake() });
+      : shardsInWorkers(settings, identity.clusterId, {
+          died: (reason) => fail("IO", reason),
+          repliesCame: () => wake(),
+        });
   const node = new ClusterNode(environment, clusterSettings(settings), identity, shards.open);
   wake = () => node.turnNow();
-  node.onFailure((shard, code, message) => fail(`shard ${shard} failed: ${code} ${message}`));
+  node.onFailure((shard, code, message) => fail(code, `shard ${shard}: ${message}`));
   shards.start();
   const until = async (condition: () => boolean): Promise<void> => {
     while (!condition() && failure === null) await new Promise<void>((resolve) => clock.after(POLL_MS, resolve));
   };
   await until(() => node.opened);
-  if (failure !== null) throw new EnvelopeError("IO", failure);
+  if (failure !== null) throw failure;
   const peerPort = node.start();
   const clients = new ClientPort(node.coordinator, network, clock, log, { ...settings, version: packageJson.version });
   node.onTurnEnd(() => clients.flush());
@@ -90,7 +93,7 @@ export async function startNode(settings: NodeSettings, environment: Environment
     status,
     onFailure: (run) => {
       tellFailure = run;
-      if (failure !== null) run(failure);
+      if (failure !== null) run(failure.message);
     },
     stop: async () => {
       clients.close();

@@ -23,6 +23,11 @@ export interface SystemAccess {
 
 const CATALOG_SHARD = 0;
 
+const UNFINISHED: Result = errorResult(
+  "UNKNOWN_OUTCOME",
+  "the bucket is dropped or emptied, but not every shard has confirmed it in time; it is being finished",
+);
+
 export class BucketAdmin {
   readonly #catalog: Catalog;
   readonly #access: SystemAccess;
@@ -99,8 +104,10 @@ export class BucketAdmin {
       if (result.kind !== "integer") return done(result);
       if (type === CommandType.dropBucket) this.#catalog.forget(name);
       this.#fenceEverywhere(Number(result.value), (fenced) => {
-        if (fenced.kind === "error" || type === CommandType.dropBucket) return done(fenced);
-        this.lookUp(name, done);
+        // The catalog has changed for good: what is missing is finished later, and the caller must not be told "not done".
+        if (fenced.kind === "error") return done(UNFINISHED);
+        if (type === CommandType.dropBucket) return done(OK);
+        this.lookUp(name, (found) => done(found.kind === "error" ? UNFINISHED : OK));
       });
     });
   }

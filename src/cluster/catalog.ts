@@ -12,7 +12,7 @@ import type { BucketInfo, BucketRef } from "./coordinator.ts";
 
 export const BUCKET_PREFIX = "bucket/";
 const PENDING_PREFIX = "pending/";
-export const NUMBERED_BUCKETS = 16;
+const NUMBERED_BUCKETS = 16;
 
 interface MutableRef extends BucketRef {
   id: number;
@@ -89,6 +89,6 @@ export function bucketKey(name: string): Uint8Array {
   return utf8(BUCKET_PREFIX + name);
 }
 
-export function isNumbered(name: string): boolean {
+function isNumbered(name: string): boolean {
   return /^(?:[0-9]|1[0-5])$/.test(name);
 }

@@ -8,6 +8,7 @@
  *
  * Main thread only.
  */
+import type { ErrorCode } from "../core/errors.ts";
 import { NO_NODE, type NodeId, nodeId } from "../core/ids.ts";
 import { Random } from "../core/random.ts";
 import { ByteReader } from "../core/byte-reader.ts";
@@ -74,7 +75,7 @@ export class ClusterNode {
   readonly #nodeId: NodeId;
   readonly #tickMs: number;
   #turnEnd: (() => void) | null = null;
-  #onFailure: ((shard: number, code: string, message: string) => void) | null = null;
+  #onFailure: ((shard: number, code: ErrorCode, message: string) => void) | null = null;
   #timer: Timer | null = null;
   #ticks = 0;
   #turnScheduled = false;
@@ -158,7 +159,7 @@ export class ClusterNode {
   }
 
   /** Runs when a shard has failed: its disk is not to be trusted until a restart has read it again. */
-  onFailure(run: (shard: number, code: string, message: string) => void): void {
+  onFailure(run: (shard: number, code: ErrorCode, message: string) => void): void {
     this.#onFailure = run;
   }
 
@@ -306,7 +307,7 @@ export class ClusterNode {
       systemChanged: (from: number, changes: readonly SystemChange[]) => {
         if (from === 0) for (const change of changes) this.#catalog.learn(change);
       },
-      failed: (failed: number, code: string, message: string) => {
+      failed: (failed: number, code: ErrorCode, message: string) => {
         log.error("shard failed", { shard: failed, code, message });
         this.#onFailure?.(failed, code, message);
       },

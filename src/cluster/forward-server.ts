@@ -22,6 +22,8 @@ const OVERLOADED = errorResult("OVERLOADED", "the shard cannot keep up; it is sa
 const KEEP_BYTES_MAX = 1024 * 1024;
 /** Bytes of results in one frame; a single one may be larger and then travels alone or at the end. */
 const ANSWER_BYTES_MAX = 1024 * 1024;
+/** Bytes of results that may wait for the way to the asking node; those beyond are lost to it, their outcome unknown. */
+const LATE_ANSWERS_BYTES_MAX = 32 * 1024 * 1024;
 /** Bytes of operations that may wait for a congested shard; more are refused. */
 const WAITING_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -100,15 +102,15 @@ export class ForwardServer {
     this.#waiting.splice(0, count);
   }
 
-  /** Hands the results gathered so far to the transport. */
+  /** Hands the results gathered so far to the transport; if they cannot leave now, with a later call. */
   flush(): void {
     const outcomes = this.#outcomes;
     if (outcomes.length === 0) return;
-    this.#transport.frame(this.#peer, FrameType.forwardReply, this.#group.shard, (writer) => {
+    const taken = this.#transport.frame(this.#peer, FrameType.forwardReply, this.#group.shard, (writer) => {
       writer.u32(this.#session);
       writer.raw(outcomes.written());
     });
-    outcomes.reset(KEEP_BYTES_MAX);
+    if (taken || outcomes.length > LATE_ANSWERS_BYTES_MAX) outcomes.reset(KEEP_BYTES_MAX);
   }
 
   /** A group that does not lead refuses at once. */

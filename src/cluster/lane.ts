@@ -9,7 +9,7 @@ import type { Operation } from "./operation.ts";
 import type { ShardGroup } from "./shard-group.ts";
 
 export const DISK_FULL = errorResult("DISKFULL", "the disk is full; writes are refused until there is room");
-export const FENCED = errorResult("FENCED", "the bucket was dropped or emptied under this id");
+const FENCED = errorResult("FENCED", "the bucket was dropped or emptied under this id");
 
 export class Lane {
   readonly group: ShardGroup;

@@ -13,6 +13,7 @@
  */
 import type { ShardBoot, ShardReply, ShardRequest, SystemChange } from "../bridge/shard-protocol.ts";
 import { assert, unreachable } from "../core/assert.ts";
+import type { ErrorCode } from "../core/errors.ts";
 import { NO_NODE, type NodeId } from "../core/ids.ts";
 import { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
@@ -43,7 +44,7 @@ export interface GroupEvents {
   /** Wall-clock milliseconds at which the first event of this turn came. */
   turnWallMs(): number;
   systemChanged(shard: number, changes: readonly SystemChange[]): void;
-  failed(shard: number, code: string, message: string): void;
+  failed(shard: number, code: ErrorCode, message: string): void;
 }
 
 /** What exists once the shard has recovered. */
@@ -131,7 +132,6 @@ export class ShardGroup {
     return this.#port.link.congested || this.#core?.proposer.full === true;
   }
 
-  /** Requests that have not been answered yet. */
   get pendingCount(): number {
     const core = this.#core;
     return core === null ? 0 : core.proposer.pendingCount + core.reader.pendingCount;

@@ -11,7 +11,7 @@ import { utf8 } from "../core/bytes.ts";
 import { murmur3 } from "../core/murmur3.ts";
 
 /** More points even out the shares: with 64 of them the largest shard is about a quarter above the mean. */
-export const POINTS_PER_SHARD = 64;
+const POINTS_PER_SHARD = 64;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 

@@ -45,11 +45,6 @@ export function logIndex(value: number): LogIndex {
   return value as LogIndex;
 }
 
-export function bucketId(value: number): BucketId {
-  assert(Number.isInteger(value) && value >= 0 && value <= 0xffffffff, "a bucket id is a u32");
-  return value as BucketId;
-}
-
 export function fileNumber(value: number): FileNumber {
   assert(Number.isSafeInteger(value) && value >= 1, "a file number starts at 1");
   return value as FileNumber;

@@ -9,8 +9,8 @@
  * replies, while the node is congested, and around an exclusive command. What has arrived then stays in the parser, and
  * the socket is paused as soon as more comes. Beyond `outputBytesMax` the connection is closed.
  *
- * Longer than a file should be, because it is one object on purpose: it is the handler of its socket, the waiter of its
- * commands and what handlers talk to, so that no command needs an object or a closure of its own. Main thread only.
+ * Length: it is one object on purpose, the handler of its socket, the waiter of its commands and what handlers talk to,
+ * so that no command needs an object or a closure of its own. Main thread only.
  */
 import type { BucketRef, Coordinator, Waiter } from "../cluster/coordinator.ts";
 import { unreachable } from "../core/assert.ts";

@@ -31,7 +31,7 @@ export interface CommandEntry {
 /** No keys in its arguments. */
 const NO_KEYS: CommandEntry["keys"] = [0, 0, 0];
 /** The key is the first argument. */
-export const ONE_KEY: CommandEntry["keys"] = [1, 1, 1];
+const ONE_KEY: CommandEntry["keys"] = [1, 1, 1];
 /** Every argument is a key. */
 export const ALL_KEYS: CommandEntry["keys"] = [1, -1, 1];
 

@@ -67,6 +67,7 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const log = Log.open(disk, directory, options.log);
   const tree = Tree.open(disk, directory, options.tree, options.log);
   checkContinuity(log, tree, directory);
+  report(env.log, options, log, tree);
   const state = new SharedState(memory.state);
   if (tree.tableCount > 0) state.noteTables();
   const store = new VersionStore(tree, memory, state);
@@ -82,6 +83,20 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const appliedTerm = replay(env, options, { store, context, applier, pending, tree, log, commitIndex });
   const appliedIndex = commitIndex;
   return { hardState, log, tree, state, store, context, applier, pending, commitIndex, appliedIndex, appliedTerm };
+}
+
+/** Tells the operator what was found: routinely in one line, and loudly what was dropped or could not be used. */
+function report(to: Logger, options: ShardOptions, log: Log, tree: Tree): void {
+  const { shard } = options;
+  const { dropped, hintsRefused, ...figures } = log.recovery;
+  to.info("shard recovered", { shard, lastIndex: log.lastIndex, flushedIndex: tree.flushed.index, ...figures });
+  for (const { file, offset, byteCount } of dropped) {
+    to.warn("a torn end of the log was dropped; nothing in it was acknowledged", { shard, file, offset, byteCount });
+  }
+  for (const why of hintsRefused) to.warn("a hint was not used; its segment was read instead", { shard, why });
+  if (tree.droppedManifestBytes > 0) {
+    to.warn("a torn end of the manifest was dropped", { shard, byteCount: tree.droppedManifestBytes });
+  }
 }
 
 /** What main is told of a shard that has just been recovered. */

@@ -12,6 +12,8 @@
  * Durability is an event: step 3 may come in the same call or later, and nothing here assumes either. Whatever the disk
  * or its contents get wrong ends the shard: it says `failed`, and acknowledges nothing any more. Replies are given
  * during `turn`, `backgroundStep` and the disk's callbacks, in the order in which they became true.
+ *
+ * Length: what a step does is in files of its own already; what is left here is the order between the steps.
  */
 import { at, unreachable } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";

@@ -16,11 +16,11 @@ import type { ByteWriter } from "../core/byte-writer.ts";
 import { crc32 } from "../core/crc32.ts";
 import { EnvelopeError } from "../core/errors.ts";
 
-export const FRAME_HEADER_BYTES = 12;
-export const PEER_PROTOCOL_VERSION = 1;
+const FRAME_HEADER_BYTES = 12;
+const PEER_PROTOCOL_VERSION = 1;
 export const NO_SHARD = 0xffff;
-/** The largest frame: one entry with the largest value, and room for what surrounds it. */
-export const FRAME_BYTES_MAX = 64 * 1024 * 1024;
+/** The largest frame: an entry that has waited long to be proposed, with the largest value that can be configured. */
+export const FRAME_BYTES_MAX = 640 * 1024 * 1024;
 /** The largest frame of somebody who has not been identified: an introduction. */
 export const STRANGER_FRAME_BYTES_MAX = 16 * 1024;
 
@@ -148,6 +148,20 @@ function decodeFrame(frame: Uint8Array): Frame {
   const view = viewOf(frame);
   if (crc32(frame.subarray(4)) !== view.getUint32(0, true)) {
     throw new EnvelopeError("PROTOCOL", "a peer frame with a wrong checksum");
+  }
+  const version = view.getUint8(9);
+  if (version !== PEER_PROTOCOL_VERSION) {
+    throw new EnvelopeError(
+      "PROTOCOL",
+      `a peer frame of protocol version ${version}; this build speaks ${PEER_PROTOCOL_VERSION}`,
+    );
+  }
+  const version = view.getUint8(9);
+  if (version !== PEER_PROTOCOL_VERSION) {
+    throw new EnvelopeError(
+      "PROTOCOL",
+      `a peer frame of version ${version}; this node speaks ${PEER_PROTOCOL_VERSION}`,
+    );
   }
   const type = view.getUint8(8);
   if (type < FrameType.hello || type > FrameType.forwardReply) {

@@ -307,3 +307,18 @@ test("operations refused at the head of the queue are not executed when time run
   forwarder.expire(101, LEADER, 300, 5000);
   expect(outcomes.get(operation.tag)).toBe("UNAVAILABLE");
 });
+
+test("answers that cannot leave at once leave later", () => {
+  const { outcomes, waiter, back, group, forwarder, deliver, reply, server } = setUp();
+  const operation = write(waiter);
+  forwarder.hold(operation);
+  forwarder.pump(LEADER, false);
+  deliver();
+  back.up = false;
+  group.answer(1);
+  server.flush();
+  back.up = true;
+  server.flush();
+  reply();
+  expect(outcomes.get(operation.tag)).toBe("ok");
+});

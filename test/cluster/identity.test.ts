@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Identity } from "../../src/cluster/identity.ts";
+import { EnvelopeError } from "../../src/core/errors.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 
 let directory = "";
@@ -68,4 +69,21 @@ test("a member is bound to the first data directory heard, for good", () => {
   expect(claim().bindIncarnation(1, "aa")).toBe(true);
   expect(claim().bindIncarnation(1, "bb")).toBe(false);
   expect(claim().bindIncarnation(9, "aa")).toBe(false);
+});
+
+test("a binding that did not reach the disk does not count", () => {
+  class FailingDisk extends RealDisk {
+    failing = false;
+    override syncDirectory(path: string): void {
+      if (this.failing) throw new EnvelopeError("IO", "the sync failed");
+      super.syncDirectory(path);
+    }
+  }
+  const disk = new FailingDisk();
+  const memberNames = ["n1", "n2"];
+  const options = { directory, clusterName: "test", nodeName: "n2", memberNames, shardCount: 2, randomHex: "00" };
+  const identity = Identity.claim(disk, options);
+  disk.failing = true;
+  expect(() => identity.bindIncarnation(1, "first")).toThrow("the sync failed");
+  expect(identity.members[0]?.incarnation).toBe("");
 });

@@ -108,3 +108,15 @@ test("closing the port answers what was asked, then closes", async () => {
   expect(await client.untilClosed()).toBe("+OK\r\n");
   expect(server.clientPort.connectionCount).toBe(0);
 });
+
+test("the coordinator is told when a connection has ended, with the ordering of its operations", async () => {
+  const { coordinator, port, clientPort, stop } = startPort();
+  const client = await RawClient.open(port);
+  client.send(command("PING"));
+  await client.until("+PONG\r\n");
+  const [connection] = [...clientPort.connections()];
+  client.close();
+  while (coordinator.ended.length === 0) await Bun.sleep(1);
+  expect(coordinator.ended[0]).toBe(connection!.session.ordering);
+  stop();
+});

@@ -1,0 +1,55 @@
+/** What is said about a bucket that is dropped or emptied, when shards fail on the way. */
+import { expect, test } from "bun:test";
+import { encode } from "@msgpack/msgpack";
+import { BucketAdmin, type SystemAccess } from "../../src/cluster/bucket-admin.ts";
+import { Catalog } from "../../src/cluster/catalog.ts";
+import { CommandType } from "../../src/record/command-format.ts";
+import { errorResult, integerResult, OK, type Result } from "../../src/record/result.ts";
+
+const UNAVAILABLE = errorResult("UNAVAILABLE", "no leader could be reached; the operation was not executed");
+
+function setUp(failing: (shard: number, type: CommandType | "get") => boolean) {
+  const fenced: number[] = [];
+  const access: SystemAccess = {
+    shardCount: 3,
+    command: (shard, type, _key, _value, done) => {
+      if (failing(shard, type)) return done(UNAVAILABLE);
+      if (type === CommandType.fence) fenced.push(shard);
+      done(type === CommandType.renewBucket || type === CommandType.dropBucket ? integerResult(64) : OK);
+    },
+    get: (shard, _key, done) => {
+      const value = encode({ id: 65 });
+      done(failing(shard, "get") ? UNAVAILABLE : { kind: "version", valueBytes: value.length, expiryMs: 0, value });
+    },
+    page: (_shard, _after, _pattern, done) => done(UNAVAILABLE),
+  };
+  return { admin: new BucketAdmin(new Catalog(), access), fenced };
+}
+
+function outcome(act: (done: (result: Result) => void) => void): string {
+  const said: string[] = [];
+  act((result) => said.push(result.kind === "error" ? result.code : result.kind));
+  expect(said.length).toBe(1);
+  return said[0]!;
+}
+
+test("emptying and dropping reach every shard", () => {
+  const { admin, fenced } = setUp(() => false);
+  expect(outcome((done) => admin.renew("news", done))).toBe("ok");
+  expect(outcome((done) => admin.drop("news", done))).toBe("ok");
+  expect(fenced).toEqual([0, 1, 2, 0, 1, 2]);
+});
+
+test("what the catalog refused was not executed; what it took and a shard did not is unknown, for it will be", () => {
+  const atCatalog = setUp((_shard, type) => type === CommandType.renewBucket);
+  expect(outcome((done) => atCatalog.admin.renew("news", done))).toBe("UNAVAILABLE");
+  for (const failing of [
+    (shard: number, type: CommandType | "get") => shard === 2 && type === CommandType.fence,
+    (_shard: number, type: CommandType | "get") => type === CommandType.fenceDone,
+  ]) {
+    expect(outcome((done) => setUp(failing).admin.renew("news", done))).toBe("UNKNOWN_OUTCOME");
+    expect(outcome((done) => setUp(failing).admin.drop("news", done))).toBe("UNKNOWN_OUTCOME");
+  }
+  const atLookUp = setUp((_shard, type) => type === "get");
+  expect(outcome((done) => atLookUp.admin.renew("news", done))).toBe("UNKNOWN_OUTCOME");
+});

@@ -1,0 +1,167 @@
+/** Who may speak for a peer, and what is said to be lost when. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Identity } from "../../src/cluster/identity.ts";
+import { encodeHello } from "../../src/cluster/peer-hello-format.ts";
+import { PeerTransport } from "../../src/cluster/peer-transport.ts";
+import { AssertionError } from "../../src/core/assert.ts";
+import { ByteWriter } from "../../src/core/byte-writer.ts";
+import { nodeId } from "../../src/core/ids.ts";
+import type { Clock } from "../../src/env/clock.ts";
+import type { Connection, ConnectionHandler, Network } from "../../src/env/network.ts";
+import { RealDisk } from "../../src/env/real-disk.ts";
+import { beginFrame, endFrame, FrameType, NO_SHARD } from "../../src/wire/peer-frame-format.ts";
+import { QUIET } from "./leading-group.ts";
+
+const PEER = nodeId(2);
+const HELLO_PATIENCE_MS = 3000;
+
+let directory = "";
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "edb-transport-"));
+});
+
+afterEach(() => rmSync(directory, { recursive: true }));
+
+class FakeConnection implements Connection {
+  readonly remoteAddress = "peer:1";
+  ended = false;
+  written = 0;
+  handler: ConnectionHandler | null = null;
+
+  write(_bytes: Uint8Array, _start: number, byteCount: number): number {
+    this.written += byteCount;
+    return byteCount;
+  }
+  pause(): void {}
+  resume(): void {}
+  shutdown(): void {
+    this.ended = true;
+  }
+  terminate(): void {
+    this.ended = true;
+  }
+  say(bytes: Uint8Array): void {
+    this.handler?.onData(bytes);
+  }
+}
+
+function frame(type: FrameType, body: Uint8Array): Uint8Array {
+  const writer = new ByteWriter();
+  const start = beginFrame(writer, type, type === FrameType.raft ? 0 : NO_SHARD);
+  writer.raw(body);
+  endFrame(writer, start);
+  return writer.copy();
+}
+
+function setUp() {
+  const events: string[] = [];
+  const timers: { ms: number; run: () => void }[] = [];
+  const clock: Clock = {
+    wallMs: () => 0,
+    monotonicMs: () => 0,
+    after: (ms, run) => {
+      timers.push({ ms, run });
+      return { cancel: () => undefined };
+    },
+    soon: (run) => run(),
+  };
+  let accept: (connection: Connection) => ConnectionHandler = () => {
+    throw new Error("nobody listens");
+  };
+  const dialed: { open: (connection: Connection) => ConnectionHandler }[] = [];
+  const network: Network = {
+    listen: (_address, onConnection) => {
+      accept = onConnection;
+      return { port: 1, close: () => undefined };
+    },
+    dial: (_address, open) => {
+      dialed.push({ open });
+    },
+  };
+  const disk = new RealDisk();
+  const memberNames = ["n1", "n2"];
+  const options = { directory, clusterName: "test", nodeName: "n1", memberNames, shardCount: 1, randomHex: "00" };
+  const identity = Identity.claim(disk, options);
+  const transport = new PeerTransport({ disk, network, clock, log: QUIET, seed: 1 }, identity, 5, {
+    onFrame: (from, session, received) => {
+      if (received.body[0] === 0xff) throw new AssertionError("a promise was broken");
+      events.push(`frame ${from} ${session} ${received.body[0]}`);
+    },
+    onConnected: (peer) => events.push(`connected ${peer}`),
+    onLost: (peer) => events.push(`lost ${peer}`),
+  });
+  transport.start("n1:1", [{ name: "n2", address: "n2:1" }]);
+  const { clusterId } = identity;
+  const peer = { clusterId, nodeName: "n2", nodeId: 2, incarnation: "aa", shardCount: 1, session: 9 };
+  const hello = (type: FrameType = FrameType.hello) => frame(type, encodeHello(peer));
+  const connect = (): FakeConnection => {
+    const connection = new FakeConnection();
+    connection.handler = accept(connection);
+    return connection;
+  };
+  const dial = (): FakeConnection => {
+    const connection = new FakeConnection();
+    connection.handler = dialed.pop()!.open(connection);
+    return connection;
+  };
+  return { events, timers, transport, hello, connect, dial };
+}
+
+const raft = (first: number) => frame(FrameType.raft, new Uint8Array([first]));
+
+test("a peer is connected when both directions are", () => {
+  const { transport, hello, connect, dial } = setUp();
+  dial().say(hello(FrameType.welcome));
+  expect(transport.connected(PEER)).toBe(false);
+  const voice = connect();
+  voice.say(hello());
+  expect(transport.connected(PEER)).toBe(true);
+  voice.handler?.onClose();
+  expect(transport.connected(PEER)).toBe(false);
+});
+
+test("a newer connection takes the place of the older one, whose end is then no news", () => {
+  const { events, transport, hello, connect, dial } = setUp();
+  dial().say(hello(FrameType.welcome));
+  const older = connect();
+  older.say(hello());
+  older.say(raft(1));
+  const newer = connect();
+  newer.say(hello());
+  expect(older.ended).toBe(true);
+  expect(events).toEqual(["connected 2", "connected 2", "frame 2 9 1", "lost 2", "connected 2"]);
+  older.handler?.onClose();
+  newer.say(raft(2));
+  expect(events.slice(5)).toEqual(["frame 2 9 2"]);
+  expect(transport.connected(PEER)).toBe(true);
+});
+
+test("strangers say nothing: not before a hello, not much, and not for long", () => {
+  const { events, timers, hello, connect } = setUp();
+  const mute = connect();
+  for (const { ms, run } of timers) if (ms === HELLO_PATIENCE_MS) run();
+  expect(mute.ended).toBe(true);
+
+  const rude = connect();
+  rude.say(new Uint8Array([...raft(1), ...hello(), ...raft(2)]));
+  expect(rude.ended).toBe(true);
+
+  const loud = connect();
+  const announced = new Uint8Array(12);
+  new DataView(announced.buffer).setUint32(4, 60 * 1024 * 1024, true);
+  loud.say(announced);
+  expect([loud.ended, events]).toEqual([true, []]);
+});
+
+test("bytes that are no frames cost the connection; a broken promise of this node is its own end", () => {
+  const { hello, connect } = setUp();
+  const voice = connect();
+  voice.say(hello());
+  expect(() => voice.say(raft(0xff))).toThrow(AssertionError);
+  voice.say(raft(1).fill(7, 0, 4));
+  expect(voice.ended).toBe(true);
+});
