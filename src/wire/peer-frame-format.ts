@@ -156,13 +156,6 @@ function decodeFrame(frame: Uint8Array): Frame {
       `a peer frame of protocol version ${version}; this build speaks ${PEER_PROTOCOL_VERSION}`,
     );
   }
-  const version = view.getUint8(9);
-  if (version !== PEER_PROTOCOL_VERSION) {
-    throw new EnvelopeError(
-      "PROTOCOL",
-      `a peer frame of version ${version}; this node speaks ${PEER_PROTOCOL_VERSION}`,
-    );
-  }
   const type = view.getUint8(8);
   if (type < FrameType.hello || type > FrameType.forwardReply) {
     throw new EnvelopeError("PROTOCOL", `a peer frame of unknown type ${type}`);
