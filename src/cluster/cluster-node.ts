@@ -354,6 +354,8 @@ export class ClusterNode {
     if (this.#stopping) return;
     this.#environment.log.info("peer lost", { peer: this.#nameOf(peer) });
     for (const { forwarder } of this.#lanes) forwarder.onLost(peer);
+    // It has given up what it waited for here: answers, and operations that have not begun, are nobody's any more.
+    for (const [key, server] of this.#servers) if (server.peer === peer) this.#servers.delete(key);
     this.#wake();
   }
 

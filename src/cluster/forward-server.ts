@@ -1,7 +1,7 @@
 /**
  * The leader's side of forwarding: carries out the operations of other nodes' clients as if they were its own, and
- * gathers the results of a turn into frames of bounded size. While the shard is congested operations wait here, as this
- * node's own clients do. Once one is refused, because this node does not lead, all that follow in the same round are:
+ * gathers the results of a turn into frames of bounded size. While the shard is congested, or this node elected and not
+ * yet ready, operations wait here, as those of its own clients do. Once one is refused, because this node does not lead, all that follow in the same round are:
  * they must not overtake it (see forwarder.ts). Main thread only.
  */
 import { ByteReader } from "../core/byte-reader.ts";
@@ -33,6 +33,8 @@ type ServedGroup = Pick<
   | "shard"
   | "term"
   | "accepting"
+  | "role"
+  | "isStopped"
   | "congested"
   | "writable"
   | "isFenced"
@@ -77,6 +79,10 @@ export class ForwardServer {
     this.#waiter = { resolve: (requestId, result) => this.#answer(requestId, result) };
   }
 
+  get peer(): NodeId {
+    return this.#peer;
+  }
+
   get session(): number {
     return this.#session;
   }
@@ -113,9 +119,10 @@ export class ForwardServer {
     if (taken || outcomes.length > LATE_ANSWERS_BYTES_MAX) outcomes.reset(KEEP_BYTES_MAX);
   }
 
-  /** A group that does not lead refuses at once. */
+  /** While the shard is behind, and while this node has just been elected; one that does not lead refuses at once. */
   #mustWait(): boolean {
-    return this.#group.accepting && this.#group.congested;
+    const group = this.#group;
+    return group.accepting ? group.congested : group.role === "leader" && !group.isStopped;
   }
 
   #take(round: number, operation: Forwarded): void {

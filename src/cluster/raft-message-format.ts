@@ -134,10 +134,10 @@ export function decodeRaftMessage(reader: ByteReader, from: NodeId, to: NodeId):
 function readEntries(reader: ByteReader): RaftEntry[] {
   const entries = decodeEntries(reader.raw(reader.remaining), "an append");
   if (entries instanceof Error) throw entries;
-  return entries.map((bytes) => ({
-    index: entryIndex(bytes),
-    term: entryTerm(bytes),
-    bytes,
-    isConfiguration: false,
-  }));
+  return entries.map(raftEntry);
+}
+
+/** An entry as the core knows it. */
+export function raftEntry(bytes: Uint8Array): RaftEntry {
+  return { index: entryIndex(bytes), term: entryTerm(bytes), bytes, isConfiguration: false };
 }

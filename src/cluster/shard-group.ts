@@ -18,11 +18,11 @@ import { NO_NODE, type NodeId } from "../core/ids.ts";
 import { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
-import type { RaftEntry, RaftMessage } from "../raft/messages.ts";
+import type { RaftMessage } from "../raft/messages.ts";
 import { Raft } from "../raft/raft.ts";
 import type { RaftOptions, Role } from "../raft/ready.ts";
 import type { ByteRange, CommandType } from "../record/command-format.ts";
-import { emptyEntry, entryIndex, entryTerm } from "../record/entry-format.ts";
+import { emptyEntry } from "../record/entry-format.ts";
 import { NIL } from "../record/result.ts";
 import type { Waiter } from "./coordinator.ts";
 import { DiskRequests } from "./disk-requests.ts";
@@ -30,6 +30,7 @@ import { FenceSet } from "./fence-set.ts";
 import { LocalReader } from "./local-reader.ts";
 import { type MaintenanceListener, MaintenanceRequests } from "./maintenance-requests.ts";
 import { Proposer } from "./proposer.ts";
+import { raftEntry } from "./raft-message-format.ts";
 import type { OpenShard, ShardPort } from "./shard-port.ts";
 
 /** Everything about the core but what the driver itself provides. */
@@ -328,7 +329,7 @@ export class ShardGroup {
         core?.reader.answered(reply.requestId, reply.result);
         break;
       case "entriesRead":
-        core?.raft.entriesRead(reply.from, reply.entries.map(toRaftEntry));
+        core?.raft.entriesRead(reply.from, reply.entries.map(raftEntry));
         break;
       case "done":
         this.#maintenance.answered(reply.requestId, reply.result, null);
@@ -393,8 +394,4 @@ export class ShardGroup {
     for (const change of changes) this.#fences.learn(change);
     this.#events.systemChanged(this.shard, changes);
   }
-}
-
-function toRaftEntry(bytes: Uint8Array): RaftEntry {
-  return { index: entryIndex(bytes), term: entryTerm(bytes), bytes, isConfiguration: false };
 }

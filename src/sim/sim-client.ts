@@ -33,6 +33,12 @@ interface Pending {
   readonly input: KeyInput;
 }
 
+interface Connection {
+  readonly process: SimProcess;
+  readonly coordinator: Coordinator;
+  readonly ordering: Ordering;
+}
+
 export class SimClient implements Waiter {
   readonly #name: string;
   readonly #scheduler: Scheduler;
@@ -42,7 +48,7 @@ export class SimClient implements Waiter {
   readonly #options: ClientOptions;
   readonly #resolved = new Set<number>();
   #pending: Pending | null = null;
-  #connection: { readonly process: SimProcess; readonly ordering: Ordering } | null = null;
+  #connection: Connection | null = null;
   #valueCount = 0;
   #stopped = false;
   /** Set when a node broke its promise to this client. */
@@ -150,13 +156,17 @@ export class SimClient implements Waiter {
       if (this.#pending?.call !== call) return;
       if (process.alive && this.#scheduler.nowMs < untilMs) return this.#watch(call, process, untilMs);
       this.#pending = null;
+      const connection = this.#connection;
       this.#connection = null;
+      if (connection?.process.alive === true) connection.coordinator.endOrdering(connection.ordering);
       this.#nextLater();
     });
   }
 
   #submit(coordinator: Coordinator, process: SimProcess, key: string, input: KeyInput, call: number): void {
-    if (this.#connection?.process !== process) this.#connection = { process, ordering: coordinator.newOrdering() };
+    if (this.#connection?.process !== process) {
+      this.#connection = { process, coordinator, ordering: coordinator.newOrdering() };
+    }
     const { ordering } = this.#connection;
     const bucket = coordinator.bucket(BUCKET_NAME);
     const keyRange = rangeOf(utf8(key));

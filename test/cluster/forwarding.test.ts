@@ -13,6 +13,7 @@ import type { Waiter } from "../../src/cluster/coordinator.ts";
 import { ConnectionOrdering, detachedCommand, type Operation } from "../../src/cluster/operation.ts";
 import { CommandReader, CommandType } from "../../src/record/command-format.ts";
 import { NIL, OK, type Result } from "../../src/record/result.ts";
+import type { Role } from "../../src/raft/ready.ts";
 import type { FrameType } from "../../src/wire/peer-frame-format.ts";
 
 const LEADER = nodeId(2);
@@ -42,6 +43,8 @@ class FakeGroup {
   readonly shard = 0;
   term = term(1);
   accepting = true;
+  role: Role = "follower";
+  isStopped = false;
   congested = false;
   writable = true;
   readonly executed: number[] = [];
@@ -178,8 +181,10 @@ test("in any order of events: one answer, one execution, the order of arrival", 
       } else if (choice === 4) {
         const frame = back.frames.shift();
         if (frame !== undefined) forwarder.onReply(LEADER, frame);
-      } else if (choice === 5) group.accepting = random.chance(0.5);
-      else if (choice === 6) group.congested = random.chance(0.5);
+      } else if (choice === 5) {
+        group.accepting = random.chance(0.5);
+        group.role = random.chance(0.5) ? "leader" : "follower";
+      } else if (choice === 6) group.congested = random.chance(0.5);
       else if (choice === 7) {
         server.pump();
         group.answer(random.below(3));
@@ -269,6 +274,27 @@ test("a congested shard lets forwarded operations wait in order, and what is hel
   own.events.congested = false;
   own.forwarder.pump(nodeId(1), true);
   expect([own.local, own.forwarder.busy, local, events.congested]).toEqual([[third.tag], false, [], false]);
+});
+
+test("who has just been elected lets operations wait until it is ready, and refuses them if that never comes", () => {
+  for (const outcome of ["ok", "refused"]) {
+    const { outcomes, waiter, group, forwarder, server, deliver, reply } = setUp();
+    const operation = write(waiter);
+    group.accepting = false;
+    group.role = "leader";
+    forwarder.hold(operation);
+    forwarder.pump(LEADER, false);
+    deliver();
+    server.pump();
+    expect(group.executed).toEqual([]);
+    if (outcome === "ok") group.accepting = true;
+    else group.role = "follower";
+    server.pump();
+    group.answer(1);
+    server.flush();
+    reply();
+    expect([outcomes.get(operation.tag), forwarder.count]).toEqual(outcome === "ok" ? ["ok", 0] : [undefined, 1]);
+  }
 });
 
 test("a read does not wait for a write of an earlier term, which may never stand where it stood", () => {
