@@ -57,9 +57,8 @@ export class Lane {
     const waiter = { resolve: (_: number, result: Result) => this.#settle(operation, result) };
     if (work.kind === "read") {
       const { read } = work;
-      const ownWrite = operation.afterOwnWrite
-        ? (ordering?.ownWriteIndex(group.shard, group.term) ?? group.openIndex)
-        : 0;
+      // Not only writes that came this way count: the connection's last one may have taken the short way.
+      const ownWrite = ordering === null ? group.openIndex : ordering.ownWriteIndex(group.shard, group.term);
       if (group.isFenced(read.bucket)) return this.#settle(operation, FENCED);
       if (read.type !== "get") return group.read(read, group.openIndex, waiter, 0);
       const key = { bytes: read.key, start: 0, end: read.key.length };

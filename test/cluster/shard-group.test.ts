@@ -70,12 +70,23 @@ test("a shard that fails leaves nobody waiting: proposed is unknown, not propose
   expect([failures, group.accepting]).toEqual([["IO"], false]);
 });
 
+test("a read takes the long way because another client looks a name up, and still sees its connection's write", () => {
+  const { group, requests, router, ...leading } = leadBehindRouter();
+  const waiter = recorder();
+  const ordering = router.newOrdering();
+  const bucket = router.bucket("0");
+  requests.length = 0;
+  leading.holdReads();
+  router.write(ordering, CommandType.put, 0, bucket, range("k"), range("v"), 0, waiter, 1);
+  router.read(router.newOrdering(), router.bucket("unknown"), range("k"), false, waiter, 2);
+  router.read(ordering, bucket, range("k"), false, waiter, 3);
+  const own = requests.findLast((request) => request.type === "read");
+  expect(own?.type === "read" && own.read.type === "get" && own.read.bucket).toBe(1);
+  expect(own?.type === "read" && own.minIndex > group.commitIndex).toBe(true);
+});
+
 test("a read behind a write that both waited for the bucket's id sees that write", () => {
-  const { group, clock, requests, say, ...leading } = lead();
-  const transport = { connected: () => false, frame: () => false };
-  const lane: Lane = new Lane(group, 1, transport, (operation, result) => router.settled(operation, result));
-  const view = { nodeName: "n1", members: () => [], figures: () => ({}), nameOf: () => null, wake: () => undefined };
-  const router = new Router(clock, new Random(1), [lane], new TokenTable(1), new Catalog(), view, 5000);
+  const { group, requests, router, say, ...leading } = leadBehindRouter();
   const waiter = recorder();
   const ordering = router.newOrdering();
   const bucket = router.bucket("news");
@@ -115,4 +126,13 @@ function lead() {
     round: () => leading.round,
     holdReads: () => leading.noteTables(),
   };
+}
+
+function leadBehindRouter() {
+  const leading = lead();
+  const transport = { connected: () => false, frame: () => false };
+  const lane: Lane = new Lane(leading.group, 1, transport, (operation, result) => router.settled(operation, result));
+  const view = { nodeName: "n1", members: () => [], figures: () => ({}), nameOf: () => null, wake: () => undefined };
+  const router = new Router(leading.clock, new Random(1), [lane], new TokenTable(1), new Catalog(), view, 5000);
+  return { ...leading, router };
 }

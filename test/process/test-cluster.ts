@@ -9,10 +9,10 @@ import { join } from "node:path";
 import { RespClient } from "../../src/client/resp-client.ts";
 import { parseTargets } from "../../src/client/target.ts";
 
-const MAIN = join(import.meta.dir, "../../src/main.ts");
+export const MAIN = join(import.meta.dir, "../../src/main.ts");
 /** Shared machines are slow now and then: elections in tests wait five times as long as by default. */
 const HEARTBEAT_MS = 150;
-const ELECTION_MS = 1_500;
+export const ELECTION_MS = 1_500;
 const READY_MS_MAX = 60_000;
 
 interface RunningProcess {
@@ -26,6 +26,17 @@ export interface ClusterShape {
   readonly workers: number;
   /** More flags for every node. */
   readonly flags?: readonly string[];
+  /** An existing directory for the data, instead of the system's temporary one. */
+  readonly under?: string;
+  /** The most file descriptors a node may have. */
+  readonly descriptors?: number;
+}
+
+/** How a process ended that was not to serve: its exit code and what it wrote. */
+export interface Ended {
+  readonly code: number;
+  readonly output: string;
+  readonly errors: string;
 }
 
 export class TestCluster {
@@ -37,7 +48,7 @@ export class TestCluster {
   readonly #processes = new Map<number, RunningProcess>();
 
   private constructor(shape: ClusterShape, ports: readonly number[]) {
-    this.directory = mkdtempSync(join(tmpdir(), "edb-cluster-"));
+    this.directory = mkdtempSync(join(shape.under ?? tmpdir(), "edb-cluster-"));
     this.#shape = shape;
     this.clientPorts = ports.slice(0, shape.nodes);
     this.#httpPorts = ports.slice(shape.nodes, 2 * shape.nodes);
@@ -57,20 +68,34 @@ export class TestCluster {
     return this.clientPorts.map((port) => `127.0.0.1:${port}`).join(",");
   }
 
+  /** Where a node keeps its data. */
+  dataOf(node: number): string {
+    return join(this.directory, `n${node + 1}`);
+  }
+
   /** Starts one node on what its directory holds. */
   async restart(node: number): Promise<void> {
-    const flags = [
-      ...["--id", `n${node + 1}`, "--data", join(this.directory, `n${node + 1}`), "--peers", this.#peers],
-      ...["--client", `127.0.0.1:${this.clientPorts[node]}`, "--http", `127.0.0.1:${this.#httpPorts[node]}`],
-      ...["--shards", String(this.#shape.shards), "--workers", String(this.#shape.workers)],
-      ...["--heartbeat-ms", String(HEARTBEAT_MS), "--election-ms", String(ELECTION_MS), "--log-level", "warn"],
-      ...(this.#shape.flags ?? []),
-    ];
-    const child = spawnNode(flags);
+    const child = spawnNode(this.#flags(node), this.#shape.descriptors ?? null);
     const errors = new Response(child.stderr).text();
     this.#processes.set(node, { child, errors });
     const ready = await firstLine(child.stdout, READY_MS_MAX);
     if (!ready.includes("ready on")) throw new Error(`n${node + 1} did not start: ${ready} ${await errors}`);
+  }
+
+  /** Starts a node that is expected not to serve, with flags that override its own, and waits for its end. */
+  async startInVain(node: number, flags: readonly string[] = []): Promise<Ended> {
+    const child = spawnNode([...this.#flags(node), ...flags], this.#shape.descriptors ?? null);
+    const tooLong = setTimeout(() => child.kill("SIGKILL"), READY_MS_MAX);
+    const output = new Response(child.stdout).text();
+    const errors = new Response(child.stderr).text();
+    const code = await child.exited;
+    clearTimeout(tooLong);
+    return { code, output: await output, errors: await errors };
+  }
+
+  /** Sends a signal that does not end the process. */
+  signal(node: number, signal: "SIGSTOP" | "SIGCONT"): void {
+    process.kill(this.pid(node), signal);
   }
 
   /** `kill -9`: returns when the process is gone. */
@@ -130,6 +155,16 @@ export class TestCluster {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
+  #flags(node: number): string[] {
+    return [
+      ...["--id", `n${node + 1}`, "--data", this.dataOf(node), "--peers", this.#peers],
+      ...["--client", `127.0.0.1:${this.clientPorts[node]}`, "--http", `127.0.0.1:${this.#httpPorts[node]}`],
+      ...["--shards", String(this.#shape.shards), "--workers", String(this.#shape.workers)],
+      ...["--heartbeat-ms", String(HEARTBEAT_MS), "--election-ms", String(ELECTION_MS), "--log-level", "warn"],
+      ...(this.#shape.flags ?? []),
+    ];
+  }
+
   /** Whether a read through this node is answered: it knows a leader that accepts. */
   async #answers(node: number): Promise<boolean> {
     const client = await this.client([node]);
@@ -139,8 +174,10 @@ export class TestCluster {
   }
 }
 
-function spawnNode(flags: readonly string[]) {
-  return Bun.spawn([process.execPath, MAIN, "node", ...flags], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+function spawnNode(flags: readonly string[], descriptors: number | null) {
+  const command = [process.execPath, MAIN, "node", ...flags];
+  const limited = ["sh", "-c", `ulimit -n ${descriptors} && exec "$@"`, "sh", ...command];
+  return Bun.spawn(descriptors === null ? command : limited, { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
 }
 
 async function firstLine(stream: ReadableStream<Uint8Array>, msMax: number): Promise<string> {
