@@ -221,7 +221,6 @@ export class ClusterNode {
     for (const group of this.#groups) group.beginTurn();
     this.#router.pump();
     for (const server of this.#servers.values()) server.pump();
-    for (const group of this.#groups) group.propose();
     let passes = 0;
     while (passes < PASSES_MAX && this.#drive()) passes += 1;
     this.#flushPeers();

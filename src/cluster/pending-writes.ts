@@ -53,7 +53,12 @@ export class PendingWrites {
   readonly #unapplied = new Map<number, PendingEntry>();
 
   get count(): number {
-    return this.#uncommitted.length - this.#head + this.#unapplied.size;
+    return this.uncommittedCount + this.#unapplied.size;
+  }
+
+  /** Entries proposed and not decided. */
+  get uncommittedCount(): number {
+    return this.#uncommitted.length - this.#head;
   }
 
   add(entry: PendingEntry): void {

@@ -263,10 +263,11 @@ export class ShardGroup {
     else this.#core.proposer.abandon();
   }
 
-  /** Carries out everything Raft wants by now; false: it wanted nothing. */
+  /** Proposes what has gathered and carries out everything Raft wants by now; false: it wanted nothing. */
   drive(): boolean {
     if (this.#core === null || this.#failed) return false;
     const { raft, proposer, reader, disk } = this.#core;
+    if (this.#singleVoter || !proposer.shouldGather) this.propose();
     for (let isBusy = false; ; isBusy = true) {
       // A Ready begins the round of the reads that have gathered. Later ones must not join it, not even those that
       // come from what is answered below: their round has to begin after them.

@@ -159,7 +159,7 @@ export class Leadership {
 
   /** Turns what has gathered since the last Ready into messages. */
   prepare(): void {
-    const newRound = this.#rounds.begin(this.#log.commitIndex);
+    const newRound = this.#rounds.begin(this.#log.commitIndex, this.#heartbeatDue);
     for (const peer of this.#peers) {
       const sent = this.#replicate(peer);
       if (this.#heartbeatDue || (newRound && !sent)) this.#sendHeartbeat(peer, this.#rounds.number);

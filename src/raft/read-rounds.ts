@@ -31,9 +31,12 @@ export class ReadRounds {
     this.#gathering.push(context);
   }
 
-  /** Closes the gathering and starts its round; false if nobody reads. */
-  begin(commitIndex: LogIndex): boolean {
-    if (this.#gathering.length === 0) return false;
+  /**
+   * Closes the gathering and starts its round; false if nobody reads, or if the round before is still on its way: under
+   * load the next one then serves all the readers that have come meanwhile. `again`: that one may have been lost.
+   */
+  begin(commitIndex: LogIndex, again: boolean): boolean {
+    if (this.#gathering.length === 0 || (this.waiting && !again)) return false;
     this.#number += 1;
     this.#open.push({ number: this.#number, index: commitIndex, contexts: this.#gathering });
     this.#gathering = [];

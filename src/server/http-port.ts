@@ -42,8 +42,11 @@ export function startHttpPort(host: string, port: number, status: () => NodeStat
     const shownHost = host.includes(":") ? `[${host}]` : host;
     return { address: `${shownHost}:${server.port}`, stop: () => server.stop(true) };
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new EnvelopeError("CONFIG", `cannot listen for HTTP on ${host}:${port}: ${why}`);
+    const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw new EnvelopeError(
+      "CONFIG",
+      `cannot listen for HTTP on ${host}:${port}: ${why}; choose another address or stop its owner`,
+    );
   }
 }
 

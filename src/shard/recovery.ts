@@ -69,7 +69,6 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   checkContinuity(log, tree, directory);
   report(env.log, options, log, tree);
   const state = new SharedState(memory.state);
-  if (tree.tableCount > 0) state.noteTables();
   const store = new VersionStore(tree, memory, state);
   const fences = new Set<number>();
   const context = new CommandContext(store, fences, options.valueBytesMax, options.shard === CATALOG_SHARD);
@@ -81,6 +80,8 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const commitIndex = logIndex(Math.max(Math.min(log.commitIndex, log.lastIndex), flushed.index));
   const pending = new PendingEntries(log, firstIndex, log.lastIndex, options.pendingBytesMax);
   const appliedTerm = replay(env, options, { store, context, applier, pending, tree, log, commitIndex });
+  // After the replay, which makes tables of its own when a memtable is not enough.
+  if (tree.tableCount > 0) state.noteTables();
   const appliedIndex = commitIndex;
   return { hardState, log, tree, state, store, context, applier, pending, commitIndex, appliedIndex, appliedTerm };
 }

@@ -14,6 +14,7 @@ export const MAIN = join(import.meta.dir, "../../src/main.ts");
 const HEARTBEAT_MS = 150;
 export const ELECTION_MS = 1_500;
 const READY_MS_MAX = 60_000;
+const REFUSED_MS_MAX = 15_000;
 
 interface RunningProcess {
   readonly child: ReturnType<typeof spawnNode>;
@@ -68,6 +69,10 @@ export class TestCluster {
     return this.clientPorts.map((port) => `127.0.0.1:${port}`).join(",");
   }
 
+  get shardCount(): number {
+    return this.#shape.shards;
+  }
+
   /** Where a node keeps its data. */
   dataOf(node: number): string {
     return join(this.directory, `n${node + 1}`);
@@ -85,7 +90,7 @@ export class TestCluster {
   /** Starts a node that is expected not to serve, with flags that override its own, and waits for its end. */
   async startInVain(node: number, flags: readonly string[] = []): Promise<Ended> {
     const child = spawnNode([...this.#flags(node), ...flags], this.#shape.descriptors ?? null);
-    const tooLong = setTimeout(() => child.kill("SIGKILL"), READY_MS_MAX);
+    const tooLong = setTimeout(() => child.kill("SIGKILL"), REFUSED_MS_MAX);
     const output = new Response(child.stdout).text();
     const errors = new Response(child.stderr).text();
     const code = await child.exited;

@@ -1,11 +1,13 @@
 import { expect, test } from "bun:test";
 import { utf8 } from "../../src/core/bytes.ts";
+import { murmur3 } from "../../src/core/murmur3.ts";
 import { logIndex } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import { MemtableSet } from "../../src/bridge/memtable-set.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
 import { CommandType } from "../../src/record/command-format.ts";
 import {
+  BUCKET,
   command,
   encodeEntry,
   i64,
@@ -203,6 +205,26 @@ test("main finds in shared memory everything up to the applied index that it loa
   expect(state.missIsFinal).toBe(false);
   memtables.retire(1);
   expect(state.newestArena).toBe(2);
+});
+
+test("a replay that needs more than one memtable leaves no key that main would call missing", () => {
+  using harness = new ShardHarness({ memtableBytes: 64 * KIB });
+  const keys = Array.from({ length: 900 }, (_, i) => `key:${i}`);
+  // Nothing is flushed: no background step runs before the crash.
+  for (const key of keys) harness.run(put(key, "v".repeat(100)));
+  expect(harness.stats().tableCount).toBe(0);
+  harness.reopen();
+  harness.send({ type: "commit", commitIndex: logIndex(keys.length) });
+  harness.shard.turn();
+  expect(harness.stats().tableCount).toBeGreaterThan(0);
+  const state = new SharedState(harness.memory.state);
+  const memtables = new MemtableSet(state, harness.memory.arenas);
+  for (const key of keys) {
+    const bytes = utf8(key);
+    const found = memtables.find(BUCKET, bytes, 0, bytes.length, murmur3(bytes, 0, bytes.length, BUCKET));
+    expect(found !== null || !state.missIsFinal).toBe(true);
+    expect(harness.get(key)).toBe("v".repeat(100));
+  }
 });
 
 test("values of the largest size go in, stay and come back", () => {
