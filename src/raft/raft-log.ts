@@ -60,6 +60,10 @@ export class RaftLog {
   get commitIndex(): LogIndex {
     return this.#commitIndex as LogIndex;
   }
+  /** How far what is committed has been given to the disk: its driver must not hear of more. */
+  get tellableCommit(): LogIndex {
+    return Math.min(this.#commitIndex, this.#handedIndex) as LogIndex;
+  }
   get persistedIndex(): LogIndex {
     return this.#persistedIndex as LogIndex;
   }

@@ -172,7 +172,7 @@ export class Raft {
       hardState: this.#hardState.take(),
       entries: this.#log.takeUnwritten(),
       messages: this.#outbox.takeMessages(),
-      commitIndex: this.commitIndex,
+      commitIndex: this.#log.tellableCommit,
       readStates: this.#outbox.takeReadStates(),
       readFailures: this.#outbox.takeReadFailures(),
       reads: this.#outbox.takeReads(),

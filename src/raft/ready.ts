@@ -76,6 +76,10 @@ export interface Ready {
   readonly entries: readonly RaftEntry[];
   /** May all leave now. */
   readonly messages: readonly RaftMessage[];
+  /**
+   * Committed, and handed out as `entries` by now. While entries that supersede a write in flight are held back, the
+   * index at which they stand still means something else on disk.
+   */
   readonly commitIndex: LogIndex;
   readonly readStates: readonly ReadState[];
   /** Contexts of reads that can no longer be confirmed: nothing was read, they may be asked again elsewhere. */

@@ -64,9 +64,11 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const { directory } = options;
   disk.makeDirectory(directory);
   const hardState = HardStateFile.open(disk, directory, options.log);
+  // Damaged tables are found before the log begins a new segment, and a log that does not fit before tables are removed.
+  const found = Tree.look(disk, directory, options.tree, options.log);
   const log = Log.open(disk, directory, options.log);
-  const tree = Tree.open(disk, directory, options.tree, options.log);
-  checkContinuity(log, tree, directory);
+  checkContinuity(log, found.flushed.index, directory);
+  const tree = found.start();
   report(env.log, options, log, tree);
   const state = new SharedState(memory.state);
   const store = new VersionStore(tree, memory, state);
@@ -136,8 +138,7 @@ export function memtableTooSmall(): EnvelopeError {
 }
 
 /** Tables and log must be of one history: a log that ends before the tables do was put back from elsewhere. */
-function checkContinuity(log: Log, tree: Tree, directory: string): void {
-  const { index } = tree.flushed;
+function checkContinuity(log: Log, index: LogIndex, directory: string): void {
   if (log.lastIndex < index) {
     throw new EnvelopeError(
       "CORRUPTION",

@@ -39,6 +39,12 @@ export interface TreeStats {
   readonly compactionCount: number;
 }
 
+/** The tables of a directory, opened and verified, and nothing changed yet. */
+export interface UnstartedTree {
+  readonly flushed: FlushedPosition;
+  start(): Tree;
+}
+
 export class Tree {
   readonly #home: JobHome;
   readonly #manifest: Manifest;
@@ -67,6 +73,11 @@ export class Tree {
    * Throws CORRUPTION, MISSING_FILE, FOREIGN_DIRECTORY, NEWER_FORMAT, IO or DISKFULL.
    */
   static open(disk: Disk, directory: string, options: TreeOptions, identity: TreeIdentity): Tree {
+    return Tree.look(disk, directory, options, identity).start();
+  }
+
+  /** As `open`, up to the point from which files are changed: the caller may still refuse what it finds. */
+  static look(disk: Disk, directory: string, options: TreeOptions, identity: TreeIdentity): UnstartedTree {
     assert(identity.clusterId.length === 16, "a cluster id has 16 bytes");
     if (!disk.exists(directory)) disk.makeDirectory(directory);
     const manifest = Manifest.open(disk, directory, identity);
@@ -74,9 +85,14 @@ export class Tree {
     for (const record of manifest.records.values()) {
       tables.set(record.number, Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity));
     }
-    manifest.start();
     const takeFileNumber = () => manifest.takeFileNumber();
-    return new Tree({ disk, directory, options, identity, takeFileNumber }, manifest, tables);
+    return {
+      flushed: manifest.flushed,
+      start: () => {
+        manifest.start();
+        return new Tree({ disk, directory, options, identity, takeFileNumber }, manifest, tables);
+      },
+    };
   }
 
   get flushed(): FlushedPosition {
