@@ -9,6 +9,7 @@ import type { NodeSettings } from "./config.ts";
 import { splitAddress } from "./config.ts";
 import { EnvelopeError, type ErrorCode } from "./core/errors.ts";
 import { Random } from "./core/random.ts";
+import { descriptorsMax } from "./env/descriptors.ts";
 import type { Environment } from "./env/environment.ts";
 import { type RunningShards, shardsInWorkers, shardsOnThisThread } from "./node-shards.ts";
 import { ClientPort } from "./server/client-port.ts";
@@ -17,6 +18,14 @@ import { type NodeStatus, startHttpPort } from "./server/http-port.ts";
 const POLL_MS = 5;
 /** Shards get this long to finish what they are doing when the node stops. */
 const STOP_MS_MAX = 4_000;
+/**
+ * File descriptors that are not for clients: the runtime, ports and HTTP; the log, tables and jobs of a shard; a thread;
+ * the connections to and from a member, old ones on their way out among them.
+ */
+const DESCRIPTORS_BASE = 24;
+const DESCRIPTORS_OF_SHARD = 12;
+const DESCRIPTORS_OF_WORKER = 2;
+const DESCRIPTORS_OF_MEMBER = 4;
 
 export interface RunningNode {
   readonly clientAddress: string;
@@ -34,6 +43,10 @@ export interface RunningNode {
  */
 export async function startNode(settings: NodeSettings, environment: Environment): Promise<RunningNode> {
   const { disk, network, clock, log, seed } = environment;
+  const connectionsMax = connectionsWithin(settings, descriptorsMax());
+  if (connectionsMax < settings.connectionsMax) {
+    log.warn("fewer connections than connectionsMax, for want of file descriptors", { connectionsMax });
+  }
   disk.makeDirectory(settings.data);
   const lock = disk.lock(settings.data);
   const identity = Identity.claim(disk, {
@@ -69,7 +82,11 @@ export async function startNode(settings: NodeSettings, environment: Environment
   await until(() => node.opened);
   if (failure !== null) throw failure;
   const peerPort = node.start();
-  const clients = new ClientPort(node.coordinator, network, clock, log, { ...settings, version: packageJson.version });
+  const clients = new ClientPort(node.coordinator, network, clock, log, {
+    ...settings,
+    connectionsMax,
+    version: packageJson.version,
+  });
   node.onTurnEnd(() => clients.flush());
   if (identity.members.length === 1) await until(() => node.hasLeaders);
   const clientAddress = withPort(settings.client, clients.listen(settings.client));
@@ -106,6 +123,19 @@ export async function startNode(settings: NodeSettings, environment: Environment
   };
 }
 
+/** Storage must never go without a descriptor because of clients. Throws CONFIG when none would be left for them. */
+function connectionsWithin(settings: NodeSettings, descriptorCount: number): number {
+  const others = settings.peers.length - 1;
+  const reserved =
+    DESCRIPTORS_BASE +
+    DESCRIPTORS_OF_SHARD * settings.shards +
+    DESCRIPTORS_OF_WORKER * settings.workers +
+    DESCRIPTORS_OF_MEMBER * others;
+  if (descriptorCount > reserved) return Math.min(settings.connectionsMax, descriptorCount - reserved);
+  const least = `at least ${reserved + 1} are needed`;
+  throw new EnvelopeError("CONFIG", `the system allows ${descriptorCount} open files (ulimit -n); ${least}`);
+}
+
 function clusterSettings(settings: NodeSettings) {
   return {
     peerAddress: settings.peer,
@@ -113,6 +143,7 @@ function clusterSettings(settings: NodeSettings) {
     heartbeatMs: settings.heartbeatMs,
     electionMs: settings.electionMs,
     requestTimeoutMs: settings.requestTimeoutMs,
+    valueBytesMax: settings.valueBytesMax,
     uncommittedBytesMax: settings.uncommittedBytes,
     appendBytesMax: settings.appendBytes,
     inflightBytesMax: settings.inflightBytes,

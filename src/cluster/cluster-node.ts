@@ -39,6 +39,8 @@ export interface ClusterSettings {
   readonly electionMs: number;
   /** After this long an unanswered write is "unknown" and an unanswered read is given up. */
   readonly requestTimeoutMs: number;
+  /** The longest value; every node of a cluster must say the same. */
+  readonly valueBytesMax: number;
   /** Entry bytes of a shard that may be proposed and not committed. */
   readonly uncommittedBytesMax: number;
   /** Entry bytes in one append message. */
@@ -95,14 +97,19 @@ export class ClusterNode {
     this.#tickMs = settings.heartbeatMs / TICKS_PER_HEARTBEAT;
     const random = new Random(environment.seed);
     const session = random.u32();
-    this.#transport = new PeerTransport(environment, identity, session, {
-      onFrame: (from, peerSession, frame) => this.#onFrame(from, peerSession, frame),
-      onConnected: (peer) => {
-        environment.log.info("peer connected", { peer: this.#nameOf(peer) });
-        this.#wake();
+    this.#transport = new PeerTransport(
+      environment,
+      identity,
+      { session, valueBytesMax: settings.valueBytesMax },
+      {
+        onFrame: (from, peerSession, frame) => this.#onFrame(from, peerSession, frame),
+        onConnected: (peer) => {
+          environment.log.info("peer connected", { peer: this.#nameOf(peer) });
+          this.#wake();
+        },
+        onLost: (peer) => this.#onLost(peer),
       },
-      onLost: (peer) => this.#onLost(peer),
-    });
+    );
     this.#groups = Array.from({ length: identity.shardCount }, (_, shard) =>
       this.#newGroup(shard, random.u32(), openShard),
     );

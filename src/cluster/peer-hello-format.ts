@@ -11,6 +11,8 @@ export interface PeerHello {
   readonly nodeId: number;
   readonly incarnation: string;
   readonly shardCount: number;
+  /** The longest value APPEND may make decides results, so it is the same on every node. */
+  readonly valueBytesMax: number;
   /** Drawn anew at every start of the process: answers to an earlier process are recognised and dropped. */
   readonly session: number;
 }
@@ -27,6 +29,7 @@ export function decodeHello(body: Uint8Array): PeerHello {
     typeof fields.nodeId === "number" &&
     typeof fields.incarnation === "string" &&
     typeof fields.shardCount === "number" &&
+    typeof fields.valueBytesMax === "number" &&
     typeof fields.session === "number";
   if (!whole) throw new EnvelopeError("PROTOCOL", "a peer's hello without its fields");
   return fields as PeerHello;

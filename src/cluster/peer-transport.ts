@@ -53,12 +53,17 @@ export class PeerTransport {
   readonly #voices = new Map<NodeId, Connection>();
   #listener: Listener | null = null;
 
-  constructor(environment: Environment, identity: Identity, session: number, events: PeerEvents) {
+  constructor(
+    environment: Environment,
+    identity: Identity,
+    own: { readonly session: number; readonly valueBytesMax: number },
+    events: PeerEvents,
+  ) {
     this.#environment = environment;
     this.#identity = identity;
     this.#events = events;
     const { clusterId, nodeName, incarnation, shardCount } = identity;
-    this.#hello = { clusterId, nodeName, nodeId: identity.nodeId, incarnation, shardCount, session };
+    this.#hello = { clusterId, nodeName, nodeId: identity.nodeId, incarnation, shardCount, ...own };
   }
 
   /** Listens and dials every peer. Returns the port that was bound. */
@@ -179,6 +184,9 @@ export class PeerTransport {
   #objection(hello: PeerHello): string | null {
     const own = this.#identity;
     if (hello.clusterId !== own.clusterId) return `${hello.nodeName} belongs to another cluster`;
+    if (hello.valueBytesMax !== this.#hello.valueBytesMax) {
+      return `${hello.nodeName} has valueBytesMax ${hello.valueBytesMax}, this node ${this.#hello.valueBytesMax}`;
+    }
     if (hello.shardCount !== own.shardCount) {
       return `${hello.nodeName} has ${hello.shardCount} shards, this cluster has ${own.shardCount}`;
     }

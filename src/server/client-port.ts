@@ -19,6 +19,8 @@ import { type ClientPortSettings, outputPauseBytes, respLimits } from "./setting
 
 const SWEEPS_PER_IDLE_TIME = 8;
 const SWEEP_MS_MIN = 5;
+/** Clients that are told why they are refused, at a time; the others are cut off, or they would take up descriptors. */
+const REFUSING_MAX = 4;
 /** A scratch array grown beyond this is not kept. */
 const SCRATCH_BYTES_KEPT = 256 * 1024;
 
@@ -40,6 +42,7 @@ export class ClientPort {
   errorCount = 0;
   acceptedCount = 0;
   refusedCount = 0;
+  #refusingCount = 0;
   /** Commands of connections that are gone. */
   #pastCommandCount = 0;
 
@@ -151,12 +154,22 @@ export class ClientPort {
 
   #refuse(connection: Connection): ConnectionHandler {
     this.refusedCount += 1;
+    const isTold = this.#refusingCount < REFUSING_MAX;
+    if (isTold) this.#tellRefusal(connection);
+    else connection.terminate();
+    const onClose = (): void => {
+      if (isTold) this.#refusingCount -= 1;
+    };
+    return { onData: () => undefined, onDrain: () => undefined, onClose };
+  }
+
+  #tellRefusal(connection: Connection): void {
+    this.#refusingCount += 1;
     const reply = new RespWriter(this.pool);
     reply.error("ERR max number of clients reached");
     connection.write(reply.bytes, 0, reply.length);
     reply.release();
     connection.shutdown();
-    return { onData: () => undefined, onDrain: () => undefined, onClose: () => undefined };
   }
 
   #sweepLater(): void {

@@ -6,6 +6,7 @@ export const NOT_AN_INTEGER = "ERR value is not an integer or out of range";
 export const INVALID_BUCKET_NAME = "ERR invalid bucket name";
 
 const ECHO_MAX = 128;
+const DECODER = new TextDecoder();
 
 export function unknownCommand(request: RequestArguments): string {
   let shown = "";
@@ -29,5 +30,5 @@ export function invalidExpiry(command: string): string {
 
 /** The beginning of an argument, without decoding all of it. */
 function cut(request: RequestArguments, index: number, byteCount: number): string {
-  return new TextDecoder().decode(request.view(index).subarray(0, byteCount));
+  return DECODER.decode(request.view(index).subarray(0, byteCount));
 }

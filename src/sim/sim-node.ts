@@ -32,6 +32,7 @@ const CAPACITY_BYTES = 1 << 30;
 const KIB = 1024;
 /** Small, so that a short run meets them. */
 const LIMITS = {
+  valueBytesMax: 16 * KIB,
   uncommittedBytesMax: 256 * KIB,
   appendBytesMax: 4 * KIB,
   inflightBytesMax: 16 * KIB,

@@ -86,18 +86,31 @@ function setUp() {
   const memberNames = ["n1", "n2"];
   const options = { directory, clusterName: "test", nodeName: "n1", memberNames, shardCount: 1, randomHex: "00" };
   const identity = Identity.claim(disk, options);
-  const transport = new PeerTransport({ disk, network, clock, log: QUIET, seed: 1 }, identity, 5, {
-    onFrame: (from, session, received) => {
-      if (received.body[0] === 0xff) throw new AssertionError("a promise was broken");
-      events.push(`frame ${from} ${session} ${received.body[0]}`);
+  const transport = new PeerTransport(
+    { disk, network, clock, log: QUIET, seed: 1 },
+    identity,
+    { session: 5, valueBytesMax: 1000 },
+    {
+      onFrame: (from, session, received) => {
+        if (received.body[0] === 0xff) throw new AssertionError("a promise was broken");
+        events.push(`frame ${from} ${session} ${received.body[0]}`);
+      },
+      onConnected: (peer) => events.push(`connected ${peer}`),
+      onLost: (peer) => events.push(`lost ${peer}`),
     },
-    onConnected: (peer) => events.push(`connected ${peer}`),
-    onLost: (peer) => events.push(`lost ${peer}`),
-  });
+  );
   transport.start("n1:1", [{ name: "n2", address: "n2:1" }]);
   const { clusterId } = identity;
-  const peer = { clusterId, nodeName: "n2", nodeId: 2, incarnation: "aa", shardCount: 1, session: 9 };
-  const hello = (type: FrameType = FrameType.hello) => frame(type, encodeHello(peer));
+  const peer = {
+    clusterId,
+    nodeName: "n2",
+    nodeId: 2,
+    incarnation: "aa",
+    shardCount: 1,
+    session: 9,
+    valueBytesMax: 1000,
+  };
+  const hello = (type: FrameType = FrameType.hello, changes = {}) => frame(type, encodeHello({ ...peer, ...changes }));
   const connect = (): FakeConnection => {
     const connection = new FakeConnection();
     connection.handler = accept(connection);
@@ -122,6 +135,18 @@ test("a peer is connected when both directions are", () => {
   expect(transport.connected(PEER)).toBe(true);
   voice.handler?.onClose();
   expect(transport.connected(PEER)).toBe(false);
+});
+
+test("a peer of another cluster, of other shards, of another limit or with another directory is refused", () => {
+  const { events, transport, hello, connect, dial } = setUp();
+  dial().say(hello(FrameType.welcome));
+  for (const changes of [{ clusterId: "x" }, { shardCount: 2 }, { valueBytesMax: 999 }, { incarnation: "bb" }]) {
+    const voice = connect();
+    voice.say(hello(FrameType.hello, changes));
+    voice.say(raft(1));
+    expect(transport.connected(PEER)).toBe(false);
+  }
+  expect(events.filter((event) => event.startsWith("frame"))).toEqual([]);
 });
 
 test("a newer connection takes the place of the older one, whose end is then no news", () => {
