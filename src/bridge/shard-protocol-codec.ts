@@ -10,6 +10,7 @@
  *
  * Byte fields of a decoded message are views of the reader's bytes.
  */
+import { decodeRead, encodeRead } from "./read-request-format.ts";
 import { unreachable } from "../core/assert.ts";
 import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
@@ -18,7 +19,6 @@ import { isErrorCode } from "../core/errors.ts";
 import { decodeResult, encodeResult } from "../record/result-format.ts";
 import type {
   CommandResult,
-  ReadRequest,
   ShardBoot,
   ShardReply,
   ShardRequest,
@@ -40,8 +40,6 @@ const REQUEST = {
   returnArena: 10,
   stop: 11,
 } as const satisfies Record<ShardRequest["type"], number>;
-
-const READ = { get: 1, page: 2, sample: 3 } as const satisfies Record<ReadRequest["type"], number>;
 
 const REPLY = {
   opened: 1,
@@ -231,53 +229,6 @@ export function decodeReply(from: ByteReader): ShardReply {
       return { type: "stopped" };
     default:
       throw from.invalid(`a reply of unknown type ${type}`);
-  }
-}
-
-function encodeRead(read: ReadRequest, into: ByteWriter): void {
-  into.u8(READ[read.type]);
-  switch (read.type) {
-    case "get":
-      into.u32(read.bucket);
-      into.blob(read.key);
-      into.u8(read.metadataOnly ? 1 : 0);
-      break;
-    case "page":
-      into.u32(read.bucket);
-      into.optionalBlob(read.after);
-      into.u32(read.examineMax);
-      into.u32(read.bytesMax);
-      into.optionalBlob(read.pattern);
-      into.u8(read.mode === "count" ? 1 : 0);
-      break;
-    case "sample":
-      into.u32(read.bucket);
-      into.u32(read.random);
-      break;
-    default:
-      unreachable(read);
-  }
-}
-
-function decodeRead(from: ByteReader): ReadRequest {
-  const type = from.u8();
-  switch (type) {
-    case READ.get:
-      return { type: "get", bucket: from.u32(), key: from.blob(), metadataOnly: from.flag() };
-    case READ.page:
-      return {
-        type: "page",
-        bucket: from.u32(),
-        after: from.optionalBlob(),
-        examineMax: from.u32(),
-        bytesMax: from.u32(),
-        pattern: from.optionalBlob(),
-        mode: from.flag() ? "count" : "keys",
-      };
-    case READ.sample:
-      return { type: "sample", bucket: from.u32(), random: from.u32() };
-    default:
-      throw from.invalid(`a read of unknown type ${type}`);
   }
 }
 

@@ -4,21 +4,14 @@
  *
  *   forward       u32 session of the asking process, u32 round, then for each operation:
  *                 u32 request id, u8 kind (1 write, 2 read), u8 after own write,
- *                 write: u32 length and the command, unstamped · read: the read request
+ *                 write: u32 length and the command, unstamped · read: the read request (read-request-format.ts)
  *                 (who refuses an operation refuses all that follow in the same round)
  *   forwardReply  u32 session it answers to, then for each operation:
  *                 u32 request id, u8 outcome (1 result, 2 not the leader: not executed), 1: the result
- *
- *   read request  u8 type: 1 get: u32 bucket, blob key, u8 metadata only
- *                          2 page: u32 bucket, u8 has after, blob after, u32 examine max, u32 bytes max,
- *                                  u8 has pattern, blob pattern, u8 mode (1 keys, 2 count)
- *                          3 sample: u32 bucket, u32 random
  */
-import type { ReadRequest } from "../bridge/shard-protocol.ts";
-import { unreachable } from "../core/assert.ts";
+import { decodeRead, encodeRead } from "../bridge/read-request-format.ts";
 import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
-import { EMPTY_BYTES } from "../core/bytes.ts";
 import type { CommandReader, CommandType } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
 import { decodeResult, encodeResult } from "../record/result-format.ts";
@@ -28,11 +21,6 @@ const KIND_WRITE = 1;
 const KIND_READ = 2;
 const OUTCOME_RESULT = 1;
 const OUTCOME_NOT_LEADER = 2;
-const READ_GET = 1;
-const READ_PAGE = 2;
-const READ_SAMPLE = 3;
-const MODE_KEYS = 1;
-const MODE_COUNT = 2;
 
 export function encodeForwarded(requestId: number, work: Work, afterOwnWrite: boolean, into: ByteWriter): void {
   into.u32(requestId);
@@ -86,65 +74,4 @@ export function decodeForwardOutcome(reader: ByteReader): { requestId: number; r
   if (outcome === OUTCOME_NOT_LEADER) return { requestId, result: null };
   if (outcome !== OUTCOME_RESULT) throw reader.invalid("a forwarded outcome of unknown kind");
   return { requestId, result: decodeResult(reader) };
-}
-
-function encodeRead(read: ReadRequest, into: ByteWriter): void {
-  switch (read.type) {
-    case "get":
-      into.u8(READ_GET);
-      into.u32(read.bucket);
-      into.blob(read.key);
-      into.u8(read.metadataOnly ? 1 : 0);
-      return;
-    case "page":
-      into.u8(READ_PAGE);
-      into.u32(read.bucket);
-      optionalBlob(read.after, into);
-      into.u32(read.examineMax);
-      into.u32(read.bytesMax);
-      optionalBlob(read.pattern, into);
-      into.u8(read.mode === "keys" ? MODE_KEYS : MODE_COUNT);
-      return;
-    case "sample":
-      into.u8(READ_SAMPLE);
-      into.u32(read.bucket);
-      into.u32(read.random);
-      return;
-    default:
-      unreachable(read);
-  }
-}
-
-function decodeRead(reader: ByteReader): ReadRequest {
-  const type = reader.u8();
-  const bucket = reader.u32();
-  switch (type) {
-    case READ_GET:
-      return { type: "get", bucket, key: reader.blob().slice(), metadataOnly: reader.flag() };
-    case READ_PAGE:
-      return {
-        type: "page",
-        bucket,
-        after: readOptionalBlob(reader),
-        examineMax: reader.u32(),
-        bytesMax: reader.u32(),
-        pattern: readOptionalBlob(reader),
-        mode: reader.u8() === MODE_KEYS ? "keys" : "count",
-      };
-    case READ_SAMPLE:
-      return { type: "sample", bucket, random: reader.u32() };
-    default:
-      throw reader.invalid("a forwarded read of unknown type");
-  }
-}
-
-function optionalBlob(bytes: Uint8Array | null, into: ByteWriter): void {
-  into.u8(bytes === null ? 0 : 1);
-  into.blob(bytes ?? EMPTY_BYTES);
-}
-
-function readOptionalBlob(reader: ByteReader): Uint8Array | null {
-  const present = reader.flag();
-  const bytes = reader.blob().slice();
-  return present ? bytes : null;
 }

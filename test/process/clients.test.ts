@@ -187,9 +187,9 @@ async function exerciseIoredis(client: Redis, prefix: string): Promise<void> {
   const pipeline = client.pipeline();
   for (let i = 0; i < RECORDS; i++) pipeline.set(`${prefix}:many:${i}`, i).get(`${prefix}:many:${i}`);
   const replies = (await pipeline.exec()) ?? [];
-  expect(replies.every(([error], i) => error === null && replies[i]?.[1] === (i % 2 === 0 ? "OK" : String(i >> 1)))).toBe(
-    true,
-  );
+  expect(
+    replies.every(([error], i) => error === null && replies[i]?.[1] === (i % 2 === 0 ? "OK" : String(i >> 1))),
+  ).toBe(true);
   const seen = new Set<string>();
   for await (const keys of client.scanStream({ match: `${prefix}:many:*`, count: 50 })) {
     for (const key of keys as string[]) seen.add(key);
@@ -210,7 +210,9 @@ async function exerciseRedis(node: number, resp: 2 | 3): Promise<void> {
   expect(await client.incrBy(`${prefix}:counter`, 41)).toBe(41);
   expect(await client.incr(`${prefix}:counter`)).toBe(42);
   expect(await client.mGet([prefix, `${prefix}:none`])).toEqual(["value", null]);
-  const replies = await Promise.all(Array.from({ length: RECORDS }, (_, i) => client.set(`${prefix}:many:${i}`, `${i}`)));
+  const replies = await Promise.all(
+    Array.from({ length: RECORDS }, (_, i) => client.set(`${prefix}:many:${i}`, `${i}`)),
+  );
   expect(replies.every((reply) => reply === "OK")).toBe(true);
   const seen = new Set<string>();
   for await (const keys of client.scanIterator({ MATCH: `${prefix}:many:*`, COUNT: 40 })) {

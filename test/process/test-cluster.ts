@@ -16,6 +16,10 @@ export const ELECTION_MS = 1_500;
 const READY_MS_MAX = 60_000;
 const REFUSED_MS_MAX = 15_000;
 
+interface StatusDocument {
+  readonly shards: readonly { readonly role: string; readonly leader: string | null; readonly appliedIndex: number }[];
+}
+
 interface RunningProcess {
   readonly child: ReturnType<typeof spawnNode>;
   readonly errors: Promise<string>;
@@ -29,6 +33,8 @@ export interface ClusterShape {
   readonly flags?: readonly string[];
   /** An existing directory for the data, instead of the system's temporary one. */
   readonly under?: string;
+  /** Data directories of nodes that have theirs elsewhere, by node. */
+  readonly dataElsewhere?: ReadonlyMap<number, string>;
   /** The most file descriptors a node may have. */
   readonly descriptors?: number;
 }
@@ -75,7 +81,7 @@ export class TestCluster {
 
   /** Where a node keeps its data. */
   dataOf(node: number): string {
-    return join(this.directory, `n${node + 1}`);
+    return this.#shape.dataElsewhere?.get(node) ?? join(this.directory, `n${node + 1}`);
   }
 
   /** Starts one node on what its directory holds. */
@@ -133,10 +139,10 @@ export class TestCluster {
     }
   }
 
-  async status(node: number): Promise<{ shards: { role: string; leader: string | null }[] } | null> {
+  async status(node: number): Promise<StatusDocument | null> {
     try {
       const response = await fetch(`http://127.0.0.1:${this.#httpPorts[node]}/status`);
-      return (await response.json()) as { shards: { role: string; leader: string | null }[] };
+      return (await response.json()) as StatusDocument;
     } catch (cause) {
       if (cause instanceof Error) return null;
       throw cause;

@@ -1,0 +1,62 @@
+/**
+ * A read of one shard as bytes: in the rings, and on the peer link when it is forwarded. Numbers are on the wire: never
+ * reuse one.
+ *
+ *   u8 type   1 get     u32 bucket, blob key, u8 metadata only
+ *             2 page    u32 bucket, optional blob after, u32 examine max, u32 bytes max, optional blob pattern, u8 count
+ *             3 sample  u32 bucket, u32 random
+ */
+import { unreachable } from "../core/assert.ts";
+import type { ByteReader } from "../core/byte-reader.ts";
+import type { ByteWriter } from "../core/byte-writer.ts";
+import type { ReadRequest } from "./shard-protocol.ts";
+
+const READ = { get: 1, page: 2, sample: 3 } as const satisfies Record<ReadRequest["type"], number>;
+
+export function encodeRead(read: ReadRequest, into: ByteWriter): void {
+  into.u8(READ[read.type]);
+  switch (read.type) {
+    case "get":
+      into.u32(read.bucket);
+      into.blob(read.key);
+      into.u8(read.metadataOnly ? 1 : 0);
+      break;
+    case "page":
+      into.u32(read.bucket);
+      into.optionalBlob(read.after);
+      into.u32(read.examineMax);
+      into.u32(read.bytesMax);
+      into.optionalBlob(read.pattern);
+      into.u8(read.mode === "count" ? 1 : 0);
+      break;
+    case "sample":
+      into.u32(read.bucket);
+      into.u32(read.random);
+      break;
+    default:
+      unreachable(read);
+  }
+}
+
+/** Throws the reader's error when it does not parse; `key`, `after` and `pattern` are views. */
+export function decodeRead(from: ByteReader): ReadRequest {
+  const type = from.u8();
+  switch (type) {
+    case READ.get:
+      return { type: "get", bucket: from.u32(), key: from.blob(), metadataOnly: from.flag() };
+    case READ.page:
+      return {
+        type: "page",
+        bucket: from.u32(),
+        after: from.optionalBlob(),
+        examineMax: from.u32(),
+        bytesMax: from.u32(),
+        pattern: from.optionalBlob(),
+        mode: from.flag() ? "count" : "keys",
+      };
+    case READ.sample:
+      return { type: "sample", bucket: from.u32(), random: from.u32() };
+    default:
+      throw from.invalid(`a read of unknown type ${type}`);
+  }
+}
