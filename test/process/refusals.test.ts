@@ -3,7 +3,16 @@
  * names the place and the reason, and what lies in the data directory is afterwards what it was before.
  */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, readdirSync, readFileSync, renameSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { replyText } from "../../src/client/reply.ts";
@@ -229,6 +238,30 @@ describe("damage is refused, with file and place, and nothing is changed:", () =
     }
     await expectWhole();
   });
+});
+
+test("an older manifest put back is refused, and no table is removed for it", async () => {
+  await flush();
+  await cluster.kill(0);
+  const [older = ""] = files(".manifest");
+  const bytes = readFileSync(older);
+  await cluster.restart(0);
+  const client = await cluster.client([0]);
+  for (let i = 0; i < WRITES; i++) expect(replyText(await client.command("SET", `k${i}`, VALUE))).toBe("OK");
+  client.close();
+  await flush();
+  // The log lets go of what is in tables a little later.
+  while (files(".evp").length > 3) await Bun.sleep(20);
+  await cluster.kill(0);
+  const manifests = files(".manifest");
+  const tables = files(".sst");
+  for (const name of manifests) renameSync(name, `${name}.elsewhere`);
+  writeFileSync(older, bytes);
+  await expectEnd(EXIT_FAILED, /(CORRUPTION|MISSING_FILE): .*shard-0000/, []);
+  expect(files(".sst")).toEqual(tables);
+  unlinkSync(older);
+  for (const name of manifests) renameSync(`${name}.elsewhere`, name);
+  await expectWhole();
 });
 
 /** Puts everything into tables. */

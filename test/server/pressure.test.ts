@@ -1,5 +1,7 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { command, RawClient, startPort } from "./started-port.ts";
+
+setDefaultTimeout(60_000);
 
 test("half a request and silence, or one byte at a time, is closed; idling between requests is not", async () => {
   const server = startPort({ frameIdleMs: 200 });

@@ -1,6 +1,8 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { Random } from "../../src/core/random.ts";
 import { command, RawClient, startPort } from "./started-port.ts";
+
+setDefaultTimeout(60_000);
 
 /** What a single-threaded database with one Map says to these requests. */
 class Model {

@@ -1,7 +1,9 @@
 /** The cluster keeps its promises under every misfortune of some seeds, and a seed replays its run exactly. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { runClusterSim } from "../../src/sim/cluster-sim.ts";
 import { runCampaign } from "../../src/sim/run.ts";
+
+setDefaultTimeout(60_000);
 
 const SEED_COUNT = 25;
 

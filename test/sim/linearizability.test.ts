@@ -1,8 +1,10 @@
 /** The checker calls good histories good and bad ones bad. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { checkLinearizable, type Model, type Operation } from "../../src/sim/linearizability.ts";
+
+setDefaultTimeout(60_000);
 
 const STEPS_MAX = 5_000_000;
 const VECTORS = join(import.meta.dir, "../../../shared/data/vectors");

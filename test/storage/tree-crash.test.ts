@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { EnvelopeError } from "../../src/core/errors.ts";
 import { Random } from "../../src/core/random.ts";
 import { Tree } from "../../src/storage/tree.ts";
 import { MemoryDisk } from "./support/memory-disk.ts";
 import { type Answer, Model, sorted } from "./support/model.ts";
 import { ArrayCursor, IDENTITY, position, run, SMALL } from "./support/versions.ts";
+
+setDefaultTimeout(60_000);
 
 const FLUSHES = 6;
 /** Crashing at every step of the work takes some seconds on a busy machine. */
