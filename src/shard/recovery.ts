@@ -94,7 +94,12 @@ function report(to: Logger, options: ShardOptions, log: Log, tree: Tree): void {
   const { dropped, hintsRefused, ...figures } = log.recovery;
   to.info("shard recovered", { shard, lastIndex: log.lastIndex, flushedIndex: tree.flushed.index, ...figures });
   for (const { file, offset, byteCount } of dropped) {
-    to.warn("an end of the log that was not proven durable was damaged and is dropped", { shard, file, offset, byteCount });
+    to.warn("an end of the log that was not proven durable was damaged and is dropped", {
+      shard,
+      file,
+      offset,
+      byteCount,
+    });
   }
   for (const why of hintsRefused) to.warn("a hint was not used; its segment was read instead", { shard, why });
   if (tree.droppedManifestBytes > 0) {
