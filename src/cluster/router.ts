@@ -45,6 +45,13 @@ export interface NodeView {
   wake(): void;
 }
 
+/** A question for the id of a bucket that is under way. */
+interface LookUp {
+  readonly asked: readonly Operation[];
+  /** Came after it was put. */
+  readonly later: Operation[];
+}
+
 export class Router implements Coordinator {
   readonly #lanes: readonly Lane[];
   readonly #tokens: TokenTable;
@@ -54,8 +61,8 @@ export class Router implements Coordinator {
   readonly #node: NodeView;
   readonly #requestTimeoutMs: number;
   readonly admin: BucketAdmin;
-  /** Operations that wait for their bucket's id, by bucket name, in order. */
-  readonly #lookUps = new Map<string, Operation[]>();
+  /** Operations that wait for their bucket's id, by bucket name. */
+  readonly #lookUps = new Map<string, LookUp>();
   #lookUpBytes = 0;
   #relief: (() => void)[] = [];
   #sequence = 0;
@@ -301,17 +308,22 @@ export class Router implements Coordinator {
       return;
     }
     this.#lookUpBytes += workBytes(operation.work);
-    const waiting = this.#lookUps.get(name);
-    if (waiting !== undefined) {
-      waiting.push(operation);
-      return;
-    }
-    this.#lookUps.set(name, [operation]);
+    const lookUp = this.#lookUps.get(name);
+    if (lookUp === undefined) this.#ask(name, [operation]);
+    else lookUp.later.push(operation);
+  }
+
+  #ask(name: string, asked: readonly Operation[]): void {
+    const lookUp: LookUp = { asked, later: [] };
+    this.#lookUps.set(name, lookUp);
     this.admin.lookUp(name, (result) => {
-      const operations = this.#lookUps.get(name) ?? [];
       this.#lookUps.delete(name);
-      for (const found of operations) this.#lookUpBytes -= workBytes(found.work);
-      for (const found of operations.sort((a, b) => a.sequence - b.sequence)) {
+      // Who came meanwhile may have heard that the bucket has been created since the question was put.
+      const isMissing = result.kind === "error" && result.code === "NO_BUCKET";
+      const answered = isMissing ? lookUp.asked : [...lookUp.asked, ...lookUp.later];
+      if (isMissing && lookUp.later.length > 0) this.#ask(name, lookUp.later);
+      for (const found of answered) this.#lookUpBytes -= workBytes(found.work);
+      for (const found of answered.toSorted((a, b) => a.sequence - b.sequence)) {
         if (result.kind === "error") found.waiter.resolve(found.tag, result);
         else if (isAbandoned(found)) found.waiter.resolve(found.tag, ABANDONED);
         else this.#resubmit(found);

@@ -17,18 +17,19 @@
 import { FrameReader, FrameType } from "../wire/peer-frame-format.ts";
 import { CommittedTerms } from "./committed-terms.ts";
 import { History } from "./history.ts";
-import { Nemesis } from "./nemesis.ts";
+import { Nemesis, type Season } from "./nemesis.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SimClient } from "./sim-client.ts";
 import { type SimClusterShape, SimNode } from "./sim-node.ts";
 import { Wire, type WireOptions } from "./sim-network.ts";
 import { Trace } from "./trace.ts";
+import { judge } from "./verdict.ts";
+import { KeySpace, Workload } from "./workload.ts";
 
 /** Virtual time with misfortunes, and the most that coming to rest may take. */
 const TROUBLED_MS = 4000;
+const BALLOTS_TROUBLED_MS = 15_000;
 const REST_MS_MAX = 30_000;
-/** The id of the numbered database 0, which the clients use. */
-const BUCKET_ID = 1;
 const PADDING_BYTES = 6000;
 
 export interface ClusterRun {
@@ -40,14 +41,19 @@ export interface ClusterRun {
   readonly callCount: number;
   readonly answeredCount: number;
   readonly undecidedCount: number;
+  /** Buckets emptied. */
+  readonly renewalCount: number;
   /** How often a node was started again. */
   readonly restartCount: number;
   /** The last lines of what happened. */
   readonly tail: readonly string[];
 }
 
-/** `hunt`: every new leader is cut off at once. `mixed`: so in a part of the runs. */
-export type Weather = "mixed" | "hunt";
+/**
+ * `hunt`: every new leader is cut off at once. `ballots`: that too, a voter loses power in the same moment and is back at
+ * once, and many messages take as long as an election. `mixed`: so in a part of the runs.
+ */
+export type Weather = "mixed" | "hunt" | "ballots";
 
 export function runClusterSim(seed: number, weather: Weather): ClusterRun {
   return new ClusterSim(seed, weather).run();
@@ -64,7 +70,7 @@ class ClusterSim {
   readonly #nemesis: Nemesis;
   readonly #watch: Watch;
   readonly #shape: SimClusterShape;
-  readonly #keyCount: number;
+  readonly #troubledMs: number;
   readonly #violations: string[] = [];
 
   constructor(seed: number, weather: Weather) {
@@ -72,40 +78,54 @@ class ClusterSim {
     this.#scheduler = new Scheduler(seed);
     this.#trace = new Trace(this.#scheduler);
     const { random } = this.#scheduler;
-    const isHunt = weather === "hunt" || (weather === "mixed" && random.chance(0.25));
-    this.#shape = shapeOf(this.#scheduler, isHunt);
-    const wire = new Wire(this.#scheduler, wireOf(this.#scheduler, isHunt));
+    const season = seasonOf(weather, random.fraction());
+    const isHunt = season !== "ordinary";
+    this.#troubledMs = season === "ballots" ? BALLOTS_TROUBLED_MS : TROUBLED_MS;
+    this.#shape = shapeOf(this.#scheduler, season);
+    const wire = new Wire(this.#scheduler, wireOf(this.#scheduler, season));
     const syncDelayMs = random.chance(0.2) ? { min: 5, max: 40 } : { min: 0.05, max: 3 };
     this.#nodes = this.#shape.memberNames.map(
       (name) => new SimNode(name, this.#scheduler, wire, this.#trace, this.#committed, this.#shape, syncDelayMs),
     );
     this.#watch = new Watch(this.#nodes);
     for (const node of this.#nodes) node.start();
-    this.#keyCount = random.between(3, 10);
-    const options = {
-      keyCount: this.#keyCount,
-      thinkMs: { min: 0, max: isHunt ? 10 : 40 },
-      paddingBytes: PADDING_BYTES,
-      paddingChance: isHunt ? 0.7 : 0.2,
-      giveUpMs: isHunt ? 100 : 1500,
-      leaderChance: isHunt ? 0.8 : 0.2,
-    };
-    this.#clients = Array.from(
-      { length: random.between(3, 6) },
-      (_, i) => new SimClient(`c${i}`, this.#scheduler, this.#nodes, this.#history, options),
-    );
-    this.#nemesis = new Nemesis(this.#scheduler, wire, this.#trace, this.#nodes, isHunt);
+    this.#clients = this.#newClients(season);
+    this.#nemesis = new Nemesis(this.#scheduler, wire, this.#trace, this.#nodes, season);
     if (isHunt) this.#watch.hunter = this.#nemesis;
   }
 
+  #newClients(season: Season): readonly SimClient[] {
+    const isHunt = season !== "ordinary";
+    const thinkMsMax = { ordinary: 40, hunt: 10, ballots: 200 }[season];
+    const { random } = this.#scheduler;
+    const ofWorkload = {
+      keyCount: random.between(6, 16),
+      paddingBytes: PADDING_BYTES,
+      paddingChance: isHunt ? 0.7 : 0.2,
+      otherBuckets: random.chance(0.4) ? ["1", "named"] : [],
+    };
+    const created = new Set<string>();
+    const keys = new KeySpace();
+    return Array.from({ length: random.between(3, 6) }, (_, i) => {
+      const isPipelining = random.chance(0.4);
+      const workload = new Workload(`c${i}`, random, keys, ofWorkload);
+      return new SimClient(`c${i}`, this.#scheduler, this.#nodes, this.#history, workload, created, {
+        depthMax: isPipelining ? random.between(2, 8) : 1,
+        thinkMs: { min: 0, max: thinkMsMax * (isPipelining ? 2 : 1) },
+        giveUpMs: season === "hunt" ? 100 : 1500,
+        leaderChance: isHunt ? 0.8 : 0.2,
+      });
+    });
+  }
+
   run(): ClusterRun {
-    this.#scheduler.schedule(TROUBLED_MS, null, () => {
+    this.#scheduler.schedule(this.#troubledMs, null, () => {
       this.#nemesis.end();
       for (const client of this.#clients) client.stop();
     });
-    this.#advance(TROUBLED_MS, () => false);
+    this.#advance(this.#troubledMs, () => false);
     this.#comeToRest();
-    const { wrong, undecidedCount } = this.#history.check();
+    const { wrong, undecidedCount } = judge(this.#history.keys());
     this.#violations.push(...this.#committed.violations, ...this.#watch.violations, ...wrong);
     for (const { broken } of this.#clients) if (broken !== null) this.#violations.push(broken);
     return {
@@ -115,6 +135,7 @@ class ClusterSim {
       callCount: this.#history.callCount,
       answeredCount: this.#history.answeredCount,
       undecidedCount,
+      renewalCount: this.#history.renewalCount,
       restartCount: this.#nodes.reduce((sum, node) => sum + node.lifeCount - 1, 0),
       tail: this.#trace.tail(100),
     };
@@ -179,21 +200,27 @@ class ClusterSim {
   #readAllKeys(): void {
     const [client] = this.#clients;
     if (client === undefined) return;
-    for (let i = 0; i < this.#keyCount; i++) {
+    for (const { bucket, key } of this.#history.keys()) {
       let answered = false;
-      client.readFinally(`k${i}`, () => {
+      client.readFinally(bucket, key, () => {
         answered = true;
       });
       this.#advance(REST_MS_MAX, () => answered);
-      if (!answered && this.#violations.length === 0) this.#violations.push(`nobody answers a read of k${i} at rest`);
+      if (answered || this.#violations.length > 0) continue;
+      this.#violations.push(`nobody answers a read of ${bucket}/${key} at rest`);
     }
   }
 
   #compareReplicas(): void {
-    for (let shard = 0; shard < this.#shape.shardCount; shard++) {
-      const states = this.#nodes.map((node) => JSON.stringify([...node.visibleState(shard, BUCKET_ID)]));
-      if (new Set(states).size === 1) continue;
-      this.#violations.push(`replicas of shard ${shard} differ:\n  ${states.join("\n  ")}`);
+    const catalogs = this.#nodes.map((node) => JSON.stringify(node.coordinator?.buckets()));
+    if (new Set(catalogs).size > 1) this.#violations.push(`the catalogs differ:\n  ${catalogs.join("\n  ")}`);
+    const buckets = new Set(this.#history.keys().map(({ bucket }) => bucket));
+    for (const bucket of buckets) {
+      for (let shard = 0; shard < this.#shape.shardCount; shard++) {
+        const states = this.#nodes.map((node) => JSON.stringify([...node.visibleState(shard, bucket)]));
+        if (new Set(states).size === 1) continue;
+        this.#violations.push(`replicas of shard ${shard} differ in bucket ${bucket}:\n  ${states.join("\n  ")}`);
+      }
     }
   }
 }
@@ -246,31 +273,52 @@ class Watch {
   }
 }
 
-/** Timings are a tenth of the defaults, so that much happens in little virtual time. */
-function shapeOf({ random }: Scheduler, isHunt: boolean): SimClusterShape {
-  const nodeCount = isHunt ? 3 : ([3, 3, 3, 3, 3, 3, 5, 1][random.below(8)] ?? 3);
+/** A vote may be asked for in one election timeout and arrive in the next. */
+const BALLOTS_WIRE: WireOptions = {
+  delayMs: { min: 0.1, max: 2 },
+  slowChance: 0.3,
+  slowMs: { min: 50, max: 400 },
+  cutChance: 0,
+  frames: null,
+  windowBytes: 1 << 20,
+};
+
+/**
+ * Timings are a tenth of the defaults, so that much happens in little virtual time. Not so for `ballots`: a peer is dialled
+ * again after a time that does not shrink with them, and a vote has to be asked for again in the same election.
+ */
+function shapeOf({ random }: Scheduler, season: Season): SimClusterShape {
+  const isHunt = season !== "ordinary";
+  const nodeCount = season === "ballots" ? 5 : isHunt ? 3 : ([3, 3, 3, 3, 3, 3, 5, 1][random.below(8)] ?? 3);
   return {
     memberNames: Array.from({ length: nodeCount }, (_, i) => `n${i + 1}`),
     shardCount: isHunt ? 1 : random.between(1, 2),
-    heartbeatMs: 15,
-    electionMs: 45,
-    requestTimeoutMs: 600,
+    heartbeatMs: season === "ballots" ? 150 : 15,
+    electionMs: season === "ballots" ? 450 : 45,
+    requestTimeoutMs: season === "ballots" ? 3000 : 600,
   };
 }
 
-function wireOf({ random }: Scheduler, isHunt: boolean): WireOptions {
+function seasonOf(weather: Weather, chance: number): Season {
+  if (weather !== "mixed") return weather;
+  return chance < 0.2 ? "hunt" : chance < 0.25 ? "ballots" : "ordinary";
+}
+
+function wireOf({ random }: Scheduler, season: Season): WireOptions {
+  if (season === "ballots") return BALLOTS_WIRE;
+  const isHunt = season === "hunt";
   const isHard = random.chance(0.3);
   return {
     delayMs: { min: 0.1, max: random.between(1, 6) },
     slowChance: isHunt ? 0.05 : random.chance(0.3) ? 0.02 : 0,
     slowMs: { min: 10, max: isHunt ? 200 : 80 },
     cutChance: random.chance(0.3) ? 0.002 : 0,
-    frames: isHard ? { loss: 0.03, reordering: 0.05, duplication: 0.05, repeatable: isRaftOnly } : null,
+    frames: isHard ? { loss: 0.03, reordering: 0.05, duplication: 0.05, standsAlone: isRaftOnly } : null,
     windowBytes: 1 << 20,
   };
 }
 
-/** Raft's messages may come twice. A forwarded operation may not: nobody repeats it, and a stream does not either. */
+/** Raft's messages may come twice and in any order. Forwarded operations may not: they rely on the stream for that. */
 function isRaftOnly(chunk: Uint8Array): boolean {
   let isRaft = true;
   new FrameReader().push(chunk, (frame) => {

@@ -1,25 +1,44 @@
 /**
  * What the clients of a run asked and were told. Calls and returns are numbered in the order in which they happened,
  * which in one thread is the real-time order that linearizability speaks of.
+ *
+ * A *session* is one connection. Its operations on one key take effect in the order in which they were sent, even
+ * while several are under way: a read sees the writes its connection sent before it, answered or not, or something
+ * newer, and never one that was sent after it. A write whose fate nobody knows any more is bound only while it was
+ * waited for: it may not come after an operation sent later that has been answered meanwhile.
  */
-import { checkLinearizable, type Operation } from "./linearizability.ts";
-import { type KeyInput, keyModel } from "./key-model.ts";
+import type { OrderedPair } from "./linearizability.ts";
+import type { KeyInput } from "./key-model.ts";
 
-/** Searches that need more steps are left undecided; they are counted, not failed. */
-const STEPS_MAX = 300_000;
-
-interface Call {
+export interface Call {
+  readonly bucket: string;
   readonly key: string;
   readonly input: KeyInput;
+  readonly session: number;
   readonly calledAt: number;
+  /** Null: unknown. */
   outcome: { readonly output: string; readonly returnedAt: number } | null;
+  /** When it turned out that the outcome would stay unknown. */
+  forsakenAt: number;
   /** It certainly did not happen, or it was a read that told nothing. */
+  void: boolean;
+}
+
+/** A bucket was emptied, or maybe was. */
+export interface Renewal {
+  readonly bucket: string;
+  readonly calledAt: number;
+  /** Null: nobody knows whether, and when. */
+  returnedAt: number | null;
   void: boolean;
 }
 
 export class History {
   readonly #calls: Call[] = [];
+  readonly #renewals: Renewal[] = [];
   #clock = 0;
+  #sessionCount = 0;
+  #answeredCount = 0;
 
   get callCount(): number {
     return this.#calls.length;
@@ -27,59 +46,94 @@ export class History {
 
   /** Calls with a known outcome. */
   get answeredCount(): number {
-    return this.#calls.filter((call) => call.outcome !== null).length;
+    return this.#answeredCount;
   }
 
-  /** Returns the call's number. Until it is settled its outcome is unknown. */
-  call(key: string, input: KeyInput): number {
-    this.#calls.push({ key, input, calledAt: ++this.#clock, outcome: null, void: false });
-    return this.#calls.length - 1;
+  /** Buckets certainly emptied. */
+  get renewalCount(): number {
+    return this.#renewals.filter(({ returnedAt }) => returnedAt !== null).length;
   }
 
-  returned(call: number, output: string): void {
-    this.#at(call).outcome = { output, returnedAt: ++this.#clock };
+  newSession(): number {
+    return ++this.#sessionCount;
   }
 
-  notExecuted(call: number): void {
-    this.#at(call).void = true;
+  /** Until it is settled its outcome is unknown. */
+  call(bucket: string, key: string, input: KeyInput, session: number): Call {
+    const calledAt = ++this.#clock;
+    const call = { bucket, key, input, session, calledAt, outcome: null, forsakenAt: Infinity, void: false };
+    this.#calls.push(call);
+    return call;
   }
 
-  #at(call: number): Call {
-    const found = this.#calls[call];
-    if (found === undefined) throw new Error(`no call ${call}`);
-    return found;
+  returned(call: Call, output: string): void {
+    call.outcome = { output, returnedAt: ++this.#clock };
+    this.#answeredCount += 1;
   }
 
-  /** The keys whose histories are wrong, each with its history in words, and how many could not be decided. */
-  check(): { readonly wrong: readonly string[]; readonly undecidedCount: number } {
-    const wrong: string[] = [];
-    let undecidedCount = 0;
-    for (const [key, operations] of this.#byKey()) {
-      const verdict = checkLinearizable(keyModel, operations, STEPS_MAX);
-      if (verdict === "not linearizable") wrong.push(`key ${key} is not linearizable:\n${describe(operations)}`);
-      if (verdict === "undecided") undecidedCount += 1;
-    }
-    return { wrong, undecidedCount };
+  notExecuted(call: Call): void {
+    call.void = true;
   }
 
-  #byKey(): Map<string, Operation<KeyInput, string>[]> {
-    const byKey = new Map<string, Operation<KeyInput, string>[]>();
+  /** Nothing will be heard of it any more. */
+  forsaken(call: Call): void {
+    call.forsakenAt = ++this.#clock;
+  }
+
+  renew(bucket: string): Renewal {
+    const renewal = { bucket, calledAt: ++this.#clock, returnedAt: null, void: false };
+    this.#renewals.push(renewal);
+    return renewal;
+  }
+
+  renewed(renewal: Renewal): void {
+    renewal.returnedAt = ++this.#clock;
+  }
+
+  /** Everything that happened, or may have happened, by key. */
+  keys(): readonly KeyHistory[] {
+    const byName = new Map<string, KeyHistory & { readonly calls: Call[] }>();
     for (const call of this.#calls) {
       if (call.void || (call.outcome === null && call.input.kind === "get")) continue;
-      const operations = byKey.get(call.key) ?? [];
-      byKey.set(call.key, operations);
-      operations.push(call);
+      const { bucket, key } = call;
+      const name = `${bucket}/${key}`;
+      const renewals = this.#renewals.filter((renewal) => renewal.bucket === bucket && !renewal.void);
+      const known = byName.get(name) ?? { bucket, key, renewals, calls: [] };
+      byName.set(name, known);
+      known.calls.push(call);
     }
-    return byKey;
+    return [...byName.values()];
   }
 }
 
-function describe(operations: readonly Operation<KeyInput, string>[]): string {
-  return operations
-    .map(({ input, calledAt, outcome }) => {
-      const { kind, ...rest } = input;
-      const end = outcome === null ? "unknown" : `${outcome.output} @${outcome.returnedAt}`;
-      return `  @${calledAt} ${kind} ${Object.values(rest).join(" ")} → ${end}`;
-    })
-    .join("\n");
+/** What happened to one key, and to its bucket. */
+export interface KeyHistory {
+  readonly bucket: string;
+  readonly key: string;
+  readonly calls: readonly Call[];
+  readonly renewals: readonly Renewal[];
+}
+
+/** The order in which these calls, on one key, have to take effect because a connection sent them so. */
+export function sessionOrder(
+  calls: readonly Pick<Call, "session" | "outcome" | "calledAt" | "forsakenAt">[],
+): OrderedPair[] {
+  const pairs: OrderedPair[] = [];
+  for (const [second, later] of calls.entries()) {
+    const { outcome } = later;
+    if (outcome === null) continue;
+    let chained = false;
+    for (let first = second - 1; first >= 0; first--) {
+      const earlier = calls[first]!;
+      if (earlier.session !== later.session) continue;
+      if (earlier.outcome === null) {
+        if (earlier.forsakenAt > outcome.returnedAt) pairs.push([first, second]);
+      } else if (!chained) {
+        chained = true;
+        // Otherwise real time orders them.
+        if (earlier.outcome.returnedAt > later.calledAt) pairs.push([first, second]);
+      }
+    }
+  }
+  return pairs;
 }

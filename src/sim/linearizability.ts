@@ -5,14 +5,30 @@
  * (P-compositionality: Horn and Kroening, "Faster Linearizability Checking via P-Compositionality", 2015): the caller
  * splits them by key.
  *
- * An operation whose outcome is unknown has no return: it may take effect at any time after its call, or never.
+ * An operation whose outcome is unknown has no return: it may take effect at any time after its call, or never. These
+ * are what makes a search long, so they are treated with care, and none of it changes a verdict:
+ *
+ *   - they are tried last, when nothing that has returned can come next
+ *   - one that would change nothing is not tried, nor one before its twin: the same operation, called earlier
+ *   - a configuration is not worth a try if one with the same state and returned operations, and no unknown operation
+ *     used that this one has not used too, has been tried: whatever follows from this one follows from that one
+ *
+ * Beyond real time the caller may demand an order, such as that of the operations of one connection: pairs (a, b) of
+ * which a may not take effect after b.
  */
+
+/** It did take effect before `returnedAt`. */
+export interface Outcome<Output> {
+  /** Null: whatever the model says. */
+  readonly output: Output | null;
+  readonly returnedAt: number;
+}
 
 export interface Operation<Input, Output> {
   readonly input: Input;
   readonly calledAt: number;
   /** Null: the outcome is unknown. */
-  readonly outcome: { readonly output: Output; readonly returnedAt: number } | null;
+  readonly outcome: Outcome<Output> | null;
 }
 
 export interface Model<State, Input, Output> {
@@ -23,89 +39,220 @@ export interface Model<State, Input, Output> {
   describe(state: State): string;
 }
 
-export type Verdict = "linearizable" | "not linearizable" | "undecided";
+/** Positions in the history: the first may not take effect after the second. */
+export type OrderedPair = readonly [first: number, second: number];
 
-interface Node {
-  readonly operation: number;
-  readonly isCall: boolean;
-  /** Of a call: its return, null when there is none. */
-  readonly match: Node | null;
-  previous: Node;
-  next: Node | null;
-}
+export type Verdict = "linearizable" | "not linearizable" | "undecided";
 
 /** `stepsMax` bounds the search, which is exponential at worst. */
 export function checkLinearizable<State, Input, Output>(
   model: Model<State, Input, Output>,
   history: readonly Operation<Input, Output>[],
+  order: readonly OrderedPair[],
   stepsMax: number,
 ): Verdict {
-  const head = buildList(history);
-  const knownCount = history.filter(({ outcome }) => outcome !== null).length;
-  const done = new Uint32Array(Math.ceil(history.length / 32) + 1);
-  const tried = new Set<string>();
-  const path: { node: Node; state: State }[] = [];
-  let state = model.initial;
-  let knownDone = 0;
-  let node = head.next;
-  for (let steps = 0; knownDone < knownCount; steps++) {
-    if (steps > stepsMax) return "undecided";
-    if (node?.isCall === true) {
-      const { input, outcome } = history[node.operation]!;
-      const after = model.step(state, input, outcome === null ? null : outcome.output);
-      if (after !== undefined && isNew(tried, done, node.operation, model.describe(after))) {
-        path.push({ node, state });
-        state = after;
-        flip(done, node.operation);
-        if (outcome !== null) knownDone += 1;
-        lift(node);
-        node = head.next;
-      } else {
-        node = node.next;
-      }
-      continue;
-    }
-    // A return whose call was not linearized, or the end: this way fails, take the last step back.
-    const last = path.pop();
-    if (last === undefined) return "not linearizable";
-    state = last.state;
-    flip(done, last.node.operation);
-    if (history[last.node.operation]!.outcome !== null) knownDone -= 1;
-    unlift(last.node);
-    node = last.node.next;
-  }
-  return "linearizable";
+  return new Search(model, history, order).run(stepsMax);
 }
 
-function buildList<Input, Output>(history: readonly Operation<Input, Output>[]): Node {
-  interface Point {
-    readonly at: number;
-    readonly operation: number;
-    readonly isCall: boolean;
+/** A call or a return of an operation that has returned. */
+interface Point {
+  readonly operation: number;
+  readonly isCall: boolean;
+  readonly at: number;
+  /** Of a call: its return. */
+  readonly match: Point | null;
+  previous: Point;
+  next: Point | null;
+}
+
+/** A step of the search, and what is needed to take it back and go on behind it. */
+interface Step<State> {
+  readonly stateBefore: State;
+  /** Of an operation that has returned: its call. Otherwise the return at which the unknown ones were tried. */
+  readonly point: Point;
+  /** Which of the unknown ones; -1: one that has returned. */
+  readonly unknown: number;
+}
+
+class Search<State, Input, Output> {
+  readonly #model: Model<State, Input, Output>;
+  readonly #history: readonly Operation<Input, Output>[];
+  readonly #head: Point;
+  /** Operations without a return, in order of their calls. */
+  readonly #unknown: readonly number[];
+  /** For each of those the one before it that is the same and free to come at any time, or -1. */
+  readonly #twins: readonly number[];
+  /** Those of the unknown ones that have been used, a bit each. */
+  #used = 0n;
+  readonly #done: Uint8Array;
+  readonly #before: readonly number[][];
+  readonly #behind: readonly number[][];
+  /** By state and returned operations: the sets of unknown operations that were used when it was tried. */
+  readonly #tried = new Map<string, bigint[]>();
+  readonly #path: Step<State>[] = [];
+  #state: State;
+
+  constructor(
+    model: Model<State, Input, Output>,
+    history: readonly Operation<Input, Output>[],
+    order: readonly OrderedPair[],
+  ) {
+    this.#model = model;
+    this.#history = history;
+    this.#state = model.initial;
+    this.#done = new Uint8Array(history.length);
+    this.#head = buildList(history);
+    this.#before = history.map(() => []);
+    this.#behind = history.map(() => []);
+    for (const [first, second] of order) {
+      this.#behind[first]!.push(second);
+      if (history[first]!.outcome !== null) this.#before[second]!.push(first);
+    }
+    this.#unknown = [...history.keys()]
+      .filter((operation) => history[operation]!.outcome === null)
+      .sort((a, b) => history[a]!.calledAt - history[b]!.calledAt);
+    this.#twins = this.#findTwins();
   }
-  const points: Point[] = [];
+
+  run(stepsMax: number): Verdict {
+    let point = this.#head.next;
+    let unknown = 0;
+    for (let steps = 0; point !== null; steps++) {
+      if (steps > stepsMax) return "undecided";
+      if (point.isCall) {
+        if (this.#take(point)) point = this.#head.next;
+        else point = point.next;
+        unknown = 0;
+        continue;
+      }
+      // A return whose operation has not taken effect: only an unknown one can come before it now.
+      if (unknown < this.#unknown.length && this.#history[this.#unknown[unknown]!]!.calledAt <= point.at) {
+        if (this.#takeUnknown(unknown, point)) {
+          point = this.#head.next;
+          unknown = 0;
+        } else unknown += 1;
+        continue;
+      }
+      const last = this.#path.pop();
+      if (last === undefined) return "not linearizable";
+      this.#takeBack(last);
+      point = last.unknown < 0 ? last.point.next : last.point;
+      unknown = last.unknown + 1;
+    }
+    return "linearizable";
+  }
+
+  /** Lets an operation that has returned take effect now; false if it cannot, or that was tried before. */
+  #take(call: Point): boolean {
+    const { input, outcome } = this.#history[call.operation]!;
+    if (!this.#isInOrder(call.operation)) return false;
+    const after = this.#model.step(this.#state, input, outcome === null ? null : outcome.output);
+    if (after === undefined) return false;
+    const step = { stateBefore: this.#state, point: call, unknown: -1 };
+    this.#done[call.operation] = 1;
+    lift(call);
+    return this.#enter(after, step);
+  }
+
+  #takeUnknown(unknown: number, blockedAt: Point): boolean {
+    const operation = this.#unknown[unknown]!;
+    const twin = this.#twins[unknown]!;
+    if (this.#done[operation] === 1 || (twin >= 0 && this.#done[twin] === 0)) return false;
+    if (!this.#isInOrder(operation)) return false;
+    const after = this.#model.step(this.#state, this.#history[operation]!.input, null);
+    if (after === undefined || this.#model.describe(after) === this.#model.describe(this.#state)) return false;
+    const step = { stateBefore: this.#state, point: blockedAt, unknown };
+    this.#done[operation] = 1;
+    this.#used |= 1n << BigInt(unknown);
+    return this.#enter(after, step);
+  }
+
+  #enter(after: State, step: Step<State>): boolean {
+    this.#state = after;
+    if (this.#isNew()) {
+      this.#path.push(step);
+      return true;
+    }
+    this.#takeBack(step);
+    return false;
+  }
+
+  #takeBack({ stateBefore, point, unknown }: Step<State>): void {
+    this.#state = stateBefore;
+    if (unknown < 0) {
+      this.#done[point.operation] = 0;
+      unlift(point);
+    } else {
+      this.#done[this.#unknown[unknown]!] = 0;
+      this.#used &= ~(1n << BigInt(unknown));
+    }
+  }
+
+  #isInOrder(operation: number): boolean {
+    for (const first of this.#before[operation]!) if (this.#done[first] === 0) return false;
+    for (const second of this.#behind[operation]!) if (this.#done[second] === 1) return false;
+    return true;
+  }
+
+  #isNew(): boolean {
+    const configuration = `${this.#remaining()} ${this.#model.describe(this.#state)}`;
+    const tried = this.#tried.get(configuration);
+    if (tried === undefined) {
+      this.#tried.set(configuration, [this.#used]);
+      return true;
+    }
+    for (const used of tried) if ((used & this.#used) === used) return false;
+    tried.push(this.#used);
+    return true;
+  }
+
+  /**
+   * Names the operations with a return that are still to come: the first return in the list and the calls before it.
+   * Everything called later is still to come, and everything else is done.
+   */
+  #remaining(): string {
+    let names = "";
+    let point = this.#head.next;
+    for (; point?.isCall === true; point = point.next) names += `${point.operation},`;
+    return `${names}${point?.operation ?? ""}`;
+  }
+
+  #findTwins(): number[] {
+    const latest = new Map<string, number>();
+    return this.#unknown.map((operation) => {
+      const input = Object.values(this.#history[operation]!.input as object).join(" ");
+      const twin = latest.get(input) ?? -1;
+      if (this.#behind[operation]!.length === 0) latest.set(input, operation);
+      return twin;
+    });
+  }
+}
+
+function buildList<Input, Output>(history: readonly Operation<Input, Output>[]): Point {
+  const ends: { readonly at: number; readonly operation: number; readonly isCall: boolean }[] = [];
   for (const [operation, { calledAt, outcome }] of history.entries()) {
-    points.push({ at: calledAt, operation, isCall: true });
-    if (outcome !== null) points.push({ at: outcome.returnedAt, operation, isCall: false });
+    if (outcome === null) continue;
+    ends.push({ at: calledAt, operation, isCall: true }, { at: outcome.returnedAt, operation, isCall: false });
   }
   // At equal times a call comes before a return: then the operations overlap, which forbids less.
-  points.sort((a, b) => a.at - b.at || Number(b.isCall) - Number(a.isCall));
-  const returns = new Map<number, Node>();
-  let next: Node | null = null;
-  const head: Node = { operation: -1, isCall: false, match: null, previous: undefined as unknown as Node, next: null };
-  for (const { operation, isCall } of points.reverse()) {
-    const match: Node | null = isCall ? (returns.get(operation) ?? null) : null;
-    const node: Node = { operation, isCall, match, previous: head, next };
-    if (next !== null) next.previous = node;
-    if (!isCall) returns.set(operation, node);
-    next = node;
+  ends.sort((a, b) => a.at - b.at || Number(b.isCall) - Number(a.isCall));
+  const returns = new Map<number, Point>();
+  let next: Point | null = null;
+  const nowhere = undefined as unknown as Point;
+  const head: Point = { operation: -1, isCall: false, at: 0, match: null, previous: nowhere, next: null };
+  for (const end of ends.reverse()) {
+    const match: Point | null = end.isCall ? (returns.get(end.operation) ?? null) : null;
+    const point: Point = { ...end, match, previous: head, next };
+    if (next !== null) next.previous = point;
+    if (!end.isCall) returns.set(end.operation, point);
+    next = point;
   }
   head.next = next;
   return head;
 }
 
 /** Takes a call and its return out of the list; they keep their own links for `unlift`. */
-function lift(call: Node): void {
+function lift(call: Point): void {
   call.previous.next = call.next;
   if (call.next !== null) call.next.previous = call.previous;
   const { match } = call;
@@ -114,7 +261,7 @@ function lift(call: Node): void {
   if (match.next !== null) match.next.previous = match.previous;
 }
 
-function unlift(call: Node): void {
+function unlift(call: Point): void {
   const { match } = call;
   if (match !== null) {
     match.previous.next = match;
@@ -122,17 +269,4 @@ function unlift(call: Node): void {
   }
   call.previous.next = call;
   if (call.next !== null) call.next.previous = call;
-}
-
-function flip(done: Uint32Array, operation: number): void {
-  done[operation >>> 5]! ^= 1 << (operation & 31);
-}
-
-function isNew(tried: Set<string>, done: Uint32Array, operation: number, state: string): boolean {
-  flip(done, operation);
-  const configuration = `${done.join(",")} ${state}`;
-  flip(done, operation);
-  if (tried.has(configuration)) return false;
-  tried.add(configuration);
-  return true;
 }

@@ -41,6 +41,12 @@ const AT_ONCE_CHANCE = 0.5;
 /** The hunt goes on when nobody has been elected for so long. */
 const HUNT_PATIENCE_MS = 150;
 const VOTER_LOST_CHANCE = 0.15;
+const BALLOT_LOST_CHANCE = 0.4;
+/** So soon is a voter back whose vote is to be forgotten, if it can be: in the same election. */
+const BALLOTS_DOWN_MS: Range = { min: 1, max: 10 };
+const BALLOTS_PATIENCE_MS = 1500;
+const FOUND_AGAIN_MS: Range = { min: 60, max: 200 };
+const VOTES_AGAIN_MS: Range = { min: 460, max: 600 };
 
 const BETWEEN_MS: Range = { min: 50, max: 700 };
 const DOWN_MS: Range = { min: 20, max: 600 };
@@ -50,17 +56,23 @@ const PAUSE_MS: Range = { min: 50, max: 700 };
 const CALLS_AHEAD_MAX = 60;
 const ROOM_BYTES_MAX = 100_000;
 
+/** The weather of one run. */
+export type Season = "ordinary" | "hunt" | "ballots";
+
 export class Nemesis {
   readonly #scheduler: Scheduler;
   readonly #random: Random;
   readonly #wire: Wire;
   readonly #trace: Trace;
   readonly #nodes: readonly SimNode[];
+  readonly #season: Season;
   #over = false;
   #prey: string | null = null;
   #caughtCount = 0;
+  /** The leader that was caught last. */
+  #isolated: string | null = null;
 
-  constructor(scheduler: Scheduler, wire: Wire, trace: Trace, nodes: readonly SimNode[], isHunt: boolean) {
+  constructor(scheduler: Scheduler, wire: Wire, trace: Trace, nodes: readonly SimNode[], season: Season) {
     this.#scheduler = scheduler;
     this.#random = scheduler.random;
     this.#wire = wire;
@@ -70,7 +82,8 @@ export class Nemesis {
       node.onFailure = (why) => this.#failed(node, why);
       node.onDeath = () => this.died(node);
     }
-    if (!isHunt) this.#strikeLater();
+    this.#season = season;
+    if (season === "ordinary") this.#strikeLater();
   }
 
   /**
@@ -79,7 +92,7 @@ export class Nemesis {
    * paper). Sometimes a voter loses power at the same moment.
    */
   elected(leaderName: string): void {
-    if (this.#random.chance(AT_ONCE_CHANCE)) this.#catch(leaderName);
+    if (this.#season === "ballots" || this.#random.chance(AT_ONCE_CHANCE)) this.#catch(leaderName);
     else this.#prey = leaderName;
   }
 
@@ -96,16 +109,45 @@ export class Nemesis {
     const caught = ++this.#caughtCount;
     this.#wire.healAll();
     this.#isolate([leader]);
-    this.#scheduler.schedule(HUNT_PATIENCE_MS, null, () => {
+    this.#isolated = leaderName;
+    const patienceMs = this.#season === "ballots" ? BALLOTS_PATIENCE_MS : HUNT_PATIENCE_MS;
+    this.#scheduler.schedule(patienceMs, null, () => {
       if (this.#caughtCount === caught) this.#wire.healAll();
     });
+    if (this.#season === "ballots") {
+      for (const node of this.#nodes) {
+        if (node === leader || !this.#random.chance(BALLOT_LOST_CHANCE)) continue;
+        this.#loseVoter(node, BALLOTS_DOWN_MS);
+        this.#holdBack(node);
+      }
+      return;
+    }
     const voter = this.#nodes[this.#random.below(this.#nodes.length)];
-    if (voter === undefined || !this.#random.chance(VOTER_LOST_CHANCE)) return;
-    // Not within the event that told of the leader: that may be one of the voter's own.
+    if (voter !== undefined && this.#random.chance(VOTER_LOST_CHANCE)) this.#loseVoter(voter, SHORT_DOWN_MS);
+  }
+
+  /**
+   * What the restarted voter is asked for in the running election reaches it only when it votes again: once its peers
+   * have found it, all that is sent to it is held back for the rest of its quiet time.
+   */
+  #holdBack(voter: SimNode): void {
+    const others = this.#nodes.filter((node) => node !== voter);
+    const caught = this.#caughtCount;
+    const isSame = (): boolean => this.#caughtCount === caught && !this.#over;
+    this.#scheduler.schedule(this.#scheduler.duration(FOUND_AGAIN_MS), null, () => {
+      if (isSame()) for (const { name } of others) this.#wire.block(name, voter.name);
+    });
+    this.#scheduler.schedule(this.#scheduler.duration(VOTES_AGAIN_MS), null, () => {
+      if (isSame()) for (const { name } of others) if (name !== this.#isolated) this.#wire.heal(name, voter.name);
+    });
+  }
+
+  /** Not within the event that told of the leader: that may be one of the voter's own. */
+  #loseVoter(voter: SimNode, downMs: Range): void {
     this.#scheduler.schedule(0, null, () => {
       if (!voter.isUp) return;
       voter.crash({ sector: this.#survival() });
-      this.#restartAfter(voter, SHORT_DOWN_MS);
+      this.#restartAfter(voter, downMs);
     });
   }
 

@@ -13,6 +13,8 @@ export interface CampaignResult {
   readonly runCount: number;
   readonly callCount: number;
   readonly restartCount: number;
+  /** How often a bucket was emptied. */
+  readonly renewalCount: number;
   /** Keys whose history took too long to check. */
   readonly undecidedCount: number;
   /** The runs in which something was wrong; `bun run sim cluster --seeds 1 --seed N` replays one. */
@@ -25,14 +27,16 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
   let callCount = 0;
   let restartCount = 0;
   let undecidedCount = 0;
+  let renewalCount = 0;
   for (let i = 0; i < options.seedCount; i++) {
     const run = runClusterSim(options.firstSeed + i, "mixed");
     callCount += run.callCount;
     restartCount += run.restartCount;
     undecidedCount += run.undecidedCount;
+    renewalCount += run.renewalCount;
     if (run.violations.length > 0) failures.push(run);
     options.report(run);
     await Promise.resolve();
   }
-  return { runCount: options.seedCount, callCount, restartCount, undecidedCount, failures };
+  return { runCount: options.seedCount, callCount, restartCount, renewalCount, undecidedCount, failures };
 }

@@ -1,6 +1,8 @@
 /**
- * A client of the simulated cluster: one operation at a time on a random key, through whichever node it likes today.
- * What it hears goes into the history; when it hears nothing for too long it gives up, and nobody knows.
+ * A client of the simulated cluster. It has one connection at a time, to whichever node it likes, and up to `depthMax`
+ * operations under way on it; with a depth of one it chooses its node anew for every operation. What it hears goes into
+ * the history; when it hears nothing for too long, or its node is gone, it leaves the connection with everything on it,
+ * and nobody knows.
  */
 import { EMPTY_BYTES, utf8 } from "../core/bytes.ts";
 import type { Random } from "../core/random.ts";
@@ -12,32 +14,37 @@ import type { History } from "./history.ts";
 import { describeResult, type KeyInput } from "./key-model.ts";
 import type { Range, Scheduler, SimProcess } from "./scheduler.ts";
 import type { SimNode } from "./sim-node.ts";
+import type { Wish, Workload } from "./workload.ts";
 
-/** The numbered database 0. */
-const BUCKET_NAME = "0";
 const WATCH_MS = 50;
+const RETRY_MS = 20;
 
 export interface ClientOptions {
-  readonly keyCount: number;
+  /** Operations that may be under way on its connection. */
+  readonly depthMax: number;
   readonly thinkMs: Range;
-  /** Bytes that pad some values, to fill memtables and segments. */
-  readonly paddingBytes: number;
-  readonly paddingChance: number;
   readonly giveUpMs: number;
   /** How often a node is chosen because it believes to lead. */
   readonly leaderChance: number;
 }
 
+/** Something under way: what becomes of it when the answer comes, or none will. */
 interface Pending {
-  readonly call: number;
-  readonly input: KeyInput;
+  readonly sentMs: number;
+  settle(result: Result): void;
+  forsake(): void;
 }
 
 interface Connection {
   readonly process: SimProcess;
   readonly coordinator: Coordinator;
   readonly ordering: Ordering;
+  readonly session: number;
+  /** What is sent later arrives later. */
+  arrivalMs: number;
 }
+
+type Outcome = "returned" | "noBucket" | "notExecuted" | "unknown";
 
 export class SimClient implements Waiter {
   readonly #name: string;
@@ -45,23 +52,40 @@ export class SimClient implements Waiter {
   readonly #random: Random;
   readonly #nodes: readonly SimNode[];
   readonly #history: History;
+  readonly #workload: Workload;
   readonly #options: ClientOptions;
   readonly #resolved = new Set<number>();
-  #pending: Pending | null = null;
+  /** By tag, in order. */
+  readonly #pending = new Map<number, Pending>();
+  /** Named buckets that this client knows to exist. */
+  readonly #created: Set<string>;
   #connection: Connection | null = null;
-  #valueCount = 0;
+  #lastTag = 0;
+  #isThinking = false;
+  #isWatching = false;
   #stopped = false;
   /** Set when a node broke its promise to this client. */
   broken: string | null = null;
 
-  constructor(name: string, scheduler: Scheduler, nodes: readonly SimNode[], history: History, options: ClientOptions) {
+  /** `created`: the named buckets that certainly exist; shared by all clients. */
+  constructor(
+    name: string,
+    scheduler: Scheduler,
+    nodes: readonly SimNode[],
+    history: History,
+    workload: Workload,
+    created: Set<string>,
+    options: ClientOptions,
+  ) {
     this.#name = name;
     this.#scheduler = scheduler;
     this.#random = scheduler.random;
     this.#nodes = nodes;
     this.#history = history;
+    this.#workload = workload;
+    this.#created = created;
     this.#options = options;
-    this.#nextLater();
+    this.#think();
   }
 
   /** No new operations. */
@@ -70,75 +94,59 @@ export class SimClient implements Waiter {
   }
 
   get isIdle(): boolean {
-    return this.#pending === null;
+    return this.#pending.size === 0;
   }
 
   /** Reads a key once, for the end of a history; tries again until a node answers. */
-  readFinally(key: string, done: () => void): void {
+  readFinally(bucket: string, key: string, done: () => void): void {
     const retry = (): void => {
-      this.#scheduler.schedule(20, null, () => this.readFinally(key, done));
+      this.#scheduler.schedule(RETRY_MS, null, () => this.readFinally(bucket, key, done));
     };
-    const before = this.#history.answeredCount;
-    if (!this.#issue(key, { kind: "get" })) return retry();
-    const wait = (): void => {
-      if (this.#pending !== null) this.#scheduler.schedule(5, null, wait);
-      else if (this.#history.answeredCount > before) done();
-      else retry();
-    };
-    wait();
+    const isSent =
+      this.#connect(true) &&
+      this.#operate(bucket, key, { kind: "get" }, (outcome) => {
+        if (outcome === "returned" || outcome === "noBucket") done();
+        else retry();
+      });
+    if (!isSent) retry();
   }
 
   resolve(tag: number, result: Result): void {
     if (this.#resolved.has(tag)) this.broken ??= `an operation of ${this.#name} was answered twice`;
     this.#resolved.add(tag);
-    const pending = this.#pending;
-    if (pending === null || pending.call !== tag) return;
-    this.#pending = null;
-    this.#settle(pending, result);
-    this.#nextLater();
+    const pending = this.#pending.get(tag);
+    if (pending === undefined) return;
+    this.#pending.delete(tag);
+    pending.settle(result);
+    this.#think();
   }
 
-  #settle({ call, input }: Pending, result: Result): void {
-    if (result.kind !== "error") return this.#history.returned(call, describeResult(result));
-    const retry = isErrorCode(result.code) ? new EnvelopeError(result.code, result.message).retry : "unknown";
-    if (result.code === "NOT_AN_INTEGER") this.#history.returned(call, describeResult(result));
-    else if (retry === "safe" || input.kind === "get") this.#history.notExecuted(call);
-  }
-
-  #nextLater(): void {
-    if (this.#stopped) return;
+  #think(): void {
+    if (this.#stopped || this.#isThinking) return;
+    this.#isThinking = true;
     this.#scheduler.schedule(this.#scheduler.duration(this.#options.thinkMs), null, () => {
-      if (this.#stopped || this.#pending !== null) return;
-      const key = `k${this.#random.below(this.#options.keyCount)}`;
-      if (!this.#issue(key, this.#choose(key))) this.#nextLater();
+      this.#isThinking = false;
+      const room = this.#options.depthMax - this.#pending.size;
+      if (this.#stopped || room <= 0) return;
+      if (this.#connect(this.#options.depthMax === 1)) {
+        for (const wish of this.#workload.burst(this.#random.between(1, room))) this.#grant(wish);
+      }
+      if (this.#pending.size < this.#options.depthMax) this.#think();
     });
   }
 
-  /** Even keys are counters, odd ones registers; both may be deleted. */
-  #choose(key: string): KeyInput {
-    const dice = this.#random.below(10);
-    if (dice < 4) return { kind: "get" };
-    if (dice === 4) return { kind: "delete" };
-    if (Number(key.slice(1)) % 2 === 0) return { kind: "increment", by: this.#random.between(1, 9) };
-    const value = `${this.#name}.${++this.#valueCount}`;
-    if (dice === 5) return { kind: "setIfAbsent", value };
-    return {
-      kind: "set",
-      value: this.#random.chance(this.#options.paddingChance) ? value.padEnd(this.#options.paddingBytes, ".") : value,
-    };
-  }
+  // ---- connections
 
-  /** Hands the operation to a node; false when it picked one that is down. */
-  #issue(key: string, input: KeyInput): boolean {
+  /** A connection to a node that is up; `anew`: to one chosen now. False when the choice fell on one that is down. */
+  #connect(anew: boolean): boolean {
+    if (this.#connection?.process.alive === true && !anew) return true;
     const node = this.#pickNode();
-    const process = node?.process ?? null;
-    if (node === undefined || process === null) return false;
-    const call = this.#history.call(key, input);
-    this.#pending = { call, input };
-    this.#scheduler.schedule(this.#random.fraction(), process, () => {
-      if (node.coordinator !== null) this.#submit(node.coordinator, process, key, input, call);
-    });
-    this.#watch(call, process, this.#scheduler.nowMs + this.#options.giveUpMs);
+    const { process = null, coordinator = null } = node ?? {};
+    if (process === null || coordinator === null) return false;
+    if (this.#connection?.process === process) return true;
+    this.#leave();
+    const session = this.#history.newSession();
+    this.#connection = { process, coordinator, ordering: coordinator.newOrdering(), session, arrivalMs: 0 };
     return true;
   }
 
@@ -150,30 +158,130 @@ export class SimClient implements Waiter {
     return leaders[this.#random.below(Math.max(1, leaders.length))] ?? any;
   }
 
-  /** Gives the call up when it takes too long or its node is gone. */
-  #watch(call: number, process: SimProcess, untilMs: number): void {
+  #leave(): void {
+    const connection = this.#connection;
+    this.#connection = null;
+    const forsaken = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const pending of forsaken) pending.forsake();
+    if (connection?.process.alive === true) connection.coordinator.endOrdering(connection.ordering);
+  }
+
+  /** Leaves the connection when an answer takes too long or the node is gone. */
+  #watch(): void {
+    if (this.#isWatching) return;
+    this.#isWatching = true;
     this.#scheduler.schedule(WATCH_MS, null, () => {
-      if (this.#pending?.call !== call) return;
-      if (process.alive && this.#scheduler.nowMs < untilMs) return this.#watch(call, process, untilMs);
-      this.#pending = null;
-      const connection = this.#connection;
-      this.#connection = null;
-      if (connection?.process.alive === true) connection.coordinator.endOrdering(connection.ordering);
-      this.#nextLater();
+      this.#isWatching = false;
+      const [oldest] = this.#pending.values();
+      if (oldest === undefined) return;
+      const isLate = this.#scheduler.nowMs >= oldest.sentMs + this.#options.giveUpMs;
+      if (this.#connection?.process.alive === true && !isLate) return this.#watch();
+      this.#leave();
+      this.#think();
     });
   }
 
-  #submit(coordinator: Coordinator, process: SimProcess, key: string, input: KeyInput, call: number): void {
-    if (this.#connection?.process !== process) {
-      this.#connection = { process, coordinator, ordering: coordinator.newOrdering() };
+  // ---- operations
+
+  #grant(wish: Wish): void {
+    const { bucket } = wish;
+    switch (wish.kind) {
+      case "operation":
+        this.#operate(bucket, wish.key, wish.input, () => undefined);
+        return;
+      case "renew":
+        return this.#renew(bucket);
+      case "create":
+        return this.#create(bucket);
     }
-    const { ordering } = this.#connection;
-    const bucket = coordinator.bucket(BUCKET_NAME);
-    const keyRange = rangeOf(utf8(key));
-    if (input.kind === "get") return coordinator.read(ordering, bucket, keyRange, false, this, call);
-    const [type, modifiers, value] = commandOf(input);
-    coordinator.write(ordering, type, modifiers, bucket, keyRange, rangeOf(value), 0, this, call);
   }
+
+  #operate(bucket: string, key: string, input: KeyInput, done: (outcome: Outcome) => void): boolean {
+    const connection = this.#connection;
+    if (connection === null) return false;
+    const call = this.#history.call(bucket, key, input, connection.session);
+    const mustExist = this.#created.has(bucket);
+    const settle = (result: Result): void => {
+      const outcome = outcomeOf(result, input);
+      if (outcome === "returned") this.#history.returned(call, describeResult(result));
+      else if (outcome === "unknown") this.#history.forsaken(call);
+      else this.#history.notExecuted(call);
+      if (mustExist && outcome === "noBucket") {
+        this.broken ??= `${this.#name} was told that there is no bucket ${bucket}, which there is`;
+      }
+      done(outcome);
+    };
+    const forsake = (): void => {
+      this.#history.forsaken(call);
+      done("unknown");
+    };
+    this.#send(connection, settle, forsake, (tag) => {
+      const { coordinator, ordering } = connection;
+      const ref = coordinator.bucket(bucket);
+      const keyRange = rangeOf(utf8(key));
+      if (input.kind === "get") return coordinator.read(ordering, ref, keyRange, false, this, tag);
+      const [type, modifiers, value] = commandOf(input);
+      coordinator.write(ordering, type, modifiers, ref, keyRange, rangeOf(value), 0, this, tag);
+    });
+    return true;
+  }
+
+  #renew(bucket: string): void {
+    const connection = this.#connection;
+    if (connection === null) return;
+    const renewal = this.#history.renew(bucket);
+    const settle = (result: Result): void => {
+      if (result.kind === "ok") this.#history.renewed(renewal);
+      else if (isRefused(result)) renewal.void = true;
+    };
+    const forsake = (): void => undefined;
+    this.#send(connection, settle, forsake, (tag) => connection.coordinator.renewBucket(bucket, this, tag));
+  }
+
+  #create(bucket: string): void {
+    const connection = this.#connection;
+    if (connection === null) return;
+    const settle = (result: Result): void => {
+      if (result.kind === "ok" || (result.kind === "error" && result.code === "BUCKET_EXISTS")) {
+        this.#created.add(bucket);
+      }
+    };
+    const forsake = (): void => undefined;
+    this.#send(connection, settle, forsake, (tag) => connection.coordinator.createBucket(bucket, this, tag));
+  }
+
+  #send(
+    connection: Connection,
+    settle: (result: Result) => void,
+    forsake: () => void,
+    submit: (tag: number) => void,
+  ): void {
+    const tag = ++this.#lastTag;
+    this.#pending.set(tag, { sentMs: this.#scheduler.nowMs, settle, forsake });
+    // Some arrive together, some one by one.
+    const delayMs = this.#random.chance(0.5) ? 0 : this.#random.fraction();
+    connection.arrivalMs = Math.max(connection.arrivalMs, this.#scheduler.nowMs + delayMs);
+    this.#scheduler.schedule(connection.arrivalMs - this.#scheduler.nowMs, connection.process, () => {
+      // What is on its way to a node that the client has left is lost.
+      if (this.#pending.has(tag)) submit(tag);
+    });
+    this.#watch();
+  }
+}
+
+function outcomeOf(result: Result, input: KeyInput): Outcome {
+  if (result.kind !== "error" || result.code === "NOT_AN_INTEGER") return "returned";
+  if (result.code === "NO_BUCKET") return "noBucket";
+  if (input.kind === "get" || isRefused(result)) return "notExecuted";
+  return "unknown";
+}
+
+/** Whether nothing has been executed. */
+function isRefused(result: Result): boolean {
+  if (result.kind !== "error") return false;
+  const retry = isErrorCode(result.code) ? new EnvelopeError(result.code, result.message).retry : "unknown";
+  return retry === "safe" || result.code === "NO_BUCKET";
 }
 
 function commandOf(input: Exclude<KeyInput, { kind: "get" }>): readonly [CommandType, number, Uint8Array] {
@@ -186,7 +294,7 @@ function commandOf(input: Exclude<KeyInput, { kind: "get" }>): readonly [Command
       return [CommandType.delete, 0, EMPTY_BYTES];
     case "increment": {
       const value = new Uint8Array(8);
-      new DataView(value.buffer).setBigInt64(0, BigInt(input.by), true);
+      new DataView(value.buffer).setBigInt64(0, input.by, true);
       return [CommandType.increment, 0, value];
     }
   }

@@ -30,8 +30,8 @@ export interface FrameFaults {
   readonly loss: number;
   readonly reordering: number;
   readonly duplication: number;
-  /** Whether a chunk may be delivered twice: what is not idempotent relies on the stream for that. */
-  readonly repeatable: (chunk: Uint8Array) => boolean;
+  /** Whether a chunk may be overtaken or come twice; the others rely on the stream for that, though they may be lost. */
+  readonly standsAlone: (chunk: Uint8Array) => boolean;
 }
 
 const SPARED_CHUNKS = 2;
@@ -60,6 +60,10 @@ export class Wire {
   /** One direction only; block both for an ordinary partition. */
   block(from: string, to: string): void {
     this.#blocked.add(`${from}>${to}`);
+  }
+
+  heal(from: string, to: string): void {
+    this.#blocked.delete(`${from}>${to}`);
   }
 
   healAll(): void {
@@ -141,6 +145,15 @@ class SimNetwork implements Network {
   }
 }
 
+/** A chunk on its way that keeps its place. */
+interface Passage {
+  readonly chunk: Uint8Array;
+  readonly isLost: boolean;
+  /** Held back for longer than until then, the stream breaks. */
+  readonly breaksAtMs: number;
+  hasArrived: boolean;
+}
+
 /** One end of a stream. */
 class Endpoint implements Connection {
   readonly remoteAddress: string;
@@ -157,6 +170,9 @@ class Endpoint implements Connection {
   #bytesOnTheWay = 0;
   #chunkCount = 0;
   #lastArrivalMs = 0;
+  /** On the way, in order: nothing in it overtakes anything. */
+  readonly #line: Passage[] = [];
+  #isHeld = false;
 
   constructor(wire: Wire, host: Host, remoteHost: string) {
     this.#wire = wire;
@@ -241,34 +257,60 @@ class Endpoint implements Connection {
     }
     const { frames } = options;
     const arrivalMs = scheduler.nowMs + this.#wire.delayMs();
-    if (frames === null || spared || !random.chance(frames.reordering)) {
-      this.#lastArrivalMs = Math.max(this.#lastArrivalMs, arrivalMs);
-      this.#deliverAt(this.#lastArrivalMs, chunk, frames !== null && !spared && random.chance(frames.loss));
+    const isFree = frames !== null && !spared && frames.standsAlone(chunk);
+    if (isFree && random.chance(frames.reordering)) {
+      this.#passAlone(chunk, arrivalMs + scheduler.duration({ min: 0, max: 30 }));
     } else {
-      this.#deliverAt(arrivalMs + scheduler.duration({ min: 0, max: 30 }), chunk, false);
+      this.#lastArrivalMs = Math.max(this.#lastArrivalMs, arrivalMs);
+      this.#passInLine(chunk, frames !== null && !spared && random.chance(frames.loss));
     }
-    if (frames !== null && !spared && random.chance(frames.duplication) && frames.repeatable(chunk)) {
+    if (isFree && random.chance(frames.duplication)) {
       this.#bytesOnTheWay += chunk.length;
-      this.#deliverAt(this.#lastArrivalMs + this.#wire.delayMs(), chunk.slice(), false);
+      this.#passAlone(chunk.slice(), this.#lastArrivalMs + this.#wire.delayMs());
     }
   }
 
-  #deliverAt(arrivalMs: number, chunk: Uint8Array, lost: boolean): void {
+  #passAlone(chunk: Uint8Array, arrivalMs: number): void {
     const { scheduler } = this.#wire;
-    const patienceMs = scheduler.duration(BROKEN_AFTER_MS);
-    const arrive = (): void => {
+    scheduler.schedule(arrivalMs - scheduler.nowMs, null, () => {
       const peer = this.#peer;
-      if (peer === null || peer.#state === "closed") return;
-      if (this.#wire.isBlocked(this.#host.name, peer.#host.name)) {
-        if (this.#wire.options.frames !== null) this.#taken(chunk.length);
-        else if (scheduler.nowMs > arrivalMs + patienceMs) this.#break();
-        else scheduler.schedule(RETRY_MS, null, arrive);
+      this.#taken(chunk.length);
+      if (peer !== null && !this.#isBlocked) peer.#receive(chunk);
+    });
+  }
+
+  #passInLine(chunk: Uint8Array, isLost: boolean): void {
+    const { scheduler } = this.#wire;
+    const arrivalMs = this.#lastArrivalMs;
+    const breaksAtMs = arrivalMs + scheduler.duration(BROKEN_AFTER_MS);
+    const passage: Passage = { chunk, isLost, breaksAtMs, hasArrived: false };
+    this.#line.push(passage);
+    scheduler.schedule(arrivalMs - scheduler.nowMs, null, () => {
+      passage.hasArrived = true;
+      if (!this.#isHeld) this.#advanceLine();
+    });
+  }
+
+  /** Delivers what has arrived. In `frames` mode a blocked direction loses it, otherwise it is held and tried again. */
+  #advanceLine(): void {
+    this.#isHeld = false;
+    const { scheduler, options } = this.#wire;
+    for (let first = this.#line[0]; first?.hasArrived === true; first = this.#line[0]) {
+      if (this.#peer === null || this.#peer.#state === "closed") return;
+      if (this.#isBlocked && options.frames === null) {
+        if (scheduler.nowMs > first.breaksAtMs) return this.#break();
+        this.#isHeld = true;
+        scheduler.schedule(RETRY_MS, null, () => this.#advanceLine());
         return;
       }
-      this.#taken(chunk.length);
-      if (!lost) peer.#receive(chunk);
-    };
-    scheduler.schedule(arrivalMs - scheduler.nowMs, null, arrive);
+      this.#line.shift();
+      this.#taken(first.chunk.length);
+      if (!first.isLost && !this.#isBlocked) this.#peer.#receive(first.chunk);
+    }
+  }
+
+  get #isBlocked(): boolean {
+    return this.#peer !== null && this.#wire.isBlocked(this.#host.name, this.#peer.#host.name);
   }
 
   /** The stream is cut: both sides find out, each in its own time. */

@@ -210,7 +210,8 @@ export class SimNode {
   }
 
   /** What this node itself has applied, whoever leads. The run must be at rest. */
-  visibleState(shard: number, bucket: number): VisibleState {
+  visibleState(shard: number, bucketName: string): VisibleState {
+    const bucket = this.coordinator?.bucket(bucketName).id ?? 0;
     const state = new Map<string, string>();
     for (let after: Uint8Array | null = null; ; ) {
       const page = this.#inspect(shard, {

@@ -8,7 +8,7 @@ import { utf8 } from "../../src/core/bytes.ts";
 import { Random } from "../../src/core/random.ts";
 import { encode } from "@msgpack/msgpack";
 import { CommandType } from "../../src/record/command-format.ts";
-import type { Result } from "../../src/record/result.ts";
+import { NIL, type Result } from "../../src/record/result.ts";
 import { LeadingGroup } from "./leading-group.ts";
 
 function range(text: string) {
@@ -109,6 +109,32 @@ test("a read behind a write that both waited for the bucket's id sees that write
   const own = requests.findLast((request) => request.type === "read");
   expect(own?.type === "read" && own.read.type === "get" && own.read.bucket).toBe(70);
   expect(own?.type === "read" && own.minIndex > before).toBe(true);
+});
+
+test("that a bucket is missing is told only to those who asked before the catalog was read", () => {
+  const { group, requests, router, say, ...leading } = leadBehindRouter();
+  const waiter = recorder();
+  const bucket = router.bucket("news");
+  leading.holdReads();
+  const answer = (result: Result): void => {
+    const lookUp = requests.findLast((request) => request.type === "read");
+    if (lookUp?.type !== "read") throw new Error("the catalog was not asked");
+    leading.turn();
+    leading.confirm(leading.round());
+    say({ type: "readResult", requestId: lookUp.requestId, result });
+    leading.turn();
+  };
+  router.read(router.newOrdering(), bucket, range("k"), false, waiter, 1);
+  leading.turn();
+  // Elsewhere the bucket is created; whoever heard of it asks here while the answer of before is on its way.
+  router.read(router.newOrdering(), bucket, range("k"), false, waiter, 2);
+  answer(NIL);
+  expect(waiter.said).toEqual(["1:NO_BUCKET"]);
+  const entry = encode({ id: 70 });
+  answer({ kind: "version", valueBytes: entry.length, expiryMs: 0, value: entry });
+  const own = requests.findLast((request) => request.type === "read");
+  expect(own?.type === "read" && own.read.type === "get" && own.read.bucket).toBe(70);
+  expect(group.accepting).toBe(true);
 });
 
 function lead() {

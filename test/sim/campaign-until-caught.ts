@@ -2,7 +2,7 @@
 import { runClusterSim } from "../../src/sim/cluster-sim.ts";
 
 const seedCount = Number(process.argv[2]);
-const weather = process.argv[3] === "hunt" ? "hunt" : "mixed";
+const weather = (["hunt", "ballots"] as const).find((one) => one === process.argv[3]) ?? "mixed";
 let caught: { seed: number; violation: string } | null = null;
 for (let seed = 1; seed <= seedCount && caught === null; seed++) {
   const [violation] = runClusterSim(seed, weather).violations;

@@ -25,5 +25,6 @@ test("crashes, partitions and lost messages break no promise", async () => {
   expect(reported.length).toBe(SEED_COUNT);
   expect(result.callCount).toBeGreaterThan(SEED_COUNT * 50);
   expect(result.restartCount).toBeGreaterThan(SEED_COUNT);
-  expect(result.undecidedCount).toBeLessThan(SEED_COUNT / 5);
+  expect(result.renewalCount).toBeGreaterThan(0);
+  expect(result.undecidedCount).toBe(0);
 });

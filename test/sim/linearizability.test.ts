@@ -2,7 +2,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { checkLinearizable, type Model, type Operation } from "../../src/sim/linearizability.ts";
+import { Random } from "../../src/core/random.ts";
+import { checkLinearizable, type Model, type Operation, type OrderedPair } from "../../src/sim/linearizability.ts";
 
 setDefaultTimeout(60_000);
 
@@ -42,31 +43,82 @@ const read: RegisterInput = { kind: "read" };
 
 test("overlapping operations may take effect in either order", () => {
   const history = [op(write("1"), 0, 10, ""), op(write("2"), 5, 15, ""), op(read, 16, 20, "1")];
-  expect(checkLinearizable(register, history, STEPS_MAX)).toBe("linearizable");
+  expect(checkLinearizable(register, history, [], STEPS_MAX)).toBe("linearizable");
 });
 
 test("a read that misses a finished write is found out", () => {
   const history = [op(write("1"), 0, 10, ""), op(write("2"), 11, 15, ""), op(read, 16, 20, "1")];
-  expect(checkLinearizable(register, history, STEPS_MAX)).toBe("not linearizable");
+  expect(checkLinearizable(register, history, [], STEPS_MAX)).toBe("not linearizable");
 });
 
 test("reads may not go back in time, even during a write", () => {
   const history = [op(write("1"), 0, 5, ""), op(write("2"), 10, 40, ""), op(read, 11, 15, "2"), op(read, 16, 20, "1")];
-  expect(checkLinearizable(register, history, STEPS_MAX)).toBe("not linearizable");
+  expect(checkLinearizable(register, history, [], STEPS_MAX)).toBe("not linearizable");
 });
 
 test("an operation of unknown outcome happened late, or never, but not twice", () => {
   const unknown: Operation<RegisterInput, string> = { input: write("9"), calledAt: 2, outcome: null };
   const base = [op(write("1"), 0, 1, ""), unknown];
-  expect(checkLinearizable(register, [...base, op(read, 50, 60, "1")], STEPS_MAX)).toBe("linearizable");
-  expect(checkLinearizable(register, [...base, op(read, 50, 60, "9")], STEPS_MAX)).toBe("linearizable");
+  expect(checkLinearizable(register, [...base, op(read, 50, 60, "1")], [], STEPS_MAX)).toBe("linearizable");
+  expect(checkLinearizable(register, [...base, op(read, 50, 60, "9")], [], STEPS_MAX)).toBe("linearizable");
   const thereAndGone = [...base, op(read, 3, 4, "9"), op(write("2"), 5, 6, ""), op(read, 7, 8, "9")];
-  expect(checkLinearizable(register, thereAndGone, STEPS_MAX)).toBe("not linearizable");
+  expect(checkLinearizable(register, thereAndGone, [], STEPS_MAX)).toBe("not linearizable");
 });
 
 test("a search that grows too large says so", () => {
   const writes = Array.from({ length: 30 }, (_, i) => op(write(String(i)), 0, 100, ""));
-  expect(checkLinearizable(register, [...writes, op(read, 101, 102, "no such")], 1000)).toBe("undecided");
+  expect(checkLinearizable(register, [...writes, op(read, 101, 102, "no such")], [], 1000)).toBe("undecided");
+});
+
+/** By trying every order of every choice of the unknown ones. */
+function bruteForce(history: readonly Operation<RegisterInput, string>[], order: readonly OrderedPair[]): boolean {
+  const done = new Set<number>();
+  const search = (state: string): boolean => {
+    if (history.every(({ outcome }, i) => outcome === null || done.has(i))) return true;
+    return history.some(({ input, calledAt, outcome }, i) => {
+      if (done.has(i) || order.some(([first, second]) => first === i && done.has(second))) return false;
+      const isLate = history.some(
+        (other, j) => !done.has(j) && other.outcome !== null && other.outcome.returnedAt < calledAt,
+      );
+      const after = isLate ? undefined : register.step(state, input, outcome?.output ?? null);
+      if (after === undefined) return false;
+      done.add(i);
+      const found = search(after);
+      done.delete(i);
+      return found;
+    });
+  };
+  return search(register.initial);
+}
+
+test("the verdict is that of trying every order", () => {
+  const seed = Math.floor(Math.random() * 2 ** 32);
+  const random = new Random(seed);
+  const wrong: unknown[] = [];
+  let goodCount = 0;
+  for (let round = 0; round < 3000; round++) {
+    const value = (): string => String(random.between(1, 3));
+    const history = Array.from({ length: random.between(2, 7) }, (): Operation<RegisterInput, string> => {
+      const kind = random.below(3);
+      const input: RegisterInput =
+        kind === 0 ? read : kind === 1 ? write(value()) : { kind: "cas", from: value(), to: value() };
+      const calledAt = random.below(20);
+      if (random.chance(0.35) && kind > 0) return { input, calledAt, outcome: null };
+      const output = kind === 0 ? (random.chance(0.2) ? "nil" : value()) : random.chance(0.6) ? "ok" : "fail";
+      return op(input, calledAt, calledAt + random.between(1, 12), output);
+    }).sort((a, b) => a.calledAt - b.calledAt);
+    const order: OrderedPair[] = [];
+    for (let second = 1; second < history.length; second++) {
+      if (random.chance(0.25) && history[second]?.outcome !== null) order.push([random.below(second), second]);
+    }
+    const expected = bruteForce(history, order);
+    if (expected) goodCount += 1;
+    const verdict = checkLinearizable(register, history, order, STEPS_MAX);
+    if (verdict !== (expected ? "linearizable" : "not linearizable"))
+      wrong.push({ seed, round, history, order, verdict });
+  }
+  expect(wrong).toEqual([]);
+  expect(goodCount).toBeGreaterThan(300);
 });
 
 async function labelledFiles(): Promise<{ name: string; text: string; good: boolean }[]> {
@@ -150,8 +202,8 @@ test.skipIf(!existsSync(VECTORS))("the labelled histories of the porcupine proje
   expect(files.length).toBeGreaterThan(100);
   for (const { name, text, good } of files) {
     const verdicts = name.startsWith("etcd")
-      ? [checkLinearizable(register, parseEtcd(text), STEPS_MAX)]
-      : parseKv(text).map((history) => checkLinearizable(textModel, history, STEPS_MAX));
+      ? [checkLinearizable(register, parseEtcd(text), [], STEPS_MAX)]
+      : parseKv(text).map((history) => checkLinearizable(textModel, history, [], STEPS_MAX));
     const verdict = verdicts.every((one) => one === "linearizable");
     if (verdict !== good || verdicts.includes("undecided")) wrong.push(`${name}: ${verdicts.join(" ")}`);
   }

@@ -1,4 +1,4 @@
-/** Preloaded into a child process: plants the bug named by the environment variable PLANTED_BUG into its module. */
+/** Preloaded into a child process: plants the bug named by the environment variable PLANTED_BUG into its modules. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { plugin } from "bun";
@@ -7,18 +7,20 @@ import { PLANTED_BUGS } from "./planted-bugs.ts";
 const name = process.env["PLANTED_BUG"] ?? "";
 const bug = PLANTED_BUGS[name];
 if (bug === undefined) throw new Error(`no bug is called ${name}`);
-const target = join(import.meta.dir, "../..", bug.file);
+const root = join(import.meta.dir, "../..");
 
 plugin({
   name: "plant a bug",
   setup(build) {
-    const filter = new RegExp(`${target.replaceAll(/[.\\/]/g, "\\$&")}$`);
-    build.onLoad({ filter }, ({ path }) => {
-      const source = readFileSync(path, "utf8");
-      const found = source.split(bug.text).length - 1;
-      if (found !== 1) throw new Error(`the text to be changed was found ${found} times in ${bug.file}`);
-      console.error(`planted: ${name}`);
-      return { contents: source.replace(bug.text, () => bug.replacement), loader: "ts" };
-    });
+    for (const { file, text, replacement } of bug.changes) {
+      const filter = new RegExp(`${join(root, file).replaceAll(/[.\\/]/g, "\\$&")}$`);
+      build.onLoad({ filter }, ({ path }) => {
+        const source = readFileSync(path, "utf8");
+        const found = source.split(text).length - 1;
+        if (found !== 1) throw new Error(`the text to be changed was found ${found} times in ${file}`);
+        console.error(`planted: ${name}`);
+        return { contents: source.replace(text, () => replacement), loader: "ts" };
+      });
+    }
   },
 });

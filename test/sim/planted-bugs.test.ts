@@ -14,7 +14,7 @@ interface Outcome {
   readonly caught: { readonly seed: number; readonly violation: string } | null;
 }
 
-async function campaign(bug: string, { seedCount, weather }: PlantedBug): Promise<Outcome> {
+async function campaign(bug: string, { changes, seedCount, weather }: PlantedBug): Promise<Outcome> {
   const child = Bun.spawn(
     [
       process.execPath,
@@ -27,7 +27,7 @@ async function campaign(bug: string, { seedCount, weather }: PlantedBug): Promis
     { cwd: ROOT, env: { ...process.env, PLANTED_BUG: bug }, stdout: "pipe", stderr: "pipe" },
   );
   const [output, complaints] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-  expect(complaints).toBe(`planted: ${bug}\n`);
+  expect(complaints).toBe(`planted: ${bug}\n`.repeat(changes.length));
   return JSON.parse(output) as Outcome;
 }
 

@@ -1,14 +1,18 @@
 /**
- * The bugs that the simulator must find, as changes of one line of production text. Nothing in production code knows of
- * them: `plant-bug.ts` changes the text while the module is loaded.
+ * The bugs that the simulator must find, as changes of a few lines of production text. Nothing in production code knows
+ * of them: `plant-bug.ts` changes the text while the module is loaded.
  */
 import type { Weather } from "../../src/sim/cluster-sim.ts";
 
-export interface PlantedBug {
+export interface Change {
   readonly file: string;
   /** Found exactly once in the file, or the planting fails. */
   readonly text: string;
   readonly replacement: string;
+}
+
+export interface PlantedBug {
+  readonly changes: readonly Change[];
   /** Seeds from 1 on within which a violation must show. */
   readonly seedCount: number;
   readonly weather: Weather;
@@ -16,25 +20,106 @@ export interface PlantedBug {
 
 export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
   "acknowledge before the sync": {
-    file: "src/log/log.ts",
-    text: "this.#file.beginSync((failure) => this.#syncEnded(ticket, failure));",
-    replacement: "this.#syncEnded(ticket, null); this.#file.beginSync(() => undefined);",
+    changes: [
+      {
+        file: "src/log/log.ts",
+        text: "this.#file.beginSync((failure) => this.#syncEnded(ticket, failure));",
+        replacement: "this.#syncEnded(ticket, null); this.#file.beginSync(() => undefined);",
+      },
+    ],
     seedCount: 100,
     weather: "mixed",
   },
   "count a commit for an entry of an earlier term": {
-    file: "src/raft/leadership.ts",
-    text: "if (index <= committed || index < this.startIndex) return;",
-    replacement: "if (index <= committed) return;\n if (index < this.startIndex) return this.#log.commitTo(index);",
+    changes: [
+      {
+        file: "src/raft/leadership.ts",
+        text: "if (index <= committed || index < this.startIndex) return;",
+        replacement: "if (index <= committed) return;\n if (index < this.startIndex) return this.#log.commitTo(index);",
+      },
+    ],
     seedCount: 100,
     weather: "hunt",
   },
-  // The vote alone is not enough to go wrong soon: pre-vote and the quiet time after a restart stand in the way.
   "forget the vote and its term on restart": {
-    file: "src/log/hard-state-file.ts",
-    text: "const state = found.state ?? FIRST_STATE;",
-    replacement: "const state = FIRST_STATE;",
+    changes: [
+      {
+        file: "src/log/hard-state-file.ts",
+        text: "const state = found.state ?? FIRST_STATE;",
+        replacement: "const state = FIRST_STATE;",
+      },
+    ],
     seedCount: 100,
     weather: "hunt",
+  },
+  // With pre-vote nothing is seen to go wrong: a candidate that may still ask the forgetful voter in the same term would
+  // have to be let through by voters that have not entered that term yet, after a majority of them has.
+  "forget only the vote on restart, without pre-vote": {
+    changes: [
+      {
+        file: "src/log/hard-state-file.ts",
+        text: "const state = found.state ?? FIRST_STATE;",
+        replacement: "const state = { ...(found.state ?? FIRST_STATE), vote: NO_NODE };",
+      },
+      { file: "src/cluster/shard-group.ts", text: "preVote: true", replacement: "preVote: false" },
+    ],
+    seedCount: 200,
+    weather: "ballots",
+  },
+  "a read does not close the open entry with its own write": {
+    changes: [
+      {
+        file: "src/cluster/shard-group.ts",
+        text: "if (ownWriteIndex > raft.lastIndex) this.propose();\n    if (!reader.get(",
+        replacement: "if (!reader.get(",
+      },
+    ],
+    seedCount: 100,
+    weather: "mixed",
+  },
+  "a read does not wait for its own write": {
+    changes: [
+      {
+        file: "src/cluster/local-reader.ts",
+        text: "Math.max(this.#raft.commitIndex, ownWriteIndex)",
+        replacement: "this.#raft.commitIndex",
+      },
+    ],
+    seedCount: 100,
+    weather: "mixed",
+  },
+  "a forwarded read does not wait for its own write": {
+    changes: [
+      {
+        file: "src/cluster/forward-server.ts",
+        text: "operation.afterOwnWrite && this.#lastWriteTerm === group.term ? this.#lastWriteIndex : 0",
+        replacement: "0",
+      },
+    ],
+    seedCount: 100,
+    weather: "mixed",
+  },
+  "refused operations go behind later ones": {
+    changes: [
+      {
+        file: "src/cluster/forwarder.ts",
+        text: "[...operations, ...this.#held].sort((a, b) => a.sequence - b.sequence)",
+        replacement: "[...this.#held, ...operations]",
+      },
+    ],
+    seedCount: 200,
+    weather: "mixed",
+  },
+  "an emptied bucket is not fenced": {
+    changes: [
+      {
+        file: "src/cluster/bucket-admin.ts",
+        text: "this.#fenceEverywhere(Number(result.value), (fenced) => {",
+        replacement:
+          "((_id: number, done: (fenced: Result) => void) => done(result))(Number(result.value), (fenced) => {",
+      },
+    ],
+    seedCount: 200,
+    weather: "mixed",
   },
 };

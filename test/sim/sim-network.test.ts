@@ -117,7 +117,7 @@ test("a host that vanishes is noticed, and a full window drains", () => {
 });
 
 test("in frames mode chunks get lost, doubled and reordered, but never mangled, and the introduction is spared", () => {
-  const frames = { loss: 0.2, duplication: 0.2, reordering: 0.2, repeatable: () => true };
+  const frames = { loss: 0.2, duplication: 0.2, reordering: 0.2, standsAlone: () => true };
   const { near, far, dial, run } = twoHosts(5, { ...CALM, frames });
   dial();
   run(100);
@@ -132,7 +132,7 @@ test("in frames mode chunks get lost, doubled and reordered, but never mangled, 
 });
 
 test("a seed replays the same run", () => {
-  const options = { ...CALM, frames: { loss: 0.1, duplication: 0.1, reordering: 0.3, repeatable: () => true } };
+  const options = { ...CALM, frames: { loss: 0.1, duplication: 0.1, reordering: 0.3, standsAlone: () => true } };
   const once = (seed: number): number[] => {
     const { near, far, dial, run } = twoHosts(seed, options);
     dial();
