@@ -7,7 +7,7 @@ import { encode } from "@msgpack/msgpack";
 import { text, utf8 } from "../core/bytes.ts";
 import { CommandType } from "../record/command-format.ts";
 import { errorResult, OK, type Result } from "../record/result.ts";
-import { BUCKET_PREFIX, bucketKey, type Catalog } from "./catalog.ts";
+import { BUCKET_PREFIX, bucketKey, type Catalog, PENDING_PREFIX } from "./catalog.ts";
 import { encodeFence } from "./fence-set.ts";
 
 /** How the admin reaches shards: linearizable, wherever their leaders are. */
@@ -66,7 +66,7 @@ export class BucketAdmin {
 
   /** Brings the whole view up to date: every name that shard 0 has, and no other. */
   refresh(done: (result: Result) => void): void {
-    this.#names(null, [], (names) => {
+    this.#list(BUCKET_PREFIX, null, [], (names) => {
       if (!Array.isArray(names)) return done(names as Result);
       const found = new Set(names as readonly string[]);
       for (const { name } of this.#catalog.list()) if (!found.has(name)) this.#catalog.forget(name);
@@ -83,12 +83,18 @@ export class BucketAdmin {
     });
   }
 
-  #names(after: Uint8Array | null, found: readonly string[], done: (names: readonly string[] | Result) => void): void {
-    this.#access.page(CATALOG_SHARD, after, utf8(`${BUCKET_PREFIX}*`), (result) => {
+  /** The keys of the catalog that begin with a prefix, without it. */
+  #list(
+    prefix: string,
+    after: Uint8Array | null,
+    found: readonly string[],
+    done: (names: readonly string[] | Result) => void,
+  ): void {
+    this.#access.page(CATALOG_SHARD, after, utf8(`${prefix}*`), (result) => {
       if (result.kind !== "page") return done(result);
-      const names = [...found, ...result.keys.map((key) => text(key).slice(BUCKET_PREFIX.length))];
+      const names = [...found, ...result.keys.map((key) => text(key).slice(prefix.length))];
       if (result.next === null) done(names);
-      else this.#names(result.next.slice(), names, done);
+      else this.#list(prefix, result.next.slice(), names, done);
     });
   }
 
@@ -103,12 +109,32 @@ export class BucketAdmin {
     this.#access.command(CATALOG_SHARD, type, utf8(name), new Uint8Array(0), (result) => {
       if (result.kind !== "integer") return done(result);
       if (type === CommandType.dropBucket) this.#catalog.forget(name);
-      this.#fenceEverywhere(Number(result.value), (fenced) => {
+      this.#fencePending((fenced) => {
         // The catalog has changed for good: what is missing is finished later, and the caller must not be told "not done".
         if (fenced.kind === "error") return done(UNFINISHED);
         if (type === CommandType.dropBucket) return done(OK);
         this.lookUp(name, (found) => done(found.kind === "error" ? UNFINISHED : OK));
       });
+    });
+  }
+
+  /**
+   * Not the id that has just been retired alone: whoever retired the one before it may have died before its fence was
+   * everywhere, and a node that is behind by both would still read that.
+   */
+  #fencePending(done: (result: Result) => void): void {
+    this.#list(PENDING_PREFIX, null, [], (ids) => {
+      if (!Array.isArray(ids)) return done(ids as Result);
+      let waiting = ids.length;
+      if (waiting === 0) return done(OK);
+      let failure: Result | null = null;
+      for (const id of ids as readonly string[]) {
+        this.#fenceEverywhere(Number(id), (result) => {
+          if (result.kind === "error") failure = result;
+          waiting -= 1;
+          if (waiting === 0) done(failure ?? OK);
+        });
+      }
     });
   }
 

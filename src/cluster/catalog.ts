@@ -11,7 +11,7 @@ import { text, utf8 } from "../core/bytes.ts";
 import type { BucketInfo, BucketRef } from "./coordinator.ts";
 
 export const BUCKET_PREFIX = "bucket/";
-const PENDING_PREFIX = "pending/";
+export const PENDING_PREFIX = "pending/";
 const NUMBERED_BUCKETS = 16;
 
 interface MutableRef extends BucketRef {

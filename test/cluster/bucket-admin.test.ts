@@ -3,27 +3,34 @@ import { expect, test } from "bun:test";
 import { encode } from "@msgpack/msgpack";
 import { BucketAdmin, type SystemAccess } from "../../src/cluster/bucket-admin.ts";
 import { Catalog } from "../../src/cluster/catalog.ts";
+import { text, utf8 } from "../../src/core/bytes.ts";
 import { CommandType } from "../../src/record/command-format.ts";
 import { errorResult, integerResult, OK, type Result } from "../../src/record/result.ts";
 
 const UNAVAILABLE = errorResult("UNAVAILABLE", "no leader could be reached; the operation was not executed");
 
-function setUp(failing: (shard: number, type: CommandType | "get") => boolean) {
+/** `pending`: the ids that the catalog has as retired and not yet fenced everywhere. */
+function setUp(failing: (shard: number, type: CommandType | "get") => boolean, pending: readonly number[] = [64]) {
   const fenced: number[] = [];
+  const ids = new Set<string>();
   const access: SystemAccess = {
     shardCount: 3,
-    command: (shard, type, _key, _value, done) => {
+    command: (shard, type, key, _value, done) => {
       if (failing(shard, type)) return done(UNAVAILABLE);
-      if (type === CommandType.fence) fenced.push(shard);
+      if (type === CommandType.fence) {
+        fenced.push(shard);
+        ids.add(text(key));
+      }
       done(type === CommandType.renewBucket || type === CommandType.dropBucket ? integerResult(64) : OK);
     },
     get: (shard, _key, done) => {
       const value = encode({ id: 65 });
       done(failing(shard, "get") ? UNAVAILABLE : { kind: "version", valueBytes: value.length, expiryMs: 0, value });
     },
-    page: (_shard, _after, _pattern, done) => done(UNAVAILABLE),
+    page: (_shard, _after, _pattern, done) =>
+      done({ kind: "page", keys: pending.map((id) => utf8(`pending/${id}`)), matchCount: pending.length, next: null }),
   };
-  return { admin: new BucketAdmin(new Catalog(), access), fenced };
+  return { admin: new BucketAdmin(new Catalog(), access), fenced, ids };
 }
 
 function outcome(act: (done: (result: Result) => void) => void): string {
@@ -38,6 +45,12 @@ test("emptying and dropping reach every shard", () => {
   expect(outcome((done) => admin.renew("news", done))).toBe("ok");
   expect(outcome((done) => admin.drop("news", done))).toBe("ok");
   expect(fenced).toEqual([0, 1, 2, 0, 1, 2]);
+});
+
+test("emptying a bucket also fences an older id of it that nobody lived to fence", () => {
+  const { admin, ids } = setUp(() => false, [63, 64]);
+  expect(outcome((done) => admin.renew("news", done))).toBe("ok");
+  expect([...ids].sort()).toEqual(["fence/63", "fence/64"]);
 });
 
 test("what the catalog refused was not executed; what it took and a shard did not is unknown, for it will be", () => {

@@ -110,16 +110,29 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     seedCount: 200,
     weather: "mixed",
   },
+  // Who leads shard 0 finishes what was begun, soon enough to hide much of the next two: here nobody does.
   "an emptied bucket is not fenced": {
     changes: [
       {
         file: "src/cluster/bucket-admin.ts",
-        text: "this.#fenceEverywhere(Number(result.value), (fenced) => {",
-        replacement:
-          "((_id: number, done: (fenced: Result) => void) => done(result))(Number(result.value), (fenced) => {",
+        text: "this.#fencePending((fenced) => {",
+        replacement: "((done: (fenced: Result) => void) => done(result))((fenced) => {",
       },
+      { file: "src/cluster/cluster-node.ts", text: "this.#ticks % RESUME_TICKS === 0", replacement: "false" },
     ],
-    seedCount: 200,
+    seedCount: 100,
+    weather: "mixed",
+  },
+  "an emptied bucket's older ids are left to others": {
+    changes: [
+      {
+        file: "src/cluster/bucket-admin.ts",
+        text: "this.#fencePending((fenced) => {",
+        replacement: "this.#fenceEverywhere(Number(result.value), (fenced) => {",
+      },
+      { file: "src/cluster/cluster-node.ts", text: "this.#ticks % RESUME_TICKS === 0", replacement: "false" },
+    ],
+    seedCount: 100,
     weather: "mixed",
   },
 };
