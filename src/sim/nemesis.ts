@@ -151,14 +151,13 @@ export class Nemesis {
     });
   }
 
-  /** No more misfortunes; everything is healed and everybody started. */
+  /** No more misfortunes; everything is healed and everybody started. Who is stopped goes on by itself soon. */
   end(): void {
     this.#over = true;
     this.#wire.healAll();
     for (const node of this.#nodes) {
       node.disk.cancelPlans();
       node.disk.giveRoom();
-      if (node.process !== null) node.process.pausedUntilMs = 0;
       if (!node.isUp) node.start();
     }
   }

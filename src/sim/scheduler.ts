@@ -17,11 +17,20 @@ interface Event {
 export class SimProcess {
   readonly name: string;
   alive = true;
-  /** Until then the process is stopped (SIGSTOP): its events wait. */
-  pausedUntilMs = 0;
+  #pausedUntilMs = 0;
 
   constructor(name: string) {
     this.name = name;
+  }
+
+  /** Until then the process is stopped (SIGSTOP): its events wait. */
+  get pausedUntilMs(): number {
+    return this.#pausedUntilMs;
+  }
+
+  /** Never shortens a pause: events that wait for its end would be overtaken by new ones. */
+  pauseUntil(ms: number): void {
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, ms);
   }
 
   end(): void {

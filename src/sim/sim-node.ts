@@ -194,7 +194,7 @@ export class SimNode {
 
   pause(ms: number): void {
     this.#trace.note(`${this.name} is stopped for ${ms} ms`);
-    if (this.#life !== null) this.#life.process.pausedUntilMs = this.#scheduler.nowMs + ms;
+    this.#life?.process.pauseUntil(this.#scheduler.nowMs + ms);
   }
 
   jumpClock(ms: number): void {
