@@ -1,7 +1,8 @@
 /**
  * Speed of the memtable and the ring alone: `bun bench/bridge-bench.ts`. Each figure is the best of three short runs.
  */
-import { MemtableReader, MemtableWriter } from "../src/bridge/memtable.ts";
+import { MemtableReader } from "../src/bridge/memtable-reader.ts";
+import { MemtableWriter } from "../src/bridge/memtable.ts";
 import { createRing, RingConsumer, RingProducer } from "../src/bridge/ring.ts";
 import { murmur3 } from "../src/core/murmur3.ts";
 import { Random } from "../src/core/random.ts";

@@ -89,7 +89,7 @@ const SHAPE = {
     .default(600_000)
     .describe("a memtable older than this is flushed; 0: never"),
   replayBytes: bytes(MIB, 64 * GIB)
-    .default(128 * MIB)
+    .default(256 * MIB)
     .describe("log a restart may have to replay, per shard; a memtable is flushed when it would be more"),
   segmentBytes: bytes(64 * KIB, GIB)
     .default(32 * MIB)

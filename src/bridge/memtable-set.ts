@@ -4,21 +4,22 @@
  *
  * Arenas are numbered 1, 2, 3, … in the order of their use and take turns in the pool: arena n lies in buffer n modulo
  * the number of buffers. The shard rotates from one to the next (arena-pool.ts), flushes the frozen one, retires it
- * in its own set and says `arenaRetired`; main retires it in its set and answers `returnArena`; only then may the
- * buffer be written again. Arenas are retired oldest first, so a set is a range [oldest, newest] of numbers.
+ * in its own set and says `arenaRetired`; main goes on reading it until no buffer is free for the next rotation, then
+ * retires it in its set and says `returnArena`; only then may the buffer be written again. Arenas are retired oldest
+ * first, so a set is a range [oldest, newest] of numbers.
  *
  * Why main neither misses an arena nor reads a recycled one:
  *
  *   1  Main loads the applied index A first, then the newest arena N. The shard has published N before any index whose
  *      versions lie in it. So every version at or below A is in an arena up to N, or already in tables.
- *   2  An arena below `oldest` was retired by main on `arenaRetired`, which the shard sends only after the versions
+ *   2  An arena below `oldest` was retired by main after `arenaRetired`, which the shard sends only after the versions
  *      worth keeping are in tables and `noteTables` has been called; the same call precedes the first applied index of
  *      a shard that opens with tables. So a search that finds nothing is final if there were never any tables, and
  *      otherwise the read goes through the ring to the shard, which has both.
  *   3  The shard writes arena n only after main has returned arena n − buffers. `oldest` moves in the same call in which
  *      that answer is given, so every arena in [oldest, N] still lies whole in its buffer. N is loaded once for each
  *      search; a rotation during it only adds an arena the search may do without.
- *   4  `find` is synchronous and main handles `arenaRetired` on the same thread, so no retirement falls inside a search.
+ *   4  `find` is synchronous and main retires arenas on the same thread, so no retirement falls inside a search.
  *      Its result is a view into the arena: whoever keeps the value beyond the current call of the loop copies it.
  *
  * A hit needs no look at the tables: within a shard stamps rise with the log (each leader's clock starts above its
@@ -26,13 +27,19 @@
  */
 import { assert } from "../core/assert.ts";
 import type { VersionCursor } from "../record/version.ts";
-import { MemtableReader } from "./memtable.ts";
+import { MemtableReader } from "./memtable-reader.ts";
 import type { SharedState } from "./shared-state.ts";
+
+const WARM_AT_FIRST = 64;
 
 export class MemtableSet {
   readonly #state: SharedState;
   readonly #readers: readonly MemtableReader[];
   #oldest = 1;
+  /** Up to here the tables have everything. */
+  #flushed = 0;
+  /** Scratch for `warm`. */
+  #nodes = new Int32Array(WARM_AT_FIRST);
 
   constructor(state: SharedState, arenas: readonly SharedArrayBuffer[]) {
     this.#state = state;
@@ -56,6 +63,14 @@ export class MemtableSet {
     return null;
   }
 
+  /** Brings what `find` under these hashes will look at into the caches, all at once. */
+  warm(hashes: Uint32Array, count: number): void {
+    if (this.#nodes.length < count) this.#nodes = new Int32Array(count);
+    for (let arena = this.#state.newestArena; arena >= this.#oldest; arena--) {
+      this.#reader(arena).warm(hashes, count, this.#nodes);
+    }
+  }
+
   /** A cursor over one arena that is not retired. */
   cursorOf(arena: number): VersionCursor {
     assert(arena >= this.#oldest && arena <= this.#state.newestArena, "a cursor runs over an arena in use");
@@ -76,6 +91,20 @@ export class MemtableSet {
     assert(arena === this.#oldest, "arenas are retired oldest first");
     assert(arena < this.#state.newestArena, "the arena being written is not retired");
     this.#oldest += 1;
+  }
+
+  /** The tables have everything of this arena: it may be retired, and serves as a cache until its buffer is wanted. */
+  noteFlushed(arena: number): void {
+    assert(arena === this.#flushed + 1, "arenas are flushed oldest first");
+    this.#flushed = arena;
+  }
+
+  /** Retires the oldest arena if it is flushed and no buffer is free for the writer; returns its number, or 0. */
+  retireSpare(): number {
+    const arena = this.#oldest;
+    if (arena > this.#flushed || this.#state.newestArena - arena + 1 < this.#readers.length) return 0;
+    this.retire(arena);
+    return arena;
   }
 
   #reader(arena: number): MemtableReader {

@@ -1,5 +1,5 @@
 /**
- * The two sides of a memtable. Keys stand in a skip list (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced
+ * The writing side of a memtable (the reading one is memtable-reader.ts). Keys stand in a skip list (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced
  * Trees", 1990) in internal-key order, each with a chain of its versions, newest first; a hash directory beside it
  * finds a key without walking the list, so a look-up and an overwrite cost one probe and only a new key pays for its
  * place in the order. The bytes are drawn in memtable-format.ts.
@@ -13,8 +13,7 @@
 import { assert } from "../core/assert.ts";
 import { copyBytes } from "../core/copy-bytes.ts";
 import { KEY_BYTES_LIMIT } from "../record/command-format.ts";
-import { type VersionCursor, VersionKind } from "../record/version.ts";
-import { MemtableCursor } from "./memtable-cursor.ts";
+import type { VersionKind } from "../record/version.ts";
 import {
   type ArenaShape,
   arenaShape,
@@ -37,7 +36,6 @@ import {
   VERSION_STAMP,
   VERSION_VALUE,
   VERSION_VALUE_BYTES,
-  versionExpiry,
 } from "./memtable-format.ts";
 import { VersionBlocks } from "./version-blocks.ts";
 
@@ -335,59 +333,4 @@ export class MemtableWriter {
 
 function versionWords(valueBytes: number): number {
   return VERSION_VALUE + ((valueBytes + 3) >>> 2);
-}
-
-/** A reader of an arena. After a `find` that returned true its fields describe the key's newest version. */
-export class MemtableReader {
-  stampHigh = 0;
-  stampLow = 0;
-  origin = 0;
-  kind: VersionKind = VersionKind.tombstone;
-  /** Milliseconds since 1970, 0: never. */
-  expiryMs = 0;
-  /** The arena. The value lies at [valueStart, valueEnd); it stays there as long as the arena is not reset. */
-  readonly valueBytes: Uint8Array;
-  valueStart = 0;
-  valueEnd = 0;
-  readonly #words: Int32Array;
-  readonly #shape: ArenaShape;
-
-  constructor(arena: SharedArrayBuffer) {
-    this.#words = new Int32Array(arena, 0, arena.byteLength >>> 2);
-    this.valueBytes = new Uint8Array(arena);
-    this.#shape = arenaShape(arena.byteLength);
-  }
-
-  /** Looks for the newest version of a key; `keyHash` as given at the insert. */
-  find(bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): boolean {
-    const words = this.#words;
-    const { slotMask, nodeMask } = this.#shape;
-    const tag = keyHash & ~nodeMask;
-    for (let index = keyHash & slotMask; ; index = (index + 1) & slotMask) {
-      const slot = Atomics.load(words, DIRECTORY + index);
-      if (slot === 0) return false;
-      if ((slot & ~nodeMask) !== tag) continue;
-      const node = (slot & nodeMask) << 1;
-      if (!isNodeOf(words, this.valueBytes, node, bucket, key, keyStart, keyEnd)) continue;
-      this.#take(Atomics.load(words, node + NODE_VERSIONS));
-      return true;
-    }
-  }
-
-  /** A walk over all versions in internal-key order, before the first until `seek`. */
-  cursor(): VersionCursor {
-    return new MemtableCursor(this.#words, this.valueBytes);
-  }
-
-  #take(version: number): void {
-    const words = this.#words;
-    this.stampHigh = words[version + VERSION_STAMP]! >>> 0;
-    this.stampLow = words[version + VERSION_STAMP + 1]! >>> 0;
-    const origin = words[version + VERSION_ORIGIN]!;
-    this.origin = origin & 0xffff;
-    this.kind = (origin >>> 16) as VersionKind;
-    this.expiryMs = versionExpiry(words, version);
-    this.valueStart = (version + VERSION_VALUE) << 2;
-    this.valueEnd = this.valueStart + words[version + VERSION_VALUE_BYTES]!;
-  }
 }

@@ -301,7 +301,8 @@ export class ClusterNode {
       inflightBytesMax: this.#settings.inflightBytesMax,
       inflightCountMax: this.#settings.inflightCountMax,
       uncommittedBytesMax: this.#settings.uncommittedBytesMax,
-      tailBytesMax: this.#settings.tailBytesMax,
+      // The tail is for followers: without them it would only keep memory warm that nobody reads.
+      tailBytesMax: this.#identity.members.length === 1 ? 0 : this.#settings.tailBytesMax,
     };
     const events = {
       send: (from: number, message: RaftMessage) => this.#send(from, message),

@@ -74,8 +74,10 @@ export interface Coordinator {
     waiter: Waiter,
     tag: number,
   ): void;
-  /** Linearizable read of one key: version or nil. */
+  /** Linearizable read of one key: version or nil. It may wait for more of its kind until `settleReads`. */
   read(ordering: Ordering, bucket: BucketRef, key: ByteRange, metadataOnly: boolean, waiter: Waiter, tag: number): void;
+  /** No more reads are to be expected soon: those that memory can answer are answered. */
+  settleReads(): void;
   /** One page of the keys of one shard (0 ≤ shard < shardCount), see ReadRequest. */
   page(
     bucket: BucketRef,

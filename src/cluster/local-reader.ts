@@ -1,9 +1,10 @@
 /**
- * The reading half of a group that leads: reads are evaluated at once, from memory if it holds the answer, through the
- * link if not, and leave when the leader is confirmed (see pending-reads.ts). Main thread only.
+ * The reading half of a group that leads: reads are evaluated from memory if it holds the answer, through the link if
+ * not, and leave when the leader is confirmed (see pending-reads.ts). Reads of single keys are gathered first and looked
+ * up together, by `settle`, which comes before anything that was written after them can be applied. Main thread only.
  */
 import type { ReadRequest } from "../bridge/shard-protocol.ts";
-import type { MemtableReader } from "../bridge/memtable.ts";
+import type { MemtableReader } from "../bridge/memtable-reader.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import { type LogIndex, logIndex } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
@@ -14,6 +15,7 @@ import { NIL, type Result, ValueInPlace } from "../record/result.ts";
 import { isVisible } from "../record/version.ts";
 import type { Waiter } from "./coordinator.ts";
 import { PendingReads, type ReadGate } from "./pending-reads.ts";
+import { ReadBatch } from "./read-batch.ts";
 import type { ShardPort } from "./shard-port.ts";
 
 export class LocalReader {
@@ -23,6 +25,8 @@ export class LocalReader {
   readonly #reads = new PendingReads();
   readonly #singleVoter: boolean;
   #gate: ReadGate | null = null;
+  #gathered = new ReadBatch();
+  readonly #emptyBatches: ReadBatch[] = [];
 
   constructor(raft: Raft, port: ShardPort, clock: Clock, singleVoter: boolean) {
     this.#raft = raft;
@@ -40,7 +44,7 @@ export class LocalReader {
     this.#gate = null;
   }
 
-  /** One key. True: resolved already, because memory has the answer and nobody has to confirm it. */
+  /** One key, at the next `settle` or before. True: nothing but that is needed to answer it. */
   get(
     bucket: number,
     key: ByteRange,
@@ -50,19 +54,25 @@ export class LocalReader {
     tag: number,
   ): boolean {
     const minIndex = this.#minIndex(ownWriteIndex);
-    const gate = this.#currentGate();
-    const { state, memtables } = this.#port;
-    if (state.readable(minIndex)) {
-      const hash = murmur3(key.bytes, key.start, key.end, bucket);
-      const found = memtables.find(bucket, key.bytes, key.start, key.end, hash);
-      if (found !== null || state.missIsFinal) {
-        this.#answer(found, metadataOnly, gate, waiter, tag);
-        return gate === null;
-      }
+    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, waiter, tag)) return this.#singleVoter;
+    const settled = this.settle();
+    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, waiter, tag)) return settled && this.#singleVoter;
+    const hash = murmur3(key.bytes, key.start, key.end, bucket);
+    return this.#evaluate(bucket, key, hash, metadataOnly, minIndex, waiter, tag) && settled;
+  }
+
+  /** Evaluates everything gathered. False: something of it waits for the shard, or for confirmation. */
+  settle(): boolean {
+    let resolved = true;
+    while (this.#gathered.count > 0) {
+      const batch = this.#gathered;
+      // Whoever is answered may read again.
+      this.#gathered = this.#emptyBatches.pop() ?? new ReadBatch();
+      if (!this.#evaluateBatch(batch)) resolved = false;
+      batch.clear();
+      this.#emptyBatches.push(batch);
     }
-    const copy = key.bytes.slice(key.start, key.end);
-    this.#ask({ type: "get", bucket, key: copy, metadataOnly }, minIndex, gate, waiter, tag);
-    return false;
+    return resolved;
   }
 
   /** Any other read. The request owns its bytes. */
@@ -83,10 +93,51 @@ export class LocalReader {
     this.#reads.failed(context);
   }
 
+  /** Gives up on reads asked at or before `askedMs`; those gathered are evaluated first, and are of now. */
   expire(askedMs: number): void {
+    this.settle();
     // The open gate may be among those that are given up: nobody may join it afterwards.
     this.closeGate();
     this.#reads.expire(askedMs);
+  }
+
+  #evaluateBatch(batch: ReadBatch): boolean {
+    const { count, hashes, buckets, keyStarts, tags, waiters } = batch;
+    const key = { bytes: batch.keys, start: 0, end: 0 };
+    let resolved = true;
+    this.#port.memtables.warm(hashes, count);
+    for (let i = 0; i < count; i++) {
+      key.start = keyStarts[i]!;
+      key.end = keyStarts[i + 1]!;
+      const metadataOnly = batch.metadataOnly(i);
+      const minIndex = batch.minIndex(i);
+      if (!this.#evaluate(buckets[i]!, key, hashes[i]!, metadataOnly, minIndex, waiters[i]!, tags[i]!))
+        resolved = false;
+    }
+    return resolved;
+  }
+
+  #evaluate(
+    bucket: number,
+    key: ByteRange,
+    hash: number,
+    metadataOnly: boolean,
+    minIndex: LogIndex,
+    waiter: Waiter,
+    tag: number,
+  ): boolean {
+    const gate = this.#currentGate();
+    const { state, memtables } = this.#port;
+    if (state.readable(minIndex)) {
+      const found = memtables.find(bucket, key.bytes, key.start, key.end, hash);
+      if (found !== null || state.missIsFinal) {
+        this.#answer(found, metadataOnly, gate, waiter, tag);
+        return gate === null;
+      }
+    }
+    const copy = key.bytes.slice(key.start, key.end);
+    this.#ask({ type: "get", bucket, key: copy, metadataOnly }, minIndex, gate, waiter, tag);
+    return false;
   }
 
   #minIndex(ownWriteIndex: number): LogIndex {

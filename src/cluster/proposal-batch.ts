@@ -16,12 +16,13 @@ import {
 } from "../record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, sealEntry } from "../record/entry-format.ts";
 
-const SLAB_BYTES = 1024 * 1024;
+/** Small enough for the allocator to hand out the memory of a former slab, which the kernel need not clear again. */
+const SLAB_BYTES = 256 * 1024;
 
 export class ProposalBatch {
   readonly #clock: HybridClock;
   readonly #origin: number;
-  #slab: Uint8Array = new Uint8Array(SLAB_BYTES);
+  #slab = newSlab(SLAB_BYTES);
   #view: DataView = viewOf(this.#slab);
   #start = 0;
   #end = ENTRY_HEADER_BYTES;
@@ -101,11 +102,17 @@ export class ProposalBatch {
     const filled = Math.min(this.#end, this.#slab.length) - this.#start;
     const kept = filled > 0 ? this.#slab.subarray(this.#start, this.#start + filled) : new Uint8Array(0);
     const needed = Math.max(kept.length, ENTRY_HEADER_BYTES) + moreBytes;
-    const slab = new Uint8Array(Math.max(SLAB_BYTES, needed * 2));
+    const slab = newSlab(Math.max(SLAB_BYTES, needed * 2));
     slab.set(kept, 0);
     this.#slab = slab;
     this.#view = viewOf(slab);
     this.#start = 0;
     this.#end = Math.max(kept.length, ENTRY_HEADER_BYTES);
   }
+}
+
+/** Not cleared: every byte of an entry is written before the entry is sealed. */
+function newSlab(byteCount: number): Uint8Array {
+  const { buffer, byteOffset, length } = Buffer.allocUnsafeSlow(byteCount);
+  return new Uint8Array(buffer, byteOffset, length);
 }

@@ -135,6 +135,10 @@ export class Router implements Coordinator {
     group.get(id, key, metadataOnly, ownWrite, waiter, tag);
   }
 
+  settleReads(): void {
+    for (const { group } of this.#lanes) group.settleReads();
+  }
+
   page(
     bucket: BucketRef,
     shard: number,

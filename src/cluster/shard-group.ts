@@ -13,40 +13,25 @@
  */
 import type { ShardBoot, ShardReply, ShardRequest, SystemChange } from "../bridge/shard-protocol.ts";
 import { assert, unreachable } from "../core/assert.ts";
-import type { ErrorCode } from "../core/errors.ts";
 import { NO_NODE, type NodeId } from "../core/ids.ts";
 import { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
 import type { RaftMessage } from "../raft/messages.ts";
 import { Raft } from "../raft/raft.ts";
-import type { RaftOptions, Role } from "../raft/ready.ts";
+import type { Role } from "../raft/ready.ts";
 import type { ByteRange, CommandType } from "../record/command-format.ts";
 import { emptyEntry } from "../record/entry-format.ts";
 import { NIL } from "../record/result.ts";
 import type { Waiter } from "./coordinator.ts";
 import { DiskRequests } from "./disk-requests.ts";
 import { FenceSet } from "./fence-set.ts";
+import type { GroupEvents, GroupOptions } from "./group-events.ts";
 import { LocalReader } from "./local-reader.ts";
 import { type MaintenanceListener, MaintenanceRequests } from "./maintenance-requests.ts";
 import { Proposer } from "./proposer.ts";
 import { raftEntry } from "./raft-message-format.ts";
 import type { OpenShard, ShardPort } from "./shard-port.ts";
-
-/** Everything about the core but what the driver itself provides. */
-export type GroupOptions = Omit<RaftOptions, "emptyEntry" | "preVote"> & { readonly shard: number };
-
-export interface GroupEvents {
-  send(shard: number, message: RaftMessage): void;
-  /** The group has work for the next turn. */
-  wake(): void;
-  /** The shard has said something; during a turn that is looked at before the turn ends. */
-  replied(): void;
-  /** Wall-clock milliseconds at which the first event of this turn came. */
-  turnWallMs(): number;
-  systemChanged(shard: number, changes: readonly SystemChange[]): void;
-  failed(shard: number, code: ErrorCode, message: string): void;
-}
 
 /** What exists once the shard has recovered. */
 interface Core {
@@ -190,12 +175,20 @@ export class ShardGroup {
     this.#fences.expect(bucket);
   }
 
-  /** Reads one key as of now, or as of the connection's own write at `ownWriteIndex` if that is later. */
+  /**
+   * Reads one key as of now, or as of the connection's own write at `ownWriteIndex` if that is later. It is evaluated in
+   * the next turn, or by `settleReads`.
+   */
   get(bucket: number, key: ByteRange, metadataOnly: boolean, ownWriteIndex: number, waiter: Waiter, tag: number): void {
     const { reader, raft } = this.#accepting();
     // A write of its own in the open entry closes that entry, so that later writes do not come before the read.
     if (ownWriteIndex > raft.lastIndex) this.propose();
     if (!reader.get(bucket, key, metadataOnly, ownWriteIndex, waiter, tag)) this.#events.wake();
+  }
+
+  /** Answers the gathered reads that memory can answer now. */
+  settleReads(): void {
+    if (this.#core?.reader.settle() === false) this.#events.wake();
   }
 
   /** Any other read of the shard. The request owns its bytes. */
@@ -254,6 +247,7 @@ export class ShardGroup {
   /** A turn begins: whatever was read from memory has been copied. */
   beginTurn(): void {
     this.#port.state.noteReaderTurn();
+    this.#returnArenas();
   }
 
   /** Gives the open entry to Raft, if there is one and Raft takes it. */
@@ -269,8 +263,9 @@ export class ShardGroup {
     const { raft, proposer, reader, disk } = this.#core;
     if (this.#singleVoter || !proposer.shouldGather) this.propose();
     for (let isBusy = false; ; isBusy = true) {
-      // A Ready begins the round of the reads that have gathered. Later ones must not join it, not even those that
+      // A Ready begins the round of the reads evaluated by now. Later ones must not join it, not even those that
       // come from what is answered below: their round has to begin after them.
+      reader.settle();
       reader.closeGate();
       const ready = raft.ready();
       if (ready === null) {
@@ -339,8 +334,8 @@ export class ShardGroup {
         this.#maintenance.answered(reply.requestId, NIL, reply.stats);
         break;
       case "arenaRetired":
-        this.#port.memtables.retire(reply.arena);
-        this.#port.link.send({ type: "returnArena", arena: reply.arena });
+        this.#port.memtables.noteFlushed(reply.arena);
+        this.#returnArenas();
         break;
       case "failed":
         this.#failed = true;
@@ -356,6 +351,13 @@ export class ShardGroup {
         unreachable(reply);
     }
     this.#events.replied();
+  }
+
+  #returnArenas(): void {
+    const { memtables, link } = this.#port;
+    for (let arena = memtables.retireSpare(); arena !== 0; arena = memtables.retireSpare()) {
+      link.send({ type: "returnArena", arena });
+    }
   }
 
   #open(boot: ShardBoot): void {

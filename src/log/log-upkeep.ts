@@ -1,6 +1,6 @@
 /**
  * The work of a log that nobody waits for, done in bounded steps between the shard's turns: deleting released segments,
- * making the next segment ahead of its use, writing the hints of sealed ones. Nothing depends on it having been done:
+ * making the next segment ahead of its use (out of a released one if there is one), writing the hints of sealed ones. Nothing depends on it having been done:
  * `takeNext` makes a segment on the spot when it must. The shard's thread only.
  */
 import { EnvelopeError } from "../core/errors.ts";
@@ -14,12 +14,13 @@ import type { LogOptions } from "./log-options.ts";
 import type { Segment } from "./segment.ts";
 import { type MadeSegment, SegmentPreparation, segmentBytesFor } from "./segment-preparation.ts";
 import type { SegmentReader } from "./segment-reader.ts";
+import { SpareSegments } from "./spare-segments.ts";
 
 /** The next segment is made when the active one is used to this part: early, but not for a log that is hardly used. */
 const PREPARE_AT_FRACTION = 1 / 16;
 
 /** Sealed segments that may be without a hint while the shard is busy: what the next start would have to read. */
-const UNHINTED_SEGMENTS_MAX = 8;
+const UNHINTED_SEGMENTS_MAX = 12;
 
 export class LogUpkeep {
   readonly #disk: Disk;
@@ -32,6 +33,7 @@ export class LogUpkeep {
   #next: MadeSegment | null = null;
   #preparation: SegmentPreparation | null = null;
   #hint: HintWriter | null = null;
+  readonly #spares: SpareSegments;
   /** The disk had no room for the next segment when it was last tried, whatever it says about free bytes. */
   #refused = false;
   #releaseBelow = 0;
@@ -53,10 +55,16 @@ export class LogUpkeep {
     this.#entries = entries;
     this.#reader = reader;
     this.#room = new DiskRoom(disk, directory, options.segmentBytes);
+    this.#spares = new SpareSegments(disk, directory, options.segmentBytes);
   }
 
   get hasRoom(): boolean {
-    return this.#room.suffices(this.#next !== null) && (this.#next !== null || !this.#refused);
+    return this.#room.suffices(this.#hasNext) && (this.#hasNext || !this.#refused);
+  }
+
+  /** Whether the next segment needs no more room than it has. */
+  get #hasNext(): boolean {
+    return this.#next !== null || this.#spares.count > 0;
   }
 
   release(below: number): void {
@@ -72,7 +80,11 @@ export class LogUpkeep {
    * is busy, hints wait: they only shorten the next start, and a segment may be released before it needs one.
    */
   step(active: Segment, syncedPosition: number, isBusy: boolean): boolean {
-    this.#room.lookSeldom(this.#next !== null);
+    this.#room.lookSeldom(this.#hasNext);
+    if (!this.#room.suffices(this.#hasNext) && this.#spares.giveBack()) {
+      this.#room.look();
+      return true;
+    }
     const released = this.#releasable(syncedPosition);
     if (released !== null) {
       this.#delete(released);
@@ -100,7 +112,7 @@ export class LogUpkeep {
     const made = this.#withRoom(() => {
       this.#preparation ??= this.#begin(active, segmentBytes);
       this.#preparation.fill();
-      return this.#preparation.finish(this.#headerBehind(active, this.#preparation.segmentBytes));
+      return this.#preparation.finish(this.#headerBehind(active, this.#preparation));
     });
     this.#preparation = null;
     // One made ahead was too short: the new file has taken its name.
@@ -135,7 +147,7 @@ export class LogUpkeep {
     this.#reader.release(segment.path);
     const hint = hintPath(this.#directory, segment.id);
     if (this.#disk.exists(hint)) this.#disk.remove(hint);
-    this.#disk.remove(segment.path);
+    if (!this.#spares.keep(segment)) this.#disk.remove(segment.path);
     this.#disk.syncDirectory(this.#directory);
     this.#entries.dropOldest(segment.entries);
     this.#segments.shift();
@@ -145,7 +157,7 @@ export class LogUpkeep {
   #isPreparing(active: Segment): boolean {
     if (this.#preparation !== null) return true;
     const used = active.groups.endOffset / active.header.segmentBytes;
-    return this.#next === null && used >= PREPARE_AT_FRACTION && this.#room.suffices(false);
+    return this.#next === null && used >= PREPARE_AT_FRACTION && this.#room.suffices(this.#hasNext);
   }
 
   #prepareStep(active: Segment): boolean {
@@ -157,7 +169,7 @@ export class LogUpkeep {
           this.#preparation.fillPiece(true);
           return;
         }
-        this.#next = this.#preparation.finish(this.#headerBehind(active, this.#preparation.segmentBytes));
+        this.#next = this.#preparation.finish(this.#headerBehind(active, this.#preparation));
         this.#preparation = null;
         this.#room.look();
       });
@@ -192,7 +204,7 @@ export class LogUpkeep {
   }
 
   #dueForHint(active: Segment, syncedPosition: number): Segment | undefined {
-    if (!this.#room.suffices(this.#next !== null)) return undefined;
+    if (!this.#room.suffices(this.#hasNext)) return undefined;
     return this.#segments.find((segment) => segment !== active && this.#isHintDue(segment, syncedPosition));
   }
 
@@ -216,10 +228,12 @@ export class LogUpkeep {
   }
 
   #begin(active: Segment, segmentBytes: number): SegmentPreparation {
+    const spare = segmentBytes === this.#options.segmentBytes ? this.#spares.take(active.id + 1) : null;
+    if (spare !== null) return spare;
     return SegmentPreparation.begin(this.#disk, this.#directory, active.id + 1, segmentBytes);
   }
 
-  #headerBehind(active: Segment, segmentBytes: number): SegmentHeader {
+  #headerBehind(active: Segment, { segmentBytes, isRecycled }: SegmentPreparation): SegmentHeader {
     return {
       shard: this.#options.shard,
       clusterId: this.#options.clusterId,
@@ -229,6 +243,7 @@ export class LogUpkeep {
       firstGroup: 0,
       cutPosition: 0,
       provenBytes: SEGMENT_HEADER_BYTES,
+      isRecycled,
     };
   }
 

@@ -334,6 +334,7 @@ export class Log {
     const groups = { firstGroup: 0, groupCount: 0, endOffset: SEGMENT_HEADER_BYTES, commitIndex: 0 };
     const checksum = segmentChecksum(made.block);
     this.#active = new Segment(this.#directory, made.header, checksum, groups, new SegmentEntries(), false);
+    this.#active.isRecyclable = true;
     this.#file = made.file;
     this.#segments.push(this.#active);
   }

@@ -170,6 +170,7 @@ function makeSegment(
       firstGroup: plan.firstGroup,
       cutPosition: plan.cutPosition,
       provenBytes: copiedGroups(plan).endOffset,
+      isRecycled: preparation.isRecycled,
     };
     copyGroups(disk, plan, preparation, segmentChecksum(encodeSegmentHeader(header)));
     return preparation.finish(header);
@@ -188,7 +189,7 @@ function beginSegment(
   mayReuse: boolean,
 ): SegmentPreparation {
   if (spare !== null && mayReuse && spare.segmentBytes >= segmentBytes) {
-    return SegmentPreparation.reuse(disk, directory, spare.segmentId, id, spare.segmentBytes);
+    return SegmentPreparation.reuse(disk, directory, spare, id);
   }
   if (spare !== null && spare.segmentId !== id && disk.exists(segmentPath(directory, spare.segmentId))) {
     disk.remove(segmentPath(directory, spare.segmentId));

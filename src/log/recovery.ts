@@ -136,7 +136,7 @@ function surveySegments(disk: Disk, directory: string, files: LogFiles, options:
     buffer = readSegment(disk, path, header.segmentBytes, buffer);
     survey.segmentsScanned += 1;
     survey.segmentBytesRead += header.segmentBytes;
-    const scan = scanSegment(buffer, id, checksum, path);
+    const scan = scanSegment(buffer, header, checksum, path);
     survey.segments.push({ header, checksum, path, content: { kind: "scan", scan } });
   }
   return survey;
@@ -272,7 +272,7 @@ function hintedSegment(
 
 /** The columns of a sealed segment from the segment itself, because its hint went bad after the start. */
 function rebuildEntries(disk: Disk, header: SegmentHeader, checksum: number, path: string, into: SegmentEntries): void {
-  const scan = scanSegment(readSegment(disk, path, header.segmentBytes, null), header.segmentId, checksum, path);
+  const scan = scanSegment(readSegment(disk, path, header.segmentBytes, null), header, checksum, path);
   const rebuilt = new SegmentEntries();
   for (const group of scan.groups) {
     for (const { index, offset, byteCount, checksum: own } of group.entries) {

@@ -1,7 +1,8 @@
 /**
  * Makes a segment ahead of its use: real zeros, because a sync over blocks that already hold data costs half of one
  * that has to allocate them. The file grows under an unfinished name, in bounded pieces, each synced so that no sync
- * is long; header and name come last, so a segment is either whole or not there. The shard's thread only.
+ * is long; header and name come last, so a segment is either whole or not there. A file that was a segment before needs
+ * no zeros. The shard's thread only.
  */
 import type { Disk, DiskFile } from "../env/disk.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from "../record/segment-format.ts";
@@ -25,14 +26,25 @@ export class SegmentPreparation {
   #filledBytes: number;
   #isOpen = true;
   readonly segmentBytes: number;
+  /** Whether the file may hold groups of a former life instead of zeros. */
+  readonly isRecycled: boolean;
 
-  private constructor(disk: Disk, directory: string, path: string, file: DiskFile, filled: number, bytes: number) {
+  private constructor(
+    disk: Disk,
+    directory: string,
+    path: string,
+    file: DiskFile,
+    filled: number,
+    bytes: number,
+    isRecycled: boolean,
+  ) {
     this.#disk = disk;
     this.#directory = directory;
     this.#path = path;
     this.#file = file;
     this.#filledBytes = filled;
     this.segmentBytes = bytes;
+    this.isRecycled = isRecycled;
   }
 
   /** Begins the segment `id` of `segmentBytes`. */
@@ -41,18 +53,27 @@ export class SegmentPreparation {
     const unfinished = unfinishedPath(path);
     if (disk.exists(unfinished)) disk.remove(unfinished);
     const file = disk.open(unfinished, "create");
-    return new SegmentPreparation(disk, directory, path, file, 0, segmentBytes);
+    return new SegmentPreparation(disk, directory, path, file, 0, segmentBytes, false);
   }
 
-  /** Takes a segment that was made ahead and never used, of this many bytes, back to become segment `id`. */
-  static reuse(disk: Disk, directory: string, oldId: number, id: number, segmentBytes: number): SegmentPreparation {
+  /** Takes a segment that was made ahead and never used back to become segment `id`. */
+  static reuse(disk: Disk, directory: string, unused: SegmentHeader, id: number): SegmentPreparation {
+    const { segmentId, segmentBytes, isRecycled } = unused;
     const path = segmentPath(directory, id);
     const unfinished = unfinishedPath(path);
-    disk.rename(segmentPath(directory, oldId), unfinished);
+    disk.rename(segmentPath(directory, segmentId), unfinished);
     // Nothing may be written into it while the disk could still know it by its old name.
     disk.syncDirectory(directory);
     const file = disk.open(unfinished, "write");
-    return new SegmentPreparation(disk, directory, path, file, segmentBytes, segmentBytes);
+    return new SegmentPreparation(disk, directory, path, file, segmentBytes, segmentBytes, isRecycled);
+  }
+
+  /** Takes a file of this many bytes, all of which a former segment has written, under its unfinished name. */
+  static recycle(disk: Disk, directory: string, spare: string, id: number, segmentBytes: number): SegmentPreparation {
+    const path = segmentPath(directory, id);
+    disk.rename(spare, unfinishedPath(path));
+    const file = disk.open(unfinishedPath(path), "write");
+    return new SegmentPreparation(disk, directory, path, file, segmentBytes, segmentBytes, true);
   }
 
   get isFilled(): boolean {

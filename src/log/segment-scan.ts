@@ -16,7 +16,7 @@ import {
   GroupHeader,
   groupBytes,
 } from "../record/group-format.ts";
-import { SEGMENT_HEADER_BYTES } from "../record/segment-format.ts";
+import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "../record/segment-format.ts";
 
 /** An entry as it lies in a segment. */
 export interface ScannedEntry {
@@ -47,12 +47,16 @@ export interface SegmentScan {
   readonly endOffset: number;
   /** The largest position that a group header behind `endOffset` calls proven; 0: there is none. */
   readonly provenByLater: number;
-  /** Offset behind the last byte at or behind `endOffset` that is not zero; `endOffset` when all are. */
+  /**
+   * Offset behind the last byte at or behind `endOffset` that is not zero; `endOffset` when all are. In a recycled
+   * segment: behind the last group header there that is of this life.
+   */
   readonly dirtyEnd: number;
 }
 
 /** Scans a segment whose header has been checked. Throws CORRUPTION when a sealed group holds no proper entries. */
-export function scanSegment(bytes: Uint8Array, segmentId: number, seed: number, path: string): SegmentScan {
+export function scanSegment(bytes: Uint8Array, segment: SegmentHeader, seed: number, path: string): SegmentScan {
+  const { segmentId } = segment;
   const view = viewOf(bytes);
   const header = new GroupHeader();
   const groups: ScannedGroup[] = [];
@@ -77,8 +81,14 @@ export function scanSegment(bytes: Uint8Array, segmentId: number, seed: number, 
     offset = end;
   }
   const dirtyEnd = behindLastNonZero(bytes, offset);
-  const provenByLater = dirtyEnd === offset ? 0 : provenBehind(bytes, view, offset, seed, segmentId);
-  return { groups, endOffset: offset, provenByLater, dirtyEnd };
+  if (dirtyEnd === offset) return { groups, endOffset: offset, provenByLater: 0, dirtyEnd };
+  const later = groupsBehind(bytes, view, offset, seed, segmentId);
+  return {
+    groups,
+    endOffset: offset,
+    provenByLater: later.proven,
+    dirtyEnd: segment.isRecycled ? later.end : dirtyEnd,
+  };
 }
 
 /** The whole file, read into `buffer` when it has the right length, else into a new one. */
@@ -110,14 +120,23 @@ function scanEntries(bytes: Uint8Array, start: number, header: GroupHeader, path
   return entries;
 }
 
-function provenBehind(bytes: Uint8Array, view: DataView, start: number, seed: number, segmentId: number): number {
+/** What the group headers say that stand behind the last whole group, and where the last of those groups ends. */
+function groupsBehind(
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+  seed: number,
+  segmentId: number,
+): { proven: number; end: number } {
   const header = new GroupHeader();
   let proven = 0;
+  let end = start;
   for (let offset = start; offset < bytes.length; offset += GROUP_ALIGNMENT_BYTES) {
     if (!decodeGroupHeader(bytes, view, offset, seed, segmentId, header)) continue;
     if (header.syncedThrough > proven) proven = header.syncedThrough;
+    end = Math.max(end, offset + groupBytes(header.bodyBytes));
   }
-  return proven;
+  return { proven, end };
 }
 
 /** Segment lengths and group ends are multiples of the block, so the rest is looked at as words. */

@@ -26,6 +26,8 @@ export class Segment {
   readonly entries: SegmentEntries;
   /** Whether its hint is on disk and good. */
   hasHint: boolean;
+  /** Whether this run made it: no recovery has looked at it, or copied into it. */
+  isRecyclable = false;
 
   constructor(
     directory: string,

@@ -1,5 +1,5 @@
 /**
- * A segment (`.evp`): a header block, then groups, then zeros that were written ahead. A file gets this name only when
+ * A segment (`.evp`): a header block, then groups, then zeros that were written ahead (or what an older segment left). A file gets this name only when
  * its whole length, its header and whatever `proven bytes` covers have been synced: there is no such thing as a half
  * made segment.
  *
@@ -8,7 +8,8 @@
  *        4      4  CRC-32 of bytes 8–4095: also the seed of every group's checksum
  *        8      2  format version, u16
  *       10      2  shard, u16
- *       12      4  zero
+ *       12      2  1: the file was a segment before, and bytes not yet written are of that life; 0: they are zeros
+ *       14      2  zero
  *       16      8  segment id, u64: the number in the file's name
  *       24      8  base position, u64: log position of byte 0 = the sum of the lengths of all earlier segments
  *       32      8  segment bytes, u64: the length of the file, this header included
@@ -42,6 +43,7 @@ export interface SegmentHeader {
   readonly firstGroup: number;
   readonly cutPosition: number;
   readonly provenBytes: number;
+  readonly isRecycled: boolean;
 }
 
 /** The header block of a segment. */
@@ -51,6 +53,7 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   view.setUint32(0, SEGMENT_MAGIC, true);
   view.setUint16(8, SEGMENT_VERSION, true);
   view.setUint16(10, header.shard, true);
+  view.setUint16(12, header.isRecycled ? 1 : 0, true);
   setU64(view, 16, header.segmentId);
   setU64(view, 24, header.basePosition);
   setU64(view, 32, header.segmentBytes);
@@ -88,6 +91,7 @@ export function decodeSegmentHeader(block: Uint8Array, file: string): SegmentHea
     firstGroup: getU64(view, 56),
     cutPosition: getU64(view, 64),
     provenBytes: getU64(view, 72),
+    isRecycled: view.getUint16(12, true) === 1,
   };
   const end = header.basePosition + header.segmentBytes;
   const sane = version > 0 && Number.isSafeInteger(end) && header.provenBytes <= header.segmentBytes;

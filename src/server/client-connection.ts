@@ -245,6 +245,7 @@ export class ClientConnection implements ConnectionHandler, Waiter {
   /** As `read`, for a waiter of its own (a command on several keys). */
   readFor(request: RequestArguments, keyIndex: number, metadataOnly: boolean, waiter: Waiter, tag: number): void {
     const { session } = this;
+    this.#touch();
     this.coordinator.read(session.ordering, session.bucket, KEY.point(request, keyIndex), metadataOnly, waiter, tag);
   }
 

@@ -102,6 +102,7 @@ export class ClientPort {
    * the end of a turn may call it to save the replies the wait for the next one.
    */
   flush(): void {
+    this.coordinator.settleReads();
     const batch = this.#dirty;
     if (batch.length === 0) return;
     this.#dirty = this.#flushing;

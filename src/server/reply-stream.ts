@@ -170,7 +170,7 @@ export class ReplyStream {
 
   #readAnswered(result: Result): void {
     this.#openReads -= 1;
-    const byteCount = result.kind === "version" ? result.value.length : 0;
+    const byteCount = result.kind === "version" ? result.valueBytes : 0;
     if (byteCount >= this.#expectedBytes) this.#expectedBytes = byteCount;
     else this.#expectedBytes -= (this.#expectedBytes - byteCount) >> 3;
   }

@@ -2,7 +2,8 @@
  * A memtable holds what a sorted Map would hold: every version, in internal-key order, the newest found first.
  */
 import { describe, expect, test } from "bun:test";
-import { MemtableReader, MemtableWriter } from "../../src/bridge/memtable.ts";
+import { MemtableReader } from "../../src/bridge/memtable-reader.ts";
+import { MemtableWriter } from "../../src/bridge/memtable.ts";
 import { utf8 } from "../../src/core/bytes.ts";
 import { murmur3 } from "../../src/core/murmur3.ts";
 import { Random } from "../../src/core/random.ts";

@@ -49,6 +49,7 @@ test("reads given up for their age leave no gate behind that later ones would wa
   const { group, clock, ...leading } = lead();
   const waiter = recorder();
   group.get(1, range("a"), false, 0, waiter, 1);
+  group.settleReads();
   clock.nowMs += 10_000;
   group.tick(5000);
   group.get(1, range("b"), false, 0, waiter, 2);
@@ -80,6 +81,7 @@ test("a read takes the long way because another client looks a name up, and stil
   router.write(ordering, CommandType.put, 0, bucket, range("k"), range("v"), 0, waiter, 1);
   router.read(router.newOrdering(), router.bucket("unknown"), range("k"), false, waiter, 2);
   router.read(ordering, bucket, range("k"), false, waiter, 3);
+  router.settleReads();
   const own = requests.findLast((request) => request.type === "read");
   expect(own?.type === "read" && own.read.type === "get" && own.read.bucket).toBe(1);
   expect(own?.type === "read" && own.minIndex > group.commitIndex).toBe(true);
@@ -94,6 +96,7 @@ test("a read behind a write that both waited for the bucket's id sees that write
   leading.holdReads();
   router.write(ordering, CommandType.put, 0, bucket, range("k"), range("v"), 0, waiter, 1);
   router.read(ordering, bucket, range("k"), false, waiter, 2);
+  router.settleReads();
   const lookUp = requests.find((request) => request.type === "read");
   if (lookUp?.type !== "read") throw new Error("the catalog was not asked");
   const entry = encode({ id: 70 });

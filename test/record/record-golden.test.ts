@@ -76,6 +76,7 @@ const SEGMENT = {
   firstGroup: 88,
   cutPosition: 369_000_448,
   provenBytes: 12_288,
+  isRecycled: false,
 };
 
 describe("a command", () => {

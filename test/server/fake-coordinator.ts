@@ -184,6 +184,10 @@ export class FakeCoordinator implements Coordinator {
     }
   }
 
+  settleReads(): void {
+    // Every read is answered at once.
+  }
+
   page(
     bucket: BucketRef,
     shard: number,

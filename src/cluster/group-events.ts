@@ -1,0 +1,20 @@
+/** What a group is told by its node, and what it tells and asks it. Main thread only. */
+import type { SystemChange } from "../bridge/shard-protocol.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import type { RaftMessage } from "../raft/messages.ts";
+import type { RaftOptions } from "../raft/ready.ts";
+
+/** Everything about the core but what the driver itself provides. */
+export type GroupOptions = Omit<RaftOptions, "emptyEntry" | "preVote"> & { readonly shard: number };
+
+export interface GroupEvents {
+  send(shard: number, message: RaftMessage): void;
+  /** The group has work for the next turn. */
+  wake(): void;
+  /** The shard has said something; during a turn that is looked at before the turn ends. */
+  replied(): void;
+  /** Wall-clock milliseconds at which the first event of this turn came. */
+  turnWallMs(): number;
+  systemChanged(shard: number, changes: readonly SystemChange[]): void;
+  failed(shard: number, code: ErrorCode, message: string): void;
+}
