@@ -55,6 +55,13 @@ export async function runCluster(options: ClusterOptions): Promise<number> {
   }
 }
 
+/**
+ * All nodes of a local cluster compile the same code at once, on cores they share. Without JavaScriptCore's most
+ * thorough and slowest compiler, and with the next one starting early, the first seconds are half again as fast and
+ * later ones no slower (docs/benchmarks.md). The environment of this command has the last word.
+ */
+const QUICK_COMPILER = { BUN_JSC_useFTLJIT: "0", BUN_JSC_jitPolicyScale: "0.1" };
+
 class NodeProcess {
   readonly place: NodePlace;
   readonly flags: readonly string[];
@@ -72,6 +79,7 @@ class NodeProcess {
       stdin: "pipe",
       stdout: "pipe",
       stderr: "pipe",
+      env: { ...QUICK_COMPILER, ...process.env },
     });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#ready = promise;

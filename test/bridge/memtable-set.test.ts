@@ -58,6 +58,45 @@ test("a retired arena is no longer looked at, and is written again only when it 
   expect([pool.active.entryCount, stampOf(main, "a")]).toEqual([0, null]);
 });
 
+test("a flushed arena stays readable until its buffer is wanted, and then goes, oldest first", () => {
+  const { pool, main } = shard();
+  put(pool, "a", 1);
+  pool.rotate();
+  put(pool, "b", 2);
+  expect(main.retireSpare()).toBe(0);
+  main.noteFlushed(1);
+  expect(main.retireSpare()).toBe(0);
+  expect([stampOf(main, "a"), stampOf(main, "b")]).toEqual([1, 2]);
+  pool.rotate();
+  expect(pool.canRotate).toBe(false);
+  expect(main.retireSpare()).toBe(1);
+  expect(main.retireSpare()).toBe(0);
+  pool.returned(1);
+  expect([pool.canRotate, stampOf(main, "a"), stampOf(main, "b")]).toEqual([true, null, 2]);
+});
+
+test("an arena that is not flushed is kept, though the writer waits for its buffer", () => {
+  const { pool, main } = shard();
+  put(pool, "a", 1);
+  pool.rotate();
+  pool.rotate();
+  expect([main.retireSpare(), stampOf(main, "a")]).toEqual([0, 1]);
+  expect(() => main.noteFlushed(2)).toThrow("oldest first");
+});
+
+test("warming changes nothing, whatever the hashes", () => {
+  const { pool, main } = shard();
+  const random = new Random(7);
+  for (let i = 0; i < 100; i++) put(pool, `key${i}`, i + 1);
+  pool.rotate();
+  put(pool, "key1", 101);
+  main.warm(
+    Uint32Array.from({ length: 500 }, () => random.u32()),
+    500,
+  );
+  expect([stampOf(main, "key0"), stampOf(main, "key1"), stampOf(main, "other")]).toEqual([1, 101, null]);
+});
+
 test("arenas out of turn are refused", () => {
   const { pool, main } = shard(4);
   pool.rotate();
