@@ -29,6 +29,9 @@ import { ReplyStream } from "./reply-stream.ts";
 import { FIRST_BUCKET, type Session } from "./session.ts";
 import { unknownCommand, wrongArity } from "./texts.ts";
 
+/** Reads are gathered while they are expected to bring no more than this: large values are counted one by one. */
+const GATHERED_BYTES_MAX = 256 * 1024;
+
 /** The first byte of a TLS record: somebody took this for a TLS port. */
 const TLS_HANDSHAKE = 0x16;
 
@@ -222,6 +225,7 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     const isValue = shape === ReplyShape.plain;
     const tag = this.#open(shape, isValue);
     this.readFor(request, keyIndex, !isValue, this, tag);
+    if (this.#replies.openReadBytes > GATHERED_BYTES_MAX) this.coordinator.settleReads();
   }
 
   /** Proposes a command; its result is the reply. `valueIndex` 0: no value. */

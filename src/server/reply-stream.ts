@@ -54,9 +54,14 @@ export class ReplyStream {
     return this.#output.length - this.#sent + this.#slots.waitingBytes;
   }
 
+  /** Bytes that open reads are expected to bring. */
+  get openReadBytes(): number {
+    return this.#openReads * this.#expectedBytes;
+  }
+
   /** Unsent bytes and those that open reads are expected to bring. */
   get expectedBytes(): number {
-    return this.unsentBytes + this.#openReads * this.#expectedBytes;
+    return this.unsentBytes + this.openReadBytes;
   }
 
   /** Takes the next slot; its tag names it to `resolve` or `settle`. */
