@@ -143,9 +143,9 @@ export class ForwardServer {
     const ownWrite = operation.afterOwnWrite && this.#lastWriteTerm === group.term ? this.#lastWriteIndex : 0;
     if (work.kind === "read") {
       const { read } = work;
-      if (read.type !== "get") return group.read(read, ownWrite, this.#waiter, requestId);
+      if (read.type !== "get") return group.read(read, ownWrite, this.#peer, this.#waiter, requestId);
       const key = { bytes: read.key, start: 0, end: read.key.length };
-      return group.get(bucket, key, read.metadataOnly, ownWrite, this.#waiter, requestId);
+      return group.get(bucket, key, read.metadataOnly, ownWrite, this.#peer, this.#waiter, requestId);
     }
     if (!group.writable) return this.#answer(requestId, DISK_FULL);
     const type = commandType ?? CommandType.put;

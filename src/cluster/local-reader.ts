@@ -6,7 +6,7 @@
 import type { ReadRequest } from "../bridge/shard-protocol.ts";
 import type { MemtableReader } from "../bridge/memtable-reader.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
-import { type LogIndex, logIndex } from "../core/ids.ts";
+import { type LogIndex, logIndex, type NodeId } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Raft } from "../raft/raft.ts";
@@ -23,16 +23,14 @@ export class LocalReader {
   readonly #port: ShardPort;
   readonly #clock: Clock;
   readonly #reads = new PendingReads();
-  readonly #singleVoter: boolean;
   #gate: ReadGate | null = null;
   #gathered = new ReadBatch();
   readonly #emptyBatches: ReadBatch[] = [];
 
-  constructor(raft: Raft, port: ShardPort, clock: Clock, singleVoter: boolean) {
+  constructor(raft: Raft, port: ShardPort, clock: Clock) {
     this.#raft = raft;
     this.#port = port;
     this.#clock = clock;
-    this.#singleVoter = singleVoter;
   }
 
   get pendingCount(): number {
@@ -50,15 +48,17 @@ export class LocalReader {
     key: ByteRange,
     metadataOnly: boolean,
     ownWriteIndex: number,
+    asker: NodeId,
     waiter: Waiter,
     tag: number,
   ): boolean {
     const minIndex = this.#minIndex(ownWriteIndex);
-    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, waiter, tag)) return this.#singleVoter;
+    const needsNoRound = this.#raft.isConfirmedBy(asker);
+    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, asker, waiter, tag)) return needsNoRound;
     const settled = this.settle();
-    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, waiter, tag)) return settled && this.#singleVoter;
+    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, asker, waiter, tag)) return settled && needsNoRound;
     const hash = murmur3(key.bytes, key.start, key.end, bucket);
-    return this.#evaluate(bucket, key, hash, metadataOnly, minIndex, waiter, tag) && settled;
+    return this.#evaluate(bucket, key, hash, metadataOnly, minIndex, asker, waiter, tag) && settled;
   }
 
   /** Evaluates everything gathered. False: something of it waits for the shard, or for confirmation. */
@@ -76,8 +76,8 @@ export class LocalReader {
   }
 
   /** Any other read. The request owns its bytes. */
-  read(request: ReadRequest, ownWriteIndex: number, waiter: Waiter, tag: number): void {
-    this.#ask(request, this.#minIndex(ownWriteIndex), this.#currentGate(), waiter, tag);
+  read(request: ReadRequest, ownWriteIndex: number, asker: NodeId, waiter: Waiter, tag: number): void {
+    this.#ask(request, this.#minIndex(ownWriteIndex), this.#currentGate(asker), waiter, tag);
   }
 
   /** The shard's answer to a read it was asked for. */
@@ -111,7 +111,8 @@ export class LocalReader {
       key.end = keyStarts[i + 1]!;
       const metadataOnly = batch.metadataOnly(i);
       const minIndex = batch.minIndex(i);
-      if (!this.#evaluate(buckets[i]!, key, hashes[i]!, metadataOnly, minIndex, waiters[i]!, tags[i]!))
+      const asker = batch.asker(i);
+      if (!this.#evaluate(buckets[i]!, key, hashes[i]!, metadataOnly, minIndex, asker, waiters[i]!, tags[i]!))
         resolved = false;
     }
     return resolved;
@@ -123,10 +124,11 @@ export class LocalReader {
     hash: number,
     metadataOnly: boolean,
     minIndex: LogIndex,
+    asker: NodeId,
     waiter: Waiter,
     tag: number,
   ): boolean {
-    const gate = this.#currentGate();
+    const gate = this.#currentGate(asker);
     const { state, memtables } = this.#port;
     if (state.readable(minIndex)) {
       const found = memtables.find(bucket, key.bytes, key.start, key.end, hash);
@@ -145,8 +147,8 @@ export class LocalReader {
   }
 
   /** The round of confirmation that reads of this turn share; null where none is needed. */
-  #currentGate(): ReadGate | null {
-    if (this.#singleVoter) return null;
+  #currentGate(asker: NodeId): ReadGate | null {
+    if (this.#raft.isConfirmedBy(asker)) return null;
     if (this.#gate !== null) return this.#gate;
     const gate = this.#reads.openGate(this.#clock.monotonicMs());
     if (this.#raft.readIndex(gate.context) === true) this.#gate = gate;
@@ -164,7 +166,8 @@ export class LocalReader {
     let result: Result = NIL;
     if (found !== null && isVisible(found.kind, found.expiryMs, found.expiryMs === 0 ? 0 : this.#clock.wallMs())) {
       const { valueBytes, valueStart, valueEnd, expiryMs } = found;
-      if (gate === null) return waiter.resolve(tag, new ValueInPlace(valueBytes, valueStart, valueEnd, expiryMs));
+      if (gate === null && !metadataOnly)
+        return waiter.resolve(tag, new ValueInPlace(valueBytes, valueStart, valueEnd, expiryMs));
       const value = metadataOnly ? EMPTY_BYTES : valueBytes.slice(valueStart, valueEnd);
       result = { kind: "version", valueBytes: valueEnd - valueStart, expiryMs, value };
     }

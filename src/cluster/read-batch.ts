@@ -4,8 +4,7 @@
  * for a read. Main thread only.
  */
 import { copyBytes } from "../core/copy-bytes.ts";
-import type { LogIndex } from "../core/ids.ts";
-import { logIndex } from "../core/ids.ts";
+import { type LogIndex, logIndex, type NodeId, nodeId } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import type { ByteRange } from "../record/command-format.ts";
 import type { Waiter } from "./coordinator.ts";
@@ -18,6 +17,7 @@ export class ReadBatch {
   count = 0;
   readonly buckets = new Uint32Array(READS_MAX);
   readonly hashes = new Uint32Array(READS_MAX);
+  readonly #askers = new Uint32Array(READS_MAX);
   readonly tags = new Float64Array(READS_MAX);
   readonly waiters: (Waiter | null)[] = new Array<Waiter | null>(READS_MAX).fill(null);
   /** The keys, one behind the other. */
@@ -28,7 +28,15 @@ export class ReadBatch {
   readonly #metadataOnly = new Uint8Array(READS_MAX);
 
   /** False: no room. */
-  add(bucket: number, key: ByteRange, metadataOnly: boolean, minIndex: LogIndex, waiter: Waiter, tag: number): boolean {
+  add(
+    bucket: number,
+    key: ByteRange,
+    metadataOnly: boolean,
+    minIndex: LogIndex,
+    asker: NodeId,
+    waiter: Waiter,
+    tag: number,
+  ): boolean {
     const place = this.count;
     if (place === READS_MAX) return false;
     const start = this.keyStarts[place]!;
@@ -40,6 +48,7 @@ export class ReadBatch {
     this.hashes[place] = murmur3(this.keys, start, end, bucket);
     this.#minIndexes[place] = minIndex;
     this.#metadataOnly[place] = metadataOnly ? 1 : 0;
+    this.#askers[place] = asker;
     this.waiters[place] = waiter;
     this.tags[place] = tag;
     this.count = place + 1;
@@ -48,6 +57,10 @@ export class ReadBatch {
 
   minIndex(place: number): LogIndex {
     return logIndex(this.#minIndexes[place]!);
+  }
+
+  asker(place: number): NodeId {
+    return nodeId(this.#askers[place]!);
   }
 
   metadataOnly(place: number): boolean {

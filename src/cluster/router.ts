@@ -132,7 +132,7 @@ export class Router implements Coordinator {
       return;
     }
     const ownWrite = (ordering as ConnectionOrdering).ownWriteIndex(shard, group.term);
-    group.get(id, key, metadataOnly, ownWrite, waiter, tag);
+    group.get(id, key, metadataOnly, ownWrite, group.self, waiter, tag);
   }
 
   settleReads(): void {

@@ -79,6 +79,11 @@ export class ShardGroup {
 
   // ---- what others see -------------------------------------------------------------------------------------------
 
+  /** This node. */
+  get self(): NodeId {
+    return this.#options.id;
+  }
+
   get opened(): boolean {
     return this.#core !== null;
   }
@@ -177,13 +182,21 @@ export class ShardGroup {
 
   /**
    * Reads one key as of now, or as of the connection's own write at `ownWriteIndex` if that is later. It is evaluated in
-   * the next turn, or by `settleReads`.
+   * the next turn, or by `settleReads`. `asker`: the voter that has handed the read over to this leader, or this node.
    */
-  get(bucket: number, key: ByteRange, metadataOnly: boolean, ownWriteIndex: number, waiter: Waiter, tag: number): void {
+  get(
+    bucket: number,
+    key: ByteRange,
+    metadataOnly: boolean,
+    ownWriteIndex: number,
+    asker: NodeId,
+    waiter: Waiter,
+    tag: number,
+  ): void {
     const { reader, raft } = this.#accepting();
     // A write of its own in the open entry closes that entry, so that later writes do not come before the read.
     if (ownWriteIndex > raft.lastIndex) this.propose();
-    if (!reader.get(bucket, key, metadataOnly, ownWriteIndex, waiter, tag)) this.#events.wake();
+    if (!reader.get(bucket, key, metadataOnly, ownWriteIndex, asker, waiter, tag)) this.#events.wake();
   }
 
   /** Answers the gathered reads that memory can answer now. */
@@ -195,12 +208,13 @@ export class ShardGroup {
   read(
     request: Extract<ShardRequest, { type: "read" }>["read"],
     ownWriteIndex: number,
+    asker: NodeId,
     waiter: Waiter,
     tag: number,
   ): void {
     const { reader, raft } = this.#accepting();
     if (ownWriteIndex > raft.lastIndex) this.propose();
-    reader.read(request, ownWriteIndex, waiter, tag);
+    reader.read(request, ownWriteIndex, asker, waiter, tag);
     this.#events.wake();
   }
 
@@ -368,7 +382,7 @@ export class ShardGroup {
       new Random(this.#seed + shard),
     );
     const proposer = new Proposer(raft, limits.id, () => this.#events.turnWallMs());
-    const reader = new LocalReader(raft, this.#port, this.#clock, this.#singleVoter);
+    const reader = new LocalReader(raft, this.#port, this.#clock);
     proposer.clock.observe(boot.stampHigh, boot.stampLow);
     const disk = new DiskRequests(this.#port.link, this.#singleVoter, boot.commitIndex);
     this.#core = { raft, proposer, reader, disk };

@@ -7,7 +7,7 @@ import type { NodeId } from "../core/ids.ts";
 
 export type VoteOutcome = "won" | "lost" | "pending";
 
-function majorityOf(voterCount: number): number {
+export function majorityOf(voterCount: number): number {
   return Math.floor(voterCount / 2) + 1;
 }
 

@@ -30,7 +30,7 @@ import {
   type VoteRequest,
 } from "./messages.ts";
 import { Outbox } from "./outbox.ts";
-import { type VoteOutcome, VoteTally } from "./quorum.ts";
+import { majorityOf, type VoteOutcome, VoteTally } from "./quorum.ts";
 import { RaftLog } from "./raft-log.ts";
 import type { RaftBoot, RaftOptions, ReadRefusal, Ready, Refusal, Role } from "./ready.ts";
 
@@ -141,6 +141,18 @@ export class Raft {
    */
   readIndex(context: number): true | ReadRefusal {
     return this.#leadership === null ? "notLeader" : this.#leadership.readIndex(context);
+  }
+
+  /**
+   * Leader only: whether a read that `asker`, a voter, has handed over to it as the leader it follows needs no round. When
+   * the two are a majority, the handing over proves what a round would: had a later leader been elected before it, one of
+   * the two would have voted for it, and would be in its term, where the asker follows somebody else and this node does
+   * not lead. So whatever was acknowledged before the question was asked is in this log and committed here.
+   */
+  isConfirmedBy(asker: NodeId): boolean {
+    const { id, voters } = this.#options;
+    const supporters = asker !== id && voters.includes(asker) ? 2 : 1;
+    return supporters >= majorityOf(voters.length);
   }
 
   // ---- the disk's word

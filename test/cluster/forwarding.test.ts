@@ -58,12 +58,20 @@ class FakeGroup {
 
   expectFence(): void {}
 
-  get(_bucket: number, _key: unknown, _metadata: boolean, ownWrite: number, waiter: Waiter, tag: number): void {
+  get(
+    _bucket: number,
+    _key: unknown,
+    _metadata: boolean,
+    ownWrite: number,
+    _asker: number,
+    waiter: Waiter,
+    tag: number,
+  ): void {
     this.readIndexes.push(ownWrite);
     waiter.resolve(tag, NIL);
   }
 
-  read(_read: unknown, ownWrite: number, waiter: Waiter, tag: number): void {
+  read(_read: unknown, ownWrite: number, _asker: number, waiter: Waiter, tag: number): void {
     this.readIndexes.push(ownWrite);
     waiter.resolve(tag, NIL);
   }
@@ -315,7 +323,7 @@ test("a read does not wait for a write of an earlier term, which may never stand
 test("large results leave in frames of bounded size", () => {
   const { waiter, back, group, forwarder, deliver } = setUp();
   const megabyte = { kind: "bytes", bytes: new Uint8Array(1024 * 1024) } as const;
-  group.get = (_bucket, _key, _metadata, _own, asker, tag) => asker.resolve(tag, megabyte);
+  group.get = (_bucket, _key, _metadata, _own, _asker, waiter, tag) => waiter.resolve(tag, megabyte);
   for (let i = 0; i < 5; i++) forwarder.hold(read(waiter));
   forwarder.pump(LEADER, false);
   deliver();
