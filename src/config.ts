@@ -59,6 +59,7 @@ const SHAPE = {
   peers: peers
     .default([])
     .describe("all nodes of the cluster, this one too: n1=host:port,n2=host:port (default: alone)"),
+  cores: count(1, 1024).optional().describe("cores that shards and workers are planned for (default: the machine's)"),
   shards: count(1, 1024).optional().describe("shards the cluster is born with (default: cores - 1, 1 to 16)"),
   workers: count(0, 256)
     .optional()
@@ -139,7 +140,7 @@ export type SettingName = keyof typeof SHAPE;
 
 /** All settings of one node, checked, none missing. `peers` always holds this node itself. */
 export type NodeSettings = Readonly<
-  Omit<Parsed, "peer" | "shards" | "workers"> & { peer: string; shards: number; workers: number }
+  Omit<Parsed, "peer" | "cores" | "shards" | "workers"> & { peer: string; shards: number; workers: number }
 >;
 
 export interface SettingSources {
@@ -201,7 +202,7 @@ export function splitAddress(text: string): { host: string; port: number } {
 }
 
 /** What a single setting cannot say about itself. */
-function complete(parsed: Parsed, origins: ReadonlyMap<SettingName, string>, cores: number): NodeSettings {
+function complete(parsed: Parsed, origins: ReadonlyMap<SettingName, string>, machineCores: number): NodeSettings {
   const origin = (key: SettingName): string => origins.get(key) ?? "default";
   const own = parsed.peers.find((peer) => peer.name === parsed.id);
   const names = new Set(parsed.peers.map((peer) => peer.name));
@@ -227,10 +228,11 @@ function complete(parsed: Parsed, origins: ReadonlyMap<SettingName, string>, cor
     throw refused("memtableBytes", origin("memtableBytes"), parsed.memtableBytes, least);
   }
   const peer = parsed.peer ?? own?.address ?? "127.0.0.1:9101";
+  const { cores = machineCores, ...rest } = parsed;
   const shards = parsed.shards ?? Math.max(1, Math.min(16, cores - 1));
-  const workers = parsed.workers ?? Math.max(1, Math.min(shards, cores - 1));
+  const workers = parsed.workers ?? Math.min(shards, cores - 1);
   const members = parsed.peers.length > 0 ? parsed.peers : [{ name: parsed.id, address: peer }];
-  return { ...parsed, peer, shards, workers, peers: members };
+  return { ...rest, peer, shards, workers, peers: members };
 }
 
 function pick(

@@ -32,14 +32,16 @@ export function layOutCluster(nodeCount: number, basePort: number, data: string)
   }));
 }
 
-/** The flags of `node` for one place among all. */
-export function nodeFlags(place: NodePlace, all: readonly NodePlace[]): string[] {
+/** The flags of `node` for one place among all, which share the machine's cores. */
+export function nodeFlags(place: NodePlace, all: readonly NodePlace[], machineCores: number): string[] {
   const peers = all.map((other) => `${other.id}=${other.peer}`).join(",");
   return ["--id", place.id, "--client", place.client, "--peer", place.peer, "--http", place.http].concat([
     "--data",
     place.data,
     "--peers",
     peers,
+    "--cores",
+    String(Math.max(1, Math.floor(machineCores / all.length))),
   ]);
 }
 

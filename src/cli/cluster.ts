@@ -5,6 +5,7 @@
  * Each child's standard input is a pipe held by this process and nothing else is: closing it asks the child to stop, and
  * it closes by itself however this process ends, so no child outlives it. Dead nodes are reported and not restarted.
  */
+import { availableParallelism } from "node:os";
 import { EnvelopeError } from "../core/errors.ts";
 import { RealDisk } from "../env/real-disk.ts";
 import { formatChildLine, streamLines } from "./child-log.ts";
@@ -73,7 +74,7 @@ class NodeProcess {
 
   constructor(place: NodePlace, all: readonly NodePlace[], options: ClusterOptions) {
     this.place = place;
-    this.flags = [...nodeFlags(place, all), ...options.nodeFlags];
+    this.flags = [...nodeFlags(place, all, availableParallelism()), ...options.nodeFlags];
     // The same program as this one, whatever way it was started.
     this.#child = Bun.spawn([process.execPath, Bun.main, "node", ...this.flags, "--exit-with-parent"], {
       stdin: "pipe",

@@ -47,12 +47,17 @@ describe("settings", () => {
   });
 
   test.each([
-    [1, 1, 1],
+    [1, 1, 0],
     [2, 1, 1],
     [8, 7, 7],
     [64, 16, 16],
   ])("on %d cores there are %d shards and %d workers", (cores, shards, workers) => {
     expect(resolveSettings({ ...NOTHING, cores })).toMatchObject({ shards, workers });
+  });
+
+  test("a node that shares its machine plans for its part of the cores", () => {
+    expect(resolveSettings({ ...NOTHING, flags: { cores: "3" } })).toMatchObject({ shards: 2, workers: 2 });
+    expect(resolveSettings({ ...NOTHING, flags: { cores: "1" } })).toMatchObject({ shards: 1, workers: 0 });
   });
 
   test("workers follow the shards that were asked for, and 0 workers is a choice", () => {

@@ -108,7 +108,7 @@ describe("cluster", () => {
     ]);
     const peers = "n1=127.0.0.1:9101,n2=127.0.0.1:9102,n3=127.0.0.1:9103";
     const [, second] = places;
-    expect(second === undefined ? [] : nodeFlags(second, places)).toContain(peers);
+    expect(second === undefined ? [] : nodeFlags(second, places, 8)).toContain(peers);
   });
 
   test("a port that is taken is named, and nothing is deleted or started", async () => {
