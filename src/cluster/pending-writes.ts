@@ -46,6 +46,10 @@ const UNKNOWN: Result = errorResult(
 );
 
 export class PendingWrites {
+  /** Commands of all entries that were decided, ever. */
+  decidedCount = 0;
+  /** When the last of these entries was proposed. */
+  decidedMs = 0;
   /** Entries not yet committed, by index; a deque over an array. */
   #uncommitted: PendingEntry[] = [];
   #head = 0;
@@ -71,6 +75,8 @@ export class PendingWrites {
       const entry = this.#uncommitted[this.#head]!;
       if (entry.index > commitIndex) break;
       this.#head += 1;
+      this.decidedCount += entry.commitWaiters.length + entry.applyWaiters.length;
+      this.decidedMs = entry.proposedMs;
       if (termAt(entry.index as LogIndex) === entry.term) this.#answerCommitted(entry);
       else answerAll(entry, SUPERSEDED);
     }

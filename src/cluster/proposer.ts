@@ -9,13 +9,12 @@ import { type ByteRange, CommandType } from "../record/command-format.ts";
 import { errorResult, type Result } from "../record/result.ts";
 import type { LogIndex } from "../core/ids.ts";
 import type { Waiter } from "./coordinator.ts";
+import type { Gathering } from "./gathering.ts";
 import { answerAll, newPendingEntry, type PendingEntry, PendingWrites } from "./pending-writes.ts";
 import { ProposalBatch } from "./proposal-batch.ts";
 
 /** An entry is cut here, so that one frame of the peer link never holds a heartbeat back for long. */
 const ENTRY_BYTES_MAX = 256 * 1024;
-/** Entries on their way to a majority, beyond which a new one gathers more first. */
-const ENTRIES_UNDERWAY = 1;
 const NOT_PROPOSED = errorResult(
   "UNAVAILABLE",
   "the leader changed before the write was proposed; it was not executed",
@@ -27,13 +26,15 @@ export class Proposer {
   readonly #raft: Raft;
   readonly #batch: ProposalBatch;
   readonly #writes = new PendingWrites();
+  readonly #gathering: Gathering;
   #entry: PendingEntry = newPendingEntry();
   readonly #turnWallMs: () => number;
   #full = false;
 
   /** `turnWallMs`: when this turn's first event came; everything the turn brings is stamped with it. */
-  constructor(raft: Raft, origin: NodeId, turnWallMs: () => number) {
+  constructor(raft: Raft, origin: NodeId, gathering: Gathering, turnWallMs: () => number) {
     this.#raft = raft;
+    this.#gathering = gathering;
     this.#turnWallMs = turnWallMs;
     this.#batch = new ProposalBatch(this.clock, origin);
   }
@@ -77,12 +78,9 @@ export class Proposer {
     return this.#added(type, this.#batch.addEncoded(command, this.#turnWallMs()), waiter, tag);
   }
 
-  /**
-   * Whether the open entry had better wait for the one before it: what comes meanwhile then travels, and is synced, with
-   * it. A majority's answer takes longer than a batch takes to fill, so under load this costs no time and saves much.
-   */
-  get shouldGather(): boolean {
-    return this.#writes.uncommittedCount >= ENTRIES_UNDERWAY && !this.entryIsFull;
+  /** Whether the open entry had better gather more before it is proposed, where others have to answer it. */
+  get gathers(): boolean {
+    return !this.entryIsFull && this.#gathering.waits(this.#batch.commandCount, this.#writes.uncommittedCount);
   }
 
   /** Gives the open entry to Raft, if there is one and Raft takes it. */
@@ -92,6 +90,7 @@ export class Proposer {
     if (proposed === "notLeader") return this.abandon();
     this.#full = proposed === "full";
     if (proposed === "full") return;
+    this.#gathering.proposed();
     this.#entry.index = proposed.index;
     this.#entry.term = proposed.term;
     this.#entry.proposedMs = proposedMs;
@@ -111,7 +110,11 @@ export class Proposer {
 
   /** Answers what has been decided by now. */
   settle(): void {
-    this.#writes.committed(this.#raft.commitIndex, (index) => this.#raft.termAt(index));
+    const writes = this.#writes;
+    const before = writes.decidedCount;
+    writes.committed(this.#raft.commitIndex, (index) => this.#raft.termAt(index));
+    const answered = writes.decidedCount - before;
+    if (answered > 0) this.#gathering.committed(answered, this.#batch.commandCount, writes.decidedMs);
   }
 
   /** A result of a committed entry. */

@@ -14,32 +14,19 @@
 import type { ShardBoot, ShardReply, ShardRequest, SystemChange } from "../bridge/shard-protocol.ts";
 import { assert, unreachable } from "../core/assert.ts";
 import { NO_NODE, type NodeId } from "../core/ids.ts";
-import { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
 import type { RaftMessage } from "../raft/messages.ts";
-import { Raft } from "../raft/raft.ts";
 import type { Role } from "../raft/ready.ts";
 import type { ByteRange, CommandType } from "../record/command-format.ts";
-import { emptyEntry } from "../record/entry-format.ts";
 import { NIL } from "../record/result.ts";
 import type { Waiter } from "./coordinator.ts";
-import { DiskRequests } from "./disk-requests.ts";
 import { FenceSet } from "./fence-set.ts";
+import { type GroupCore, openGroupCore } from "./group-core.ts";
 import type { GroupEvents, GroupOptions } from "./group-events.ts";
-import { LocalReader } from "./local-reader.ts";
 import { type MaintenanceListener, MaintenanceRequests } from "./maintenance-requests.ts";
-import { Proposer } from "./proposer.ts";
 import { raftEntry } from "./raft-message-format.ts";
 import type { OpenShard, ShardPort } from "./shard-port.ts";
-
-/** What exists once the shard has recovered. */
-interface Core {
-  readonly raft: Raft;
-  readonly proposer: Proposer;
-  readonly reader: LocalReader;
-  readonly disk: DiskRequests;
-}
 
 export class ShardGroup {
   readonly shard: number;
@@ -54,7 +41,7 @@ export class ShardGroup {
   readonly #singleVoter: boolean;
   /** A shard on this thread speaks while it is being opened, when the port is not there yet. */
   #boot: ShardBoot | null = null;
-  #core: Core | null = null;
+  #core: GroupCore | null = null;
   #applied = 0;
   #failed = false;
   #stopped = false;
@@ -275,7 +262,7 @@ export class ShardGroup {
   drive(): boolean {
     if (this.#core === null || this.#failed) return false;
     const { raft, proposer, reader, disk } = this.#core;
-    if (this.#singleVoter || !proposer.shouldGather) this.propose();
+    if (this.#singleVoter || !proposer.gathers) this.propose();
     for (let isBusy = false; ; isBusy = true) {
       // A Ready begins the round of the reads evaluated by now. Later ones must not join it, not even those that
       // come from what is answered below: their round has to begin after them.
@@ -304,7 +291,7 @@ export class ShardGroup {
 
   // ---- private parts ---------------------------------------------------------------------------------------------
 
-  #accepting(): Core {
+  #accepting(): GroupCore {
     assert(this.#core !== null && this.accepting, "operations are given to a group that accepts them");
     return this.#core;
   }
@@ -375,20 +362,10 @@ export class ShardGroup {
   }
 
   #open(boot: ShardBoot): void {
-    const { shard, ...limits } = this.#options;
-    const raft = new Raft(
-      { ...limits, emptyEntry, preVote: true },
-      { ...boot, term: boot.hardTerm, vote: boot.hardVote },
-      new Random(this.#seed + shard),
-    );
-    const proposer = new Proposer(raft, limits.id, () => this.#events.turnWallMs());
-    const reader = new LocalReader(raft, this.#port, this.#clock);
-    proposer.clock.observe(boot.stampHigh, boot.stampLow);
-    const disk = new DiskRequests(this.#port.link, this.#singleVoter, boot.commitIndex);
-    this.#core = { raft, proposer, reader, disk };
+    this.#core = openGroupCore(this.#options, boot, this.#port, this.#clock, this.#seed, this.#events);
     this.#applied = boot.appliedIndex;
     this.#learn(boot.system);
-    if (this.#singleVoter) raft.campaign();
+    if (this.#singleVoter) this.#core.raft.campaign();
     this.#events.wake();
   }
 

@@ -61,7 +61,7 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
         text: "const state = found.state ?? FIRST_STATE;",
         replacement: "const state = { ...(found.state ?? FIRST_STATE), vote: NO_NODE };",
       },
-      { file: "src/cluster/shard-group.ts", text: "preVote: true", replacement: "preVote: false" },
+      { file: "src/cluster/group-core.ts", text: "preVote: true", replacement: "preVote: false" },
     ],
     seedCount: 200,
     weather: "ballots",

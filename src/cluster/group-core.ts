@@ -1,0 +1,41 @@
+/** The parts of a group that exist once its shard has recovered: the Raft core and what works for it. Main thread only. */
+import type { ShardBoot } from "../bridge/shard-protocol.ts";
+import { Random } from "../core/random.ts";
+import type { Clock } from "../env/clock.ts";
+import { Raft } from "../raft/raft.ts";
+import { emptyEntry } from "../record/entry-format.ts";
+import { DiskRequests } from "./disk-requests.ts";
+import { Gathering } from "./gathering.ts";
+import type { GroupEvents, GroupOptions } from "./group-events.ts";
+import { LocalReader } from "./local-reader.ts";
+import { Proposer } from "./proposer.ts";
+import type { ShardPort } from "./shard-port.ts";
+
+export interface GroupCore {
+  readonly raft: Raft;
+  readonly proposer: Proposer;
+  readonly reader: LocalReader;
+  readonly disk: DiskRequests;
+}
+
+export function openGroupCore(
+  options: GroupOptions,
+  boot: ShardBoot,
+  port: ShardPort,
+  clock: Clock,
+  seed: number,
+  events: GroupEvents,
+): GroupCore {
+  const { shard, ...limits } = options;
+  const raft = new Raft(
+    { ...limits, emptyEntry, preVote: true },
+    { ...boot, term: boot.hardTerm, vote: boot.hardVote },
+    new Random(seed + shard),
+  );
+  const gathering = new Gathering(clock, () => events.wake());
+  const proposer = new Proposer(raft, limits.id, gathering, () => events.turnWallMs());
+  proposer.clock.observe(boot.stampHigh, boot.stampLow);
+  const reader = new LocalReader(raft, port, clock);
+  const disk = new DiskRequests(port.link, limits.voters.length === 1, boot.commitIndex);
+  return { raft, proposer, reader, disk };
+}
