@@ -43,6 +43,11 @@ const bytes = (min: number, max: number) =>
 
 const flag = z.preprocess(booleanFromText, z.boolean("must be true or false"));
 
+const DURABILITY_FORM = /^(?:sync|os|interval:(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|60000))$/;
+const durability = z
+  .string({ error: "must be text" })
+  .regex(DURABILITY_FORM, { error: "must be sync, os or interval:<ms> with 1 to 60000 ms" });
+
 const PEERS_FORM = { error: "must be a list like n1=127.0.0.1:9101,n2=127.0.0.1:9102" };
 const peers = z.preprocess(
   peersFromText,
@@ -126,6 +131,9 @@ const SHAPE = {
   requestsInflightMax: count(1, 65_536).default(1024).describe("unanswered requests of one connection"),
   connectionsMax: count(1, 1_000_000).default(10_000).describe("client connections"),
   frameIdleMs: count(100, 3_600_000).default(30_000).describe("a half-sent request may stand still this long"),
+  durability: durability
+    .default("sync")
+    .describe("of answered writes on a node without others, in buckets that were not created with their own"),
   bucketsCreateByUse: flag.default(true).describe("USE of an unknown bucket creates it"),
   logLevel: z
     .enum(["debug", "info", "warn", "error", "silent"], { error: "must be debug, info, warn, error or silent" })

@@ -45,7 +45,13 @@ export function shardsOnThisThread(environment: Environment, settings: NodeSetti
     const opened = Shard.open(environment, shardOptions(settings, shard, clusterId), memory, onReply);
     const state = new SharedState(memory.state);
     const link = new DirectLink(opened);
-    return { link, state, memtables: new MemtableSet(state, memory.arenas), background: () => link.background() };
+    return {
+      link,
+      state,
+      memtables: new MemtableSet(state, memory.arenas),
+      background: () => link.background(),
+      dueInMs: () => link.dueInMs,
+    };
   };
   return { open, start: () => undefined };
 }
@@ -68,7 +74,13 @@ export function shardsInWorkers(settings: NodeSettings, clusterId: string, event
       { shard: shardId(shard), memory, options: shardOptions(settings, shard, clusterId) },
       onReply,
     );
-    return { link, state, memtables: new MemtableSet(state, memory.arenas), background: () => false };
+    return {
+      link,
+      state,
+      memtables: new MemtableSet(state, memory.arenas),
+      background: () => false,
+      dueInMs: () => Number.POSITIVE_INFINITY,
+    };
   };
   return {
     open,

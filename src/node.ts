@@ -12,6 +12,7 @@ import { Random } from "./core/random.ts";
 import { descriptorsMax } from "./env/descriptors.ts";
 import type { Environment } from "./env/environment.ts";
 import { type RunningShards, shardsInWorkers, shardsOnThisThread } from "./node-shards.ts";
+import { parseDurability, SYNC } from "./record/durability.ts";
 import { ClientPort } from "./server/client-port.ts";
 import { type NodeStatus, startHttpPort } from "./server/http-port.ts";
 
@@ -143,6 +144,7 @@ function clusterSettings(settings: NodeSettings) {
     heartbeatMs: settings.heartbeatMs,
     electionMs: settings.electionMs,
     requestTimeoutMs: settings.requestTimeoutMs,
+    durability: parseDurability(settings.durability) ?? SYNC,
     valueBytesMax: settings.valueBytesMax,
     uncommittedBytesMax: settings.uncommittedBytes,
     appendBytesMax: settings.appendBytes,

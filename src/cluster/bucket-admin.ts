@@ -38,10 +38,10 @@ export class BucketAdmin {
     this.#access = access;
   }
 
-  create(name: string, done: (result: Result) => void): void {
-    const profile = encode({ consistency: "raft" });
-    this.#access.command(CATALOG_SHARD, CommandType.createBucket, utf8(name), profile, (result) => {
-      if (result.kind === "integer") this.#catalog.learnEntry(name, encode({ id: Number(result.value) }));
+  create(name: string, durability: number | null, done: (result: Result) => void): void {
+    const profile = { consistency: "raft", ...(durability === null ? {} : { durability }) };
+    this.#access.command(CATALOG_SHARD, CommandType.createBucket, utf8(name), encode(profile), (result) => {
+      if (result.kind === "integer") this.#catalog.learnEntry(name, encode({ id: Number(result.value), profile }));
       done(result.kind === "integer" ? OK : result);
     });
   }

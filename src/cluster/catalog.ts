@@ -16,6 +16,13 @@ const NUMBERED_BUCKETS = 16;
 
 interface MutableRef extends BucketRef {
   id: number;
+  durability: number;
+}
+
+/** What the catalog says of a bucket; a profile holds what was chosen for it. */
+interface BucketEntry {
+  readonly id: number;
+  readonly profile?: { readonly durability?: number };
 }
 
 export class Catalog {
@@ -25,7 +32,11 @@ export class Catalog {
   /** Buckets dropped or renewed whose fence is not known to be everywhere: id → name. */
   readonly #pending = new Map<number, string>();
 
-  constructor() {
+  readonly #defaultDurability: number;
+
+  /** `defaultDurability`: of buckets that were created without one. */
+  constructor(defaultDurability: number) {
+    this.#defaultDurability = defaultDurability;
     for (let number = 0; number < NUMBERED_BUCKETS; number++) this.#set(String(number), number + 1);
   }
 
@@ -58,8 +69,8 @@ export class Catalog {
 
   /** Takes the catalog's own entry for a name, as read from shard 0. */
   learnEntry(name: string, value: Uint8Array): void {
-    const { id } = decode(value) as { id: number };
-    if (id > (this.#live.get(name) ?? 0)) this.#set(name, id);
+    const { id, profile } = decode(value) as BucketEntry;
+    if (id > (this.#live.get(name) ?? 0)) this.#set(name, id, profile?.durability);
   }
 
   /** The name is known to have no bucket. */
@@ -69,15 +80,17 @@ export class Catalog {
     this.#ref(name).id = 0;
   }
 
-  #set(name: string, id: number): void {
+  #set(name: string, id: number, durability: number = this.#defaultDurability): void {
     this.#live.set(name, id);
-    this.#ref(name).id = id;
+    const ref = this.#ref(name);
+    ref.id = id;
+    ref.durability = durability;
   }
 
   #ref(name: string): MutableRef {
     let ref = this.#refs.get(name);
     if (ref === undefined) {
-      ref = { name, id: 0 };
+      ref = { name, id: 0, durability: this.#defaultDurability };
       this.#refs.set(name, ref);
     }
     return ref;

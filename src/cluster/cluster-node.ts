@@ -39,6 +39,8 @@ export interface ClusterSettings {
   readonly electionMs: number;
   /** After this long an unanswered write is "unknown" and an unanswered read is given up. */
   readonly requestTimeoutMs: number;
+  /** How sure writes are when they are answered (record/durability.ts), in buckets that do not say. */
+  readonly durability: number;
   /** The longest value; every node of a cluster must say the same. */
   readonly valueBytesMax: number;
   /** Entry bytes of a shard that may be proposed and not committed. */
@@ -71,7 +73,7 @@ export class ClusterNode {
   readonly #groups: readonly ShardGroup[];
   readonly #lanes: readonly Lane[];
   readonly #router: Router;
-  readonly #catalog = new Catalog();
+  readonly #catalog: Catalog;
   readonly #servers = new Map<string, ForwardServer>();
   readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
   readonly #nodeId: NodeId;
@@ -86,6 +88,7 @@ export class ClusterNode {
   #arrivals = 0;
   #turnWallMs = 0;
   #backgroundScheduled = false;
+  #dueTimer: Timer | null = null;
   #stopping = false;
   #turnCount = 0;
 
@@ -94,6 +97,7 @@ export class ClusterNode {
     this.#settings = settings;
     this.#identity = identity;
     this.#nodeId = identity.nodeId;
+    this.#catalog = new Catalog(settings.durability);
     this.#tickMs = settings.heartbeatMs / TICKS_PER_HEARTBEAT;
     const random = new Random(environment.seed);
     const session = random.u32();
@@ -174,6 +178,7 @@ export class ClusterNode {
   stop(): void {
     this.#stopping = true;
     this.#timer?.cancel();
+    this.#dueTimer?.cancel();
     this.#transport.stop();
     for (const group of this.#groups) group.stop();
   }
@@ -263,6 +268,17 @@ export class ClusterNode {
       let more = false;
       for (const group of this.#groups) if (group.background()) more = true;
       if (more) this.#scheduleBackground();
+      else this.#wakeWhenDue();
+    });
+  }
+
+  /** What is due after the next tick is seen by it. */
+  #wakeWhenDue(): void {
+    const dueInMs = Math.min(...this.#groups.map((group) => group.dueInMs));
+    if (this.#dueTimer !== null || dueInMs >= this.#tickMs) return;
+    this.#dueTimer = this.#environment.clock.after(Math.max(1, dueInMs), () => {
+      this.#dueTimer = null;
+      this.#wake();
     });
   }
 

@@ -11,6 +11,8 @@ export interface BucketRef {
   readonly name: string;
   /** 0 while the name is not known to exist. */
   readonly id: number;
+  /** How sure its writes are when they are answered (record/durability.ts), where one node alone decides that. */
+  readonly durability: number;
 }
 
 /** Gets the result of the operation it tagged. Views in the result are valid only during the call. */
@@ -55,8 +57,8 @@ export interface Coordinator {
   /** The live buckets, sorted by name. Linearizable: `resolve` gets `ok` once `buckets()` is up to date. */
   refreshBuckets(waiter: Waiter, tag: number): void;
   buckets(): readonly BucketInfo[];
-  /** Creates a bucket whose name the caller has checked; ok, or BUCKET_EXISTS. */
-  createBucket(name: string, waiter: Waiter, tag: number): void;
+  /** Creates a bucket whose name the caller has checked; ok, or BUCKET_EXISTS. `durability` null: as the node has it. */
+  createBucket(name: string, durability: number | null, waiter: Waiter, tag: number): void;
   /** Drops a bucket; ok, or NO_BUCKET. */
   dropBucket(name: string, waiter: Waiter, tag: number): void;
   /** Empties a bucket (FLUSHDB); ok once no node sees its old keys. */

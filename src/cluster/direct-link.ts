@@ -10,6 +10,7 @@ export interface DirectShard {
   takeAndWrite(): void;
   settle(): void;
   backgroundStep(): boolean;
+  readonly idleMs: number;
 }
 
 export class DirectLink implements ShardLink {
@@ -36,5 +37,9 @@ export class DirectLink implements ShardLink {
   /** One bounded step of the shard's own work, to be called between turns; true: there is more. */
   background(): boolean {
     return this.#shard.backgroundStep();
+  }
+
+  get dueInMs(): number {
+    return this.#shard.idleMs;
   }
 }

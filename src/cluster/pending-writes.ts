@@ -13,6 +13,8 @@ export interface PendingEntry {
   index: number;
   term: number;
   proposedMs: number;
+  /** What those hear who are answered at the commit. */
+  answer: Result;
   readonly commitWaiters: Waiter[];
   readonly commitTags: number[];
   readonly applyWaiters: Waiter[];
@@ -27,6 +29,7 @@ export function newPendingEntry(): PendingEntry {
     index: 0,
     term: 0,
     proposedMs: 0,
+    answer: OK,
     commitWaiters: [],
     commitTags: [],
     applyWaiters: [],
@@ -116,7 +119,7 @@ export class PendingWrites {
     if (entry.applyOrdinals.length > 0) this.#unapplied.set(entry.index, entry);
     const waiters = entry.commitWaiters;
     const tags = entry.commitTags;
-    for (let i = 0; i < waiters.length; i++) waiters[i]!.resolve(tags[i]!, OK);
+    for (let i = 0; i < waiters.length; i++) waiters[i]!.resolve(tags[i]!, entry.answer);
     waiters.length = 0;
     tags.length = 0;
   }

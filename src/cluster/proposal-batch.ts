@@ -14,6 +14,7 @@ import {
   encodeCommand,
   sealCommand,
 } from "../record/command-format.ts";
+import { OS_DECIDES } from "../record/durability.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, sealEntry } from "../record/entry-format.ts";
 
 /** Small enough for the allocator to hand out the memory of a former slab, which the kernel need not clear again. */
@@ -27,6 +28,8 @@ export class ProposalBatch {
   #start = 0;
   #end = ENTRY_HEADER_BYTES;
   commandCount = 0;
+  /** What is promised to those who wrote: the strongest that any of them was (record/durability.ts). */
+  durability = OS_DECIDES;
 
   constructor(clock: HybridClock, origin: number) {
     this.#clock = clock;
@@ -68,7 +71,7 @@ export class ProposalBatch {
   seal(index: LogIndex, term: Term): Uint8Array {
     assert(this.commandCount > 0, "only an entry with commands is proposed");
     const entry = this.#slab.subarray(this.#start, this.#end);
-    sealEntry(entry, index, term, this.commandCount, EntryKind.commands);
+    sealEntry(entry, index, term, this.commandCount, EntryKind.commands, this.durability);
     this.#begin(this.#end);
     return entry;
   }
@@ -83,6 +86,7 @@ export class ProposalBatch {
     this.#start = (start + 7) & ~7;
     this.#end = this.#start + ENTRY_HEADER_BYTES;
     this.commandCount = 0;
+    this.durability = OS_DECIDES;
     if (this.#end > this.#slab.length) this.#move(0);
   }
 

@@ -6,7 +6,8 @@ import type { NodeId } from "../core/ids.ts";
 import { HybridClock } from "../core/stamp.ts";
 import type { Raft } from "../raft/raft.ts";
 import { type ByteRange, CommandType } from "../record/command-format.ts";
-import { errorResult, type Result } from "../record/result.ts";
+import { SYNC } from "../record/durability.ts";
+import { errorResult, okAt, type Result } from "../record/result.ts";
 import type { LogIndex } from "../core/ids.ts";
 import type { Waiter } from "./coordinator.ts";
 import type { Gathering } from "./gathering.ts";
@@ -58,7 +59,7 @@ export class Proposer {
     return this.#batch.byteCount;
   }
 
-  /** Adds a write to the open entry; returns the index at which it will stand. */
+  /** Adds a write to the open entry; returns the index at which it will stand. `durability`: see record/durability.ts. */
   write(
     type: CommandType,
     modifiers: number,
@@ -66,16 +67,17 @@ export class Proposer {
     key: ByteRange,
     value: ByteRange,
     expiryMs: number,
+    durability: number,
     waiter: Waiter,
     tag: number,
   ): number {
     const ordinal = this.#batch.add(type, modifiers, bucket, key, value, expiryMs, this.#turnWallMs());
-    return this.#added(type, ordinal, waiter, tag);
+    return this.#added(type, ordinal, durability, waiter, tag);
   }
 
-  /** The same for a command that is encoded already. */
+  /** The same for a command that is encoded already, on disk before it is answered. */
   writeEncoded(type: CommandType, command: Uint8Array, waiter: Waiter, tag: number): number {
-    return this.#added(type, this.#batch.addEncoded(command, this.#turnWallMs()), waiter, tag);
+    return this.#added(type, this.#batch.addEncoded(command, this.#turnWallMs()), SYNC, waiter, tag);
   }
 
   /** Whether the open entry had better gather more before it is proposed, where others have to answer it. */
@@ -86,6 +88,7 @@ export class Proposer {
   /** Gives the open entry to Raft, if there is one and Raft takes it. */
   propose(proposedMs: number): void {
     if (this.#batch.commandCount === 0) return;
+    this.#entry.answer = okAt(this.#batch.durability);
     const proposed = this.#raft.propose(this.#batch.byteCount, (index, term) => this.#batch.seal(index, term));
     if (proposed === "notLeader") return this.abandon();
     this.#full = proposed === "full";
@@ -132,8 +135,9 @@ export class Proposer {
     this.expire(Number.POSITIVE_INFINITY);
   }
 
-  #added(type: CommandType, ordinal: number, waiter: Waiter, tag: number): number {
+  #added(type: CommandType, ordinal: number, durability: number, waiter: Waiter, tag: number): number {
     const entry = this.#entry;
+    if (durability < this.#batch.durability) this.#batch.durability = durability;
     if (type === CommandType.put) {
       entry.commitWaiters.push(waiter);
       entry.commitTags.push(tag);

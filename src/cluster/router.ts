@@ -110,7 +110,7 @@ export class Router implements Coordinator {
     }
     if (!group.writable) return waiter.resolve(tag, DISK_FULL);
     if (group.openBytes > OPEN_BYTES_MAX) return waiter.resolve(tag, OVERLOADED);
-    const index = group.write(type, modifiers, id, key, value, expiryMs, waiter, tag);
+    const index = group.write(type, modifiers, id, key, value, expiryMs, bucket.durability, waiter, tag);
     (ordering as ConnectionOrdering).wrote(shard, index, group.term);
   }
 
@@ -188,8 +188,8 @@ export class Router implements Coordinator {
     this.admin.refresh((result) => waiter.resolve(tag, result));
   }
 
-  createBucket(name: string, waiter: Waiter, tag: number): void {
-    this.admin.create(name, (result) => waiter.resolve(tag, result));
+  createBucket(name: string, durability: number | null, waiter: Waiter, tag: number): void {
+    this.admin.create(name, durability, (result) => waiter.resolve(tag, result));
   }
 
   dropBucket(name: string, waiter: Waiter, tag: number): void {

@@ -19,6 +19,7 @@ import type { Logger } from "../env/environment.ts";
 import type { RaftMessage } from "../raft/messages.ts";
 import type { Role } from "../raft/ready.ts";
 import type { ByteRange, CommandType } from "../record/command-format.ts";
+import { SYNC } from "../record/durability.ts";
 import { NIL } from "../record/result.ts";
 import type { Waiter } from "./coordinator.ts";
 import { FenceSet } from "./fence-set.ts";
@@ -143,12 +144,15 @@ export class ShardGroup {
     key: ByteRange,
     value: ByteRange,
     expiryMs: number,
+    durability: number,
     waiter: Waiter,
     tag: number,
   ): number {
     const { proposer } = this.#accepting();
     this.#events.wake();
-    const index = proposer.write(type, modifiers, bucket, key, value, expiryMs, waiter, tag);
+    // Several voters acknowledge to each other only what is on disk.
+    const promised = this.#singleVoter ? durability : SYNC;
+    const index = proposer.write(type, modifiers, bucket, key, value, expiryMs, promised, waiter, tag);
     if (proposer.entryIsFull) this.propose();
     return index;
   }
@@ -234,6 +238,11 @@ export class ShardGroup {
   /** One bounded step of the shard's own work, where it runs on this thread; true: there is more. */
   background(): boolean {
     return !this.#failed && this.#port.background();
+  }
+
+  /** Milliseconds after which the shard wants a turn even if nothing comes. */
+  get dueInMs(): number {
+    return this.#failed ? Number.POSITIVE_INFINITY : this.#port.dueInMs();
   }
 
   stop(): void {

@@ -12,6 +12,8 @@ export interface ShardPort {
   readonly memtables: MemtableSet;
   /** One bounded step of the shard's own work, where it has no thread for it; true: there is more. */
   background(): boolean;
+  /** Milliseconds after which that shard has something to do even if no request comes. */
+  dueInMs(): number;
 }
 
 /** Opens the shards of a node. Replies may come during the call. */

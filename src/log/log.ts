@@ -67,6 +67,8 @@ export class Log {
   #entriesEnd: LogPosition;
   #syncCount = 0;
   #groupCount = 0;
+  /** The last group was written without a sync. */
+  #isInsecure = false;
   #failure: EnvelopeError | null = null;
   #closed = false;
 
@@ -139,6 +141,25 @@ export class Log {
     return this.#syncs.length;
   }
 
+  /** Whether entries are with the operating system, and no sync has been begun behind them. */
+  get isInsecure(): boolean {
+    return this.#isInsecure;
+  }
+
+  /** Makes durable what was written without a sync. Throws IO, which ends this log. */
+  secure(): void {
+    if (!this.#isInsecure) return;
+    try {
+      this.#file.sync();
+    } catch (failure) {
+      this.#fail(failure);
+      throw failure;
+    }
+    this.#isInsecure = false;
+    this.#syncCount += 1;
+    if (this.#syncs.length === 0) this.#syncedPosition = this.#writePosition;
+  }
+
   /** Entries are durable and no group behind them says so yet: a `write` with nothing staged would. */
   get idleProofDue(): boolean {
     return (
@@ -165,9 +186,10 @@ export class Log {
    * Writes everything staged as one group, an empty one when nothing is, and begins its sync. `synced` is called once,
    * in this call or later, in the order of the writes: with null when the entries up to `lastIndex` are durable, or
    * with the failure that has ended this log. Throws DISKFULL when there is no room for the segment it needs; then
-   * the entries stay staged and it may be called again.
+   * the entries stay staged and it may be called again. With `isSync` false nothing is synced, and it is called when
+   * the group is with the operating system; a later group, or `secure`, makes it durable.
    */
-  write(commitIndex: LogIndex, synced: SyncedCallback): void {
+  write(commitIndex: LogIndex, synced: SyncedCallback, isSync = true): void {
     this.#check();
     const groupBytes = this.#buffer.groupBytes;
     if (this.#active.groups.endOffset + groupBytes > this.#active.header.segmentBytes) this.#rotate(groupBytes);
@@ -179,6 +201,7 @@ export class Log {
       lastIndex: logIndex(this.#lastIndex),
       lastTerm: term(this.#lastTerm),
       synced,
+      isSync,
       done: false,
     };
     this.#syncs.add(ticket);
@@ -188,8 +211,10 @@ export class Log {
       this.#fail(failure);
       return;
     }
-    this.#noteWritten(segment, groupBytes, commitIndex);
-    this.#file.beginSync((failure) => this.#syncEnded(ticket, failure));
+    this.#noteWritten(segment, groupBytes, commitIndex, isSync);
+    this.#isInsecure = !isSync;
+    if (isSync) this.#file.beginSync((failure) => this.#syncEnded(ticket, failure));
+    else this.#syncEnded(ticket, null);
   }
 
   /**
@@ -297,7 +322,7 @@ export class Log {
     return header;
   }
 
-  #noteWritten(segment: Segment, groupBytes: number, commitIndex: number): void {
+  #noteWritten(segment: Segment, groupBytes: number, commitIndex: number, isSync: boolean): void {
     const { indexes, terms, offsets, byteCounts, checksums, entryCount } = this.#buffer;
     const { groups } = segment;
     const start = groups.endOffset;
@@ -322,12 +347,14 @@ export class Log {
     if (entryCount > 0) this.#entriesEnd = this.#writePosition;
     this.#nextGroup += 1;
     this.#groupCount += 1;
-    this.#syncCount += 1;
+    if (isSync) this.#syncCount += 1;
     this.#buffer.reset();
   }
 
   /** Seals the active segment and goes on in the next. */
   #rotate(groupBytes: number): void {
+    // Syncs of the next segment's file do not reach into this one.
+    this.secure();
     const made = this.#upkeep.takeNext(this.#active, groupBytes);
     if (this.#syncs.holds(this.#active)) this.#sealedFiles.set(this.#active, this.#file);
     else this.#file.close();
@@ -346,7 +373,7 @@ export class Log {
   }
 
   #delivered(ticket: SyncTicket): void {
-    this.#syncedPosition = ticket.endPosition;
+    if (ticket.isSync) this.#syncedPosition = ticket.endPosition;
     const sealed = this.#sealedFiles.get(ticket.segment);
     if (sealed === undefined || this.#syncs.holds(ticket.segment)) return;
     sealed.close();

@@ -17,6 +17,8 @@ export interface SyncTicket {
   readonly lastIndex: LogIndex;
   readonly lastTerm: Term;
   readonly synced: SyncedCallback;
+  /** Whether the word is that it is durable, or only that it is written. */
+  readonly isSync: boolean;
   done: boolean;
 }
 

@@ -9,7 +9,8 @@
  *       16      8  term, u64
  *       24      4  command count, u32
  *       28      1  kind (EntryKind)
- *       29      3  zero
+ *       29      1  zero
+ *       30      2  durability of the answers (durability.ts), u16; 0: sync
  *       32         commands (kind commands) or a MessagePack body (kind configuration)
  *
  * Commands carry checksums of their own, so the header's covers the header alone.
@@ -19,8 +20,11 @@ import { crc32 } from "../core/crc32.ts";
 import { corruption, type EnvelopeError } from "../core/errors.ts";
 import { type LogIndex, logIndex, type Term, term } from "../core/ids.ts";
 import { verifyCommands } from "./command-format.ts";
+import { SYNC } from "./durability.ts";
 
 export const ENTRY_HEADER_BYTES = 32;
+const KIND_OFFSET = 28;
+const DURABILITY_OFFSET = 30;
 
 export const EntryKind = { commands: 1, empty: 2, configuration: 3 } as const;
 export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind];
@@ -31,6 +35,7 @@ export interface EntryHeader {
   readonly term: Term;
   readonly commandCount: number;
   readonly kind: EntryKind;
+  readonly durability: number;
 }
 
 /** Writes the header over the first 32 bytes of `entry`, whose commands are already in place and sealed. */
@@ -40,13 +45,15 @@ export function sealEntry(
   entryTerm: Term,
   commandCount: number,
   kind: EntryKind,
+  durability: number = SYNC,
 ): void {
   const view = viewOf(entry);
   view.setUint32(4, entry.length, true);
   setU64(view, 8, index);
   setU64(view, 16, entryTerm);
   view.setUint32(24, commandCount, true);
-  view.setUint32(28, kind, true);
+  view.setUint16(KIND_OFFSET, kind, true);
+  view.setUint16(DURABILITY_OFFSET, durability, true);
   view.setUint32(0, crc32(entry.subarray(4, ENTRY_HEADER_BYTES)), true);
 }
 
@@ -70,7 +77,7 @@ export function decodeEntryHeader(
     return corruption(file, offset, "an entry header with a wrong checksum");
   }
   const entryBytes = view.getUint32(4, true);
-  const kind = view.getUint32(28, true);
+  const kind = view.getUint16(KIND_OFFSET, true);
   const index = getU64(view, 8);
   const entryTerm = getU64(view, 16);
   if (entryBytes < ENTRY_HEADER_BYTES || offset + entryBytes > limit)
@@ -85,6 +92,7 @@ export function decodeEntryHeader(
     term: term(entryTerm),
     commandCount: view.getUint32(24, true),
     kind: kind as EntryKind,
+    durability: view.getUint16(DURABILITY_OFFSET, true),
   };
 }
 
@@ -108,6 +116,16 @@ export function decodeEntries(bytes: Uint8Array, source: string): Uint8Array[] |
 /** Index of an entry that has already been verified. */
 export function entryIndex(entry: Uint8Array): LogIndex {
   return getU64(viewOf(entry), 8) as LogIndex;
+}
+
+/** Kind of an entry that has already been verified; `view` begins where it does. */
+export function entryKind(view: DataView): EntryKind {
+  return view.getUint16(KIND_OFFSET, true) as EntryKind;
+}
+
+/** What an entry that has already been verified promises those who are answered. */
+export function entryDurability(entry: Uint8Array): number {
+  return viewOf(entry).getUint16(DURABILITY_OFFSET, true);
 }
 
 /** Term of an entry that has already been verified. */

@@ -9,6 +9,8 @@
  *     5 version   value bytes u32, expiry u64, u32 length, value (empty when only the metadata was asked for)
  *     6 page      match count u32, has-next u8, [next: u32 length, bytes], key count u32, keys: u32 length, bytes each
  *     7 error     u32 length, code text; u32 length, message text
+ *     8 ok        nothing: answered before it is on disk, which it is within an interval (durability.ts)
+ *     9 ok        nothing: answered when the operating system had it
  *
  * Little-endian. An error's code travels as its text: nodes of different versions agree on names, not on numbers.
  */
@@ -16,7 +18,7 @@ import { unreachable } from "../core/assert.ts";
 import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
 import { isErrorCode } from "../core/errors.ts";
-import { NIL, OK, type PageResult, type Result } from "./result.ts";
+import { NIL, OK, OK_INTERVAL, OK_OS, type PageResult, type Result } from "./result.ts";
 
 const KIND_OK = 1;
 const KIND_NIL = 2;
@@ -25,11 +27,14 @@ const KIND_BYTES = 4;
 const KIND_VERSION = 5;
 const KIND_PAGE = 6;
 const KIND_ERROR = 7;
+const KIND_INTERVAL_OK = 8;
+const KIND_OS_OK = 9;
+const OK_KINDS = { sync: KIND_OK, interval: KIND_INTERVAL_OK, os: KIND_OS_OK } as const;
 
 export function encodeResult(result: Result, into: ByteWriter): void {
   switch (result.kind) {
     case "ok":
-      into.u8(KIND_OK);
+      into.u8(OK_KINDS[result.durability]);
       return;
     case "nil":
       into.u8(KIND_NIL);
@@ -68,6 +73,10 @@ export function decodeResult(from: ByteReader): Result {
   switch (kind) {
     case KIND_OK:
       return OK;
+    case KIND_INTERVAL_OK:
+      return OK_INTERVAL;
+    case KIND_OS_OK:
+      return OK_OS;
     case KIND_NIL:
       return NIL;
     case KIND_INTEGER:

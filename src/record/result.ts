@@ -3,15 +3,22 @@
  * over the peer link to the node that asked, and to the protocol that words it for its client.
  */
 import type { ErrorCode } from "../core/errors.ts";
+import { type DurabilityLevel, durabilityLevel, SYNC } from "./durability.ts";
 
 export type Result =
-  | { readonly kind: "ok" }
+  | OkResult
   | { readonly kind: "nil" }
   | { readonly kind: "integer"; readonly value: bigint }
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | VersionResult
   | PageResult
   | { readonly kind: "error"; readonly code: ErrorCode; readonly message: string };
+
+/** Done, and durable as far as it says: on disk, unless a bucket's answers may come before that. */
+export interface OkResult {
+  readonly kind: "ok";
+  readonly durability: DurabilityLevel;
+}
 
 /** A key that is there. `value` is empty when only the metadata was asked for. */
 export interface VersionResult {
@@ -57,8 +64,16 @@ export interface PageResult {
   readonly next: Uint8Array | null;
 }
 
-export const OK: Result = { kind: "ok" };
+export const OK: Result = { kind: "ok", durability: "sync" };
+export const OK_INTERVAL: Result = { kind: "ok", durability: "interval" };
+export const OK_OS: Result = { kind: "ok", durability: "os" };
 export const NIL: Result = { kind: "nil" };
+
+/** The answer to a write of this durability. */
+export function okAt(durability: number): Result {
+  if (durability === SYNC) return OK;
+  return durabilityLevel(durability) === "os" ? OK_OS : OK_INTERVAL;
+}
 
 export function integerResult(value: number | bigint): Result {
   return { kind: "integer", value: BigInt(value) };

@@ -12,7 +12,7 @@ import { murmur3 } from "../core/murmur3.ts";
 import { compareStamps, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import type { CommandResult } from "../bridge/shard-protocol.ts";
 import { CommandReader, CommandType } from "../record/command-format.ts";
-import { ENTRY_HEADER_BYTES, EntryKind, entryIndex, entryTerm } from "../record/entry-format.ts";
+import { ENTRY_HEADER_BYTES, EntryKind, entryKind, entryIndex, entryTerm } from "../record/entry-format.ts";
 import { errorResult, OK, type Result } from "../record/result.ts";
 import { VersionKind } from "../record/version.ts";
 import { applyCreateBucket, applyDropBucket, applyFence, applyFenceDone, applyRenewBucket } from "./apply-catalog.ts";
@@ -25,8 +25,7 @@ import type { VersionStore } from "./version-store.ts";
 const FENCED = errorResult("FENCED", "the bucket was dropped or emptied; use its name again");
 const RESERVED = errorResult("INVALID_ARGUMENT", "this type of command is reserved");
 
-/** Fields of an entry's header (entry-format.ts) that are read here without decoding it again. */
-export const ENTRY_KIND_OFFSET = 28;
+/** A field of the header (entry-format.ts) that is read here without decoding it again. */
 const ENTRY_COUNT_OFFSET = 24;
 
 /** So many commands' places in the memtable are looked up ahead together. */
@@ -78,7 +77,7 @@ export class Applier {
     this.#offset = ENTRY_HEADER_BYTES;
     this.#ordinal = 0;
     this.#wantResults = wantResults;
-    const isBatch = command.view.getUint32(ENTRY_KIND_OFFSET, true) === EntryKind.commands;
+    const isBatch = entryKind(command.view) === EntryKind.commands;
     this.#commandCount = isBatch ? command.view.getUint32(ENTRY_COUNT_OFFSET, true) : 0;
   }
 

@@ -21,10 +21,10 @@ import type { Logger } from "../env/environment.ts";
 import { HardStateFile } from "../log/hard-state-file.ts";
 import { Log } from "../log/log.ts";
 import { CommandReader } from "../record/command-format.ts";
-import { ENTRY_HEADER_BYTES, EntryKind, entryTerm } from "../record/entry-format.ts";
+import { ENTRY_HEADER_BYTES, EntryKind, entryKind, entryTerm } from "../record/entry-format.ts";
 import { isVisible } from "../record/version.ts";
 import { Tree } from "../storage/tree.ts";
-import { Applier, ENTRY_KIND_OFFSET } from "./apply.ts";
+import { Applier } from "./apply.ts";
 import { FENCE_PREFIX } from "./apply-catalog.ts";
 import { CommandContext } from "./command-context.ts";
 import { Maintenance } from "./maintenance.ts";
@@ -201,7 +201,7 @@ function lastStamp(parts: Recovered): Stamp {
   const command = new CommandReader();
   log.forEachFrom(logIndex(appliedIndex + 1), log.lastIndex, (entry) => {
     command.over(entry);
-    if (command.view.getUint32(ENTRY_KIND_OFFSET, true) !== EntryKind.commands) return;
+    if (entryKind(command.view) !== EntryKind.commands) return;
     for (let offset = ENTRY_HEADER_BYTES; offset < entry.length; ) {
       offset = command.read(offset, entry.length);
       assert(offset > 0, "an entry in the log has been verified");

@@ -21,7 +21,8 @@ import { type LogIndex, logIndex, type Term } from "../core/ids.ts";
 import type { ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
 import type { ShardMemory } from "../bridge/shard-memory.ts";
 import { OK } from "../record/result.ts";
-import { entryIndex } from "../record/entry-format.ts";
+import { OS_DECIDES, SYNC } from "../record/durability.ts";
+import { entryDurability, entryIndex } from "../record/entry-format.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PersistedIndex } from "./persisted-index.ts";
@@ -61,6 +62,10 @@ export class Shard {
   #isInsideEntry = false;
   #releaseIndex = 0 as LogIndex;
   #stagedBytes = 0;
+  /** The strongest promise among the staged entries (record/durability.ts). */
+  #stagedDurability = OS_DECIDES;
+  /** When what was written without a sync has to be durable. */
+  #secureByMs = Number.POSITIVE_INFINITY;
   #fenceCount: number;
   #isWorking = false;
   /** A turn was asked for while another call was at work. */
@@ -121,7 +126,7 @@ export class Shard {
     const { log } = this.#parts;
     const untilProof = log.idleProofDue ? this.#options.idleProofMs : Number.POSITIVE_INFINITY;
     const untilRoom = log.writable ? Number.POSITIVE_INFINITY : ROOM_RETRY_MS;
-    return Math.min(untilProof, untilRoom, this.#maintenance.dueInMs);
+    return Math.min(untilProof, untilRoom, this.#untilSecureMs, this.#maintenance.dueInMs);
   }
 
   /** Queues a request for the next turn. */
@@ -168,6 +173,12 @@ export class Shard {
     });
     if (this.#isTurnAsked) this.turn();
     return isMore && !this.#isStopped;
+  }
+
+  get #untilSecureMs(): number {
+    if (!this.#parts.log.isInsecure) return Number.POSITIVE_INFINITY;
+    const dueMs = Math.min(this.#secureByMs, this.#lastWorkMs + this.#options.idleProofMs);
+    return Math.max(0, dueMs - this.#env.clock.monotonicMs());
   }
 
   get #isBusy(): boolean {
@@ -220,7 +231,10 @@ export class Shard {
       this.#parts.log.stage(entries);
       this.#parts.pending.append(firstIndex, entries, request.wantResults);
       this.#persisted.append(firstIndex);
-      for (const entry of entries) this.#stagedBytes += entry.length;
+      for (const entry of entries) {
+        this.#stagedBytes += entry.length;
+        this.#stagedDurability = Math.min(this.#stagedDurability, entryDurability(entry));
+      }
     }
     this.#committed(request.commitIndex);
     if (request.applyThrough > this.#applyThrough) this.#applyThrough = request.applyThrough;
@@ -249,31 +263,49 @@ export class Shard {
 
   // ---- durability ------------------------------------------------------------------------------------------------
 
-  /** Writes what is staged as one group; when all has been quiet for a while, the group that proves the last one. */
+  /**
+   * Writes what is staged as one group, and syncs it if anything in it is to be answered only then, or if what was not
+   * synced has waited long enough. When all has been quiet for a while: the group that proves the last one durable.
+   */
   #write(isIdle: boolean): void {
     const { log } = this.#parts;
     const nowMs = this.#env.clock.monotonicMs();
     if (!isIdle) this.#lastWorkMs = nowMs;
-    const isProofDue = isIdle && log.idleProofDue && nowMs - this.#lastWorkMs >= this.#options.idleProofMs;
-    if (!log.hasStaged && !isProofDue) return;
-    this.#stagedBytes = 0;
+    const isQuiet = isIdle && nowMs - this.#lastWorkMs >= this.#options.idleProofMs;
+    const isSecuringDue = log.isInsecure && (isQuiet || nowMs >= this.#secureByMs);
+    if (!log.hasStaged && !isSecuringDue && !(isQuiet && log.idleProofDue)) return;
     const hasEntries = log.hasStaged;
+    const isSync = !hasEntries || isSecuringDue || this.#stagedDurability === SYNC;
     const group = this.#persisted.beginGroup(log.lastIndex);
     try {
-      log.write(this.#provenCommit, (failure, lastIndex, lastTerm) => {
-        if (failure !== null) return this.#fail(failure);
-        if (this.#isStopped) return;
-        this.#persisted.endGroup(group);
-        if (hasEntries) this.#reply({ type: "persisted", lastIndex, lastTerm });
-        // Within a turn the turn goes on by itself; this is for a sync that ended later.
-        if (!this.#isWorking) this.#goOn();
-      });
+      log.write(
+        this.#provenCommit,
+        (failure, lastIndex, lastTerm) => {
+          if (failure !== null) return this.#fail(failure);
+          if (this.#isStopped) return;
+          this.#persisted.endGroup(group);
+          if (hasEntries) this.#reply({ type: "persisted", lastIndex, lastTerm });
+          // Within a turn the turn goes on by itself; this is for a sync that ended later.
+          if (!this.#isWorking) this.#goOn();
+        },
+        isSync,
+      );
+      this.#noteGroup(isSync, nowMs);
     } catch (cause) {
       if (!(cause instanceof EnvelopeError) || cause.code !== "DISKFULL") throw cause;
       // The entries stay staged. No turn loses them, and each one tries again.
+      this.#stagedBytes = 0;
       this.#persisted.dropGroup(group);
       this.#env.log.warn("no room for the log; trying again", { error: cause.message });
     }
+  }
+
+  #noteGroup(isSync: boolean, nowMs: number): void {
+    const durability = this.#stagedDurability;
+    this.#stagedBytes = 0;
+    this.#stagedDurability = OS_DECIDES;
+    if (isSync) this.#secureByMs = Number.POSITIVE_INFINITY;
+    else if (durability !== OS_DECIDES) this.#secureByMs = Math.min(this.#secureByMs, nowMs + durability);
   }
 
   /** What is applied is committed too: a single voter applies before it is told. */
@@ -355,7 +387,9 @@ export class Shard {
 
   // ---- files -----------------------------------------------------------------------------------------------------
 
+  /** What a flush may claim: tables must not know more than the log on disk. */
   #position(): FlushedPosition {
+    this.#parts.log.secure();
     const { stampHigh, stampLow } = this.#parts.applier;
     return { sequence: 0, index: this.#appliedIndex, term: this.#appliedTerm, stampHigh, stampLow };
   }
@@ -377,6 +411,7 @@ export class Shard {
   #stopIfAsked(): void {
     const { log, tree, hardState } = this.#parts;
     if (!this.#isStopping || this.#isStopped || log.unsyncedGroups > 0) return;
+    log.secure();
     if (log.idleProofDue && log.writable) {
       // The proof is what tells the next start that nothing behind it was torn.
       log.write(this.#provenCommit, (failure) => {

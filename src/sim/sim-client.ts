@@ -248,7 +248,7 @@ export class SimClient implements Waiter {
       }
     };
     const forsake = (): void => undefined;
-    this.#send(connection, settle, forsake, (tag) => connection.coordinator.createBucket(bucket, this, tag));
+    this.#send(connection, settle, forsake, (tag) => connection.coordinator.createBucket(bucket, null, this, tag));
   }
 
   #send(

@@ -2,6 +2,7 @@
  * One member of a simulated cluster over all its lives. A life is the production node (the cluster layer, the shards
  * behind direct links) on a process of the scheduler; the disk goes from life to life.
  */
+import { SYNC } from "../record/durability.ts";
 import { SharedState } from "../bridge/shared-state.ts";
 import { createShardMemory } from "../bridge/shard-memory.ts";
 import { MemtableSet } from "../bridge/memtable-set.ts";
@@ -173,7 +174,12 @@ export class SimNode {
     };
     const peers = memberNames.map((name) => ({ name, address: `${name}:${PEER_PORT}` }));
     const peerAddress = `${this.name}:${PEER_PORT}`;
-    const node = new ClusterNode(env, { ...settings, ...LIMITS, peerAddress, peers }, identity, openShard);
+    const node = new ClusterNode(
+      env,
+      { ...settings, ...LIMITS, durability: SYNC, peerAddress, peers },
+      identity,
+      openShard,
+    );
     node.onFailure((shard, code, message) => this.onFailure(`shard ${shard}: ${code} ${message}`));
     return { process, clock, node, shards, inspections };
   }
@@ -278,6 +284,12 @@ function openDirect(
   const memtables = new MemtableSet(state, memory.arenas);
   return {
     shard: opened,
-    port: { link: new WatchedLink(link, terms), state, memtables, background: () => link.background() },
+    port: {
+      link: new WatchedLink(link, terms),
+      state,
+      memtables,
+      background: () => link.background(),
+      dueInMs: () => link.dueInMs,
+    },
   };
 }

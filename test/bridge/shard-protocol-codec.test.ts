@@ -35,7 +35,7 @@ const errorCode = fc.constantFrom<ErrorCode>("IO", "DISKFULL", "FENCED", "NOT_AN
 const message = fc.string({ unit: "grapheme" });
 
 const results: { readonly [K in Result["kind"]]: fc.Arbitrary<Extract<Result, { kind: K }>> } = {
-  ok: fc.record({ kind: fc.constant("ok" as const) }),
+  ok: fc.record({ kind: fc.constant("ok" as const), durability: fc.constantFrom("sync", "interval", "os") }),
   nil: fc.record({ kind: fc.constant("nil" as const) }),
   integer: fc.record({
     kind: fc.constant("integer" as const),

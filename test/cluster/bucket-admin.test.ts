@@ -30,7 +30,7 @@ function setUp(failing: (shard: number, type: CommandType | "get") => boolean, p
     page: (_shard, _after, _pattern, done) =>
       done({ kind: "page", keys: pending.map((id) => utf8(`pending/${id}`)), matchCount: pending.length, next: null }),
   };
-  return { admin: new BucketAdmin(new Catalog(), access), fenced, ids };
+  return { admin: new BucketAdmin(new Catalog(0), access), fenced, ids };
 }
 
 function outcome(act: (done: (result: Result) => void) => void): string {

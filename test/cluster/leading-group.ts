@@ -75,6 +75,7 @@ export class LeadingGroup {
         state: this.#state,
         memtables: new MemtableSet(this.#state, memory.arenas),
         background: () => false,
+        dueInMs: () => Number.POSITIVE_INFINITY,
       };
     });
     const none = {

@@ -8,7 +8,9 @@ import { utf8 } from "../../src/core/bytes.ts";
 import { Random } from "../../src/core/random.ts";
 import { encode } from "@msgpack/msgpack";
 import { CommandType } from "../../src/record/command-format.ts";
-import { NIL, type Result } from "../../src/record/result.ts";
+import { OS_DECIDES, SYNC } from "../../src/record/durability.ts";
+import { entryDurability } from "../../src/record/entry-format.ts";
+import { NIL, OK, type Result } from "../../src/record/result.ts";
 import { LeadingGroup } from "./leading-group.ts";
 
 function range(text: string) {
@@ -59,12 +61,23 @@ test("reads given up for their age leave no gate behind that later ones would wa
   expect(waiter.said).toEqual(["1:UNAVAILABLE", "2:nil"]);
 });
 
+test("voters acknowledge to each other only what is on disk, whatever a bucket asks for", () => {
+  const { group, requests, ...leading } = lead();
+  const said: Result[] = [];
+  const waiter = { resolve: (_tag: number, result: Result) => void said.push(result) };
+  group.write(CommandType.put, 0, 1, range("a"), range("1"), 0, OS_DECIDES, waiter, 1);
+  leading.turn();
+  leading.acknowledge();
+  const entry = requests.flatMap((request) => (request.type === "append" ? request.entries : [])).at(-1);
+  expect([entry && entryDurability(entry), said]).toEqual([SYNC, [OK]]);
+});
+
 test("a shard that fails leaves nobody waiting: proposed is unknown, not proposed is not executed", () => {
   const { group, say, failures, ...leading } = lead();
   const waiter = recorder();
-  group.write(CommandType.put, 0, 1, range("a"), range("1"), 0, waiter, 1);
+  group.write(CommandType.put, 0, 1, range("a"), range("1"), 0, 0, waiter, 1);
   leading.turn();
-  group.write(CommandType.put, 0, 1, range("b"), range("1"), 0, waiter, 2);
+  group.write(CommandType.put, 0, 1, range("b"), range("1"), 0, 0, waiter, 2);
   group.get(1, range("c"), false, 0, group.self, waiter, 3);
   say({ type: "failed", code: "IO", message: "the disk is gone" });
   expect(waiter.said.sort()).toEqual(["1:UNKNOWN_OUTCOME", "2:UNAVAILABLE", "3:UNAVAILABLE"]);
@@ -152,6 +165,7 @@ function lead() {
     say: leading.say,
     turn: () => leading.turn(),
     confirm: (round: number) => leading.confirm(round),
+    acknowledge: () => leading.acknowledge(),
     round: () => leading.round,
     holdReads: () => leading.noteTables(),
   };
@@ -162,6 +176,6 @@ function leadBehindRouter() {
   const transport = { connected: () => false, frame: () => false };
   const lane: Lane = new Lane(leading.group, 1, transport, (operation, result) => router.settled(operation, result));
   const view = { nodeName: "n1", members: () => [], figures: () => ({}), nameOf: () => null, wake: () => undefined };
-  const router = new Router(leading.clock, new Random(1), [lane], new TokenTable(1), new Catalog(), view, 5000);
+  const router = new Router(leading.clock, new Random(1), [lane], new TokenTable(1), new Catalog(0), view, 5000);
   return { ...leading, router };
 }

@@ -139,6 +139,7 @@ describe("an entry", () => {
       term: term(7),
       commandCount: 2,
       kind: EntryKind.commands,
+      durability: 0,
     });
     expect(decodeEntries(bytes, "golden")).toEqual([bytes]);
   });

@@ -97,6 +97,13 @@ describe("buckets", () => {
     expect(await ask(["BUCKET", "CREATE", "b1"], ["BUCKET", "CREATE", "b1"])).toBe(
       "+OK\r\n-ERR bucket 'b1' exists\r\n",
     );
+    expect(await ask(["BUCKET", "INFO", "b1"])).toContain(bulk("durability") + bulk("sync"));
+    expect(await ask(["BUCKET", "CREATE", "b2", "DURABILITY", "interval:500"])).toBe("+OK\r\n");
+    expect(await ask(["BUCKET", "INFO", "b2"])).toContain(bulk("durability") + bulk("interval:500"));
+    for (const options of [["DURABILITY"], ["DURABILITY", "never"], ["COLOUR", "os"], ["DURABILITY", "os", "os"]]) {
+      expect(await ask(["BUCKET", "CREATE", "b3", ...options])).toBe("-ERR syntax error\r\n");
+    }
+    expect(await ask(["BUCKET", "DROP", "b2"])).toBe("+OK\r\n");
     expect(await ask(["LIST", "BUCKETS"])).toContain(bulk("b1"));
     expect(await ask(["USE", "b1"], ["SET", "a", "1"], ["BUCKET", "INFO", "b1"])).toContain("keys\r\n:1\r\n");
     expect(await ask(["USE", "b1"], ["SET", "a", "1"], ["FLUSHDB"], ["DBSIZE"])).toBe("+OK\r\n+OK\r\n+OK\r\n:0\r\n");

@@ -35,6 +35,7 @@ interface Entry {
 
 interface FakeBucket extends BucketRef {
   id: number;
+  durability: number;
   keys: Map<string, Entry>;
 }
 
@@ -60,7 +61,8 @@ export class FakeCoordinator implements Coordinator {
 
   constructor(shardCount = 3) {
     this.shardCount = shardCount;
-    for (let i = 0; i < NUMBERED; i++) this.#buckets.set(String(i), { name: String(i), id: i + 1, keys: new Map() });
+    for (let i = 0; i < NUMBERED; i++)
+      this.#buckets.set(String(i), { name: String(i), id: i + 1, durability: 0, keys: new Map() });
   }
 
   get heldCount(): number {
@@ -102,7 +104,7 @@ export class FakeCoordinator implements Coordinator {
   bucket(name: string): BucketRef {
     let found = this.#buckets.get(name);
     if (found === undefined) {
-      found = { name, id: 0, keys: new Map() };
+      found = { name, id: 0, durability: 0, keys: new Map() };
       this.#buckets.set(name, found);
     }
     return found;
@@ -116,13 +118,14 @@ export class FakeCoordinator implements Coordinator {
     this.#answer(waiter, tag, OK);
   }
 
-  createBucket(name: string, waiter: Waiter, tag: number): void {
+  createBucket(name: string, durability: number | null, waiter: Waiter, tag: number): void {
     const bucket = this.#of(this.bucket(name));
     if (bucket.id !== 0) {
       this.#answer(waiter, tag, errorResult("BUCKET_EXISTS", `bucket '${name}' exists`));
       return;
     }
     bucket.id = this.#nextId++;
+    bucket.durability = durability ?? 0;
     this.#answer(waiter, tag, OK);
   }
 

@@ -14,6 +14,7 @@ import type { Disk } from "../../src/env/disk.ts";
 import type { Logger } from "../../src/env/environment.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 import { CommandType, commandBytes, encodeCommand, FLAG_EXPIRY, sealCommand } from "../../src/record/command-format.ts";
+import { SYNC } from "../../src/record/durability.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, sealEntry } from "../../src/record/entry-format.ts";
 import type { Result } from "../../src/record/result.ts";
 import { Shard } from "../../src/shard/shard.ts";
@@ -78,6 +79,7 @@ export function encodeEntry(
   entryTerm: number,
   commands: readonly TestCommand[],
   stamps: Stamps,
+  durability = SYNC,
 ): Uint8Array {
   let byteCount = ENTRY_HEADER_BYTES;
   for (const { key, value, expiryMs } of commands) {
@@ -103,7 +105,7 @@ export function encodeEntry(
     sealCommand(entry, view, offset, end, 1, stamp.high, stamp.low);
     offset = end;
   }
-  sealEntry(entry, logIndex(index), term(entryTerm), commands.length, EntryKind.commands);
+  sealEntry(entry, logIndex(index), term(entryTerm), commands.length, EntryKind.commands, durability);
   return entry;
 }
 
@@ -205,10 +207,13 @@ export class ShardHarness implements Disposable {
   }
 
   /** Queues one entry of commands; returns its index. */
-  append(commands: readonly TestCommand[], more: { term?: number; applyThrough?: number } = {}): number {
+  append(
+    commands: readonly TestCommand[],
+    more: { term?: number; applyThrough?: number; durability?: number } = {},
+  ): number {
     this.lastIndex += 1;
     const index = this.lastIndex;
-    const entry = encodeEntry(index, more.term ?? 1, commands, this.stamps);
+    const entry = encodeEntry(index, more.term ?? 1, commands, this.stamps, more.durability);
     this.send({
       type: "append",
       entries: [entry],

@@ -1,4 +1,5 @@
 /** Buckets: chosen, listed, created, dropped, emptied; and the node's upkeep. */
+import { durabilityText, parseDurability } from "../../record/durability.ts";
 import type { PageResult } from "../../record/result.ts";
 import type { RequestArguments } from "../../wire/request-arguments.ts";
 import { bucketName } from "../bucket-name.ts";
@@ -59,7 +60,7 @@ function use(client: ClientConnection, request: RequestArguments): void {
     if (error === null && found.id !== 0) client.useBucket(found);
     done(error ?? (found.id === 0 ? noSuchBucket(name) : null));
   };
-  if (client.port.settings.bucketsCreateByUse) coordinator.createBucket(name, whenThere(choose), 0);
+  if (client.port.settings.bucketsCreateByUse) coordinator.createBucket(name, null, whenThere(choose), 0);
   else coordinator.refreshBuckets(whenDone(choose), 0);
 }
 
@@ -98,8 +99,13 @@ function bucket(client: ClientConnection, request: RequestArguments): void {
     client.replyError(action === "list" ? wrongArity("bucket|list") : unknownSubcommand(request, "BUCKET"));
     return;
   }
-  if (request.count !== 3) {
+  if (request.count < 3 || (request.count > 3 && action !== "create")) {
     client.replyError(wrongArity(`bucket|${action}`));
+    return;
+  }
+  const durability = createDurability(request);
+  if (durability === undefined) {
+    client.replyError(SYNTAX);
     return;
   }
   const name = bucketName(request.view(2));
@@ -107,9 +113,16 @@ function bucket(client: ClientConnection, request: RequestArguments): void {
   else if (action === "info") bucketInfo(client, name);
   else {
     const waiter = whenDone(replyWhenDone(client));
-    if (action === "create") client.coordinator.createBucket(name, waiter, 0);
+    if (action === "create") client.coordinator.createBucket(name, durability, waiter, 0);
     else client.coordinator.dropBucket(name, waiter, 0);
   }
+}
+
+/** BUCKET CREATE name [DURABILITY sync|os|interval:<ms>]: null when it is not given, undefined when it is not understood. */
+function createDurability(request: RequestArguments): number | null | undefined {
+  if (request.count === 3) return null;
+  if (request.count !== 5 || request.word(3) !== "durability") return undefined;
+  return parseDurability(request.word(4)) ?? undefined;
 }
 
 function bucketInfo(client: ClientConnection, name: string): void {
@@ -117,18 +130,20 @@ function bucketInfo(client: ClientConnection, name: string): void {
   const slot = client.defer();
   let keyCount = 0;
   const finish = (error: string | null): void => {
-    const { id } = coordinator.bucket(name);
+    const { id, durability } = coordinator.bucket(name);
     client.settle(slot, (reply) => {
       const problem = error ?? (id === 0 ? noSuchBucket(name) : null);
       if (problem !== null) {
         reply.error(problem);
         return;
       }
-      reply.map(3);
+      reply.map(4);
       reply.bulkText("name");
       reply.bulkText(name);
       reply.bulkText("id");
       reply.integer(id);
+      reply.bulkText("durability");
+      reply.bulkText(durabilityText(durability));
       reply.bulkText("keys");
       reply.integer(keyCount);
     });
