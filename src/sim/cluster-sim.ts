@@ -76,7 +76,7 @@ class ClusterSim {
   constructor(seed: number, weather: Weather) {
     this.#seed = seed;
     this.#scheduler = new Scheduler(seed);
-    this.#trace = new Trace(this.#scheduler);
+    this.#trace = new Trace(this.#scheduler, null);
     const { random } = this.#scheduler;
     const season = seasonOf(weather, random.fraction());
     const isHunt = season !== "ordinary";

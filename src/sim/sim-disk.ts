@@ -3,8 +3,9 @@
  * a completed sync of the file, and a name only behind a sync of its directory; of everything else, chance decides at
  * the crash. Names change by an ordered journal for each directory, so a rename is never half done.
  *
- * Calls are counted and can be made to fail, to fill the disk, or to crash the process in the middle. The disk survives
- * its node: `crash` or `restart` ends every open file and lock, and the next process finds what is left.
+ * Calls are counted, all together and each kind by itself, and the n-th can be made to fail, to fill the disk, to crash
+ * the process, or to stop in the middle of a write. The disk survives its node: `crash` or `kill` ends every open file
+ * and lock, and the next process finds what is left.
  */
 import { EnvelopeError } from "../core/errors.ts";
 import { Random } from "../core/random.ts";
@@ -19,21 +20,30 @@ export class SimulatedCrash extends Error {
 }
 
 /** The calls that change something, which is what can fail in an interesting way, and reads. */
-export type DiskCall =
-  | "open"
-  | "read"
-  | "write"
-  | "sync"
-  | "truncate"
-  | "rename"
-  | "remove"
-  | "makeDirectory"
-  | "syncDirectory";
+export const DISK_CALLS = [
+  "open",
+  "create",
+  "read",
+  "map",
+  "write",
+  "sync",
+  "truncate",
+  "rename",
+  "remove",
+  "makeDirectory",
+  "syncDirectory",
+] as const;
+export type DiskCall = (typeof DISK_CALLS)[number];
 
 export type PlannedFault =
   | { readonly kind: "fail"; readonly code: "IO" | "DISKFULL" }
   /** The process dies before the call takes effect. */
-  | { readonly kind: "crash" };
+  | { readonly kind: "crash" }
+  /** As the others (no code: the process dies), but a write has already written some of its bytes, cut anywhere. */
+  | { readonly kind: "tear"; readonly code: "IO" | "DISKFULL" | null };
+
+/** Writes the first part of what a torn call was to write; the share of it, 0 to 1, is drawn by chance. */
+type WritePart = (share: number) => void;
 
 export interface SimDiskOptions {
   readonly capacityBytes: number;
@@ -46,6 +56,8 @@ export class SimDisk implements Disk {
   readonly #options: SimDiskOptions;
   readonly #names = new Namespace();
   readonly #faults = new Map<number, PlannedFault>();
+  readonly #callsOf = new Map<DiskCall, number>();
+  readonly #faultsOf = new Map<DiskCall, Map<number, PlannedFault>>();
   readonly #locks = new Set<string>();
   #capacityBytes: number;
   #callCount = 0;
@@ -71,8 +83,16 @@ export class SimDisk implements Disk {
     this.#faults.set(this.#callCount + callsFromNow, fault);
   }
 
+  /** The n-th call of this kind from now on (from 1) meets this fault. */
+  planCall(call: DiskCall, callsFromNow: number, fault: PlannedFault): void {
+    const planned = this.#faultsOf.get(call) ?? new Map<number, PlannedFault>();
+    planned.set((this.#callsOf.get(call) ?? 0) + callsFromNow, fault);
+    this.#faultsOf.set(call, planned);
+  }
+
   cancelPlans(): void {
     this.#faults.clear();
+    this.#faultsOf.clear();
   }
 
   /** A planned crash has struck and `crash` or `kill` is due. */
@@ -129,19 +149,23 @@ export class SimDisk implements Disk {
     this.#inode(path).flipBit(position, bit);
   }
 
-  /** All files below a directory, with paths, sorted. */
+  byteCount(path: string): number {
+    return this.#inode(path).size;
+  }
+
+  /** All files, with paths, sorted. */
   files(): readonly string[] {
     return this.#names.files();
   }
 
   open(path: string, mode: OpenMode): DiskFile {
-    this.#count("open", path);
+    this.#count(mode === "create" ? "create" : "open", path);
     if (mode === "create") {
       if (this.#names.get(path) !== undefined) throw new EnvelopeError("IO", `cannot create ${path}: it exists`);
       this.#names.link(path, new Inode());
     }
     return new SimFile(path, this.#inode(path), {
-      count: (call, life) => this.#countFor(call, path, life),
+      count: (call, life, writePart) => this.#countFor(call, path, life, writePart),
       grow: (byteCount) => this.#reserve(byteCount, path),
       life: this.#life,
       beginSync: (inode, done) => this.#beginSync(path, inode, done),
@@ -154,7 +178,7 @@ export class SimDisk implements Disk {
   }
 
   map(path: string): Uint8Array<ArrayBuffer> {
-    this.#count("read", path);
+    this.#count("map", path);
     return this.#inode(path).whole();
   }
 
@@ -230,21 +254,34 @@ export class SimDisk implements Disk {
   }
 
   #count(call: DiskCall, path: string): void {
-    this.#countFor(call, path, this.#life);
+    this.#countFor(call, path, this.#life, null);
   }
 
-  #countFor(call: DiskCall, path: string, life: number): void {
+  #countFor(call: DiskCall, path: string, life: number, writePart: WritePart | null): void {
     this.#checkAlive(life);
-    this.#callCount += 1;
-    const fault = this.#faults.get(this.#callCount);
-    if (fault === undefined) return;
-    this.#faults.delete(this.#callCount);
-    if (fault.kind === "crash") {
+    const fault = this.#nextFault(call);
+    if (fault === null) return;
+    if (fault.kind === "tear") writePart?.(this.#random.fraction());
+    const code = fault.kind === "crash" ? null : fault.code;
+    if (code === null) {
       this.#dead = true;
       throw new SimulatedCrash(`at ${call} of ${path}, call ${this.#callCount}`);
     }
     this.#failed = true;
-    throw new EnvelopeError(fault.code, `cannot ${call} ${path}: planned, call ${this.#callCount}`);
+    throw new EnvelopeError(code, `cannot ${call} ${path}: planned, call ${this.#callCount}`);
+  }
+
+  /** Counts a call, and gives what was planned for it. */
+  #nextFault(call: DiskCall): PlannedFault | null {
+    this.#callCount += 1;
+    const countOfKind = (this.#callsOf.get(call) ?? 0) + 1;
+    this.#callsOf.set(call, countOfKind);
+    const faultsOfKind = this.#faultsOf.get(call);
+    const fault = this.#faults.get(this.#callCount) ?? faultsOfKind?.get(countOfKind) ?? null;
+    if (fault === null) return null;
+    this.#faults.delete(this.#callCount);
+    faultsOfKind?.delete(countOfKind);
+    return fault;
   }
 
   #reserve(byteCount: number, path: string): void {
@@ -261,7 +298,7 @@ export class SimDisk implements Disk {
       if (life !== this.#life) return;
       let failure: EnvelopeError | null = null;
       try {
-        this.#countFor("sync", path, life);
+        this.#countFor("sync", path, life, null);
         inode.settle(changeEnd);
       } catch (cause) {
         if (!(cause instanceof EnvelopeError)) throw cause;
@@ -283,7 +320,7 @@ export class SimDisk implements Disk {
 
 interface FileHost {
   readonly life: number;
-  count(call: DiskCall, life: number): void;
+  count(call: DiskCall, life: number, writePart: WritePart | null): void;
   grow(byteCount: number): void;
   beginSync(inode: Inode, done: (failure: EnvelopeError | null) => void): void;
 }
@@ -304,19 +341,22 @@ class SimFile implements DiskFile {
   }
 
   read(into: Uint8Array, position: number): number {
-    this.#host.count("read", this.#host.life);
+    this.#host.count("read", this.#host.life, null);
     return this.#inode.read(into, position);
   }
 
   write(bytes: Uint8Array, position: number): void {
-    this.#host.count("write", this.#host.life);
+    const writePart = (share: number): void => {
+      this.#inode.write(position, bytes.subarray(0, Math.floor(share * bytes.length)));
+    };
+    this.#host.count("write", this.#host.life, writePart);
     this.#host.grow(position + bytes.length - this.#inode.size);
     this.#inode.write(position, bytes);
   }
 
   sync(): void {
     try {
-      this.#host.count("sync", this.#host.life);
+      this.#host.count("sync", this.#host.life, null);
     } catch (cause) {
       if (cause instanceof EnvelopeError) this.#inode.forget(this.#inode.changeEnd);
       throw cause;
@@ -329,7 +369,7 @@ class SimFile implements DiskFile {
   }
 
   truncate(byteCount: number): void {
-    this.#host.count("truncate", this.#host.life);
+    this.#host.count("truncate", this.#host.life, null);
     this.#host.grow(byteCount - this.#inode.size);
     this.#inode.truncate(byteCount);
   }

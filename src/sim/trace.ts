@@ -12,11 +12,14 @@ const LINES_KEPT = 400;
 export class Trace {
   readonly #scheduler: Scheduler;
   readonly #lines: string[] = [];
+  readonly #listener: ((line: string) => void) | null;
   #checksum = 0;
   #lineCount = 0;
 
-  constructor(scheduler: Scheduler) {
+  /** `listener` is shown every line as it comes. */
+  constructor(scheduler: Scheduler, listener: ((line: string) => void) | null) {
     this.#scheduler = scheduler;
+    this.#listener = listener;
   }
 
   note(line: string): void {
@@ -24,6 +27,7 @@ export class Trace {
     this.#checksum = crc32(utf8(stamped), this.#checksum);
     this.#lineCount += 1;
     this.#lines.push(stamped);
+    this.#listener?.(stamped);
     if (this.#lines.length > 2 * LINES_KEPT) this.#lines.splice(0, LINES_KEPT);
   }
 

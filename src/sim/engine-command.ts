@@ -1,0 +1,238 @@
+/**
+ * The commands of a simulated engine's log: drawn by chance, as the model reads them, and encoded into entries as the
+ * engine gets them. Keys and values are strings of one character a byte, so that they can be keys of a `Map` and sort as
+ * bytes do.
+ */
+import { encode } from "@msgpack/msgpack";
+import { viewOf } from "../core/bytes.ts";
+import { logIndex, SYSTEM_BUCKET, term } from "../core/ids.ts";
+import type { Random } from "../core/random.ts";
+import type { HybridClock } from "../core/stamp.ts";
+import {
+  CommandType,
+  commandBytes,
+  encodeCommand,
+  FLAG_EXPIRY,
+  MODIFIER_GET,
+  MODIFIER_GT,
+  MODIFIER_KEEPTTL,
+  MODIFIER_LT,
+  MODIFIER_NX,
+  MODIFIER_PERSIST,
+  MODIFIER_XX,
+  sealCommand,
+} from "../record/command-format.ts";
+import { ENTRY_HEADER_BYTES, EntryKind, emptyEntry, sealEntry } from "../record/entry-format.ts";
+
+export interface EngineCommand {
+  readonly type: CommandType;
+  readonly modifiers: number;
+  readonly bucket: number;
+  readonly key: string;
+  readonly value: string;
+  /** 0: none. */
+  readonly expiryMs: number;
+  /** Milliseconds of its stamp. */
+  readonly atMs: number;
+}
+
+/** An entry as it was sent. */
+export interface EngineEntry {
+  readonly index: number;
+  readonly term: number;
+  readonly commands: readonly EngineCommand[];
+  readonly bytes: Uint8Array;
+  /** The largest stamp in it; zero when it has no commands. */
+  readonly stampHigh: number;
+  readonly stampLow: number;
+}
+
+type Draft = Omit<EngineCommand, "atMs">;
+
+const ORIGIN = 1;
+/** Names that are created, dropped and renewed; the numbered ones cannot be dropped. */
+const BUCKET_NAMES = ["alpha", "beta", "2", "15"];
+const NUMBER_TEXTS = [
+  "0",
+  "41",
+  "-7",
+  "9223372036854775807",
+  "-9223372036854775808",
+  "9223372036854775808",
+  "07",
+  "-0",
+];
+const KEY_COUNT = 48;
+
+/** One entry of commands, stamped by the leader's clock. */
+export function makeEntry(
+  index: number,
+  entryTerm: number,
+  drafts: readonly Draft[],
+  clock: HybridClock,
+  wallMs: number,
+): EngineEntry {
+  if (drafts.length === 0) {
+    const bytes = emptyEntry(logIndex(index), term(entryTerm));
+    return { index, term: entryTerm, commands: [], bytes, stampHigh: 0, stampLow: 0 };
+  }
+  let byteCount = ENTRY_HEADER_BYTES;
+  for (const { key, value, expiryMs } of drafts) {
+    byteCount += commandBytes(expiryMs === 0 ? 0 : FLAG_EXPIRY, key.length, value.length);
+  }
+  const bytes = new Uint8Array(byteCount);
+  const view = viewOf(bytes);
+  const commands: EngineCommand[] = [];
+  let offset = ENTRY_HEADER_BYTES;
+  for (const draft of drafts) {
+    const { type, modifiers, bucket, expiryMs } = draft;
+    const end = encodeCommand(
+      bytes,
+      view,
+      offset,
+      type,
+      modifiers,
+      bucket,
+      rangeOf(draft.key),
+      rangeOf(draft.value),
+      expiryMs,
+    );
+    clock.next(wallMs);
+    sealCommand(bytes, view, offset, end, ORIGIN, clock.high, clock.low);
+    commands.push({ ...draft, atMs: clock.high * 0x10000 + (clock.low >>> 16) });
+    offset = end;
+  }
+  sealEntry(bytes, logIndex(index), term(entryTerm), commands.length, EntryKind.commands);
+  return { index, term: entryTerm, commands, bytes, stampHigh: clock.high, stampLow: clock.low };
+}
+
+/** What the next command may be about. */
+export interface CommandScope {
+  /** Buckets in use; some of them are fenced already. */
+  readonly buckets: readonly number[];
+  readonly valueBytesMax: number;
+  readonly nowMs: number;
+}
+
+export function randomCommand(random: Random, scope: CommandScope): Draft {
+  if (random.chance(0.02)) return catalogCommand(random);
+  if (random.chance(0.012)) return fence(scope.buckets[random.below(scope.buckets.length)] ?? 1);
+  const bucket = scope.buckets[random.below(scope.buckets.length)] ?? 1;
+  const key = randomKey(random);
+  const dice = random.below(100);
+  if (dice < 44)
+    return draft(CommandType.put, bucket, key, randomValue(random, scope.valueBytesMax), {}, random, scope);
+  if (dice < 58) return draft(CommandType.delete, bucket, key, "");
+  if (dice < 68) {
+    const modifiers = oneOf(random, [0, MODIFIER_NX, MODIFIER_XX, MODIFIER_KEEPTTL, MODIFIER_XX | MODIFIER_KEEPTTL]);
+    const more = modifiers | (random.chance(0.4) ? MODIFIER_GET : 0);
+    const value = randomValue(random, scope.valueBytesMax);
+    const mayExpire = (modifiers & MODIFIER_KEEPTTL) === 0;
+    return mayExpire
+      ? draft(CommandType.conditionalPut, bucket, key, value, { modifiers: more }, random, scope)
+      : draft(CommandType.conditionalPut, bucket, key, value, { modifiers: more });
+  }
+  if (dice < 78) return draft(CommandType.increment, bucket, key, i64Text(randomDelta(random)));
+  if (dice < 84) return draft(CommandType.append, bucket, key, "+".repeat(random.between(0, 60)));
+  if (dice < 90) {
+    const modifiers = oneOf(random, [0, 0, MODIFIER_NX, MODIFIER_XX, MODIFIER_GT, MODIFIER_LT]);
+    return draft(CommandType.expire, bucket, key, "", { modifiers, expiryMs: randomExpiry(random, scope.nowMs) });
+  }
+  if (dice < 93) return draft(CommandType.persist, bucket, key, "");
+  if (dice < 96) return draft(CommandType.getDelete, bucket, key, "");
+  const kind = random.below(3);
+  if (kind === 0) return draft(CommandType.getExpire, bucket, key, "");
+  if (kind === 1) return draft(CommandType.getExpire, bucket, key, "", { modifiers: MODIFIER_PERSIST });
+  return draft(CommandType.getExpire, bucket, key, "", { expiryMs: randomExpiry(random, scope.nowMs) });
+}
+
+/** Keys share prefixes, hold any byte, and one of them is empty. */
+export function randomKey(random: Random): string {
+  return keyAt(random.below(KEY_COUNT));
+}
+
+/** Every key that `randomKey` can give. */
+export function allKeys(): string[] {
+  return Array.from({ length: KEY_COUNT }, (_, i) => keyAt(i));
+}
+
+function keyAt(number: number): string {
+  if (number === 0) return "";
+  if (number < 12) return `n${number}`;
+  if (number < 24) return `user:${number}`;
+  if (number < 36) return `user:${"é".repeat(number)}\x00${number}`;
+  return `\xff${String.fromCharCode(number * 5)}${number % 2 === 0 ? "" : "\x00"}`;
+}
+
+function draft(
+  type: CommandType,
+  bucket: number,
+  key: string,
+  value: string,
+  more: Partial<Draft> = {},
+  random: Random | null = null,
+  scope: CommandScope | null = null,
+): Draft {
+  const expires = random?.chance(0.15) === true && scope !== null;
+  const expiryMs = expires ? randomExpiry(random, scope.nowMs) : 0;
+  return { type, modifiers: 0, bucket, key, value, expiryMs, ...more };
+}
+
+function fence(id: number): Draft {
+  return draft(CommandType.fence, SYSTEM_BUCKET, `fence/${id}`, u32Text(id));
+}
+
+function catalogCommand(random: Random): Draft {
+  const name = BUCKET_NAMES[random.below(BUCKET_NAMES.length)] ?? "";
+  const dice = random.below(4);
+  if (dice === 0) return draft(CommandType.createBucket, SYSTEM_BUCKET, name, textOf(encode({ consistency: "raft" })));
+  if (dice === 1) return draft(CommandType.dropBucket, SYSTEM_BUCKET, name, "");
+  if (dice === 2) return draft(CommandType.renewBucket, SYSTEM_BUCKET, name, "");
+  return draft(CommandType.fenceDone, SYSTEM_BUCKET, "", u32Text(random.between(1, 70)));
+}
+
+function randomValue(random: Random, bytesMax: number): string {
+  const dice = random.below(10);
+  if (dice < 2) return NUMBER_TEXTS[random.below(NUMBER_TEXTS.length)] ?? "";
+  if (dice < 8) return `${random.u32().toString(36)}${"v".repeat(random.below(80))}`;
+  if (dice === 8) return String.fromCharCode(random.below(256)).repeat(random.below(12));
+  return `${random.u32()}`.repeat(bytesMax).slice(0, random.between(1, bytesMax));
+}
+
+/** Some have come already. */
+function randomExpiry(random: Random, nowMs: number): number {
+  return nowMs + random.between(-20, random.chance(0.5) ? 100 : 2000);
+}
+
+function randomDelta(random: Random): bigint {
+  return random.chance(0.1) ? 2n ** 63n - 1n : BigInt(random.between(-50, 50));
+}
+
+function i64Text(value: bigint): string {
+  const bytes = new Uint8Array(8);
+  viewOf(bytes).setBigInt64(0, value, true);
+  return textOf(bytes);
+}
+
+function u32Text(value: number): string {
+  const bytes = new Uint8Array(4);
+  viewOf(bytes).setUint32(0, value, true);
+  return textOf(bytes);
+}
+
+function rangeOf(value: string): { bytes: Uint8Array; start: number; end: number } {
+  return { bytes: bytesOfText(value), start: 0, end: value.length };
+}
+
+/** One character a byte, both ways. */
+export function bytesOfText(value: string): Uint8Array {
+  return new Uint8Array(Buffer.from(value, "latin1"));
+}
+
+export function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+}
+
+function oneOf(random: Random, choices: readonly number[]): number {
+  return choices[random.below(choices.length)] ?? 0;
+}

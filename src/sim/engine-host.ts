@@ -1,0 +1,180 @@
+/**
+ * The production shard over all its lives on one simulated disk, with everything small so that a few hundred operations
+ * see rotations, recycling, flushes, compactions and several levels. A life ends by a stop, by a failure that the shard
+ * reports, or by a crash inside a call of the disk; whatever else is thrown is a violation.
+ */
+import { createShardMemory } from "../bridge/shard-memory.ts";
+import { SharedState } from "../bridge/shared-state.ts";
+import type { ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
+import { EnvelopeError } from "../core/errors.ts";
+import { shardId } from "../core/ids.ts";
+import type { Random } from "../core/random.ts";
+import { Shard } from "../shard/shard.ts";
+import type { ShardOptions } from "../shard/shard-options.ts";
+import { type Scheduler, SimProcess } from "./scheduler.ts";
+import { SimClock } from "./sim-clock.ts";
+import { SimDisk, SimulatedCrash } from "./sim-disk.ts";
+import type { Survival } from "./sim-inode.ts";
+import type { Trace } from "./trace.ts";
+
+const DIRECTORY = "/shard-0000";
+const CAPACITY_BYTES = 1 << 28;
+const KIB = 1024;
+export const VALUE_BYTES_MAX = KIB;
+
+/** How a life stands. */
+export type Condition =
+  | { readonly kind: "up" }
+  | { readonly kind: "stopped" }
+  /** A call of the disk has crashed the process. */
+  | { readonly kind: "dead" }
+  /** It has said `failed`, or would not open. */
+  | { readonly kind: "failed"; readonly code: string; readonly message: string };
+
+export class EngineHost {
+  readonly disk: SimDisk;
+  readonly #scheduler: Scheduler;
+  readonly #trace: Trace;
+  readonly #options: ShardOptions;
+  readonly #memtableBytes: number;
+  readonly #onReply: (reply: ShardReply) => void;
+  readonly #onViolation: (what: string) => void;
+  #process = new SimProcess("engine");
+  #shard: Shard | null = null;
+  #state: SharedState | null = null;
+  condition: Condition = { kind: "stopped" };
+
+  constructor(
+    random: Random,
+    scheduler: Scheduler,
+    trace: Trace,
+    onReply: (reply: ShardReply) => void,
+    onViolation: (what: string) => void,
+  ) {
+    this.#scheduler = scheduler;
+    this.#trace = trace;
+    this.#options = shapeOf(random);
+    this.#memtableBytes = random.between(36, 44) * KIB;
+    this.#onReply = onReply;
+    this.#onViolation = onViolation;
+    const delayMs = { min: 0, max: random.between(1, 30) };
+    const sync = random.chance(0.8) ? { scheduler, delayMs } : null;
+    this.disk = new SimDisk(random.u32(), { capacityBytes: CAPACITY_BYTES, sync });
+  }
+
+  get isUp(): boolean {
+    return this.condition.kind === "up";
+  }
+
+  /** Wall-clock milliseconds as the engine sees them. */
+  get wallMs(): number {
+    return this.#clock().wallMs();
+  }
+
+  /** Whether clients' writes are taken. */
+  get isWritable(): boolean {
+    return this.#state?.writable === true;
+  }
+
+  /** A new life on what the disk holds; `condition` says what came of it. */
+  open(): void {
+    this.#process = new SimProcess("engine");
+    this.disk.mount(this.#process);
+    const memory = createShardMemory(this.#memtableBytes, 3);
+    this.#state = new SharedState(memory.state);
+    this.condition = { kind: "up" };
+    const env = { disk: this.disk, clock: this.#clock(), log: this.#trace.logger("shard") };
+    try {
+      this.#shard = Shard.open(env, this.#options, memory, (reply) => this.#replied(reply));
+    } catch (thrown) {
+      this.#thrown(thrown);
+    }
+  }
+
+  send(request: ShardRequest): void {
+    this.#shard?.handle(request);
+  }
+
+  /** Lets the shard work. What it throws ends its life. */
+  run(work: (shard: Shard) => void): void {
+    if (this.#shard === null || !this.isUp) return;
+    try {
+      work(this.#shard);
+    } catch (thrown) {
+      this.#thrown(thrown);
+    }
+  }
+
+  /** Time passes, and syncs end. */
+  pass(ms: number): void {
+    try {
+      this.#scheduler.runUntil(this.#scheduler.nowMs + ms, () => !this.isUp);
+    } catch (thrown) {
+      this.#thrown(thrown);
+    }
+  }
+
+  /** The end of the process, and by a power cut of what it had not synced. */
+  end(survival: Survival | null): void {
+    this.#process.end();
+    this.#shard = null;
+    if (survival === null) this.disk.kill();
+    else this.disk.crash(survival);
+    this.condition = { kind: "stopped" };
+  }
+
+  /** Whether the disk was told to do what the shard has failed of. */
+  get isExcused(): boolean {
+    const { condition, disk } = this;
+    if (condition.kind !== "failed") return condition.kind === "dead";
+    if (condition.message.includes("planned")) return true;
+    if (condition.code === "DISKFULL" && disk.isSqueezed) return true;
+    return disk.hasFailed && (condition.code === "IO" || condition.code === "DISKFULL");
+  }
+
+  #clock(): SimClock {
+    return new SimClock(this.#scheduler, this.#process, 1, 0);
+  }
+
+  #replied(reply: ShardReply): void {
+    if (reply.type === "failed") this.condition = { kind: "failed", code: reply.code, message: reply.message };
+    else if (reply.type === "stopped") this.condition = { kind: "stopped" };
+    this.#onReply(reply);
+  }
+
+  #thrown(thrown: unknown): void {
+    if (thrown instanceof SimulatedCrash) {
+      this.#trace.note(`died ${thrown.message}`);
+      this.condition = { kind: "dead" };
+    } else if (thrown instanceof EnvelopeError) {
+      this.#trace.note(`refused: ${thrown.code} ${thrown.message}`);
+      this.condition = { kind: "failed", code: thrown.code, message: thrown.message };
+    } else {
+      this.condition = { kind: "dead" };
+      this.#onViolation(`threw ${thrown instanceof Error ? thrown.stack : String(thrown)}`);
+    }
+  }
+}
+
+function shapeOf(random: Random): ShardOptions {
+  const shard = shardId(0);
+  return {
+    shard,
+    directory: DIRECTORY,
+    log: { shard, clusterId: new Uint8Array(16).fill(7), segmentBytes: random.between(3, 8) * 4 * KIB },
+    tree: {
+      blockBytes: 128 << random.below(3),
+      bloomBitsPerKey: random.between(4, 12),
+      levelBytesBase: random.between(2, 8) * KIB,
+      level0Tables: random.between(1, 4),
+      tableBytesMax: random.between(1, 4) * KIB,
+    },
+    memtableAgeMs: random.chance(0.3) ? random.between(50, 1000) : 0,
+    valueBytesMax: VALUE_BYTES_MAX,
+    replayBytesMax: random.between(2, 16) * KIB,
+    pendingBytesMax: random.between(1, 8) * KIB,
+    groupBytesMax: random.between(1, 16) * KIB,
+    idleProofMs: random.between(5, 50),
+    stepBytes: 256 << random.below(5),
+  };
+}
