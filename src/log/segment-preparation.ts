@@ -4,6 +4,7 @@
  * is long; header and name come last, so a segment is either whole or not there. A file that was a segment before needs
  * no zeros. The shard's thread only.
  */
+import { EnvelopeError } from "../core/errors.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from "../record/segment-format.ts";
 import { segmentPath, unfinishedPath } from "./log-files.ts";
@@ -98,15 +99,24 @@ export class SegmentPreparation {
     this.#file.write(bytes, offset);
   }
 
-  /** Completes the file with its header, makes all of it durable and gives it its name. */
+  /**
+   * Completes the file with its header, makes all of it durable and gives it its name. Throws DISKFULL only as long as
+   * it has not got it.
+   */
   finish(header: SegmentHeader): MadeSegment {
     const block = encodeSegmentHeader(header);
     this.#file.write(block, 0);
     this.#file.sync();
     this.close();
     this.#disk.rename(unfinishedPath(this.#path), this.#path);
-    this.#disk.syncDirectory(this.#directory);
-    return { header, block, file: this.#disk.open(this.#path, "write") };
+    try {
+      this.#disk.syncDirectory(this.#directory);
+      return { header, block, file: this.#disk.open(this.#path, "write") };
+    } catch (failure) {
+      // The name is there, perhaps for good: there is nothing left to give back, and no beginning anew.
+      if (!(failure instanceof EnvelopeError) || failure.code !== "DISKFULL") throw failure;
+      throw new EnvelopeError("IO", failure.message);
+    }
   }
 
   /** Leaves it as it is, to be removed by the next start. */
