@@ -11,6 +11,7 @@ import { type VersionCursor, VersionKind } from "../record/version.ts";
 import type { DropRule, Job } from "./job.ts";
 import type { StateChange } from "./manifest.ts";
 import type { TableRecord } from "./manifest-format.ts";
+import { removeGarbage } from "./remove-garbage.ts";
 import { type OlderElsewhere, Survivors } from "./survivors.ts";
 import { tableName } from "./table-format.ts";
 import { TableWriter } from "./table-writer.ts";
@@ -93,7 +94,7 @@ export class RewriteJob implements Job {
     if (mustStay) return;
     const { disk } = this.#home;
     for (const writer of this.#writer === null ? this.#finished : [...this.#finished, this.#writer]) {
-      if (disk.exists(writer.path)) disk.remove(writer.path);
+      if (disk.exists(writer.path)) removeGarbage(disk, writer.path);
     }
   }
 

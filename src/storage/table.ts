@@ -17,6 +17,7 @@ import { compareToTarget, findInBlock } from "./block-cursor.ts";
 import { BLOCK_TRAILER_BYTES, blockChecksum, EntryReader, readU32, sharedBytes } from "./block-format.ts";
 import { bloomHas } from "./bloom.ts";
 import type { TableRecord } from "./manifest-format.ts";
+import { removeGarbage } from "./remove-garbage.ts";
 import {
   blockSeed,
   decodeTableFooter,
@@ -135,7 +136,7 @@ export class Table {
     if (this.#references > 0) return;
     if (this.#map !== null) this.#disk.unmap(this.#map);
     this.#map = null;
-    if (this.obsolete) this.#disk.remove(this.#path);
+    if (this.obsolete) removeGarbage(this.#disk, this.#path);
   }
 
   /**
