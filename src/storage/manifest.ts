@@ -198,8 +198,7 @@ export class Manifest {
     try {
       this.#openFile().write(frame, this.#end);
     } catch (cause) {
-      if (!(cause instanceof EnvelopeError && cause.code === "DISKFULL")) this.#fail(cause);
-      throw cause;
+      throw cause instanceof EnvelopeError && cause.code === "DISKFULL" ? cause : this.#fail(cause);
     }
     return this.#end + frame.length;
   }
@@ -222,14 +221,18 @@ export class Manifest {
     try {
       run();
     } catch (cause) {
-      this.#fail(cause);
-      throw cause;
+      throw this.#fail(cause);
     }
   }
 
-  #fail(cause: unknown): void {
-    if (cause instanceof EnvelopeError) this.#failure = cause;
-    else this.#failure = new EnvelopeError("IO", `${this.#path(this.#number)} failed: ${String(cause)}`);
+  /**
+   * The end: everything from now on throws. Returns what to throw now. With or without room there is no trying again, so
+   * it is never called DISKFULL.
+   */
+  #fail(cause: unknown): unknown {
+    const isLasting = cause instanceof EnvelopeError && cause.code !== "DISKFULL";
+    this.#failure = isLasting ? cause : new EnvelopeError("IO", `${this.#path(this.#number)} failed: ${String(cause)}`);
+    return cause instanceof EnvelopeError ? this.#failure : cause;
   }
 
   #path(number: FileNumber): string {
