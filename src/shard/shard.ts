@@ -419,11 +419,11 @@ export class Shard {
       });
       if (log.unsyncedGroups > 0) return;
     }
-    this.#isStopped = true;
     this.#maintenance.abort();
     tree.close();
     log.close();
     hardState.close();
+    this.#isStopped = true;
     this.#reply({ type: "stopped" });
   }
 
