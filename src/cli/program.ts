@@ -9,6 +9,7 @@ import { Argument, Command, CommanderError, Option } from "commander";
 import manifest from "../../package.json" with { type: "json" };
 import type { BenchOptions } from "./bench.ts";
 import type { ImportOptions } from "./import-options.ts";
+import { ENGINE_PROFILES, type EngineProfile } from "../sim/engine-profiles.ts";
 import { duration, pidList, realNumber, targetList, wholeNumber } from "./options.ts";
 import type { PromptOptions } from "./prompt.ts";
 import { stopSignals } from "./stop-signals.ts";
@@ -237,20 +238,31 @@ function addBench(parent: Command): void {
 interface SimFlags {
   readonly seeds: number;
   readonly seed: number;
+  readonly profile: EngineProfile;
+  readonly verbose: boolean;
 }
 
 function addSim(parent: Command): void {
   parent
     .command("sim")
-    .description(
-      "a whole cluster in one thread under simulated faults, judged from outside; a seed replays its run exactly",
+    .description("simulated faults in one thread, judged from outside; a seed replays its run exactly")
+    .addArgument(
+      new Argument("[subject]", "what is simulated: a whole cluster, or the engine of one shard against a model")
+        .choices(["cluster", "engine"])
+        .default("cluster"),
     )
-    .addArgument(new Argument("[profile]", "what is simulated").choices(["cluster"]).default("cluster"))
     .option("--seeds <count>", "runs, each with the next seed", wholeNumber(1, 1e9), 1)
     .option("--seed <number>", "the first seed", wholeNumber(0, 4_294_967_295), 1)
-    .action(async (profile: "cluster", flags: SimFlags) => {
-      const { runSim } = await import("./sim.ts");
-      exitCode = await runSim({ profile, firstSeed: flags.seed, seedCount: flags.seeds });
+    .addOption(
+      new Option("--profile <name>", "what befalls the engine").choices(ENGINE_PROFILES).default(ENGINE_PROFILES[0]),
+    )
+    .option("--verbose", "print the trace of every run of the engine", false)
+    .action(async (subject: "cluster" | "engine", { seed: firstSeed, seeds: seedCount, ...flags }: SimFlags) => {
+      const { runEngine, runSim } = await import("./sim.ts");
+      exitCode =
+        subject === "engine"
+          ? await runEngine({ ...flags, firstSeed, seedCount })
+          : await runSim({ profile: subject, firstSeed, seedCount });
     });
 }
 

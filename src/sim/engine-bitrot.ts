@@ -13,7 +13,8 @@ const HEAD_BYTES = 256;
 export function runBitrot(sim: EngineSim): void {
   const { random, host, witness } = sim;
   const isStopped = random.chance(0.5);
-  if (isStopped) sim.stop();
+  sim.rest();
+  if (isStopped && !sim.hasViolation) sim.stop();
   if (sim.hasViolation) return;
   sim.crash(isStopped ? null : sim.randomSurvival());
   flipOneBit(sim);

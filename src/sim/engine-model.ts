@@ -67,6 +67,22 @@ export class EngineModel {
     this.#outcomes.set(entry.index, outcomes);
   }
 
+  /** Entries behind this one are gone and others may come in their place. */
+  forgetBehind(index: number): void {
+    if (index >= this.lastIndex) return;
+    const isKept = (place: number): boolean => place <= placeBehind(index);
+    for (const keys of this.#buckets.values()) {
+      for (const [key, versions] of keys) {
+        keys.set(
+          key,
+          versions.filter(({ place }) => isKept(place)),
+        );
+      }
+    }
+    for (const [bucket, place] of this.#fencedAt) if (!isKept(place)) this.#fencedAt.delete(bucket);
+    this.lastIndex = index;
+  }
+
   /** What each command of an entry came to. */
   outcomesOf(index: number): readonly Outcome[] {
     return this.#outcomes.get(index) ?? [];

@@ -2,8 +2,9 @@
  * Every call of the disk in one short life failed in turn: the life is lived once without a fault, to count its calls,
  * and then once for each of them. The seed names both the life and the kind of the fault, so consecutive seeds see all.
  */
-import { type EngineRun, reportOf, useSteps } from "./engine-run.ts";
+import { type EngineRun, reportOf } from "./engine-report.ts";
 import { EngineSim } from "./engine-sim.ts";
+import { endInOrder, takeSteps } from "./engine-steps.ts";
 import type { PlannedFault } from "./sim-disk.ts";
 
 const STEP_COUNT = 24;
@@ -39,6 +40,7 @@ function live(seed: number, call: number, fault: PlannedFault, listener: ((line:
   const sim = new EngineSim(seed, listener);
   if (call > 0) sim.host.disk.plan(call, fault);
   sim.open("nothing");
-  useSteps(sim, STEP_COUNT);
+  takeSteps(sim, "undisturbed", STEP_COUNT);
+  endInOrder(sim);
   return sim;
 }

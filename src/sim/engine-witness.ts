@@ -154,6 +154,7 @@ export class EngineWitness {
       return null;
     }
     this.log.begin(state);
+    this.model.forgetBehind(state.length);
     this.appliedIndex = boot.appliedIndex;
     this.#judgeBootLog(boot, state);
     this.#judgeHardState(boot);
