@@ -46,7 +46,9 @@ const ARROWS: Record<string, readonly string[]> = {
     "node.ts",
     "config.ts",
   ],
-  cli: ["client", "sim", "node.ts", "config.ts", "core", "env"],
+  // The tools that look at files know every format on disk, and nothing that runs.
+  "inspect.ts": ["core", "log", "storage", "cluster", "env-interfaces"],
+  cli: ["client", "sim", "node.ts", "inspect.ts", "config.ts", "core", "env"],
   "config.ts": ["core"],
   "node.ts": [
     "core",

@@ -32,7 +32,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .description("A durable, replicated key-value database.")
     .version(manifest.version, "-V, --version")
     .exitOverride();
-  for (const add of [addNode, addCluster, addPrompt, addImport, addBench, addSim, addVersion]) add(program);
+  for (const add of [addNode, addCluster, addPrompt, addImport, addBench, addInspect, addSim, addVersion]) add(program);
   try {
     await program.parseAsync(args, { from: "user" });
     return exitCode;
@@ -232,6 +232,20 @@ function addBench(parent: Command): void {
         seconds: seconds ?? null,
         serverPids: serverPid,
       });
+    });
+}
+
+function addInspect(parent: Command): void {
+  parent
+    .command("inspect")
+    .description("print a file of a data directory (segment, hint, table, manifest, hard state, identity)")
+    .argument("<file>", "which is only read")
+    .option("--json", "an object a line instead of text, one for each part of the file", false)
+    .option("--entries", "the entries of tables and hints too", false)
+    .option("--limit <count>", "print so many parts at most; the rest are checked all the same", wholeNumber(0, 1e15))
+    .action(async (file: string, flags: { json: boolean; entries: boolean; limit?: number }) => {
+      const { runInspect } = await import("./inspect.ts");
+      exitCode = runInspect(file, { limit: Number.POSITIVE_INFINITY, ...flags });
     });
 }
 

@@ -18,13 +18,14 @@
 import { equalBytes, getU64, setU64, viewOf } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
-import { type LogIndex, logIndex, type NodeId, nodeId, type Term, term } from "../core/ids.ts";
+import { type LogIndex, logIndex, type NodeId, nodeId, shardId, type Term, term } from "../core/ids.ts";
 import type { LogIdentity } from "./log-options.ts";
 
 const HARD_STATE_BYTES = 4096;
 const HARD_STATE_MAGIC = 0x4d50_5645;
 const HARD_STATE_VERSION = 1;
 const CLUSTER_ID_OFFSET = 16;
+const CLUSTER_ID_BYTES = 16;
 
 export interface HardState {
   readonly generation: number;
@@ -50,8 +51,15 @@ export function encodeHardState(state: HardState, identity: LogIdentity): Uint8A
   return bytes;
 }
 
-/** CORRUPTION when damaged, FOREIGN_DIRECTORY when it is whole and somebody else's, NEWER_FORMAT. */
-export function decodeHardState(bytes: Uint8Array, identity: LogIdentity, file: string): HardState | EnvelopeError {
+/**
+ * CORRUPTION when damaged, FOREIGN_DIRECTORY when it is whole and somebody else's (with a null identity it may be
+ * anybody's), NEWER_FORMAT.
+ */
+export function decodeHardState(
+  bytes: Uint8Array,
+  identity: LogIdentity | null,
+  file: string,
+): HardState | EnvelopeError {
   if (bytes.length !== HARD_STATE_BYTES) return corruption(file, bytes.length, "a hard state of the wrong length");
   const view = viewOf(bytes);
   if (view.getUint32(0, true) !== HARD_STATE_MAGIC) return corruption(file, 0, "no hard state");
@@ -62,8 +70,7 @@ export function decodeHardState(bytes: Uint8Array, identity: LogIdentity, file: 
   if (version > HARD_STATE_VERSION) {
     return new EnvelopeError("NEWER_FORMAT", `${file} has hard state format ${version}; this release knows 1`);
   }
-  const clusterId = bytes.subarray(CLUSTER_ID_OFFSET, CLUSTER_ID_OFFSET + identity.clusterId.length);
-  if (view.getUint16(10, true) !== identity.shard || !equalBytes(clusterId, identity.clusterId)) {
+  if (identity !== null && !isOf(hardStateIdentity(bytes), identity)) {
     return new EnvelopeError("FOREIGN_DIRECTORY", `${file} belongs to another shard or cluster`);
   }
   return {
@@ -73,4 +80,16 @@ export function decodeHardState(bytes: Uint8Array, identity: LogIdentity, file: 
     snapshotIndex: logIndex(getU64(view, 56)),
     snapshotTerm: term(getU64(view, 64)),
   };
+}
+
+/** Whose hard state it is. The bytes have been decoded without an error. */
+export function hardStateIdentity(bytes: Uint8Array): LogIdentity {
+  return {
+    shard: shardId(viewOf(bytes).getUint16(10, true)),
+    clusterId: bytes.slice(CLUSTER_ID_OFFSET, CLUSTER_ID_OFFSET + CLUSTER_ID_BYTES),
+  };
+}
+
+function isOf(found: LogIdentity, wanted: LogIdentity): boolean {
+  return found.shard === wanted.shard && equalBytes(found.clusterId, wanted.clusterId);
 }

@@ -180,6 +180,20 @@ export function decodeHintEntries(bytes: Uint8Array): {
   return { offsets, byteCounts, checksums };
 }
 
+/** One record of an entry section whose checksum has been verified. */
+export function hintEntryAt(section: Uint8Array, ordinal: number) {
+  const view = viewOf(section);
+  const offset = ordinal * HINT_ENTRY_BYTES;
+  return {
+    index: getU64(view, offset),
+    term: getU64(view, offset + 8),
+    inSegment: view.getUint32(offset + 16, true),
+    byteCount: view.getUint32(offset + 20, true),
+    checksum: view.getUint32(offset + 24, true),
+    keyCount: view.getUint32(offset + 28, true),
+  };
+}
+
 /** Adds one key record. */
 export function encodeHintKey(
   into: ByteWriter,

@@ -65,7 +65,10 @@ export function encodeGroupHeader(
   view.setUint32(offset + 4, crc32(target.subarray(offset + 8, offset + GROUP_HEADER_BYTES), seed), true);
 }
 
-/** Reads the header at `offset` into `into`; false when there is none that belongs to this segment and fits in it. */
+/**
+ * Reads the header at `offset` into `into`; false when there is none that belongs to this segment and fits in it. From
+ * `offset` on the segment has `room` bytes: all that were given, unless they are only a part of it.
+ */
 export function decodeGroupHeader(
   bytes: Uint8Array,
   view: DataView,
@@ -73,6 +76,7 @@ export function decodeGroupHeader(
   seed: number,
   segmentId: number,
   into: GroupHeader,
+  room: number = bytes.length - offset,
 ): boolean {
   if (offset + GROUP_HEADER_BYTES > bytes.length || view.getUint32(offset, true) !== GROUP_MAGIC) return false;
   const checksum = crc32(bytes.subarray(offset + 8, offset + GROUP_HEADER_BYTES), seed);
@@ -94,6 +98,6 @@ export function decodeGroupHeader(
     Number.isSafeInteger(into.previousTerm) &&
     into.entryCount * ENTRY_BYTES_MIN <= into.bodyBytes &&
     into.entryCount > 0 === into.bodyBytes > 0 &&
-    offset + groupBytes(into.bodyBytes) <= bytes.length
+    groupBytes(into.bodyBytes) <= room
   );
 }

@@ -91,6 +91,8 @@ const NO_BYTES = new Uint8Array(0);
 export class BlockCursor {
   readonly entry = new EntryReader();
   valid = false;
+  /** Where the current entry begins. */
+  entryOffset = 0;
   #bytes: Uint8Array = NO_BYTES;
   #restarts = 0;
   #offset = 0;
@@ -121,6 +123,7 @@ export class BlockCursor {
       return;
     }
     const entry = this.entry;
+    this.entryOffset = this.#offset;
     this.#offset = entry.read(this.#bytes, this.#offset);
     const keyBytes = entry.sharedKeyBytes + entry.suffixEnd - entry.suffixStart;
     if (keyBytes > this.#keyBuffer.length) this.#growKey(keyBytes);

@@ -30,16 +30,17 @@
  */
 import { ByteReader } from "../core/byte-reader.ts";
 import { ByteWriter } from "../core/byte-writer.ts";
-import { getU64, setU64, viewOf } from "../core/bytes.ts";
+import { equalBytes, getU64, setU64, viewOf } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { EnvelopeError } from "../core/errors.ts";
-import { type FileNumber, fileNumber, type LogIndex, logIndex, type Term, term } from "../core/ids.ts";
+import { type FileNumber, fileNumber, type LogIndex, logIndex, shardId, type Term, term } from "../core/ids.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 
 const MANIFEST_FORMAT_VERSION = 1;
 const FRAME_HEADER_BYTES = 24;
 export const FRAME_ALIGNMENT = 8;
 const TABLE_RECORD_BYTES = 40;
+const CLUSTER_ID_BYTES = 16;
 const TREE = 1;
 
 export const FrameKind = { snapshot: 1, edit: 2, proof: 3 } as const;
@@ -123,8 +124,11 @@ export function encodeSnapshot(identity: TreeIdentity, edit: ManifestEdit): Uint
   return writer.written();
 }
 
-/** Throws CORRUPTION, NEWER_FORMAT, or FOREIGN_DIRECTORY when it is of another cluster or shard. */
-export function decodeSnapshot(body: Uint8Array, identity: TreeIdentity, file: string): ManifestEdit {
+/**
+ * Throws CORRUPTION, NEWER_FORMAT, or FOREIGN_DIRECTORY when it is of another cluster or shard; with a null identity it
+ * may be anybody's.
+ */
+export function decodeSnapshot(body: Uint8Array, identity: TreeIdentity | null, file: string): ManifestEdit {
   const reader = new ByteReader("CORRUPTION", file).over(body);
   const version = reader.u32();
   if (version !== MANIFEST_FORMAT_VERSION) {
@@ -132,11 +136,19 @@ export function decodeSnapshot(body: Uint8Array, identity: TreeIdentity, file: s
   }
   const shard = reader.u16();
   reader.u16();
-  const clusterId = reader.raw(identity.clusterId.length);
-  if (shard !== identity.shard || identity.clusterId.some((byte, i) => clusterId[i] !== byte)) {
+  const clusterId = reader.raw(CLUSTER_ID_BYTES);
+  if (identity !== null && (shard !== identity.shard || !equalBytes(clusterId, identity.clusterId))) {
     throw new EnvelopeError("FOREIGN_DIRECTORY", `${file} belongs to another cluster or shard`);
   }
   return readEdit(reader);
+}
+
+/** Whose manifest it is. The body has been decoded without an error. */
+export function snapshotIdentity(body: Uint8Array): TreeIdentity {
+  const reader = new ByteReader("CORRUPTION", "a snapshot").over(body, 4);
+  const shard = shardId(reader.u16());
+  reader.u16();
+  return { shard, clusterId: reader.raw(CLUSTER_ID_BYTES).slice() };
 }
 
 export function encodeEdit(edit: ManifestEdit): Uint8Array {

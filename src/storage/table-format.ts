@@ -51,18 +51,19 @@
 import { getU64, setU64, viewOf } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
-import { type FileNumber, fileNumber } from "../core/ids.ts";
+import { type FileNumber, fileNumber, shardId } from "../core/ids.ts";
 import type { Stamp } from "../core/stamp.ts";
 import { BLOOM_LINE_BYTES } from "./bloom.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 
 const TABLE_FORMAT_VERSION = 1;
 export const PROLOGUE_BYTES = 64;
-const FOOTER_FIXED_BYTES = 128;
+export const FOOTER_FIXED_BYTES = 128;
 const REGION_ALIGNMENT = 64;
 const PROLOGUE_CHECKSUM_OFFSET = 60;
 const HEADER_MAGIC = "EDB.sst\x01";
 const FOOTER_MAGIC = "EDB.end\x01";
+const CLUSTER_ID_BYTES = 16;
 
 export interface TableFooter {
   /** Table keys. */
@@ -212,11 +213,29 @@ export function footerChecksum(footer: Uint8Array): number {
   return viewOf(footer).getUint32(footer.length - 4, true);
 }
 
-/** Decodes the whole footer of a file; `offset` is where it lies, for messages. */
+/** How long the footer is whose last FOOTER_FIXED_BYTES these are, as far as they can be believed before they are checked. */
+export function footerBytes(fixed: Uint8Array): number {
+  const view = viewOf(fixed);
+  return FOOTER_FIXED_BYTES + view.getUint32(0, true) + view.getUint32(4, true);
+}
+
+/** Whose table a footer belongs to. The bytes have been decoded without an error. */
+export function footerIdentity(bytes: Uint8Array): TreeIdentity {
+  const fixed = bytes.length - FOOTER_FIXED_BYTES;
+  return {
+    clusterId: bytes.slice(fixed + 48, fixed + 48 + CLUSTER_ID_BYTES),
+    shard: shardId(viewOf(bytes).getUint16(fixed + 64, true)),
+  };
+}
+
+/**
+ * Decodes the whole footer of a file; `offset` is where it lies, for messages. With a null identity the table may be
+ * anybody's.
+ */
 export function decodeTableFooter(
   bytes: Uint8Array,
   offset: number,
-  identity: TreeIdentity,
+  identity: TreeIdentity | null,
   file: string,
 ): TableFooter | EnvelopeError {
   const keyBytes = bytes.length - FOOTER_FIXED_BYTES;
@@ -230,7 +249,7 @@ export function decodeTableFooter(
   if (version !== TABLE_FORMAT_VERSION) {
     return new EnvelopeError("NEWER_FORMAT", `${file} has table format ${version}: it needs a newer release`);
   }
-  if (!sameIdentity(bytes, keyBytes, view, identity)) {
+  if (identity !== null && !sameIdentity(bytes, keyBytes, view, identity)) {
     return new EnvelopeError("FOREIGN_DIRECTORY", `${file} belongs to another cluster or shard`);
   }
   const smallestBytes = view.getUint32(0, true);
