@@ -48,7 +48,8 @@ const ARROWS: Record<string, readonly string[]> = {
   ],
   // The tools that look at files know every format on disk, and nothing that runs.
   "inspect.ts": ["core", "log", "storage", "cluster", "env-interfaces"],
-  cli: ["client", "sim", "node.ts", "inspect.ts", "config.ts", "core", "env"],
+  "verify.ts": ["core", "log", "storage", "cluster", "env-interfaces"],
+  cli: ["client", "sim", "node.ts", "inspect.ts", "verify.ts", "config.ts", "core", "env"],
   "config.ts": ["core"],
   "node.ts": [
     "core",

@@ -32,7 +32,8 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .description("A durable, replicated key-value database.")
     .version(manifest.version, "-V, --version")
     .exitOverride();
-  for (const add of [addNode, addCluster, addPrompt, addImport, addBench, addInspect, addSim, addVersion]) add(program);
+  for (const add of [addNode, addCluster, addPrompt, addImport, addBench, addInspect, addVerify, addSim, addVersion])
+    add(program);
   try {
     await program.parseAsync(args, { from: "user" });
     return exitCode;
@@ -246,6 +247,19 @@ function addInspect(parent: Command): void {
     .action(async (file: string, flags: { json: boolean; entries: boolean; limit?: number }) => {
       const { runInspect } = await import("./inspect.ts");
       exitCode = runInspect(file, { limit: Number.POSITIVE_INFINITY, ...flags });
+    });
+}
+
+function addVerify(parent: Command): void {
+  parent
+    .command("verify")
+    .description("check every byte of a data directory, or one shard's, that no process uses; changes nothing")
+    .argument("<directory>", "of a node, or of one shard in it")
+    .option("--json", "an object a line instead of text, one for each finding and one for the sum", false)
+    .option("--shallow", "headers, footers and manifests only", false)
+    .action(async (directory: string, flags: { json: boolean; shallow: boolean }) => {
+      const { runVerify } = await import("./verify.ts");
+      exitCode = runVerify(directory, flags);
     });
 }
 

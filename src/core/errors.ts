@@ -35,13 +35,23 @@ const RETRY_OF = {
 
 export type ErrorCode = keyof typeof RETRY_OF;
 
+/** Where damage was seen, and what it is. */
+export interface DamagePlace {
+  readonly file: string;
+  readonly offset: number;
+  readonly what: string;
+}
+
 export class EnvelopeError extends Error {
   override readonly name = "EnvelopeError";
   readonly code: ErrorCode;
+  /** Of a CORRUPTION, if it is known. */
+  readonly place: DamagePlace | null;
 
-  constructor(code: ErrorCode, message: string) {
+  constructor(code: ErrorCode, message: string, place: DamagePlace | null = null) {
     super(message);
     this.code = code;
+    this.place = place;
   }
 
   get retry(): Retry {
@@ -56,5 +66,5 @@ export function isErrorCode(code: string): code is ErrorCode {
 
 /** Damage on disk, always with the file and the byte offset at which it was seen. */
 export function corruption(file: string, offset: number, what: string): EnvelopeError {
-  return new EnvelopeError("CORRUPTION", `${what} in ${file} at offset ${offset}`);
+  return new EnvelopeError("CORRUPTION", `${what} in ${file} at offset ${offset}`, { file, offset, what });
 }

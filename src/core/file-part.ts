@@ -2,6 +2,7 @@
  * What the offline tools say about files: the parts of one file in reading order (`inspect`), and findings about many
  * (`verify`). Plain values only, so that they can be printed as a line of text or as JSON. Any thread.
  */
+import { EnvelopeError } from "./errors.ts";
 
 /** One part of a file: a header, a group, a block, an entry. Names of fields carry their units. */
 export interface FilePart {
@@ -25,6 +26,20 @@ export interface Finding {
 }
 
 export type FindingVisitor = (finding: Finding) => void;
+
+/** Runs a check of a file; what it throws becomes a finding. True: it threw nothing. */
+export function attempt(file: string, visit: FindingVisitor, check: () => void): boolean {
+  try {
+    check();
+    return true;
+  } catch (cause) {
+    if (!(cause instanceof EnvelopeError)) throw cause;
+    const { place, message } = cause;
+    if (place === null) visit({ severity: "damage", file, offset: null, what: message });
+    else visit({ severity: "damage", ...place });
+    return false;
+  }
+}
 
 const NAMED: Readonly<Record<number, string>> = { 9: "\\t", 10: "\\n", 13: "\\r", 34: '\\"', 92: "\\\\" };
 

@@ -5,7 +5,7 @@
  * counts. (A process id can be reused; then the operator is told which file to remove.)
  */
 import { dlopen, FFIType, read } from "bun:ffi";
-import { closeSync, openSync, readFileSync, unlinkSync, writeSync, ftruncateSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, unlinkSync, writeSync, ftruncateSync } from "node:fs";
 import { join } from "node:path";
 import { EnvelopeError } from "../core/errors.ts";
 import type { DirectoryLock } from "./disk.ts";
@@ -13,8 +13,9 @@ import type { DirectoryLock } from "./disk.ts";
 const LOCK_FILE = "LOCK";
 const PID_FILE = "LOCK.pid";
 const LOCK_EXCLUSIVE_NONBLOCKING = 2 | 4;
+const LOCK_SHARED_NONBLOCKING = 1 | 4;
 
-type Flock = (fd: number) => "taken" | "inUse" | "unsupported";
+type Flock = (fd: number, operation: number) => "taken" | "inUse" | "unsupported";
 
 let flock: Flock | null | undefined;
 
@@ -24,7 +25,7 @@ export function lockDirectory(directory: string): DirectoryLock {
   if (flock !== null) {
     const path = join(directory, LOCK_FILE);
     const fd = openSync(path, "a+");
-    const outcome = flock(fd);
+    const outcome = flock(fd, LOCK_EXCLUSIVE_NONBLOCKING);
     if (outcome === "taken") {
       ftruncateSync(fd, 0);
       writeSync(fd, `${process.pid}\n`);
@@ -34,6 +35,23 @@ export function lockDirectory(directory: string): DirectoryLock {
     if (outcome === "inUse") throw inUse(directory, path);
   }
   return lockByPid(directory);
+}
+
+/**
+ * Keeps a process that would use the directory out of it for as long as this one looks at it, or throws
+ * DIRECTORY_IN_USE. Several may look at once. Nothing is written: a shared lock needs no more than an open for reading,
+ * and where there is no lock file, nobody has ever locked the directory (so nobody is kept out of it either).
+ */
+export function lockForReading(directory: string): DirectoryLock {
+  const pidPath = join(directory, PID_FILE);
+  if (existsSync(pidPath) && isAlive(Number(readFileSync(pidPath, "utf8")))) throw inUse(directory, pidPath);
+  const path = join(directory, LOCK_FILE);
+  flock ??= loadFlock();
+  if (flock === null || !existsSync(path)) return { release: () => undefined };
+  const fd = openSync(path, "r");
+  if (flock(fd, LOCK_SHARED_NONBLOCKING) !== "inUse") return { release: () => closeSync(fd) };
+  closeSync(fd);
+  throw inUse(directory, path);
 }
 
 function inUse(directory: string, path: string): EnvelopeError {
@@ -59,8 +77,8 @@ function loadFlock(): Flock | null {
       });
       const flockCall = symbols["flock"] as (fd: number, operation: number) => number;
       const errnoCall = symbols[errnoSymbol] as () => Parameters<typeof read.i32>[0];
-      return (fd) => {
-        if (flockCall(fd, LOCK_EXCLUSIVE_NONBLOCKING) === 0) return "taken";
+      return (fd, operation) => {
+        if (flockCall(fd, operation) === 0) return "taken";
         return unsupported.includes(read.i32(errnoCall())) ? "unsupported" : "inUse";
       };
     } catch (failure) {

@@ -40,7 +40,7 @@ export class HardStateFile {
    */
   static open(disk: Disk, directory: string, identity: LogIdentity): HardStateFile {
     if (!disk.exists(directory)) disk.makeDirectory(directory);
-    const paths = [copyPath(directory, 0), copyPath(directory, 1)];
+    const paths = hardStatePaths(directory);
     if (!paths.some((path) => disk.exists(path))) refuseLost(disk, directory);
     const found = readHardState(disk, directory, identity);
     const state = found.state ?? FIRST_STATE;
@@ -105,7 +105,7 @@ export function readHardState(
   let state: HardState | null = null;
   let damage: EnvelopeError | null = null;
   const generations = new Map<string, number>();
-  for (const path of [copyPath(directory, 0), copyPath(directory, 1)]) {
+  for (const path of hardStatePaths(directory)) {
     const copy = disk.exists(path) ? decodeHardState(readCopy(disk, path), identity, path) : null;
     if (copy instanceof EnvelopeError) {
       if (copy.code !== "CORRUPTION") throw copy;
@@ -118,6 +118,11 @@ export function readHardState(
   if (state === null && damage !== null) throw damage;
   const newest = state?.generation ?? -1;
   return { state, bad: [...generations].filter(([, generation]) => generation !== newest).map(([path]) => path) };
+}
+
+/** Where the two copies lie. */
+export function hardStatePaths(directory: string): readonly string[] {
+  return [copyPath(directory, 0), copyPath(directory, 1)];
 }
 
 function copyPath(directory: string, copy: number): string {

@@ -82,7 +82,7 @@ export function resolveChain(segments: readonly SegmentEvidence[]): LogChain {
 }
 
 /** For each segment the offset from which a later recovery has made its bytes void. */
-function voidOffsets(segments: readonly SegmentEvidence[]): number[] {
+export function voidOffsets(segments: readonly Pick<SegmentEvidence, "header">[]): number[] {
   const offsets: number[] = [];
   let cut = Number.POSITIVE_INFINITY;
   for (const { header } of segments.toReversed()) {

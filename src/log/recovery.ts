@@ -23,7 +23,7 @@ import { type HintSummary, loadHintEntries, readHintSummary } from "./hint-reade
 import { type DroppedBytes, type LogChain, resolveChain, type SegmentEvidence } from "./log-chain.ts";
 import { LogEntries } from "./log-entries.ts";
 import { hintPath, type LogFiles, segmentPath, sortLogFiles } from "./log-files.ts";
-import type { LogOptions } from "./log-options.ts";
+import type { LogIdentity, LogOptions } from "./log-options.ts";
 import { copiedGroups, makePlan, type Plan, settle } from "./recovery-plan.ts";
 import { Segment } from "./segment.ts";
 import { SegmentEntries } from "./segment-entries.ts";
@@ -159,7 +159,8 @@ function surveyHint(
   return hint;
 }
 
-function readHeaderBlock(disk: Disk, path: string): Uint8Array {
+/** The first block of a segment, or what there is of it. */
+export function readHeaderBlock(disk: Disk, path: string): Uint8Array {
   const block = new Uint8Array(SEGMENT_HEADER_BYTES);
   const file = disk.open(path, "read");
   try {
@@ -169,13 +170,13 @@ function readHeaderBlock(disk: Disk, path: string): Uint8Array {
   }
 }
 
-/** The header of segment `id`, proven to be that segment, of this shard, whole, and next to its neighbour. */
-function checkHeader(
+/** The header of segment `id`, proven to be that segment, of this shard, whole, and next to its neighbour. Throws. */
+export function checkHeader(
   block: Uint8Array,
   path: string,
   id: number,
   previous: SegmentHeader | null,
-  options: LogOptions,
+  options: LogIdentity,
   disk: Disk,
 ): SegmentHeader {
   const header = decodeSegmentHeader(block, path);
@@ -220,8 +221,8 @@ function keptSegment(
   return new Segment(directory, header, checksum, summary, entries, false);
 }
 
-/** Adds an entry to the log in its order; `previousTerm` is what its group says, for the first one of a group. */
-function addEntry(
+/** Adds an entry to the log in its order; `previousTerm` is what its group says, for the first one of a group. Throws. */
+export function addEntry(
   log: LogEntries,
   segment: SegmentEntries,
   entry: ScannedEntry,

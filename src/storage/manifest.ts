@@ -247,7 +247,7 @@ interface StorageFile {
 }
 
 /** Tables and manifests of a directory, by ascending number. */
-function storageFiles(disk: Disk, directory: string): StorageFile[] {
+export function storageFiles(disk: Disk, directory: string): StorageFile[] {
   const files: StorageFile[] = [];
   for (const name of disk.list(directory)) {
     const [, digits, kind] = NAME_PATTERN.exec(name) ?? [];

@@ -41,7 +41,8 @@ test("every kind of file is described down to its entries, and none is changed",
   const tables = filesOf(directory, ".sst").map((path) => inspected(path, true));
   expect(tables.every(({ damage }) => damage === null)).toBe(true);
   const versions = tables.flatMap(({ parts }) => parts.filter((part) => part.kind === "entry"));
-  expect(versions.find((part) => part.fields["key"] === '"key1"')?.fields).toMatchObject({ kind: "tombstone" });
+  const kindsOfKey1 = versions.filter((part) => part.fields["key"] === '"key1"').map((part) => part.fields["kind"]);
+  expect(kindsOfKey1).toContain("tombstone");
   expect(versions.find((part) => part.fields["key"] === '"soon"')?.fields).toHaveProperty("expiryMs");
   const counted = tables.flatMap(({ parts }) => parts.filter((part) => part.kind === "table"));
   const entryCount = counted.reduce((sum, part) => sum + Number(part.fields["entryCount"]), 0);
