@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { copyFileSync, cpSync, existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { encodeIdentity } from "../../src/cluster/identity-format.ts";
@@ -49,7 +49,7 @@ function nth(directory: string, ending: string, place = 0): string {
 const original = temporaryDirectory();
 fillShard(original.path);
 makeNode(original.path);
-process.on("exit", () => original[Symbol.dispose]());
+afterAll(() => original[Symbol.dispose]());
 
 function copyOfNode() {
   const home = temporaryDirectory();
