@@ -95,7 +95,7 @@ function queueBytesMax(settings: NodeSettings, shardsPerWorker: number): number 
   return (settings.uncommittedBytes + settings.inflightBytes + settings.valueBytesMax * 4) * shardsPerWorker;
 }
 
-function shardOptions(settings: NodeSettings, shard: number, clusterId: string): ShardOptions {
+export function shardOptions(settings: NodeSettings, shard: number, clusterId: string): ShardOptions {
   const identity = { shard: shardId(shard), clusterId: Uint8Array.fromHex(clusterId) };
   return {
     shard: identity.shard,

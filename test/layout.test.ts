@@ -94,6 +94,7 @@ const PUBLIC_FILES = ["src/embedded.ts"];
 function filesUnder(folder: string): string[] {
   const found: string[] = [];
   for (const entry of readdirSync(join(ROOT, folder), { withFileTypes: true })) {
+    if (entry.name === "node_modules") continue;
     const path = `${folder}/${entry.name}`;
     if (entry.isDirectory()) found.push(...filesUnder(path));
     else if (/\.tsx?$/.test(entry.name)) found.push(path);

@@ -31,7 +31,8 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   const program = new Command("envelopedb")
     .description("A durable, replicated key-value database.")
     .version(manifest.version, "-V, --version")
-    .exitOverride();
+    .exitOverride()
+    .enablePositionalOptions();
   for (const add of [addNode, addCluster, addPrompt, addImport, addBench, addInspect, addVerify, addSim, addVersion])
     add(program);
   try {
@@ -201,8 +202,8 @@ interface BenchFlags
 }
 
 function addBench(parent: Command): void {
-  parent
-    .command("bench")
+  const bench = parent.command("bench").enablePositionalOptions();
+  bench
     .description("put a load on running servers and measure it by the wall clock")
     .addOption(targetOption())
     .option("--bucket <name>", "bucket to work in")
@@ -233,6 +234,16 @@ function addBench(parent: Command): void {
         seconds: seconds ?? null,
         serverPids: serverPid,
       });
+    });
+  bench
+    .command("engine")
+    .description("one shard's engine beside other storage engines, without a server (in the source repository only)")
+    .argument("[arguments...]")
+    .allowUnknownOption()
+    .helpOption(false)
+    .action(async (args: string[]) => {
+      const { runEngineBench } = await import("./bench-engine.ts");
+      exitCode = await runEngineBench(args);
     });
 }
 

@@ -1,0 +1,37 @@
+/** The settings of the benchmark's shard: the defaults of a node, on a disk that may be told not to sync. */
+import type { NodeSettings } from "../../src/config.ts";
+import { resolveSettings } from "../../src/config.ts";
+import type { Disk, DiskFile, OpenMode } from "../../src/env/disk.ts";
+import type { Logger } from "../../src/env/environment.ts";
+import { RealDisk } from "../../src/env/real-disk.ts";
+import { shardOptions } from "../../src/node-shards.ts";
+import type { ShardOptions } from "../../src/shard/shard-options.ts";
+
+export const BENCH_BUCKET = 1;
+const CLUSTER_ID = "00".repeat(16);
+
+export const LOG: Logger = { debug: () => {}, info: () => {}, warn: console.warn, error: console.error };
+
+/** Syncs are taken as done. */
+class UnsyncedDisk extends RealDisk implements Disk {
+  override open(path: string, mode: OpenMode): DiskFile {
+    const file = super.open(path, mode);
+    file.sync = () => undefined;
+    file.beginSync = (done) => done(null);
+    return file;
+  }
+
+  override syncDirectory(): void {}
+}
+
+export function benchDisk(isSynced: boolean): Disk {
+  return isSynced ? new RealDisk() : new UnsyncedDisk();
+}
+
+export function benchSettings(directory: string): NodeSettings {
+  return resolveSettings({ flags: { data: directory }, environment: {}, file: null, cores: 1 });
+}
+
+export function benchOptions(settings: NodeSettings): ShardOptions {
+  return shardOptions(settings, 0, CLUSTER_ID);
+}
