@@ -3,11 +3,21 @@
  * compares in place, allocates nothing and leaves what it found in the EntryReader. `BlockCursor` walks and keeps the
  * current key put together. Any thread; objects are not shared.
  */
-import { BUCKET_BYTES, EntryReader, readU32, restartArray, tableKeyBucket } from "./block-format.ts";
+import { EMPTY_BYTES } from "../core/bytes.ts";
+import { compareStamps, type Stamp } from "../core/stamp.ts";
+import {
+  type BlockPlace,
+  BUCKET_BYTES,
+  EntryReader,
+  readU32,
+  restartArray,
+  restartCount,
+  tableKeyBucket,
+} from "./block-format.ts";
 
 /**
- * The newest version of the table key in the first `targetBytes` of `target`, in the block at `start`–`end`: true with
- * the entry in `entry`, or false.
+ * The newest version not above `asOf` of the table key in the first `targetBytes` of `target`, in the block whose place
+ * is `start`–`end`: true with the entry in `entry`, or false.
  */
 export function findInBlock(
   entry: EntryReader,
@@ -16,19 +26,39 @@ export function findInBlock(
   end: number,
   target: Uint8Array,
   targetBytes: number,
+  asOf: Stamp,
+): boolean {
+  const restart = lastRestartBefore(entry, bytes, start, end, target, targetBytes);
+  return findFromRestart(entry, bytes, start, end, restart, target, targetBytes, asOf);
+}
+
+/** The rest of `findInBlock` when the last restart before the target is known. */
+export function findFromRestart(
+  entry: EntryReader,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  restart: number,
+  target: Uint8Array,
+  targetBytes: number,
+  asOf: Stamp,
 ): boolean {
   const restarts = restartArray(bytes, end);
-  const restartCount = readU32(bytes, end - 8);
-  const restart = lastRestartBefore(entry, bytes, start, restarts, restartCount, target, targetBytes);
-  let offset = start + readU32(bytes, restarts + 4 * restart);
-  const nextRestart = restart + 1 < restartCount ? start + readU32(bytes, restarts + 4 * restart + 4) : restarts;
+  const restartsEnd = restarts + 4 * restartCount(bytes, end);
+  let restartOffset = restarts + 4 * restart;
+  let offset = start + readU32(bytes, restartOffset);
+  let nextRestart = 0;
   // `matched` bytes of the target equal the entry before, which sorts before the target. So an entry that shares more
   // with its predecessor sorts before it as well, and one that shares less sorts behind it: neither needs its bytes
-  // looked at. Only an entry that shares exactly as much is compared.
+  // looked at. Only an entry that shares exactly as much is compared. Versions above `asOf` count as sorting before.
   let matched = 0;
-  while (offset < restarts) {
-    // The restart behind sorts at or behind the target and decides; what it shares is not stored, so it starts afresh.
-    if (offset === nextRestart) matched = 0;
+  for (let isRestart = true; offset < restarts; isRestart = offset === nextRestart) {
+    if (isRestart) {
+      // What a restart shares is not stored, so the comparison starts afresh.
+      matched = 0;
+      restartOffset += 4;
+      nextRestart = restartOffset < restartsEnd ? start + readU32(bytes, restartOffset) : restarts;
+    }
     offset = entry.read(bytes, offset);
     const shared = entry.sharedKeyBytes;
     if (shared > matched) continue;
@@ -39,27 +69,27 @@ export function findInBlock(
       suffix++;
       matched++;
     }
-    if (suffix === suffixEnd) {
-      if (matched === targetBytes) return true;
-      continue;
+    if (suffix < suffixEnd) {
+      if (matched === targetBytes || bytes[suffix]! > target[matched]!) return false;
+    } else if (matched === targetBytes) {
+      if (compareStamps(entry.stampHigh, entry.stampLow, asOf.high, asOf.low) <= 0) return true;
     }
-    if (matched === targetBytes || bytes[suffix]! > target[matched]!) return false;
   }
   return false;
 }
 
 /** The last restart whose key sorts strictly before the target, or the first one. */
-function lastRestartBefore(
+export function lastRestartBefore(
   entry: EntryReader,
   bytes: Uint8Array,
   start: number,
-  restarts: number,
-  restartCount: number,
+  end: number,
   target: Uint8Array,
   targetBytes: number,
 ): number {
+  const restarts = restartArray(bytes, end);
   let low = 0;
-  let high = restartCount - 1;
+  let high = restartCount(bytes, end) - 1;
   while (low < high) {
     const middle = (low + high + 1) >>> 1;
     entry.read(bytes, start + readU32(bytes, restarts + 4 * middle));
@@ -85,32 +115,30 @@ export function compareToTarget(
   return end - start - targetBytes;
 }
 
-const NO_BYTES = new Uint8Array(0);
-
 /** A walk over one block. `valid` false: before the first call, or past the end. */
 export class BlockCursor {
   readonly entry = new EntryReader();
   valid = false;
   /** Where the current entry begins. */
   entryOffset = 0;
-  #bytes: Uint8Array = NO_BYTES;
+  #bytes: Uint8Array = EMPTY_BYTES;
   #restarts = 0;
   #offset = 0;
   #keyBuffer = new Uint8Array(256);
   #keyBytes = 0;
-  #key: Uint8Array = NO_BYTES;
+  #key: Uint8Array = EMPTY_BYTES;
 
-  /** To the first entry of the block at `start`–`end`. */
-  first(bytes: Uint8Array, start: number, end: number): void {
-    this.#over(bytes, start, end);
+  /** To the first entry of the block. */
+  first(place: BlockPlace): void {
+    this.#over(place);
     this.next();
   }
 
   /** To the first entry of the block at or behind the target. */
-  seek(bytes: Uint8Array, start: number, end: number, target: Uint8Array, targetBytes: number): void {
-    this.#over(bytes, start, end);
-    const restartCount = readU32(bytes, end - 8);
-    const restart = lastRestartBefore(this.entry, bytes, start, this.#restarts, restartCount, target, targetBytes);
+  seek(place: BlockPlace, target: Uint8Array, targetBytes: number): void {
+    this.#over(place);
+    const { bytes, start, end } = place;
+    const restart = lastRestartBefore(this.entry, bytes, start, end, target, targetBytes);
     this.#offset = start + readU32(bytes, this.#restarts + 4 * restart);
     do {
       this.next();
@@ -136,7 +164,7 @@ export class BlockCursor {
 
   /** Lets go of the block's bytes. */
   leave(): void {
-    this.#bytes = NO_BYTES;
+    this.#bytes = EMPTY_BYTES;
     this.valid = false;
   }
 
@@ -157,10 +185,10 @@ export class BlockCursor {
     return this.#bytes.subarray(this.entry.suffixEnd, this.entry.valueEnd);
   }
 
-  #over(bytes: Uint8Array, start: number, end: number): void {
-    this.#bytes = bytes;
-    this.#restarts = restartArray(bytes, end);
-    this.#offset = start;
+  #over(place: BlockPlace): void {
+    this.#bytes = place.bytes;
+    this.#restarts = restartArray(place.bytes, place.end);
+    this.#offset = place.start;
     this.#keyBytes = 0;
   }
 

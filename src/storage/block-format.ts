@@ -25,14 +25,16 @@
  * the wrong place, or left over from another table, does not pass. Any thread; objects are not shared.
  */
 import { assert } from "../core/assert.ts";
-import { setU64 } from "../core/bytes.ts";
+import { EMPTY_BYTES, setU64 } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { VersionKind } from "../record/version.ts";
 
 const RESTART_INTERVAL = 16;
 export const BUCKET_BYTES = 4;
+const COUNT_BYTES = 4;
+const CHECKSUM_BYTES = 4;
 /** Restart count and checksum: a block is never smaller. */
-export const BLOCK_TRAILER_BYTES = 8;
+export const BLOCK_TRAILER_BYTES = COUNT_BYTES + CHECKSUM_BYTES;
 
 const KIND_MASK = 3;
 const FLAG_EXPIRY = 4;
@@ -73,9 +75,30 @@ export function readU32(bytes: Uint8Array, offset: number): number {
   return (bytes[offset]! | (bytes[offset + 1]! << 8) | (bytes[offset + 2]! << 16) | (bytes[offset + 3]! << 24)) >>> 0;
 }
 
-/** Offset of the restart array of the block that ends at `end`. */
+/** Where a block lies that was verified: everything but its checksum. Reused from block to block. */
+export class BlockPlace {
+  bytes: Uint8Array = EMPTY_BYTES;
+  /** The first entry. */
+  start = 0;
+  /** Behind the restart count. */
+  end = 0;
+
+  /** Over the whole block at `start`–`end`, its checksum included. */
+  over(bytes: Uint8Array, start: number, end: number): void {
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end - CHECKSUM_BYTES;
+  }
+}
+
+/** Restarts of the block whose place ends at `end`. */
+export function restartCount(bytes: Uint8Array, end: number): number {
+  return readU32(bytes, end - COUNT_BYTES);
+}
+
+/** Offset of the restart array of the block whose place ends at `end`. */
 export function restartArray(bytes: Uint8Array, end: number): number {
-  return end - BLOCK_TRAILER_BYTES - 4 * readU32(bytes, end - BLOCK_TRAILER_BYTES);
+  return end - COUNT_BYTES - 4 * restartCount(bytes, end);
 }
 
 /**
@@ -94,7 +117,6 @@ export class EntryReader {
   suffixStart = 0;
   suffixEnd = 0;
   valueEnd = 0;
-  #position = 0;
 
   /**
    * Decodes the entry at `offset` and returns the offset behind it. Entries are read one after the other from a
@@ -102,12 +124,19 @@ export class EntryReader {
    */
   read(bytes: Uint8Array, offset: number): number {
     const flags = bytes[offset]!;
-    this.kind = (flags & KIND_MASK) as VersionKind;
-    this.#position = offset + 1;
-    this.sharedKeyBytes = this.#varint(bytes);
-    const suffixBytes = this.#varint(bytes);
-    const valueBytes = this.#varint(bytes);
-    let position = this.#position;
+    let position = offset + 4;
+    let shared = bytes[offset + 1]!;
+    let suffixBytes = bytes[offset + 2]!;
+    let valueBytes = bytes[offset + 3]!;
+    // Lengths below 128, each a byte, are the common case by far.
+    if ((shared | suffixBytes | valueBytes) >= 0x80) {
+      shared = varint(bytes, offset + 1);
+      position = offset + 1 + varintBytes(shared);
+      suffixBytes = varint(bytes, position);
+      position += varintBytes(suffixBytes);
+      valueBytes = varint(bytes, position);
+      position += varintBytes(valueBytes);
+    }
     if ((flags & FLAG_STAMP_HIGH) !== 0) {
       this.stampHigh = readU32(bytes, position);
       position += 4;
@@ -124,23 +153,29 @@ export class EntryReader {
     } else {
       this.expiryMs = 0;
     }
+    this.kind = (flags & KIND_MASK) as VersionKind;
+    this.sharedKeyBytes = shared;
     this.suffixStart = position;
     this.suffixEnd = position + suffixBytes;
     this.valueEnd = this.suffixEnd + valueBytes;
     return this.valueEnd;
   }
+}
 
-  #varint(bytes: Uint8Array): number {
-    let position = this.#position;
-    let byte = bytes[position++]!;
-    let value = byte & 0x7f;
-    for (let shift = 7; byte >= 0x80; shift += 7) {
-      byte = bytes[position++]!;
-      value |= (byte & 0x7f) << shift;
-    }
-    this.#position = position;
-    return value >>> 0;
+function varint(bytes: Uint8Array, offset: number): number {
+  let position = offset;
+  let byte = bytes[position++]!;
+  let value = byte & 0x7f;
+  for (let shift = 7; byte >= 0x80; shift += 7) {
+    byte = bytes[position++]!;
+    value |= (byte & 0x7f) << shift;
   }
+  return value >>> 0;
+}
+
+/** Bytes that a varint takes. */
+function varintBytes(value: number): number {
+  return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : value < 0x1000_0000 ? 4 : 5;
 }
 
 /** Encodes one block after the other into one buffer that is reused. */

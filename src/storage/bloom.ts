@@ -26,9 +26,14 @@ export function bloomProbes(bitsPerKey: number): number {
   return Math.min(PROBES_MAX, Math.max(1, Math.round(bitsPerKey * Math.LN2)));
 }
 
+/** Where the line of a hash lies in the filter of `lines` lines at `start`. */
+export function bloomLine(start: number, lines: number, hash: number): number {
+  return start + Math.floor((hash * lines) / TWO_32) * BLOOM_LINE_BYTES;
+}
+
 /** Adds a key by its hash to the filter of `lines` lines at `start`. */
 export function bloomAdd(bytes: Uint8Array, start: number, lines: number, probes: number, hash: number): void {
-  const line = start + Math.floor((hash * lines) / TWO_32) * BLOOM_LINE_BYTES;
+  const line = bloomLine(start, lines, hash);
   let mixed = hash;
   for (let i = 0; i < probes; i++) {
     mixed = Math.imul(mixed, GOLDEN);
@@ -39,7 +44,7 @@ export function bloomAdd(bytes: Uint8Array, start: number, lines: number, probes
 
 /** False: no key with this hash was added. True: probably one was. */
 export function bloomHas(bytes: Uint8Array, start: number, lines: number, probes: number, hash: number): boolean {
-  const line = start + Math.floor((hash * lines) / TWO_32) * BLOOM_LINE_BYTES;
+  const line = bloomLine(start, lines, hash);
   let mixed = hash;
   for (let i = 0; i < probes; i++) {
     mixed = Math.imul(mixed, GOLDEN);

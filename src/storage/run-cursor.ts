@@ -4,12 +4,13 @@
  */
 import type { VersionCursor, VersionKind } from "../record/version.ts";
 import { BlockCursor, compareToTarget } from "./block-cursor.ts";
-import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
+import { BlockPlace, BUCKET_BYTES, writeTableKey } from "./block-format.ts";
 import { firstTableEndingAt, type Table } from "./table.ts";
 
 export class RunCursor implements VersionCursor {
   readonly #run: readonly Table[];
   readonly #block = new BlockCursor();
+  readonly #place = new BlockPlace();
   #table = 0;
   #blockIndex = 0;
 
@@ -58,9 +59,8 @@ export class RunCursor implements VersionCursor {
     const { smallest } = table.footer;
     const isBefore = compareToTarget(smallest, 0, smallest.length, target, target.length) >= 0;
     this.#blockIndex = isBefore ? 0 : table.findBlock(target, target.length);
-    const bytes = table.blockBytes(this.#blockIndex);
-    const start = table.blockStart(this.#blockIndex);
-    this.#block.seek(bytes, start, table.blockEnd(this.#blockIndex), target, target.length);
+    table.loadBlock(this.#blockIndex, this.#place);
+    this.#block.seek(this.#place, target, target.length);
     if (!this.#block.valid) this.#enterNext();
   }
 
@@ -81,7 +81,7 @@ export class RunCursor implements VersionCursor {
       this.#block.leave();
       return;
     }
-    const bytes = table.blockBytes(this.#blockIndex);
-    this.#block.first(bytes, table.blockStart(this.#blockIndex), table.blockEnd(this.#blockIndex));
+    table.loadBlock(this.#blockIndex, this.#place);
+    this.#block.first(this.#place);
   }
 }

@@ -4,18 +4,19 @@
  *
  * Opening reads the header region and the footer with ordinary reads, so that unreadable media is an error here and
  * not a signal; only the blocks are read through the mapping. The region costs about 1.3 bytes a key and, for each
- * block of 4 KiB, an anchor and twelve bytes.
+ * block of 4 KiB, an anchor and sixteen bytes.
  *
  * Counted: whoever keeps a table `retain`s it and `release`s it; the last one out unmaps it, and removes the file if
  * the table is `obsolete` by then. Views of values are dead from that moment. One thread.
  */
 import { assert, at } from "../core/assert.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
+import type { Stamp } from "../core/stamp.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
 import type { FoundVersion, VersionKind } from "../record/version.ts";
 import { compareToTarget, findInBlock } from "./block-cursor.ts";
-import { BLOCK_TRAILER_BYTES, blockChecksum, EntryReader, readU32, sharedBytes } from "./block-format.ts";
-import { bloomHas } from "./bloom.ts";
+import { BLOCK_TRAILER_BYTES, BlockPlace, blockChecksum, EntryReader, readU32, sharedBytes } from "./block-format.ts";
+import { bloomHas, bloomLine } from "./bloom.ts";
 import type { TableRecord } from "./manifest-format.ts";
 import { removeGarbage } from "./remove-garbage.ts";
 import {
@@ -29,10 +30,13 @@ import {
 } from "./table-format.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 
+/** As many as a number holds exactly, in whole bytes. */
+const HEAD_BYTES = 6;
+
 /** What `Table.find` found, reused by the next look-up: copy what is to be kept. */
 export class FoundEntry implements FoundVersion {
   readonly entry = new EntryReader();
-  bytes: Uint8Array = new Uint8Array(0);
+  readonly place = new BlockPlace();
 
   get stampHigh(): number {
     return this.entry.stampHigh;
@@ -50,7 +54,7 @@ export class FoundEntry implements FoundVersion {
     return this.entry.expiryMs;
   }
   get value(): Uint8Array {
-    return this.bytes.subarray(this.entry.suffixEnd, this.entry.valueEnd);
+    return this.place.bytes.subarray(this.entry.suffixEnd, this.entry.valueEnd);
   }
 }
 
@@ -66,8 +70,8 @@ export class Table {
   readonly #seed: number;
   /** Bytes that all keys between smallest and largest begin with, so that no search has to look at them. */
   readonly #commonBytes: number;
-  /** The four bytes behind the common ones of each anchor, as a number: most of a search is done on these. */
-  readonly #anchorHeads: Uint32Array;
+  /** The bytes behind the common ones of each anchor, six, as a number: most of a search is done on these. */
+  readonly #anchorHeads: Float64Array;
   readonly #verified: Uint8Array;
   #map: Uint8Array<ArrayBuffer> | null = null;
   #references = 0;
@@ -88,7 +92,7 @@ export class Table {
     this.#header = header;
     this.#seed = seed;
     this.#commonBytes = sharedBytes(footer.smallest, footer.smallest.length, footer.largest, footer.largest.length);
-    this.#anchorHeads = new Uint32Array(header.blockCount);
+    this.#anchorHeads = new Float64Array(header.blockCount);
     for (let i = 0; i < header.blockCount; i++) {
       const start = header.anchorOffsets[i]! + this.#commonBytes;
       this.#anchorHeads[i] = headOf(header.region, start, header.anchorOffsets[i + 1]!);
@@ -140,16 +144,26 @@ export class Table {
   }
 
   /**
-   * The newest version of a table key (the first `targetBytes` of `target`) that lies between smallest and largest.
-   * `hash` is that of the user key. Throws CORRUPTION at damage.
+   * The newest version not above `asOf` of a table key (the first `targetBytes` of `target`) that lies between smallest
+   * and largest. `hash` is that of the user key. Throws CORRUPTION at damage.
    */
-  find(target: Uint8Array, targetBytes: number, hash: number, found: FoundEntry): boolean {
-    const header = this.#header;
-    if (!bloomHas(header.region, PROLOGUE_BYTES, header.filterLines, header.filterProbes, hash)) return false;
-    const block = this.findBlock(target, targetBytes);
-    const bytes = this.blockBytes(block);
-    found.bytes = bytes;
-    return findInBlock(found.entry, bytes, this.blockStart(block), this.blockEnd(block), target, targetBytes);
+  find(target: Uint8Array, targetBytes: number, hash: number, asOf: Stamp, found: FoundEntry): boolean {
+    if (!this.mayHold(hash)) return false;
+    const place = found.place;
+    this.loadBlock(this.findBlock(target, targetBytes), place);
+    return findInBlock(found.entry, place.bytes, place.start, place.end, target, targetBytes, asOf);
+  }
+
+  /** What the filter says of a user key's hash: false is certain. */
+  mayHold(hash: number): boolean {
+    const { region, filterLines, filterProbes } = this.#header;
+    return bloomHas(region, PROLOGUE_BYTES, filterLines, filterProbes, hash);
+  }
+
+  /** Looks at what `mayHold` is going to look at; the number means nothing, but has to be used. */
+  warmFilter(hash: number): number {
+    const { region, filterLines } = this.#header;
+    return region[bloomLine(PROLOGUE_BYTES, filterLines, hash)]!;
   }
 
   /** The one block in which a key between smallest and largest can lie. */
@@ -172,23 +186,17 @@ export class Table {
     return low;
   }
 
-  blockStart(block: number): number {
-    return this.#header.blockOffsets[block]!;
-  }
-
-  blockEnd(block: number): number {
-    return this.#header.blockOffsets[block + 1]!;
-  }
-
-  /** The mapping, after the block's checksum was verified. The block lies at `blockStart`–`blockEnd` of it. */
-  blockBytes(block: number): Uint8Array {
+  /** Verifies a block if that is still to be done, and says where it lies. Throws CORRUPTION. */
+  loadBlock(block: number, place: BlockPlace): void {
     const map = this.#map ?? this.#mapFile();
+    const start = this.#header.blockOffsets[block]!;
+    const end = this.#header.blockOffsets[block + 1]!;
     const mask = 1 << (block & 7);
     if ((this.#verified[block >>> 3]! & mask) === 0) {
-      this.#verify(map, block);
+      this.#verify(map, block, start, end);
       this.#verified[block >>> 3]! |= mask;
     }
-    return map;
+    place.over(map, start, end);
   }
 
   #mapFile(): Uint8Array {
@@ -202,9 +210,7 @@ export class Table {
     return map;
   }
 
-  #verify(map: Uint8Array, block: number): void {
-    const start = this.blockStart(block);
-    const end = this.blockEnd(block);
+  #verify(map: Uint8Array, block: number, start: number, end: number): void {
     if (end - start <= BLOCK_TRAILER_BYTES || end > map.length) {
       throw corruption(this.#path, start, "a block that does not fit");
     }
@@ -236,10 +242,16 @@ export function firstTableEndingAt(run: readonly Table[], target: Uint8Array, ta
   return low;
 }
 
-/** Four bytes at `start`, big-endian, zeros from `end` on. Order of heads is order of bytes, unless they are equal. */
+/**
+ * HEAD_BYTES bytes at `start`, big-endian, zeros from `end` on. Order of heads is order of bytes, unless they are equal.
+ */
 function headOf(bytes: Uint8Array, start: number, end: number): number {
+  if (start + HEAD_BYTES <= end) {
+    const high = (bytes[start]! << 16) | (bytes[start + 1]! << 8) | bytes[start + 2]!;
+    return high * 0x100_0000 + ((bytes[start + 3]! << 16) | (bytes[start + 4]! << 8) | bytes[start + 5]!);
+  }
   let head = 0;
-  for (let i = start; i < start + 4; i++) head = head * 256 + (i < end ? bytes[i]! : 0);
+  for (let i = start; i < start + HEAD_BYTES; i++) head = head * 256 + (i < end ? bytes[i]! : 0);
   return head;
 }
 

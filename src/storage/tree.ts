@@ -9,7 +9,7 @@
  */
 import { assert } from "../core/assert.ts";
 import type { FileNumber } from "../core/ids.ts";
-import { compareStamps } from "../core/stamp.ts";
+import { compareStamps, MAX_STAMP, type Stamp } from "../core/stamp.ts";
 import type { Disk } from "../env/disk.ts";
 import type { FoundVersion, VersionCursor } from "../record/version.ts";
 import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
@@ -18,6 +18,7 @@ import { type Pick, pickAll, pickCompaction, type Turns } from "./compaction-pic
 import { flushJob } from "./flush-job.ts";
 import type { DropRule, Job } from "./job.ts";
 import { bytesOf, Layout } from "./layout.ts";
+import type { LookUpBatch } from "./look-up-batch.ts";
 import { Manifest, type StateChange } from "./manifest.ts";
 import type { FlushedPosition, TableRecord } from "./manifest-format.ts";
 import { MergeCursor } from "./merge-cursor.ts";
@@ -109,11 +110,11 @@ export class Tree {
   }
 
   /**
-   * The newest version of a key, be it a tombstone, or null. `keyHash` is murmur3 of the key, seeded by the bucket. The
+   * The newest version of a key not above `asOf`, be it a tombstone, or null. `keyHash` is murmur3 of the key, seeded by the bucket. The
    * object is reused by the next call, and its value is a view that lives until the next step of a job.
    * Throws CORRUPTION at damage.
    */
-  find(bucket: number, key: Uint8Array, keyHash: number): FoundVersion | null {
+  find(bucket: number, key: Uint8Array, keyHash: number, asOf: Stamp = MAX_STAMP): FoundVersion | null {
     if (this.#target.length < key.length + BUCKET_BYTES) this.#target = new Uint8Array(key.length + BUCKET_BYTES);
     const target = this.#target;
     const targetBytes = writeTableKey(target, bucket, key);
@@ -124,13 +125,19 @@ export class Tree {
       if (isFound && isAbove(best, maxStampFrom[i]!)) break;
       const table = tableFor(runs[i]!, target, targetBytes);
       if (table === null || (isFound && isAbove(best, table.footer.maxStamp))) continue;
-      if (!table.find(target, targetBytes, keyHash, this.#spare)) continue;
+      if (!table.find(target, targetBytes, keyHash, asOf, this.#spare)) continue;
       if (isFound && !isNewer(this.#spare, best)) continue;
       isFound = true;
       this.#found = this.#spare;
       this.#spare = best;
     }
     return isFound ? this.#found : null;
+  }
+
+  /** `find` for every key of a batch, at the cost of fewer waits for memory. What is found stays good as long. */
+  findMany(batch: LookUpBatch, asOf: Stamp = MAX_STAMP): void {
+    const { runs, maxStampFrom } = this.#layout;
+    for (let i = 0; i < runs.length; i++) batch.searchRun(runs[i]!, maxStampFrom[i]!, asOf);
   }
 
   /** All versions in the tables as of now; not valid before its first `seek`. Its tables live until it is disposed. */

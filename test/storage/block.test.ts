@@ -1,8 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/core/random.ts";
+import { compareStamps, MAX_STAMP, type Stamp } from "../../src/core/stamp.ts";
 import { compareUserKeys } from "../../src/record/version.ts";
 import { BlockCursor, findInBlock } from "../../src/storage/block-cursor.ts";
-import { BlockBuilder, blockChecksum, EntryReader, readU32, writeTableKey } from "../../src/storage/block-format.ts";
+import {
+  BlockBuilder,
+  BlockPlace,
+  blockChecksum,
+  EntryReader,
+  readU32,
+  writeTableKey,
+} from "../../src/storage/block-format.ts";
 import { newestOfEach, randomKey, randomVersions } from "./support/random-versions.ts";
 import { flipped, type PlainVersion } from "./support/versions.ts";
 
@@ -33,6 +41,14 @@ function atCursor(cursor: BlockCursor): PlainVersion {
   return { bucket, key: cursor.key.slice(), stampHigh, stampLow, origin, kind, expiryMs, value: cursor.value.slice() };
 }
 
+function isSameKey(a: PlainVersion, b: PlainVersion): boolean {
+  return compareUserKeys(a.bucket, a.key, b.bucket, b.key) === 0;
+}
+
+function isAtOrBefore(version: PlainVersion, stamp: Stamp): boolean {
+  return compareStamps(version.stampHigh, version.stampLow, stamp.high, stamp.low) <= 0;
+}
+
 function checkFind(seed: number): void {
   const random = new Random(seed);
   const versions = randomVersions(random, random.between(1, 80));
@@ -41,13 +57,19 @@ function checkFind(seed: number): void {
   const { bytes, start, end } = blockOf(builder, versions, 9);
   const said = `seed ${seed}`;
   const entry = new EntryReader();
+  const place = new BlockPlace();
+  place.over(bytes, start, end);
   for (const newest of newestOfEach(versions)) {
     const target = tableKey(newest.bucket, newest.key);
-    expect(findInBlock(entry, bytes, start, end, target, target.length), said).toBe(true);
+    expect(findInBlock(entry, bytes, start, place.end, target, target.length, MAX_STAMP), said).toBe(true);
     const { kind, stampHigh, stampLow, origin, expiryMs } = entry;
     const value = bytes.slice(entry.suffixEnd, entry.valueEnd);
     const seen: PlainVersion = { ...newest, kind, stampHigh, stampLow, origin, expiryMs, value };
     expect(seen, said).toEqual(newest);
+    const asOf = { high: random.below(4), low: random.below(versions.length * 2) };
+    const isThen = findInBlock(entry, bytes, start, place.end, target, target.length, asOf);
+    const then = versions.find((version) => isSameKey(version, newest) && isAtOrBefore(version, asOf));
+    expect(isThen ? entry.stampLow : null, said).toBe(then?.stampLow ?? null);
   }
   const cursor = new BlockCursor();
   for (let i = 0; i < 60; i++) {
@@ -58,16 +80,15 @@ function checkFind(seed: number): void {
     const target = tableKey(bucket, key);
     const behind = versions.filter((version) => compareUserKeys(version.bucket, version.key, bucket, key) >= 0);
     const isThere = versions.some((version) => compareUserKeys(version.bucket, version.key, bucket, key) === 0);
-    expect(findInBlock(entry, bytes, start, end, target, target.length), said).toBe(isThere);
+    expect(findInBlock(entry, bytes, start, place.end, target, target.length, MAX_STAMP), said).toBe(isThere);
     const seen: PlainVersion[] = [];
-    for (cursor.seek(bytes, start, end, target, target.length); cursor.valid; cursor.next())
-      seen.push(atCursor(cursor));
+    for (cursor.seek(place, target, target.length); cursor.valid; cursor.next()) seen.push(atCursor(cursor));
     expect(seen, said).toEqual(behind);
   }
 }
 
 describe("a block", () => {
-  test("finds the newest version of every key in it, no other key, and walks from anywhere", () => {
+  test("finds the newest version of every key in it, now and as of any stamp, no other key, and walks from anywhere", () => {
     const first = Math.floor(Math.random() * 1e9);
     for (let seed = first; seed < first + 60; seed++) checkFind(seed);
   });

@@ -3,6 +3,7 @@ import { EnvelopeError } from "../../src/core/errors.ts";
 import { fileNumber, shardId } from "../../src/core/ids.ts";
 import { murmur3 } from "../../src/core/murmur3.ts";
 import { Random } from "../../src/core/random.ts";
+import { MAX_STAMP } from "../../src/core/stamp.ts";
 import { compareUserKeys } from "../../src/record/version.ts";
 import { writeTableKey } from "../../src/storage/block-format.ts";
 import type { TableRecord } from "../../src/storage/manifest-format.ts";
@@ -30,7 +31,9 @@ function lookUp(run: readonly Table[], bucket: number, key: Uint8Array): FoundEn
   writeTableKey(target, bucket, key);
   const found = new FoundEntry();
   const table = tableFor(run, target, target.length);
-  return table?.find(target, target.length, murmur3(key, 0, key.length, bucket), found) === true ? found : null;
+  return table?.find(target, target.length, murmur3(key, 0, key.length, bucket), MAX_STAMP, found) === true
+    ? found
+    : null;
 }
 
 /** What a look-up came to: the version, null, or the code of an error. Anything else that is thrown fails the test. */
