@@ -65,6 +65,7 @@ function measure(entries: readonly Uint8Array[], directory: string): void {
     tree: {
       blockBytes: 4096,
       bloomBitsPerKey: 10,
+      compaction: "leveled" as const,
       levelBytesBase: 256 * MIB,
       level0Tables: 4,
       tableBytesMax: 64 * MIB,

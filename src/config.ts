@@ -104,10 +104,16 @@ const SHAPE = {
     .default(4 * KIB)
     .describe("one block of a table, before compression"),
   bloomBitsPerKey: count(0, 32).default(10).describe("bloom filter of a table; 0: none"),
-  level0Tables: count(1, 64).default(4).describe("tables in level 0 that start a compaction"),
+  compaction: z
+    .enum(["leveled", "tiered"], { error: "must be leveled or tiered" })
+    .default("leveled")
+    .describe("leveled: least space, quickest reads; tiered: fewest bytes written"),
+  level0Tables: count(1, 64)
+    .default(4)
+    .describe("runs in level 0 that start a compaction; tiered: twice as many in all"),
   levelBytes: bytes(MIB, 1024 * GIB)
     .default(256 * MIB)
-    .describe("size of level 1; each further level is ten times larger"),
+    .describe("most that the uppermost level in use may hold; each further one holds ten times more"),
   tableBytes: bytes(64 * KIB, GIB)
     .default(16 * MIB)
     .describe("largest table a compaction writes"),

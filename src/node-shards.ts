@@ -104,6 +104,7 @@ export function shardOptions(settings: NodeSettings, shard: number, clusterId: s
     tree: {
       blockBytes: settings.blockBytes,
       bloomBitsPerKey: settings.bloomBitsPerKey,
+      compaction: settings.compaction,
       levelBytesBase: settings.levelBytes,
       level0Tables: settings.level0Tables,
       tableBytesMax: settings.tableBytes,

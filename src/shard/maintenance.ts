@@ -20,6 +20,8 @@ import type { Tree } from "../storage/tree.ts";
 import type { VersionStore } from "./version-store.ts";
 
 const DISK_FULL_RETRY_MS = 1000;
+/** On this thread: one that takes its time, and one that cannot wait for it. */
+const COMPACTIONS_MAX = 2;
 
 /** What the shard is told, and asked. */
 export interface MaintenanceEvents {
@@ -56,9 +58,12 @@ export class Maintenance {
   readonly #frozen: FrozenArena[] = [];
   readonly #requests: Request[] = [];
   #flush: Job | null = null;
-  #compaction: Job | null = null;
-  /** The request that the running compaction answers. */
+  /** In the order of their beginnings. */
+  readonly #compactions: Job[] = [];
+  /** The request that the only running compaction answers. */
   #compactionFor: Request | null = null;
+  /** So many fences the tree has been told of. */
+  #fencesNoted = 0;
   /** Bytes of log applied to the active memtable: what a restart would have to replay. */
   #activeLogBytes = 0;
   readonly #replayBytesMax: number;
@@ -163,9 +168,8 @@ export class Maintenance {
   /** Gives up what is running. Nothing of it is visible. */
   abort(): void {
     this.#flush?.abort();
-    this.#compaction?.abort();
     this.#flush = null;
-    this.#compaction = null;
+    for (const compaction of this.#compactions.splice(0)) compaction.abort();
   }
 
   #freezeWhatIsDue(): void {
@@ -210,9 +214,12 @@ export class Maintenance {
   }
 
   #stepCompaction(): boolean {
-    if (this.#compaction === null && !this.#beginCompaction()) return false;
-    if (this.#compaction?.step(this.#stepBytes)) return true;
-    this.#compaction = null;
+    if (this.#compactions.length < COMPACTIONS_MAX) this.#beginCompaction();
+    // The latest is the more urgent one: it was begun although another was running.
+    const compaction = this.#compactions.at(-1);
+    if (compaction === undefined) return false;
+    if (compaction.step(this.#stepBytes)) return true;
+    this.#compactions.pop();
     const request = this.#compactionFor;
     this.#compactionFor = null;
     if (request !== null) {
@@ -222,12 +229,26 @@ export class Maintenance {
     return true;
   }
 
-  #beginCompaction(): boolean {
+  /** A request for everything waits until it has the tree for itself, and nothing else is begun meanwhile. */
+  #beginCompaction(): void {
+    this.#noteFences();
+    if (this.#compactionFor !== null) return;
     const rule = this.#dropRule(this.#tree.flushed);
     const request = this.#requests.find((waiting) => waiting.isCompaction && this.#isFlushed(waiting));
-    this.#compactionFor = request ?? null;
-    this.#compaction = request === undefined ? this.#tree.nextCompaction(rule) : this.#tree.compactAll(rule);
-    return this.#compaction !== null;
+    if (request !== undefined) {
+      if (this.#compactions.length > 0) return;
+      this.#compactionFor = request;
+      this.#compactions.push(this.#tree.compactAll(rule));
+      return;
+    }
+    const compaction = this.#tree.nextCompaction(rule);
+    if (compaction !== null) this.#compactions.push(compaction);
+  }
+
+  #noteFences(): void {
+    if (this.#fencesNoted === this.#fences.size) return;
+    for (const bucket of [...this.#fences].slice(this.#fencesNoted)) this.#tree.noteFence(bucket);
+    this.#fencesNoted = this.#fences.size;
   }
 
   /** Frozen with the job: what was fenced and expired when it began. */

@@ -2,8 +2,8 @@
  * Which tables are live, and where: an immutable set, counted by everyone who reads it (the tree, cursors, jobs). A new
  * state of the tree is a new layout; tables that are in no layout any more close themselves.
  *
- *   level 0       one run a flush, newest first; runs overlap each other
- *   level 1 …     at most one run each; a level holds ten times the bytes of the one above
+ *   level 0       runs that overlap each other, newest first: one a flush, or what such runs were merged into
+ *   level 1 …     at most one run each
  *
  * One thread.
  */
@@ -13,16 +13,25 @@ import type { FileNumber } from "../core/ids.ts";
 import { compareStamps, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import { tableKeyBucket } from "./block-format.ts";
 import type { TableRecord } from "./manifest-format.ts";
-import { type Table, tableFor } from "./table.ts";
+import type { KeyRange } from "./older-ranges.ts";
+import { firstTableEndingAt, type Table } from "./table.ts";
 
-/** Levels 0 to 6. The last one has no limit. */
-export const LEVEL_COUNT = 7;
+/** Levels 0 to 6. */
+const LEVEL_COUNT = 7;
+export const LAST_LEVEL = LEVEL_COUNT - 1;
 
 /** Tables in key order, none overlapping. */
 export type Run = readonly Table[];
 
+/** Where a table stands. What its own record says may be of earlier days: tables are moved. */
+export interface Place {
+  readonly level: number;
+  readonly run: number;
+}
+
 export class Layout {
   readonly tables: readonly Table[];
+  readonly places: ReadonlyMap<Table, Place>;
   /** The runs of each level; level 0 newest first. */
   readonly levels: readonly (readonly Run[])[];
   readonly levelBytes: readonly number[];
@@ -37,22 +46,31 @@ export class Layout {
   /** `records` say where each table stands; `open` holds them all. */
   constructor(records: Iterable<TableRecord>, open: ReadonlyMap<FileNumber, Table>) {
     const tables: Table[] = [];
+    const places = new Map<Table, Place>();
     const runsOf: Map<number, Table[]>[] = Array.from({ length: LEVEL_COUNT }, () => new Map());
     for (const record of records) {
       const table = open.get(record.number);
       assert(table !== undefined && record.level < LEVEL_COUNT, "a live table is open and on a level");
       tables.push(table);
+      places.set(table, { level: record.level, run: record.run });
       const runs = at(runsOf, record.level);
       const run = runs.get(record.run);
       if (run === undefined) runs.set(record.run, [table]);
       else run.push(table);
     }
     this.tables = tables;
+    this.places = places;
     this.levels = runsOf.map(sortedRuns);
     this.levelBytes = this.levels.map((runs) => bytesOf(runs.flat()));
     this.runs = this.levels.flat();
     this.maxStampFrom = suffixMaxStamps(this.runs);
     this.tablesOfOneBucket = groupByOnlyBucket(tables);
+  }
+
+  placeOf(table: Table): Place {
+    const place = this.places.get(table);
+    assert(place !== undefined, "the table is part of the layout");
+    return place;
   }
 
   retain(): void {
@@ -64,20 +82,6 @@ export class Layout {
     assert(this.#references > 0, "a layout is released as often as it was retained");
     this.#references -= 1;
     if (this.#references === 0) for (const table of this.tables) table.release();
-  }
-
-  /**
-   * Whether a version of the table key older than the stamp may lie in a table outside `besides`: as long as one does,
-   * a tombstone must stay.
-   */
-  mayHoldOlder(target: Uint8Array, high: number, low: number, besides: ReadonlySet<Table>): boolean {
-    for (const run of this.runs) {
-      const table = tableFor(run, target, target.length);
-      if (table === null || besides.has(table)) continue;
-      const { minStamp } = table.footer;
-      if (compareStamps(minStamp.high, minStamp.low, high, low) <= 0) return true;
-    }
-    return false;
   }
 }
 
@@ -97,6 +101,15 @@ export function isDisjoint(sorted: readonly Table[]): boolean {
 
 export function sortedByKey(tables: readonly Table[]): Table[] {
   return [...tables].sort((a, b) => compareBytes(a.footer.smallest, b.footer.smallest));
+}
+
+/** The tables of a run that overlap the range: neighbours. */
+export function overlapping(run: Run, range: KeyRange): Run {
+  const { smallest, largest } = range;
+  const first = firstTableEndingAt(run, smallest, smallest.length);
+  let end = first;
+  while (end < run.length && compareBytes(at(run, end).footer.smallest, largest) <= 0) end++;
+  return run.slice(first, end);
 }
 
 function sortedRuns(runs: ReadonlyMap<number, readonly Table[]>, level: number): Run[] {

@@ -11,8 +11,9 @@ import { type VersionCursor, VersionKind } from "../record/version.ts";
 import type { DropRule, Job } from "./job.ts";
 import type { StateChange } from "./manifest.ts";
 import type { TableRecord } from "./manifest-format.ts";
+import { mayHoldOlder, type OlderRanges } from "./older-ranges.ts";
 import { removeGarbage } from "./remove-garbage.ts";
-import { type OlderElsewhere, Survivors } from "./survivors.ts";
+import { Survivors } from "./survivors.ts";
 import { tableName } from "./table-format.ts";
 import { TableWriter } from "./table-writer.ts";
 import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
@@ -36,19 +37,15 @@ export interface JobPorts {
   ended(): void;
 }
 
-/** A finished table, not yet told which level and run it belongs to. */
-export interface FinishedTable {
-  readonly number: FileNumber;
-  record(level: number, run: number): TableRecord;
-}
-
 export interface Rewrite {
   /** Moved from its start to its end. Null: nothing is rewritten, the job is its edit. */
   readonly source: VersionCursor | null;
+  /** The tables that `source` walks over, a list for each run; empty when it is a memtable. */
+  readonly inputs: readonly (readonly TableRecord[])[];
   readonly rule: DropRule;
-  readonly olderElsewhere: OlderElsewhere;
-  /** Makes the outcome durable and visible. */
-  publish(tables: readonly FinishedTable[]): void;
+  readonly older: OlderRanges;
+  /** Makes the outcome durable and visible. Level and run of the records are the caller's to fill in. */
+  publish(tables: readonly TableRecord[]): void;
   /** As in JobPorts. */
   mayBePublished(): boolean;
   /** Called once, when the job has finished or was aborted: lets go of what it held. */
@@ -59,18 +56,18 @@ export interface Rewrite {
 const VERSION_OVERHEAD_BYTES = 32;
 
 export class RewriteJob implements Job {
+  readonly work: Rewrite;
   readonly #home: JobHome;
-  readonly #work: Rewrite;
   readonly #survivors: Survivors;
-  readonly #finished: TableWriter[] = [];
+  readonly #finished: TableRecord[] = [];
   #writer: TableWriter | null = null;
   #state: "merging" | "writing" | "publishing" | "ended" = "merging";
   #isPositioned = false;
 
   constructor(home: JobHome, work: Rewrite) {
     this.#home = home;
-    this.#work = work;
-    this.#survivors = new Survivors(work.rule, work.olderElsewhere);
+    this.work = work;
+    this.#survivors = new Survivors(work.rule, (tableKey, high, low) => mayHoldOlder(work.older, tableKey, high, low));
     if (work.source === null) this.#state = "publishing";
   }
 
@@ -79,7 +76,7 @@ export class RewriteJob implements Job {
     if (this.#state === "merging") this.#merge(budgetBytes);
     else if (this.#state === "writing") this.#write(budgetBytes);
     else {
-      this.#work.publish(this.#finished);
+      this.work.publish(this.#finished);
       this.#end();
       return false;
     }
@@ -88,18 +85,19 @@ export class RewriteJob implements Job {
 
   abort(): void {
     if (this.#state === "ended") return;
-    const mustStay = this.#state === "publishing" && this.#work.mayBePublished();
+    const mustStay = this.#state === "publishing" && this.work.mayBePublished();
     this.#end();
     this.#writer?.close();
     if (mustStay) return;
-    const { disk } = this.#home;
-    for (const writer of this.#writer === null ? this.#finished : [...this.#finished, this.#writer]) {
-      if (disk.exists(writer.path)) removeGarbage(disk, writer.path);
+    const { disk, directory } = this.#home;
+    for (const { number } of this.#writer === null ? this.#finished : [...this.#finished, this.#writer]) {
+      const path = `${directory}/${tableName(number)}`;
+      if (disk.exists(path)) removeGarbage(disk, path);
     }
   }
 
   #merge(budgetBytes: number): void {
-    const { source } = this.#work;
+    const { source } = this.work;
     assert(source !== null, "a merging job has a source");
     if (!this.#isPositioned) source.seek(0, EMPTY_BYTES);
     this.#isPositioned = true;
@@ -147,13 +145,13 @@ export class RewriteJob implements Job {
     const writer = this.#writer;
     assert(writer !== null, "a writing job has a table");
     if (writer.writeStep(budgetBytes)) return;
-    this.#finished.push(writer);
+    this.#finished.push(writer.record(0, 0));
     this.#writer = null;
-    this.#state = this.#work.source?.valid === true ? "merging" : "publishing";
+    this.#state = this.work.source?.valid === true ? "merging" : "publishing";
   }
 
   #end(): void {
     this.#state = "ended";
-    this.#work.ended();
+    this.work.ended();
   }
 }

@@ -8,9 +8,11 @@ export interface TreeOptions {
   readonly blockBytes: number;
   /** Bits of bloom filter for each distinct key of a table. */
   readonly bloomBitsPerKey: number;
-  /** Target size of level 1; each deeper level may hold ten times the one above. */
+  /** Leveled: the least space and the quickest reads. Tiered: the fewest bytes written. */
+  readonly compaction: "leveled" | "tiered";
+  /** The largest that the level may be into which level 0 goes; each deeper one holds ten times the one above. */
   readonly levelBytesBase: number;
-  /** Runs (one a flush) in level 0 that make a compaction due. */
+  /** Runs in level 0 that make a compaction due; tiered: twice as many in the whole tree. */
   readonly level0Tables: number;
   /** A table is ended at the first key behind this size. As much memory is held by a job that writes one. */
   readonly tableBytesMax: number;

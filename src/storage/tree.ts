@@ -3,9 +3,9 @@
  * goes through `#publish`: the new tables are opened (so what was written can be read), the edit is made durable, and
  * only then the next layout takes the place of the last. Cursors and jobs go on with the layout they began with.
  *
- * At most one flush and one compaction at a time; flushes in the order of their memtables. Stamps grow with every
- * flush (they come from one log), so what is flushed while a compaction runs is newer than everything it reads.
- * One thread.
+ * At most one flush at a time, in the order of the memtables, and any number of compactions that do not get in each
+ * other's way (compaction-claims.ts). Stamps grow with every flush (they come from one log), so what is flushed while a
+ * compaction runs is newer than everything it reads. One thread.
  */
 import { assert } from "../core/assert.ts";
 import type { FileNumber } from "../core/ids.ts";
@@ -14,15 +14,18 @@ import type { Disk } from "../env/disk.ts";
 import type { FoundVersion, VersionCursor } from "../record/version.ts";
 import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
 import { compactionJob } from "./compaction-job.ts";
-import { type Pick, pickAll, pickCompaction, type Turns } from "./compaction-pick.ts";
+import { type Claim, Claims } from "./compaction-claims.ts";
+import { compactionDebt, inputsOf, type Pick, pickAll, pickCompaction } from "./compaction-pick.ts";
+import { FencedRemains } from "./fenced-remains.ts";
 import { flushJob } from "./flush-job.ts";
-import type { DropRule, Job } from "./job.ts";
+import type { DropRule } from "./job.ts";
 import { bytesOf, Layout } from "./layout.ts";
 import type { LookUpBatch } from "./look-up-batch.ts";
 import { Manifest, type StateChange } from "./manifest.ts";
 import type { FlushedPosition, TableRecord } from "./manifest-format.ts";
 import { MergeCursor } from "./merge-cursor.ts";
-import type { JobHome } from "./rewrite-job.ts";
+import { rangeOf } from "./older-ranges.ts";
+import type { JobHome, RewriteJob } from "./rewrite-job.ts";
 import { RunCursor } from "./run-cursor.ts";
 import { FoundEntry, Table, tableFor } from "./table.ts";
 import { tableName } from "./table-format.ts";
@@ -38,6 +41,10 @@ export interface TreeStats {
   /** Since the tree was opened. */
   readonly flushCount: number;
   readonly compactionCount: number;
+  /** Bytes of the tables that flushes wrote. */
+  readonly flushBytes: number;
+  /** Bytes of the tables that compactions wrote. */
+  readonly compactionBytes: number;
 }
 
 /** The tables of a directory, opened and verified, and nothing changed yet. */
@@ -49,13 +56,18 @@ export interface UnstartedTree {
 export class Tree {
   readonly #home: JobHome;
   readonly #manifest: Manifest;
-  readonly #turns: Turns = [];
+  readonly #claims = new Claims();
+  readonly #remains = new FencedRemains();
+  /** Tables rewritten for their tombstones: what is left in them has a reason to stay. */
+  readonly #settled = new Set<FileNumber>();
   #tables: Map<FileNumber, Table>;
   #layout: Layout;
   #isFlushing = false;
-  #isCompacting = false;
   #flushCount = 0;
   #compactionCount = 0;
+  #flushBytes = 0;
+  #compactionBytes = 0;
+  #debtBytes = 0;
   #target = new Uint8Array(256);
   #found = new FoundEntry();
   #spare = new FoundEntry();
@@ -66,6 +78,7 @@ export class Tree {
     this.#tables = tables;
     this.#layout = new Layout(manifest.records.values(), tables);
     this.#layout.retain();
+    this.#debtBytes = compactionDebt(this.#layout, home.options);
   }
 
   /**
@@ -145,14 +158,36 @@ export class Tree {
     return new TreeCursor(this.#layout);
   }
 
+  /** Runs that a look-up may have to ask. */
+  get runCount(): number {
+    return this.#layout.runs.length;
+  }
+
+  /** Bytes that compactions have to rewrite before none is due any more: an estimate. */
+  get debtBytes(): number {
+    return this.#debtBytes;
+  }
+
+  get compactionsRunning(): number {
+    return this.#claims.count;
+  }
+
+  /** The bucket is gone for good: rules of jobs begun from now on say so, and its space is wanted back. */
+  noteFence(bucket: number): void {
+    this.#remains.noteFence(bucket);
+  }
+
   /** A frozen memtable into level 0. `source` is moved from its start; it stays readable until the job has ended. */
-  beginFlush(source: VersionCursor, position: FlushedPosition, drop: DropRule): Job {
+  beginFlush(source: VersionCursor, position: FlushedPosition, drop: DropRule): RewriteJob {
     assert(!this.#isFlushing, "one flush at a time");
     this.#isFlushing = true;
+    const fenceCount = this.#remains.fenceCount;
     return flushJob(this.#home, this.#layout, source, position, drop, {
       publish: (change) => {
         this.#publish(change);
+        this.#remains.noteWritten(fenceCount);
         this.#flushCount += 1;
+        this.#flushBytes += addedBytes(change);
       },
       mayBePublished: () => this.#manifest.hasFailed,
       ended: () => {
@@ -161,17 +196,26 @@ export class Tree {
     });
   }
 
-  /** The next compaction that is due; null when none is, or one is still running. */
-  nextCompaction(drop: DropRule): Job | null {
-    if (this.#isCompacting) return null;
-    const pick = pickCompaction(this.#layout, this.#home.options, drop, this.#turns);
+  /** The most urgent compaction that is due and that no running one stands in the way of, or null. */
+  nextCompaction(drop: DropRule): RewriteJob | null {
+    this.#remains.look(this.#layout);
+    const pick = pickCompaction(
+      {
+        layout: this.#layout,
+        options: this.#home.options,
+        claims: this.#claims,
+        impure: this.#remains.tables,
+        settled: this.#settled,
+      },
+      drop,
+    );
     return pick === null ? null : this.#beginCompaction(pick, drop);
   }
 
   /** Everything that is in tables now, into one level. No other compaction may be running. */
-  compactAll(drop: DropRule): Job {
-    assert(!this.#isCompacting, "one compaction at a time");
-    return this.#beginCompaction(pickAll(this.#layout, this.#home.options), drop);
+  compactAll(drop: DropRule): RewriteJob {
+    assert(this.#claims.count === 0, "everything is compacted while nothing else is");
+    return this.#beginCompaction(pickAll(this.#layout), drop);
   }
 
   stats(): TreeStats {
@@ -185,27 +229,35 @@ export class Tree {
       tablesPerLevel: levels.map((runs) => runs.flat().length),
       flushCount: this.#flushCount,
       compactionCount: this.#compactionCount,
+      flushBytes: this.#flushBytes,
+      compactionBytes: this.#compactionBytes,
     };
   }
 
   /** Lets go of the tables and the manifest. Jobs have ended or were aborted before. */
   close(): void {
-    assert(!this.#isFlushing && !this.#isCompacting, "no job is running when a tree is closed");
+    assert(!this.#isFlushing && this.#claims.count === 0, "no job is running when a tree is closed");
     this.#layout.release();
     this.#manifest.close();
   }
 
-  #beginCompaction(pick: Pick, drop: DropRule): Job {
-    this.#isCompacting = true;
+  #beginCompaction(pick: Pick, drop: DropRule): RewriteJob {
+    const claim = claimOf(pick);
+    const settles = pick.kind === "rewrite" && isInPlace(this.#layout, pick);
+    this.#claims.add(claim);
+    const fenceCount = this.#remains.fenceCount;
     return compactionJob(this.#home, this.#layout, pick, drop, {
       publish: (change) => {
         this.#publish(change);
+        if (pick.kind === "rewrite") {
+          this.#remains.noteWritten(fenceCount);
+          this.#compactionBytes += addedBytes(change);
+          if (settles) for (const { number } of change.added) this.#settled.add(number);
+        }
         this.#compactionCount += 1;
       },
       mayBePublished: () => this.#manifest.hasFailed,
-      ended: () => {
-        this.#isCompacting = false;
-      },
+      ended: () => this.#claims.remove(claim),
     });
   }
 
@@ -220,6 +272,8 @@ export class Tree {
     this.#layout = new Layout(this.#manifest.records.values(), tables);
     this.#layout.retain();
     previous.release();
+    for (const number of change.removed) this.#settled.delete(number);
+    this.#debtBytes = compactionDebt(this.#layout, this.#home.options);
   }
 
   #open(record: TableRecord): Table {
@@ -241,6 +295,23 @@ class TreeCursor extends MergeCursor implements Disposable {
     this.#layout?.release();
     this.#layout = null;
   }
+}
+
+function claimOf(pick: Pick): Claim {
+  const tables = inputsOf(pick);
+  const outputLevel = pick.kind === "remove" ? 0 : pick.output.level;
+  return { inputs: new Set(tables), outputLevel, range: rangeOf(tables) };
+}
+
+function isInPlace(layout: Layout, pick: Extract<Pick, { kind: "rewrite" }>): boolean {
+  const [table, ...others] = inputsOf(pick);
+  return table !== undefined && others.length === 0 && layout.placeOf(table).level === pick.output.level;
+}
+
+function addedBytes(change: StateChange): number {
+  let byteCount = 0;
+  for (const { fileBytes } of change.added) byteCount += fileBytes;
+  return byteCount;
 }
 
 function isAbove(found: FoundVersion, stamp: { readonly high: number; readonly low: number }): boolean {

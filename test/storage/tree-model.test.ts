@@ -7,48 +7,54 @@ import type { Disk } from "../../src/env/disk.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 import type { Job } from "../../src/storage/job.ts";
 import { Tree } from "../../src/storage/tree.ts";
+import type { TreeOptions } from "../../src/storage/tree-options.ts";
 import { MemoryDisk } from "./support/memory-disk.ts";
 import { Model, sorted } from "./support/model.ts";
 import { ArrayCursor, IDENTITY, type PlainVersion, position, SMALL } from "./support/versions.ts";
 
+const COMPACTIONS_MAX = 3;
+
 /** A tree under random flushes, compactions, aborts and reopens whose steps interleave, beside its model. */
 class Run {
   readonly model = new Model();
+  /** As many have run at the same time. */
+  compactionsMost = 0;
   tree: Tree;
   #flush: Job | null = null;
   #batch: readonly PlainVersion[] = [];
-  #compaction: Job | null = null;
+  #compactions: Job[] = [];
   #flushCount = 0;
   readonly #disk: Disk;
   readonly #directory: string;
   readonly #random: Random;
 
-  constructor(disk: Disk, directory: string, random: Random) {
+  readonly #options: TreeOptions;
+
+  constructor(disk: Disk, directory: string, random: Random, compaction: TreeOptions["compaction"]) {
+    this.#options = { ...SMALL, compaction };
     this.#disk = disk;
     this.#directory = directory;
     this.#random = random;
-    this.tree = Tree.open(disk, directory, SMALL, IDENTITY);
+    this.tree = Tree.open(disk, directory, this.#options, IDENTITY);
   }
 
   act(): void {
     const random = this.#random;
     this.model.nowMs += random.below(20);
     if (this.#flush === null && random.chance(0.4)) this.#beginFlush();
-    if (this.#compaction === null) {
-      const rule = this.model.rule();
-      this.#compaction = random.chance(0.03) ? this.tree.compactAll(rule) : this.tree.nextCompaction(rule);
-    }
+    if (random.chance(0.5)) this.#beginCompaction();
     if (random.chance(0.8)) this.#stepFlush();
     if (random.chance(0.8)) this.#stepCompaction();
     if (random.chance(0.02)) this.#abort();
     if (random.chance(0.02)) this.reopen();
-    if (random.chance(0.002)) this.model.fenced.add(1 + random.below(3));
+    if (random.chance(0.002)) this.#fence(1 + random.below(3));
   }
 
   reopen(): void {
     this.#abort();
     this.tree.close();
-    this.tree = Tree.open(this.#disk, this.#directory, SMALL, IDENTITY);
+    this.tree = Tree.open(this.#disk, this.#directory, this.#options, IDENTITY);
+    for (const bucket of this.model.fenced) this.tree.noteFence(bucket);
   }
 
   check(said: string): void {
@@ -76,22 +82,42 @@ class Run {
     this.model.show(this.#batch);
   }
 
+  #beginCompaction(): void {
+    const rule = this.model.rule();
+    if (this.#compactions.length === 0 && this.#random.chance(0.03)) {
+      this.#compactions.push(this.tree.compactAll(rule));
+      return;
+    }
+    const next = this.#compactions.length < COMPACTIONS_MAX ? this.tree.nextCompaction(rule) : null;
+    if (next === null) return;
+    this.#compactions.push(next);
+    this.compactionsMost = Math.max(this.compactionsMost, this.#compactions.length);
+  }
+
+  /** Whichever: they come to their ends in any order. */
   #stepCompaction(): void {
-    if (this.#compaction !== null && !this.#compaction.step(this.#random.between(1, 8000))) this.#compaction = null;
+    const place = this.#random.below(this.#compactions.length + 1);
+    const job = this.#compactions[place];
+    if (job?.step(this.#random.between(1, 8000)) === false) this.#compactions.splice(place, 1);
+  }
+
+  #fence(bucket: number): void {
+    if (this.model.fenced.has(bucket)) return;
+    this.model.fenced.add(bucket);
+    this.tree.noteFence(bucket);
   }
 
   /** The batch of an aborted flush is gone with its memtable: the model never shows it. */
   #abort(): void {
     this.#flush?.abort();
-    this.#compaction?.abort();
     this.#flush = null;
-    this.#compaction = null;
+    for (const job of this.#compactions.splice(0)) job.abort();
   }
 }
 
-function checkRun(disk: Disk, directory: string, seed: number, actions: number): void {
+function checkRun(disk: Disk, directory: string, seed: number, actions: number): number {
   const random = new Random(seed);
-  const run = new Run(disk, directory, random);
+  const run = new Run(disk, directory, random, seed % 2 === 0 ? "leveled" : "tiered");
   for (let i = 0; i < actions; i++) {
     run.act();
     if (i % 23 === 0) run.check(`seed ${seed}, action ${i}`);
@@ -99,15 +125,18 @@ function checkRun(disk: Disk, directory: string, seed: number, actions: number):
   run.reopen();
   run.check(`seed ${seed}, at the end`);
   run.close();
+  return run.compactionsMost;
 }
 
 test("a tree agrees with a sorted Map through flushes, compactions, aborts and reopens", () => {
   const first = Math.floor(Math.random() * 1e9);
+  let compactionsMost = 0;
   for (let seed = first; seed < first + 12; seed++) {
     const disk = new MemoryDisk();
-    checkRun(disk, "d", seed, 700);
+    compactionsMost = Math.max(compactionsMost, checkRun(disk, "d", seed, 700));
     expect(disk.mappingCount).toBe(0);
   }
+  expect(compactionsMost, `seeds from ${first}`).toBeGreaterThan(1);
 }, 60_000);
 
 test("the same on a real disk", () => {

@@ -111,7 +111,7 @@ describe("a tree", () => {
     flush(tree, [put("z", 3, "right")], 3);
     flush(tree, [put("a", 4, "left too")], 4);
     compact(tree);
-    expect(tree.stats().tablesPerLevel.slice(0, 2)).toEqual([0, 1]);
+    expect(tree.stats().tablesPerLevel).toEqual([0, 0, 0, 0, 0, 0, 1]);
     expect(walk(tree.cursor()).map((version) => version.stampLow)).toEqual([4, 1, 3]);
     tree.close();
   });
@@ -155,14 +155,15 @@ describe("what compaction drops", () => {
     flush(tree, many(400, 0), 1);
     run(tree.compactAll(KEEP_ALL));
     const deepest = tree.stats().tablesPerLevel.findLastIndex((count) => count > 0);
-    expect(deepest).toBeGreaterThan(1);
+    const deepCount = tree.stats().tablesPerLevel[deepest];
     for (let round = 0; round < 3; round++) {
       flush(tree, [tombstone("k100", 1000 + round), put("k300", 2000 + round, "new")], 2 + round);
     }
     const job = tree.nextCompaction(KEEP_ALL);
     expect(job).not.toBeNull();
     if (job !== null) run(job);
-    expect(tree.stats().tablesPerLevel.slice(0, 2)).toEqual([0, 1]);
+    const levels = tree.stats().tablesPerLevel;
+    expect([levels[0], levels[deepest]]).toEqual([0, deepCount]);
     expect(readText(tree, "k100")).toBeNull();
     expect(findIn(tree, 1, utf8("k100"))?.kind).toBe(VersionKind.tombstone);
     run(tree.compactAll(KEEP_ALL));
@@ -195,6 +196,54 @@ describe("what compaction drops", () => {
     expect(tables(disk)).not.toContain(name);
     run(tree.compactAll(rule));
     expect(walk(tree.cursor()).map((version) => version.bucket)).toEqual([1, 3]);
+    tree.close();
+  });
+});
+
+describe("what comes back by itself", () => {
+  test("the part of a table that belonged to a bucket fenced since", () => {
+    const disk = new MemoryDisk();
+    const tree = opened(disk);
+    flush(tree, [put("a", 1, "one", 1), put("a", 2, "two", 2), put("a", 3, "three", 3)], 1);
+    flush(tree, [put("b", 4, "one", 1), put("b", 5, "three", 3)], 2);
+    const rule: DropRule = { fenced: (bucket) => bucket === 2, expireBeforeMs: 0 };
+    const [, untouched = ""] = tables(disk);
+    compact(tree, rule);
+    expect(tree.stats().tableEntries).toBe(5);
+    tree.noteFence(2);
+    compact(tree, rule);
+    expect(tree.stats().tableEntries).toBe(4);
+    expect(tables(disk)).toContain(untouched);
+    expect(readText(tree, "a", 3)).toBe("three");
+    tree.close();
+  });
+
+  test("what a compaction begun before the fence has carried on", () => {
+    const tree = opened();
+    for (let round = 0; round < 3; round++)
+      flush(tree, [put("a", round * 2 + 1, "", 1), put("b", round * 2 + 2, "", 2)], round + 1);
+    const early = tree.nextCompaction(KEEP_ALL);
+    expect(early?.step(1)).toBe(true);
+    tree.noteFence(2);
+    const rule: DropRule = { fenced: (bucket) => bucket === 2, expireBeforeMs: 0 };
+    expect(tree.nextCompaction(rule)).toBeNull();
+    if (early !== null) run(early);
+    compact(tree, rule);
+    expect(walk(tree.cursor()).map((version) => version.bucket)).toEqual([1]);
+    tree.close();
+  });
+
+  test("what many tombstones cover, and they with it", () => {
+    const tree = opened();
+    flush(tree, many(40, 0), 1);
+    run(tree.compactAll(KEEP_ALL));
+    flush(
+      tree,
+      many(40, 0).map(({ key }, i) => tombstone(new TextDecoder().decode(key), 1000 + i)),
+      2,
+    );
+    compact(tree);
+    expect(tree.tableCount).toBe(0);
     tree.close();
   });
 });

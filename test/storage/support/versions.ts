@@ -27,6 +27,7 @@ export const IDENTITY: TreeIdentity = { clusterId: new Uint8Array(16).fill(7), s
 export const SMALL: TreeOptions = {
   blockBytes: 256,
   bloomBitsPerKey: 10,
+  compaction: "leveled",
   levelBytesBase: 4096,
   level0Tables: 3,
   tableBytesMax: 1024,
