@@ -135,6 +135,7 @@ try {
   const options = {
     blockBytes: 4096,
     bloomBitsPerKey: 10,
+    compaction: "leveled" as const,
     levelBytesBase: 256 * MIB,
     level0Tables: 4,
     tableBytesMax: 16 * MIB,

@@ -165,6 +165,7 @@ function shapeOf(random: Random): ShardOptions {
     tree: {
       blockBytes: 128 << random.below(3),
       bloomBitsPerKey: random.between(4, 12),
+      compaction: random.chance(0.3) ? "tiered" : "leveled",
       levelBytesBase: random.between(2, 8) * KIB,
       level0Tables: random.between(1, 4),
       tableBytesMax: random.between(1, 4) * KIB,

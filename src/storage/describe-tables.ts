@@ -9,7 +9,7 @@ import { type Stamp, stampMilliseconds } from "../core/stamp.ts";
 import type { DiskFile } from "../env/disk.ts";
 import { VersionKind } from "../record/version.ts";
 import { BlockCursor } from "./block-cursor.ts";
-import { BUCKET_BYTES, readU32, tableKeyBucket } from "./block-format.ts";
+import { BlockPlace, BUCKET_BYTES, restartCount, tableKeyBucket } from "./block-format.ts";
 import {
   decodeEdit,
   decodeSnapshot,
@@ -70,18 +70,25 @@ function describeBlock(
   const { region, anchorOffsets, blockOffsets } = table.header;
   const offset = blockOffsets[block]!;
   const bytes = readTableBlock(table, block);
+  const place = new BlockPlace();
+  place.over(bytes, 0, bytes.length);
   let entryCount = 0;
-  for (cursor.first(bytes, 0, bytes.length); cursor.valid; cursor.next()) entryCount += 1;
+  for (cursor.first(place); cursor.valid; cursor.next()) entryCount += 1;
   const anchor = shownTableKey(region.subarray(anchorOffsets[block]!, anchorOffsets[block + 1]!));
-  const restartCount = readU32(bytes, bytes.length - 8);
   visit({
     kind: "block",
     depth: 1,
     offset,
-    fields: { number: block, byteCount: bytes.length, entryCount, restartCount, anchor },
+    fields: {
+      number: block,
+      byteCount: bytes.length,
+      entryCount,
+      restartCount: restartCount(bytes, place.end),
+      anchor,
+    },
   });
   if (!withEntries) return;
-  for (cursor.first(bytes, 0, bytes.length); cursor.valid; cursor.next()) {
+  for (cursor.first(place); cursor.valid; cursor.next()) {
     visit({ kind: "entry", depth: 2, offset: offset + cursor.entryOffset, fields: versionFields(cursor) });
   }
 }

@@ -12,7 +12,7 @@ import { compareStamps, MAX_STAMP, type Stamp, ZERO_STAMP } from "../core/stamp.
 import type { Disk } from "../env/disk.ts";
 import { VersionKind } from "../record/version.ts";
 import { BlockCursor } from "./block-cursor.ts";
-import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
+import { BlockPlace, BUCKET_BYTES, writeTableKey } from "./block-format.ts";
 import { bloomHas } from "./bloom.ts";
 import { Manifest, storageFiles } from "./manifest.ts";
 import { type FlushedPosition, FrameKind, type TableRecord } from "./manifest-format.ts";
@@ -175,7 +175,9 @@ class TableTally {
     const start = header.blockOffsets[block]!;
     const anchor = header.region.subarray(header.anchorOffsets[block]!, header.anchorOffsets[block + 1]!);
     const cursor = this.#cursor;
-    cursor.first(bytes, 0, bytes.length);
+    const place = new BlockPlace();
+    place.over(bytes, 0, bytes.length);
+    cursor.first(place);
     const isAbove = this.#lastKey !== null && compareBytes(this.#lastKey, anchor) >= 0;
     const isBelow = cursor.valid && compareBytes(this.#currentKey(), anchor) < 0;
     if (isAbove || isBelow) throw corruption(file.path, start, "a block whose anchor does not lead to it");
