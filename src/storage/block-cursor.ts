@@ -175,7 +175,7 @@ export class BlockCursor {
   /** The user key: a view that changes with the next move. */
   get key(): Uint8Array {
     // Keys of one length, the common case, share one view.
-    if (this.#key.length !== this.#keyBytes - BUCKET_BYTES || this.#key.buffer !== this.#keyBuffer.buffer) {
+    if (this.#key.length !== this.#keyBytes - BUCKET_BYTES) {
       this.#key = this.#keyBuffer.subarray(BUCKET_BYTES, this.#keyBytes);
     }
     return this.#key;
@@ -196,5 +196,6 @@ export class BlockCursor {
     const larger = new Uint8Array(keyBytes * 2);
     larger.set(this.#keyBuffer);
     this.#keyBuffer = larger;
+    this.#key = NO_BYTES;
   }
 }

@@ -26,6 +26,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { EMPTY_BYTES, setU64 } from "../core/bytes.ts";
+import { copyBytes } from "../core/copy-bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { VersionKind } from "../record/version.ts";
 
@@ -49,7 +50,7 @@ export function writeTableKey(target: Uint8Array, bucket: number, key: Uint8Arra
   target[1] = bucket >>> 16;
   target[2] = bucket >>> 8;
   target[3] = bucket;
-  target.set(key, BUCKET_BYTES);
+  copyBytes(key, 0, key.length, target, BUCKET_BYTES);
   return BUCKET_BYTES + key.length;
 }
 
@@ -223,8 +224,8 @@ export class BlockBuilder {
     this.#u32(stampLow);
     if ((flags & FLAG_ORIGIN) !== 0) this.#u16(origin);
     if (expiryMs !== 0) this.#u64(expiryMs);
-    this.#raw(key.subarray(shared, keyBytes));
-    this.#raw(value);
+    this.#raw(key, shared, keyBytes);
+    this.#raw(value, 0, value.length);
     this.#remember(key, keyBytes, shared);
     this.#stampHigh = stampHigh;
     this.#origin = origin;
@@ -252,7 +253,7 @@ export class BlockBuilder {
       larger.set(this.#lastKey.subarray(0, this.#lastKeyBytes));
       this.#lastKey = larger;
     }
-    this.#lastKey.set(key.subarray(shared, keyBytes), shared);
+    copyBytes(key, shared, keyBytes, this.#lastKey, shared);
     this.#lastKeyBytes = keyBytes;
   }
 
@@ -289,8 +290,8 @@ export class BlockBuilder {
     this.#length += 8;
   }
 
-  #raw(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#length);
-    this.#length += bytes.length;
+  #raw(bytes: Uint8Array, start: number, end: number): void {
+    copyBytes(bytes, start, end, this.#buffer, this.#length);
+    this.#length += end - start;
   }
 }

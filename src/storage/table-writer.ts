@@ -5,6 +5,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
+import { copyBytes } from "../core/copy-bytes.ts";
 import type { FileNumber } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import { compareStamps, MAX_STAMP, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
@@ -13,11 +14,11 @@ import { VersionKind } from "../record/version.ts";
 import { compareToTarget } from "./block-cursor.ts";
 import { BlockBuilder, BUCKET_BYTES, sharedBytes, writeTableKey } from "./block-format.ts";
 import { bloomAdd, bloomLines, bloomProbes } from "./bloom.ts";
+import { giveChunk, takeChunk } from "./chunk-pool.ts";
 import type { TableRecord } from "./manifest-format.ts";
 import { blockSeed, encodeTableFooter, encodeTableHeader, footerChecksum, tableSeed } from "./table-format.ts";
 import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
 
-const CHUNK_BYTES = 1024 * 1024;
 /** A sync carries no more than about this, so that none of them holds up the thread for long. */
 const UNSYNCED_BYTES_MAX = 1024 * 1024;
 
@@ -32,6 +33,8 @@ export class TableWriter {
   readonly #seed: number;
   readonly #block = new BlockBuilder();
   #chunks: Uint8Array[] = [];
+  /** What the chunks are views of. */
+  #borrowed: Uint8Array[] = [];
   #chunk: Uint8Array = EMPTY_BYTES;
   #chunkUsed = 0;
   #blockOffsets: number[] = [];
@@ -141,6 +144,7 @@ export class TableWriter {
     this.#sync(file);
     this.#file = null;
     file.close();
+    this.#giveBack();
     return false;
   }
 
@@ -154,6 +158,13 @@ export class TableWriter {
   close(): void {
     this.#file?.close();
     this.#file = null;
+    this.#giveBack();
+  }
+
+  #giveBack(): void {
+    this.#chunks = [];
+    this.#pieces = [];
+    for (const chunk of this.#borrowed.splice(0)) giveChunk(chunk);
   }
 
   #writePiece(file: DiskFile, budgetBytes: number): number {
@@ -197,7 +208,7 @@ export class TableWriter {
     }
     this.#hashes[this.#keyCount++] = murmur3(key, 0, key.length, bucket);
     if (this.#lastKey.length < keyBytes) this.#lastKey = new Uint8Array(keyBytes * 2);
-    this.#lastKey.set(this.#key.subarray(0, keyBytes));
+    copyBytes(this.#key, 0, keyBytes, this.#lastKey, 0);
     this.#lastKeyBytes = keyBytes;
   }
 
@@ -205,7 +216,8 @@ export class TableWriter {
     const block = this.#block.finish(blockSeed(this.#seed, this.#blockOffsets.length));
     if (this.#chunkUsed + block.length > this.#chunk.length) {
       this.#endChunk();
-      this.#chunk = new Uint8Array(Math.max(CHUNK_BYTES, block.length));
+      this.#chunk = takeChunk(block.length);
+      this.#borrowed.push(this.#chunk);
     }
     this.#chunk.set(block, this.#chunkUsed);
     this.#chunkUsed += block.length;
