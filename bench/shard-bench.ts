@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createShardMemory } from "../src/bridge/shard-memory.ts";
+import type { ShardStats } from "../src/bridge/shard-protocol.ts";
 import { logIndex, shardId, term } from "../src/core/ids.ts";
 import { Random } from "../src/core/random.ts";
 import { HybridClock } from "../src/core/stamp.ts";
@@ -76,17 +77,21 @@ function measure(entries: readonly Uint8Array[], directory: string): void {
     pendingBytesMax: 32 * MIB,
     groupBytesMax: 4 * MIB,
     idleProofMs: 50,
+    debtBytesMax: 1024 * MIB,
     stepBytes: 128 * 1024,
   };
+  let stats = null as ShardStats | null;
   const shard: Shard = Shard.open(
     { disk: new UnsyncedDisk(), clock: new RealClock(), log },
     options,
     createShardMemory(64 * MIB, 3),
     (reply) => {
+      if (reply.type === "stats") stats = reply.stats;
       if (reply.type === "arenaRetired") shard.handle({ type: "returnArena", arena: reply.arena });
     },
   );
   while (shard.backgroundStep());
+  let slowestMs = 0;
   let turnMs = 0;
   let backgroundMs = 0;
   const cpu = process.cpuUsage();
@@ -99,6 +104,7 @@ function measure(entries: readonly Uint8Array[], directory: string): void {
     shard.backgroundStep();
     turnMs += turned - start;
     backgroundMs += performance.now() - turned;
+    slowestMs = Math.max(slowestMs, performance.now() - start);
   }
   const commandCount = entries.length * COMMANDS_PER_ENTRY;
   const perSecond = (ms: number): string => `${Math.round(commandCount / ms)} k/s`;
@@ -106,6 +112,15 @@ function measure(entries: readonly Uint8Array[], directory: string): void {
   const cpuMs = (user + system) / 1000;
   const all = perSecond(turnMs + backgroundMs);
   console.log(`turns ${perSecond(turnMs)}, with background steps ${all}, by processor time ${perSecond(cpuMs)}`);
+  shard.handle({ type: "stats", requestId: 1 });
+  shard.turn();
+  if (stats === null) throw new Error("no stats came");
+  const { logBytes, flushBytes, compactionBytes, stallCount, debtBytes } = stats;
+  const amplification = ((flushBytes + compactionBytes) / logBytes).toFixed(2);
+  console.log(
+    `  slowest turn ${slowestMs.toFixed(1)} ms, ${stallCount} stalls, debt ${Math.round(debtBytes / MIB)} MiB, ` +
+      `tables written ${amplification} times the log`,
+  );
   shard.handle({ type: "stop" });
   shard.turn();
 }

@@ -117,6 +117,9 @@ const SHAPE = {
   tableBytes: bytes(64 * KIB, GIB)
     .default(16 * MIB)
     .describe("largest table a compaction writes"),
+  debtBytes: bytes(MIB, 1024 * GIB)
+    .default(GIB)
+    .describe("bytes that compaction of a shard is behind from which its writers are slowed"),
   ringBytes: bytes(64 * KIB, 256 * MIB)
     .default(4 * MIB)
     .describe("each ring between the main thread and a worker"),

@@ -23,8 +23,8 @@ const PENDING_BYTES_MAX = 64 * 1024 * 1024;
 const GROUP_BYTES_MAX = 4 * 1024 * 1024;
 /** An idle shard proves its last group durable after this long. */
 const IDLE_PROOF_MS = 50;
-/** One step of flush or compaction: about a millisecond of work. */
-const STEP_BYTES = 128 * 1024;
+/** One step of flush or compaction where nothing is written meanwhile: about a millisecond of work. */
+const STEP_BYTES = 256 * 1024;
 
 export interface RunningShards {
   readonly open: OpenShard;
@@ -115,6 +115,7 @@ export function shardOptions(settings: NodeSettings, shard: number, clusterId: s
     pendingBytesMax: PENDING_BYTES_MAX,
     groupBytesMax: GROUP_BYTES_MAX,
     idleProofMs: IDLE_PROOF_MS,
+    debtBytesMax: settings.debtBytes,
     stepBytes: STEP_BYTES,
   };
 }

@@ -341,6 +341,12 @@ const STAT_NAMES = Object.keys({
   flushCount: 0,
   compactionCount: 0,
   arenasInUse: 0,
+  logBytes: 0,
+  flushBytes: 0,
+  compactionBytes: 0,
+  debtBytes: 0,
+  writeDelayMicros: 0,
+  stallCount: 0,
 } satisfies Record<StatName, 0>) as StatName[];
 
 function decodeFailed(from: ByteReader): ShardReply {

@@ -110,6 +110,15 @@ export interface ShardStats {
   readonly flushCount: number;
   readonly compactionCount: number;
   readonly arenasInUse: number;
+  /** Written since the shard was opened; write amplification is the sum of these over the bytes that clients wrote. */
+  readonly logBytes: number;
+  readonly flushBytes: number;
+  readonly compactionBytes: number;
+  /** What compaction still has to rewrite, and what that makes a MiB of writes wait. */
+  readonly debtBytes: number;
+  readonly writeDelayMicros: number;
+  /** How often the shard could not apply because no arena was free. */
+  readonly stallCount: number;
   /** Tables of each level, level 0 first. */
   readonly tablesPerLevel: readonly number[];
 }

@@ -9,6 +9,9 @@
  *        3  1: the log has room for writes
  *        4  fences applied, counted modulo 2^32
  *        5  turns of main's loop, counted modulo 2^32: the one word that main writes
+ *        6  microseconds that a MiB of writes is to wait, because compaction is behind
+ *        7  MiB that compaction still has to rewrite
+ *        8  times the shard could not apply because no arena was free, modulo 2^32
  *
  * Every word is stored and loaded by Atomics, and the JavaScript memory model puts all of those in one order. The shard
  * publishes in this order, and all of main's reading rests on it:
@@ -26,7 +29,11 @@ const HAD_TABLES = 2;
 const WRITABLE = 3;
 const FENCES = 4;
 const READER_TURN = 5;
+const WRITE_DELAY = 6;
+const DEBT_MIB = 7;
+const STALLS = 8;
 const STATE_WORDS = 16;
+const MIB = 1024 * 1024;
 
 export const STATE_BYTES = STATE_WORDS * 4;
 
@@ -68,6 +75,21 @@ export class SharedState {
     return Atomics.load(this.#words, FENCES) >>> 0;
   }
 
+  /** Microseconds that a MiB of writes is to wait. */
+  get writeDelayMicros(): number {
+    return Atomics.load(this.#words, WRITE_DELAY);
+  }
+
+  /** Bytes that compaction still has to rewrite, to a MiB. */
+  get debtBytes(): number {
+    return Atomics.load(this.#words, DEBT_MIB) * MIB;
+  }
+
+  /** How often the shard could not apply because no arena was free. */
+  get stallCount(): number {
+    return Atomics.load(this.#words, STALLS) >>> 0;
+  }
+
   /** Main holds no view into any arena now: a turn of its loop begins. */
   noteReaderTurn(): void {
     Atomics.add(this.#words, READER_TURN, 1);
@@ -93,6 +115,13 @@ export class SharedState {
 
   setWritable(writable: boolean): void {
     Atomics.store(this.#words, WRITABLE, writable ? 1 : 0);
+  }
+
+  /** How far what goes on behind the scenes has fallen behind. */
+  publishPressure(writeDelayMicros: number, debtBytes: number, stallCount: number): void {
+    Atomics.store(this.#words, WRITE_DELAY, writeDelayMicros | 0);
+    Atomics.store(this.#words, DEBT_MIB, Math.round(debtBytes / MIB) | 0);
+    Atomics.store(this.#words, STALLS, stallCount | 0);
   }
 
   get readerTurn(): number {

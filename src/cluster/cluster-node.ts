@@ -201,6 +201,9 @@ export class ClusterNode {
       turns: this.#turnCount,
       pending_requests: shards.reduce((sum, group) => sum + group.pendingCount, 0),
       forwarded_requests: this.#lanes.reduce((sum, lane) => sum + lane.forwarder.count, 0),
+      compaction_debt_bytes: shards.reduce((sum, group) => sum + group.pressure.debtBytes, 0),
+      write_delay_micros_per_mib: Math.max(0, ...shards.map((group) => group.pressure.writeDelayMicros)),
+      write_stalls: shards.reduce((sum, group) => sum + group.pressure.stallCount, 0),
     };
   }
 

@@ -10,6 +10,7 @@ import type { GroupEvents, GroupOptions } from "./group-events.ts";
 import { LocalReader } from "./local-reader.ts";
 import { Proposer } from "./proposer.ts";
 import type { ShardPort } from "./shard-port.ts";
+import { WritePace } from "./write-pace.ts";
 
 export interface GroupCore {
   readonly raft: Raft;
@@ -33,7 +34,8 @@ export function openGroupCore(
     new Random(seed + shard),
   );
   const gathering = new Gathering(clock, () => events.wake());
-  const proposer = new Proposer(raft, limits.id, gathering, () => events.turnWallMs());
+  const pace = new WritePace(port.state, clock, () => events.wake());
+  const proposer = new Proposer(raft, limits.id, gathering, pace, () => events.turnWallMs());
   proposer.clock.observe(boot.stampHigh, boot.stampLow);
   const reader = new LocalReader(raft, port, clock);
   const disk = new DiskRequests(port.link, limits.voters.length === 1, boot.commitIndex);

@@ -13,6 +13,7 @@ import type { Waiter } from "./coordinator.ts";
 import type { Gathering } from "./gathering.ts";
 import { answerAll, newPendingEntry, type PendingEntry, PendingWrites } from "./pending-writes.ts";
 import { ProposalBatch } from "./proposal-batch.ts";
+import type { WritePace } from "./write-pace.ts";
 
 /** An entry is cut here, so that one frame of the peer link never holds a heartbeat back for long. */
 const ENTRY_BYTES_MAX = 256 * 1024;
@@ -30,19 +31,21 @@ export class Proposer {
   readonly #gathering: Gathering;
   #entry: PendingEntry = newPendingEntry();
   readonly #turnWallMs: () => number;
+  readonly #pace: WritePace;
   #full = false;
 
   /** `turnWallMs`: when this turn's first event came; everything the turn brings is stamped with it. */
-  constructor(raft: Raft, origin: NodeId, gathering: Gathering, turnWallMs: () => number) {
+  constructor(raft: Raft, origin: NodeId, gathering: Gathering, pace: WritePace, turnWallMs: () => number) {
     this.#raft = raft;
     this.#gathering = gathering;
+    this.#pace = pace;
     this.#turnWallMs = turnWallMs;
     this.#batch = new ProposalBatch(this.clock, origin);
   }
 
-  /** Raft takes no more before something commits. */
+  /** The open entry takes no more: Raft wants something committed first, or the shard's compactions are behind. */
   get full(): boolean {
-    return this.#full;
+    return this.#full || (this.entryIsFull && this.#pace.isHolding);
   }
 
   get pendingCount(): number {
@@ -85,15 +88,22 @@ export class Proposer {
     return !this.entryIsFull && this.#gathering.waits(this.#batch.commandCount, this.#writes.uncommittedCount);
   }
 
+  /** Whether the open entry had better wait because the shard is behind. A read of one's own write need not. */
+  get isHeld(): boolean {
+    return this.#batch.commandCount > 0 && this.#pace.isHolding;
+  }
+
   /** Gives the open entry to Raft, if there is one and Raft takes it. */
   propose(proposedMs: number): void {
     if (this.#batch.commandCount === 0) return;
     this.#entry.answer = okAt(this.#batch.durability);
-    const proposed = this.#raft.propose(this.#batch.byteCount, (index, term) => this.#batch.seal(index, term));
+    const byteCount = this.#batch.byteCount;
+    const proposed = this.#raft.propose(byteCount, (index, term) => this.#batch.seal(index, term));
     if (proposed === "notLeader") return this.abandon();
     this.#full = proposed === "full";
     if (proposed === "full") return;
     this.#gathering.proposed();
+    this.#pace.proposed(byteCount);
     this.#entry.index = proposed.index;
     this.#entry.term = proposed.term;
     this.#entry.proposedMs = proposedMs;

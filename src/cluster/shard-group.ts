@@ -10,6 +10,8 @@
  *
  * Invariants: a group accepts operations only as a leader whose own first entry is applied, so its clock is above every
  * stamp of the log and it knows every fence of the log. Main thread only.
+ *
+ * Length: the parts are in files of their own; what is left is one delegating method for each thing others ask of it.
  */
 import type { ShardBoot, ShardReply, ShardRequest, SystemChange } from "../bridge/shard-protocol.ts";
 import { assert, unreachable } from "../core/assert.ts";
@@ -126,6 +128,11 @@ export class ShardGroup {
     return this.#port.state.writable;
   }
 
+  /** How far what the shard does behind the scenes is behind. */
+  get pressure(): { readonly debtBytes: number; readonly writeDelayMicros: number; readonly stallCount: number } {
+    return this.#port.state;
+  }
+
   get openIndex(): number {
     return this.#core?.proposer.openIndex ?? 0;
   }
@@ -153,7 +160,7 @@ export class ShardGroup {
     // Several voters acknowledge to each other only what is on disk.
     const promised = this.#singleVoter ? durability : SYNC;
     const index = proposer.write(type, modifiers, bucket, key, value, expiryMs, promised, waiter, tag);
-    if (proposer.entryIsFull) this.propose();
+    if (proposer.entryIsFull && !proposer.isHeld) this.propose();
     return index;
   }
 
@@ -162,7 +169,7 @@ export class ShardGroup {
     const { proposer } = this.#accepting();
     this.#events.wake();
     const index = proposer.writeEncoded(type, command, waiter, tag);
-    if (proposer.entryIsFull) this.propose();
+    if (proposer.entryIsFull && !proposer.isHeld) this.propose();
     return index;
   }
 
@@ -271,7 +278,7 @@ export class ShardGroup {
   drive(): boolean {
     if (this.#core === null || this.#failed) return false;
     const { raft, proposer, reader, disk } = this.#core;
-    if (this.#singleVoter || !proposer.gathers) this.propose();
+    if ((this.#singleVoter || !proposer.gathers) && !proposer.isHeld) this.propose();
     for (let isBusy = false; ; isBusy = true) {
       // A Ready begins the round of the reads evaluated by now. Later ones must not join it, not even those that
       // come from what is answered below: their round has to begin after them.

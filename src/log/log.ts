@@ -20,21 +20,13 @@ import { SEGMENT_HEADER_BYTES, segmentChecksum } from "../record/segment-format.
 import { GroupBuffer } from "./group-buffer.ts";
 import type { LogEntries, TermRun } from "./log-entries.ts";
 import type { LogOptions } from "./log-options.ts";
+import type { LogStats } from "./log-stats.ts";
 import { LogUpkeep } from "./log-upkeep.ts";
 import { type RecoveredLog, type RecoveryReport, recoverLog } from "./recovery.ts";
 import { Segment } from "./segment.ts";
 import { SegmentEntries } from "./segment-entries.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import { type SyncedCallback, SyncQueue, type SyncTicket } from "./sync-queue.ts";
-
-export interface LogStats {
-  readonly segmentCount: number;
-  /** Length of all segment files. */
-  readonly segmentBytes: number;
-  /** Syncs begun and groups written since the log was opened. */
-  readonly syncCount: number;
-  readonly groupCount: number;
-}
 
 export class Log {
   /** What opening it found and did. */
@@ -69,6 +61,7 @@ export class Log {
   #groupCount = 0;
   /** The last group was written without a sync. */
   #isInsecure = false;
+  #writtenBytes = 0;
   #failure: EnvelopeError | null = null;
   #closed = false;
 
@@ -278,6 +271,7 @@ export class Log {
       segmentBytes,
       syncCount: this.#syncCount,
       groupCount: this.#groupCount,
+      writtenBytes: this.#writtenBytes,
     };
   }
 
@@ -347,6 +341,7 @@ export class Log {
     if (entryCount > 0) this.#entriesEnd = this.#writePosition;
     this.#nextGroup += 1;
     this.#groupCount += 1;
+    this.#writtenBytes += groupBytes;
     if (isSync) this.#syncCount += 1;
     this.#buffer.reset();
   }

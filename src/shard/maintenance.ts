@@ -1,6 +1,7 @@
 /**
  * The work behind the scenes of a shard: frozen memtables become tables, tables are compacted. All of it is cut into
- * bounded steps between batches. Flushing goes first, because writers wait for its arenas.
+ * bounded steps between batches, whose size follows what is written (pace.ts). Flushing goes first, because writers wait
+ * for its arenas; while there is a flush, compaction does as much as its debt asks for, and otherwise a step at least.
  *
  * What may be dropped is decided by the stamp of the flushed position, not of the last applied entry: after a crash the
  * log is replayed from there, and a command of that replay must still find what it found the first time.
@@ -11,15 +12,21 @@
 import { assert } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import { stampMilliseconds } from "../core/stamp.ts";
+import type { SharedState } from "../bridge/shared-state.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
 import type { VersionCursor } from "../record/version.ts";
-import type { DropRule, Job } from "../storage/job.ts";
+import type { DropRule } from "../storage/job.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
+import type { RewriteJob } from "../storage/rewrite-job.ts";
 import type { Tree } from "../storage/tree.ts";
+import { compactionBudget, flushBudget, type Pressure, writeDelayMicros } from "./pace.ts";
+import type { ShardOptions } from "./shard-options.ts";
 import type { VersionStore } from "./version-store.ts";
 
 const DISK_FULL_RETRY_MS = 1000;
+/** Work on a flush that the writer waits for, before it lets others have their turn: so many steps. */
+const STALLED_STEPS = 64;
 /** On this thread: one that takes its time, and one that cannot wait for it. */
 const COMPACTIONS_MAX = 2;
 
@@ -33,8 +40,15 @@ export interface MaintenanceEvents {
   done(requestId: number): void;
 }
 
+export type MaintenanceLimits = Pick<
+  ShardOptions,
+  "memtableAgeMs" | "replayBytesMax" | "stepBytes" | "debtBytesMax" | "tree"
+>;
+
 interface FrozenArena {
   readonly arena: number;
+  /** Of its versions, about. */
+  readonly byteCount: number;
   readonly position: FlushedPosition;
 }
 
@@ -48,6 +62,7 @@ interface Request {
 export class Maintenance {
   readonly #store: VersionStore;
   readonly #tree: Tree;
+  readonly #state: SharedState;
   readonly #fences: ReadonlySet<number>;
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -57,9 +72,9 @@ export class Maintenance {
   /** Oldest first. */
   readonly #frozen: FrozenArena[] = [];
   readonly #requests: Request[] = [];
-  #flush: Job | null = null;
+  #flush: RewriteJob | null = null;
   /** In the order of their beginnings. */
-  readonly #compactions: Job[] = [];
+  readonly #compactions: RewriteJob[] = [];
   /** The request that the only running compaction answers. */
   #compactionFor: Request | null = null;
   /** So many fences the tree has been told of. */
@@ -70,25 +85,34 @@ export class Maintenance {
   /** When the first version came into the active memtable; null while it is empty. */
   #activeSinceMs: number | null = null;
   #retryAtMs = 0;
+  readonly #debtBytesMax: number;
+  readonly #level0Tables: number;
+  /** Log applied since the last step. */
+  #writtenBytes = 0;
   /** Times the writer had to wait for a flush. */
   #stallCount = 0;
+  #isStalled = false;
 
   constructor(
     store: VersionStore,
+    state: SharedState,
     fences: ReadonlySet<number>,
     clock: Clock,
     log: Logger,
-    limits: { readonly memtableAgeMs: number; readonly replayBytesMax: number; readonly stepBytes: number },
+    limits: MaintenanceLimits,
     events: MaintenanceEvents,
   ) {
     this.#store = store;
     this.#tree = store.tree;
+    this.#state = state;
     this.#fences = fences;
     this.#clock = clock;
     this.#log = log;
     this.#ageMs = limits.memtableAgeMs;
     this.#replayBytesMax = limits.replayBytesMax;
     this.#stepBytes = limits.stepBytes;
+    this.#debtBytesMax = limits.debtBytesMax;
+    this.#level0Tables = limits.tree.level0Tables;
     this.#events = events;
   }
 
@@ -100,6 +124,7 @@ export class Maintenance {
   /** Notes that so many bytes of log have been applied to the active memtable. */
   noteWritten(logBytes: number): void {
     this.#activeLogBytes += logBytes;
+    this.#writtenBytes += logBytes;
     if (this.#activeSinceMs === null && this.#store.active.entryCount > 0) {
       this.#activeSinceMs = this.#clock.monotonicMs();
     }
@@ -125,22 +150,27 @@ export class Maintenance {
   /** Freezes the active memtable; false when no arena is free to follow it. */
   freeze(): boolean {
     const arena = this.#store.arenas.activeArena;
+    const byteCount = this.#store.active.bytesUsed;
     const position = this.#events.position();
     if (!this.#store.rotate()) return false;
-    this.#frozen.push({ arena, position });
+    this.#frozen.push({ arena, byteCount, position });
+    this.#isStalled = false;
     this.#activeSinceMs = null;
     this.#activeLogBytes = 0;
     return true;
   }
 
-  /** The writer needs an arena now: runs the oldest flush to its end, if there is one. */
-  finishFlush(): void {
+  /** The writer needs an arena now, and none is free: works off as much of the oldest flush as one turn may take. */
+  pushFlush(): void {
     if (this.#frozen.length === 0) return;
-    this.#stallCount += 1;
-    this.#log.debug("the writer waits for a flush", { stallCount: this.#stallCount });
+    this.#noteStall();
     this.#guarded(() => {
-      let progress = this.#stepFlush(Number.POSITIVE_INFINITY);
-      while (progress === "working") progress = this.#stepFlush(Number.POSITIVE_INFINITY);
+      let left = this.#stepBytes * STALLED_STEPS;
+      while (left > 0) {
+        const before = this.#flush?.doneBytes ?? 0;
+        if (this.#stepFlush(left) !== "working") return true;
+        left -= Math.max(this.#stepBytes / STALLED_STEPS, (this.#flush?.doneBytes ?? 0) - before);
+      }
       return true;
     });
   }
@@ -159,10 +189,19 @@ export class Maintenance {
   /** One bounded step; true: there may be more to do. */
   step(): boolean {
     if (this.isDiskFull) return false;
-    return this.#guarded(() => {
+    const writtenBytes = this.#writtenBytes;
+    this.#writtenBytes = 0;
+    const isMore = this.#guarded(() => {
       this.#freezeWhatIsDue();
-      return this.#stepFlush(this.#stepBytes) !== "idle" || this.#answerFlushes() || this.#stepCompaction();
+      const flushing = this.#stepFlush(this.#flushBudget(writtenBytes));
+      if (this.#answerFlushes()) return true;
+      const paced = compactionBudget(this.#stepBytes, writtenBytes, this.#store.active.bytesMax, this.#pressure);
+      const compaction = flushing === "idle" ? Math.max(this.#stepBytes, paced) : paced;
+      const isCompacting = compaction >= this.#stepBytes / 8 && this.#stepCompaction(compaction);
+      return flushing !== "idle" || isCompacting;
     });
+    this.#publishPressure();
+    return isMore;
   }
 
   /** Gives up what is running. Nothing of it is visible. */
@@ -182,6 +221,31 @@ export class Maintenance {
     }
   }
 
+  get #pressure(): Pressure {
+    const { excessRuns, debtBytes } = this.#tree;
+    return { excessRuns, level0Tables: this.#level0Tables, debtBytes, debtBytesMax: this.#debtBytesMax };
+  }
+
+  #publishPressure(): void {
+    const delayMicros = writeDelayMicros(this.#pressure);
+    this.#state.publishPressure(delayMicros, this.#tree.debtBytes, this.#stallCount);
+  }
+
+  #flushBudget(writtenBytes: number): number {
+    const { bytesMax, bytesUsed } = this.#store.active;
+    const room = { leftBytes: bytesMax - bytesUsed, arenaBytes: bytesMax };
+    const frozenBytes = this.#frozen[0]?.byteCount ?? 0;
+    return flushBudget(this.#stepBytes, writtenBytes, frozenBytes, this.#flush?.doneBytes ?? 0, room);
+  }
+
+  #noteStall(): void {
+    if (this.#isStalled) return;
+    this.#isStalled = true;
+    this.#stallCount += 1;
+    this.#publishPressure();
+    this.#log.debug("the writer waits for a flush", { stallCount: this.#stallCount });
+  }
+
   #stepFlush(budgetBytes: number): "idle" | "working" | "flushed" {
     const frozen = this.#frozen[0];
     if (frozen === undefined) return "idle";
@@ -194,7 +258,7 @@ export class Maintenance {
     return "flushed";
   }
 
-  #beginFlush(source: VersionCursor, at: FlushedPosition): Job {
+  #beginFlush(source: VersionCursor, at: FlushedPosition): RewriteJob {
     const position = { ...at, sequence: this.#tree.flushed.sequence + 1 };
     return this.#tree.beginFlush(source, position, this.#dropRule(at));
   }
@@ -213,12 +277,12 @@ export class Maintenance {
     return request.throughArena !== null && this.#store.memtables.oldestArena > request.throughArena;
   }
 
-  #stepCompaction(): boolean {
+  #stepCompaction(budgetBytes: number): boolean {
     if (this.#compactions.length < COMPACTIONS_MAX) this.#beginCompaction();
     // The latest is the more urgent one: it was begun although another was running.
     const compaction = this.#compactions.at(-1);
     if (compaction === undefined) return false;
-    if (compaction.step(this.#stepBytes)) return true;
+    if (compaction.step(budgetBytes)) return true;
     this.#compactions.pop();
     const request = this.#compactionFor;
     this.#compactionFor = null;

@@ -81,7 +81,7 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const firstIndex = logIndex(flushed.index + 1);
   const commitIndex = logIndex(Math.max(Math.min(log.commitIndex, log.lastIndex), flushed.index));
   const pending = new PendingEntries(log, firstIndex, log.lastIndex, options.pendingBytesMax);
-  const appliedTerm = replay(env, options, { store, context, applier, pending, tree, log, commitIndex });
+  const appliedTerm = replay(env, options, { store, state, context, applier, pending, tree, log, commitIndex });
   // After the replay, which makes tables of its own when a memtable is not enough.
   if (tree.tableCount > 0) state.noteTables();
   const appliedIndex = commitIndex;
@@ -158,14 +158,17 @@ function checkContinuity(log: Log, index: LogIndex, directory: string): void {
   }
 }
 
-type ReplayParts = Pick<Recovered, "store" | "context" | "applier" | "pending" | "tree" | "log" | "commitIndex">;
+type ReplayParts = Pick<
+  Recovered,
+  "store" | "state" | "context" | "applier" | "pending" | "tree" | "log" | "commitIndex"
+>;
 
 /** Applies what is committed and not in tables; returns the term of the last applied entry. */
 function replay(env: ShardEnvironment, options: ShardOptions, parts: ReplayParts): Term {
-  const { applier, pending, context, store, commitIndex, tree, log } = parts;
+  const { applier, pending, context, store, state, commitIndex, tree, log } = parts;
   let appliedTerm = tree.flushed.term;
   let appliedIndex = tree.flushed.index;
-  const maintenance = new Maintenance(store, context.fences, env.clock, env.log, options, {
+  const maintenance = new Maintenance(store, state, context.fences, env.clock, env.log, options, {
     position: () => ({
       sequence: 0,
       index: appliedIndex,

@@ -21,6 +21,8 @@ export interface ShardOptions {
   readonly groupBytesMax: number;
   /** Quiet time after which an idle shard writes the group that proves its last one durable. */
   readonly idleProofMs: number;
+  /** Bytes that compaction is behind from which writers are slowed. */
+  readonly debtBytesMax: number;
   /** Work of one background step. */
   readonly stepBytes: number;
 }

@@ -3,7 +3,7 @@ import type { ShardStats } from "../bridge/shard-protocol.ts";
 import type { Recovered } from "./recovery.ts";
 
 export function statsOf(parts: Recovered, appliedIndex: number): ShardStats {
-  const { tree, log, store } = parts;
+  const { tree, log, store, state } = parts;
   const tables = tree.stats();
   const segments = log.stats();
   return {
@@ -21,6 +21,12 @@ export function statsOf(parts: Recovered, appliedIndex: number): ShardStats {
     flushCount: tables.flushCount,
     compactionCount: tables.compactionCount,
     arenasInUse: store.arenas.inUseCount,
+    logBytes: segments.writtenBytes,
+    flushBytes: tables.flushBytes,
+    compactionBytes: tables.compactionBytes,
+    debtBytes: tree.debtBytes,
+    writeDelayMicros: state.writeDelayMicros,
+    stallCount: state.stallCount,
     tablesPerLevel: tables.tablesPerLevel,
   };
 }

@@ -107,7 +107,7 @@ export class Shard {
     this.#appliedTerm = parts.appliedTerm;
     this.#fenceCount = parts.context.fences.size;
     this.#lastWorkMs = env.clock.monotonicMs();
-    this.#maintenance = new Maintenance(parts.store, parts.context.fences, env.clock, env.log, options, {
+    this.#maintenance = new Maintenance(parts.store, parts.state, parts.context.fences, env.clock, env.log, options, {
       position: () => this.#position(),
       arenaFlushed: (arena) => this.#arenaFlushed(arena),
       done: (requestId) => reply({ type: "done", requestId, result: OK }),
@@ -163,13 +163,14 @@ export class Shard {
     this.#goOn();
   }
 
-  /** One bounded step of what can wait: log preparation, flush, compaction. True: there is more to do now. */
+  /** One bounded step each of what can wait: log preparation, flush, compaction. True: there is more to do now. */
   backgroundStep(): boolean {
     let isMore = false;
     this.#guarded(() => {
       const applied = this.#appliedIndex;
       this.#apply();
-      isMore = this.#appliedIndex > applied || this.#parts.log.backgroundStep(this.#isBusy) || this.#maintenance.step();
+      const isPreparing = this.#parts.log.backgroundStep(this.#isBusy);
+      isMore = this.#maintenance.step() || isPreparing || this.#appliedIndex > applied;
     });
     if (this.#isTurnAsked) this.turn();
     return isMore && !this.#isStopped;
@@ -357,7 +358,7 @@ export class Shard {
     while (!applier.run()) {
       if (this.#parts.store.active.entryCount === 0) throw memtableTooSmall();
       if (this.#maintenance.freeze()) continue;
-      this.#maintenance.finishFlush();
+      this.#maintenance.pushFlush();
       if (!this.#maintenance.freeze()) return false;
     }
     return true;

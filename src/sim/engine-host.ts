@@ -176,6 +176,7 @@ function shapeOf(random: Random): ShardOptions {
     pendingBytesMax: random.between(1, 8) * KIB,
     groupBytesMax: random.between(1, 16) * KIB,
     idleProofMs: random.between(5, 50),
+    debtBytesMax: random.between(16, 256) * KIB,
     stepBytes: 256 << random.below(5),
   };
 }

@@ -283,6 +283,7 @@ function openDirect(
     pendingBytesMax: 16 * KIB,
     groupBytesMax: 64 * KIB,
     idleProofMs: 50,
+    debtBytesMax: 1024 * KIB,
     stepBytes: 4 * KIB,
   };
   const opened = Shard.open(env, options, memory, reply);

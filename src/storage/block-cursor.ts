@@ -196,6 +196,6 @@ export class BlockCursor {
     const larger = new Uint8Array(keyBytes * 2);
     larger.set(this.#keyBuffer);
     this.#keyBuffer = larger;
-    this.#key = NO_BYTES;
+    this.#key = EMPTY_BYTES;
   }
 }

@@ -12,7 +12,7 @@
 import type { FileNumber } from "../core/ids.ts";
 import type { Claims } from "./compaction-claims.ts";
 import { leveledDebt, pickLeveled, pickTombstonesLeveled } from "./compaction-leveled.ts";
-import { pickTiered, pickTombstonesTiered, tieredDebt } from "./compaction-tiered.ts";
+import { RUNS_FACTOR, pickTiered, pickTombstonesTiered, tieredDebt } from "./compaction-tiered.ts";
 import type { DropRule } from "./job.ts";
 import { LAST_LEVEL, type Layout, type Place, type Run } from "./layout.ts";
 import { olderRanges } from "./older-ranges.ts";
@@ -57,6 +57,13 @@ export function pickAll(layout: Layout): Pick {
 /** Bytes that have to be rewritten before nothing is due any more: an estimate. */
 export function compactionDebt(layout: Layout, options: TreeOptions): number {
   return options.compaction === "leveled" ? leveledDebt(layout, options) : tieredDebt(layout, options);
+}
+
+/** Runs beyond those at which a compaction becomes due. */
+export function excessRuns(layout: Layout, options: TreeOptions): number {
+  const counted = options.compaction === "leveled" ? layout.levels[0] : layout.runs;
+  const due = options.compaction === "leveled" ? options.level0Tables : options.level0Tables * RUNS_FACTOR;
+  return Math.max(0, (counted?.length ?? 0) - due);
 }
 
 export function inputsOf(pick: Pick): Table[] {

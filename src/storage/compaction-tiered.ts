@@ -23,7 +23,7 @@ const SPACE_AMPLIFICATION_MAX = 2;
 /** A run this much larger than those before it together is still similar to them. */
 const SIMILARITY = 2;
 /** In terms of `level0Tables`: with half as many runs each byte would be rewritten many times as often. */
-const RUNS_FACTOR = 2;
+export const RUNS_FACTOR = 2;
 
 export function pickTiered(layout: Layout, options: TreeOptions, claims: Claims): Pick | null {
   const merged = dueRuns(newestFree(layout, claims), layout, options);

@@ -57,6 +57,8 @@ const VERSION_OVERHEAD_BYTES = 32;
 
 export class RewriteJob implements Job {
   readonly work: Rewrite;
+  /** Bytes worked off so far: what was read of the source, and what was written. */
+  doneBytes = 0;
   readonly #home: JobHome;
   readonly #survivors: Survivors;
   readonly #finished: TableRecord[] = [];
@@ -73,14 +75,21 @@ export class RewriteJob implements Job {
 
   step(budgetBytes: number): boolean {
     assert(this.#state !== "ended", "a job that has ended takes no more steps");
-    if (this.#state === "merging") this.#merge(budgetBytes);
-    else if (this.#state === "writing") this.#write(budgetBytes);
-    else {
+    if (this.#state === "publishing") {
       this.work.publish(this.#finished);
       this.#end();
       return false;
     }
+    const end = this.doneBytes + budgetBytes;
+    do {
+      if (this.#state === "merging") this.#merge(end - this.doneBytes);
+      else this.#write(end - this.doneBytes);
+    } while (this.doneBytes < end && this.#isRewriting);
     return true;
+  }
+
+  get #isRewriting(): boolean {
+    return this.#state === "merging" || this.#state === "writing";
   }
 
   abort(): void {
@@ -104,7 +113,9 @@ export class RewriteJob implements Job {
     let left = budgetBytes;
     while (source.valid) {
       if (left <= 0) return;
-      left -= this.#takeVersion(source);
+      const cost = this.#takeVersion(source);
+      left -= cost;
+      this.doneBytes += cost;
       if (this.#writer !== null && this.#writer.byteCount >= this.#home.options.tableBytesMax) {
         this.#seal(this.#writer);
         return;
@@ -144,6 +155,7 @@ export class RewriteJob implements Job {
   #write(budgetBytes: number): void {
     const writer = this.#writer;
     assert(writer !== null, "a writing job has a table");
+    this.doneBytes += Math.min(budgetBytes, writer.byteCount);
     if (writer.writeStep(budgetBytes)) return;
     this.#finished.push(writer.record(0, 0));
     this.#writer = null;

@@ -15,7 +15,7 @@ import type { FoundVersion, VersionCursor } from "../record/version.ts";
 import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
 import { compactionJob } from "./compaction-job.ts";
 import { type Claim, Claims } from "./compaction-claims.ts";
-import { compactionDebt, inputsOf, type Pick, pickAll, pickCompaction } from "./compaction-pick.ts";
+import { compactionDebt, excessRuns, inputsOf, type Pick, pickAll, pickCompaction } from "./compaction-pick.ts";
 import { FencedRemains } from "./fenced-remains.ts";
 import { flushJob } from "./flush-job.ts";
 import type { DropRule } from "./job.ts";
@@ -68,6 +68,7 @@ export class Tree {
   #flushBytes = 0;
   #compactionBytes = 0;
   #debtBytes = 0;
+  #excessRuns = 0;
   #target = new Uint8Array(256);
   #found = new FoundEntry();
   #spare = new FoundEntry();
@@ -78,7 +79,7 @@ export class Tree {
     this.#tables = tables;
     this.#layout = new Layout(manifest.records.values(), tables);
     this.#layout.retain();
-    this.#debtBytes = compactionDebt(this.#layout, home.options);
+    this.#measure();
   }
 
   /**
@@ -158,9 +159,9 @@ export class Tree {
     return new TreeCursor(this.#layout);
   }
 
-  /** Runs that a look-up may have to ask. */
-  get runCount(): number {
-    return this.#layout.runs.length;
+  /** Runs beyond those at which a compaction becomes due. */
+  get excessRuns(): number {
+    return this.#excessRuns;
   }
 
   /** Bytes that compactions have to rewrite before none is due any more: an estimate. */
@@ -273,7 +274,12 @@ export class Tree {
     this.#layout.retain();
     previous.release();
     for (const number of change.removed) this.#settled.delete(number);
+    this.#measure();
+  }
+
+  #measure(): void {
     this.#debtBytes = compactionDebt(this.#layout, this.#home.options);
+    this.#excessRuns = excessRuns(this.#layout, this.#home.options);
   }
 
   #open(record: TableRecord): Table {

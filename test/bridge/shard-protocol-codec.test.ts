@@ -119,6 +119,12 @@ const stats: fc.Arbitrary<ShardStats> = fc.record({
   flushCount: safe,
   compactionCount: safe,
   arenasInUse: safe,
+  logBytes: safe,
+  flushBytes: safe,
+  compactionBytes: safe,
+  debtBytes: safe,
+  writeDelayMicros: safe,
+  stallCount: safe,
   tablesPerLevel: fc.array(u32),
 });
 

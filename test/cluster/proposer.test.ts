@@ -1,5 +1,7 @@
 /** What a batch promises: as much as the most careful of those who wrote into it asked for. */
 import { expect, test } from "bun:test";
+import { createShardMemory } from "../../src/bridge/shard-memory.ts";
+import { SharedState } from "../../src/bridge/shared-state.ts";
 import { Gathering } from "../../src/cluster/gathering.ts";
 import { Proposer } from "../../src/cluster/proposer.ts";
 import { utf8 } from "../../src/core/bytes.ts";
@@ -9,6 +11,7 @@ import { CommandType } from "../../src/record/command-format.ts";
 import { OS_DECIDES, SYNC } from "../../src/record/durability.ts";
 import { entryDurability } from "../../src/record/entry-format.ts";
 import type { Result } from "../../src/record/result.ts";
+import { WritePace } from "../../src/cluster/write-pace.ts";
 import { StillClock } from "./leading-group.ts";
 
 function range(text: string) {
@@ -32,7 +35,9 @@ test.each([
     },
   };
   const gathering = new Gathering(new StillClock(), () => undefined);
-  const proposer = new Proposer(raft as unknown as Raft, nodeId(1), gathering, () => 1000);
+  const state = new SharedState(createShardMemory(64 * 1024, 3).state);
+  const pace = new WritePace(state, new StillClock(), () => undefined);
+  const proposer = new Proposer(raft as unknown as Raft, nodeId(1), gathering, pace, () => 1000);
   const said: Result[] = [];
   const waiter = { resolve: (_tag: number, result: Result) => void said.push(result) };
   for (const durability of asked) {

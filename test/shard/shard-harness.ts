@@ -147,6 +147,7 @@ export function testOptions(directory: string, more: Partial<ShardOptions> = {})
     pendingBytesMax: 1024 * KIB,
     groupBytesMax: 1024 * KIB,
     idleProofMs: 50,
+    debtBytesMax: 1024 * KIB,
     stepBytes: 4 * KIB,
     ...more,
   };

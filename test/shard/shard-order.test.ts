@@ -5,7 +5,7 @@ import type { ReadRequest } from "../../src/bridge/shard-protocol.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
 import { CommandType } from "../../src/record/command-format.ts";
 import { HeldSyncDisk } from "./held-sync-disk.ts";
-import { BUCKET, command, encodeEntry, i64, KIB, put, ShardHarness } from "./shard-harness.ts";
+import { BUCKET, command, encodeEntry, i64, KIB, put, ShardHarness, testOptions } from "./shard-harness.ts";
 
 function get(key: string): ReadRequest {
   return { type: "get", bucket: BUCKET, key: utf8(key), metadataOnly: false };
@@ -222,4 +222,37 @@ test("an idle shard proves its last group durable once, and then rests", () => {
   harness.shard.turn();
   expect(harness.stats().groupCount).toBe(groups + 1);
   expect(harness.ofType("persisted").length).toBe(1);
+});
+
+test("a shard under load keeps its level 0 short and its writer never without an arena, one step a turn", () => {
+  const tree = { ...testOptions("").tree, tableBytesMax: 256 * KIB, levelBytesBase: 1024 * KIB };
+  using harness = new ShardHarness({ memtableBytes: 256 * KIB, options: { stepBytes: 4 * KIB, tree } });
+  let most = 0;
+  for (let round = 0; round < 300; round++) {
+    harness.append(Array.from({ length: 80 }, (_, i) => put(`key-${(round * 80 + i) * 7919}`, "v".repeat(100))));
+    harness.shard.turn();
+    harness.shard.backgroundStep();
+    harness.replies = [];
+    if (round % 20 === 0) most = Math.max(most, harness.stats().tablesPerLevel[0] ?? 0);
+  }
+  const stats = harness.stats();
+  expect(stats.stallCount).toBe(0);
+  expect(stats.compactionCount).toBeGreaterThan(5);
+  expect(most).toBeLessThan(8);
+  expect(stats.flushBytes).toBeGreaterThan(0);
+  expect(stats.compactionBytes).toBeGreaterThan(stats.flushBytes / 2);
+  expect(stats.logBytes).toBeGreaterThan(stats.flushBytes);
+});
+
+test("a writer that finds no arena free is counted, and goes on when the flush has ended", () => {
+  using harness = new ShardHarness({ memtableBytes: 64 * KIB, options: { stepBytes: 128 } });
+  for (let round = 0; round < 40; round++) {
+    harness.append(Array.from({ length: 40 }, (_, i) => put(`key-${round}-${i}`, "v".repeat(100))));
+    harness.shard.turn();
+    harness.replies = [];
+  }
+  expect(harness.stats().stallCount).toBeGreaterThan(0);
+  harness.settle();
+  expect(harness.stats().appliedIndex).toBe(40);
+  expect(harness.get("key-39-39")).toBe("v".repeat(100));
 });
