@@ -62,7 +62,7 @@ function measure(entries: readonly Uint8Array[], directory: string): void {
   const options = {
     shard: shardId(0),
     directory: join(directory, "shard-0000"),
-    log: { shard: shardId(0), clusterId: new Uint8Array(16), segmentBytes: 32 * MIB },
+    log: { shard: shardId(0), clusterId: new Uint8Array(16), segmentBytes: 32 * MIB, isDirect: false },
     tree: {
       blockBytes: 4096,
       bloomBitsPerKey: 10,

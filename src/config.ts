@@ -100,6 +100,10 @@ const SHAPE = {
   segmentBytes: bytes(64 * KIB, GIB)
     .default(32 * MIB)
     .describe("one segment of the log"),
+  logIo: z
+    .enum(["buffered", "direct"], { error: "must be buffered or direct" })
+    .default("buffered")
+    .describe("how the log is written: through the page cache, or past it where the file system can"),
   blockBytes: bytes(512, MIB)
     .default(4 * KIB)
     .describe("one block of a table, before compression"),

@@ -100,7 +100,7 @@ export function shardOptions(settings: NodeSettings, shard: number, clusterId: s
   return {
     shard: identity.shard,
     directory: `${settings.data}/shard-${String(shard).padStart(4, "0")}`,
-    log: { ...identity, segmentBytes: settings.segmentBytes },
+    log: { ...identity, segmentBytes: settings.segmentBytes, isDirect: settings.logIo === "direct" },
     tree: {
       blockBytes: settings.blockBytes,
       bloomBitsPerKey: settings.bloomBitsPerKey,

@@ -6,8 +6,12 @@
  */
 import type { EnvelopeError } from "../core/errors.ts";
 
-/** `create` fails when the file exists; `read` and `write` fail with MISSING_FILE when it does not. */
-export type OpenMode = "read" | "write" | "create";
+/**
+ * `create` fails when the file exists; the others fail with MISSING_FILE when it does not. `writeDirect` is for files that
+ * are written past the page cache, in whole blocks of 4096 bytes and where `directWriteObstacle` knows of none: a write
+ * may then be durable by itself.
+ */
+export type OpenMode = "read" | "write" | "writeDirect" | "create";
 
 export interface DiskFile {
   readonly path: string;
@@ -53,6 +57,8 @@ export interface Disk {
   syncDirectory(directory: string): void;
   /** Bytes an ordinary user may still write to the file system of this directory. */
   freeBytes(directory: string): number;
+  /** Why files in this directory cannot be opened to be written past the page cache; null: they can. */
+  directWriteObstacle(directory: string): string | null;
   /** Takes the directory for this process, or throws DIRECTORY_IN_USE. Freed by release or by the process's death. */
   lock(directory: string): DirectoryLock;
 }

@@ -24,14 +24,19 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { assert } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
+import { DirectWriter } from "./direct-writer.ts";
 import type { DirectoryLock, Disk, DiskFile, OpenMode } from "./disk.ts";
 import { lockDirectory } from "./directory-lock.ts";
 
-const FLAGS: Record<OpenMode, string> = { read: "r", write: "r+", create: "wx+" };
+const FLAGS = { read: "r", write: "r+", create: "wx+" } as const;
 
 export class RealDisk implements Disk {
+  #direct: DirectWriter | null = null;
+
   open(path: string, mode: OpenMode): DiskFile {
+    if (mode === "writeDirect") return this.#openDirect(path);
     return new RealFile(
       path,
       guarded(path, "open", () => openSync(path, FLAGS[mode])),
@@ -101,6 +106,20 @@ export class RealDisk implements Disk {
     });
   }
 
+  directWriteObstacle(directory: string): string | null {
+    const probed = guarded(directory, "probe", () => DirectWriter.probe(directory));
+    if (typeof probed === "string") return probed;
+    this.#direct = probed;
+    return null;
+  }
+
+  #openDirect(path: string): DiskFile {
+    const direct = this.#direct;
+    assert(direct !== null, "direct writes were probed before a file is opened for them");
+    const fd = guarded(path, "open", () => direct.open(path));
+    return new DirectFile(path, fd, direct);
+  }
+
   lock(directory: string): DirectoryLock {
     return guarded(directory, "lock", () => lockDirectory(directory));
   }
@@ -108,23 +127,23 @@ export class RealDisk implements Disk {
 
 class RealFile implements DiskFile {
   readonly path: string;
-  #fd: number;
-  #syncFailure: EnvelopeError | null = null;
+  protected fd: number;
+  protected syncFailure: EnvelopeError | null = null;
 
   constructor(path: string, fd: number) {
     this.path = path;
-    this.#fd = fd;
+    this.fd = fd;
   }
 
   size(): number {
-    return guarded(this.path, "measure", () => fstatSync(this.#fd).size);
+    return guarded(this.path, "measure", () => fstatSync(this.fd).size);
   }
 
   read(into: Uint8Array, position: number): number {
     return guarded(this.path, "read", () => {
       let done = 0;
       while (done < into.length) {
-        const count = readSync(this.#fd, into, done, into.length - done, position + done);
+        const count = readSync(this.fd, into, done, into.length - done, position + done);
         if (count === 0) break;
         done += count;
       }
@@ -136,7 +155,7 @@ class RealFile implements DiskFile {
     guarded(this.path, "write", () => {
       let done = 0;
       while (done < bytes.length) {
-        const count = writeSync(this.#fd, bytes, done, bytes.length - done, position + done);
+        const count = writeSync(this.fd, bytes, done, bytes.length - done, position + done);
         if (count === 0) throw new EnvelopeError("IO", `write took no bytes of ${this.path} at ${position + done}`);
         done += count;
       }
@@ -144,12 +163,12 @@ class RealFile implements DiskFile {
   }
 
   sync(): void {
-    if (this.#syncFailure !== null) throw this.#syncFailure;
+    if (this.syncFailure !== null) throw this.syncFailure;
     try {
-      fdatasyncSync(this.#fd);
+      fdatasyncSync(this.fd);
     } catch (cause) {
-      this.#syncFailure = translate(this.path, "sync", cause);
-      throw this.#syncFailure;
+      this.syncFailure = translate(this.path, "sync", cause);
+      throw this.syncFailure;
     }
   }
 
@@ -165,14 +184,38 @@ class RealFile implements DiskFile {
   }
 
   truncate(byteCount: number): void {
-    guarded(this.path, "truncate", () => ftruncateSync(this.#fd, byteCount));
+    guarded(this.path, "truncate", () => ftruncateSync(this.fd, byteCount));
   }
 
   close(): void {
-    if (this.#fd < 0) return;
-    const fd = this.#fd;
-    this.#fd = -1;
+    if (this.fd < 0) return;
+    const fd = this.fd;
+    this.fd = -1;
     guarded(this.path, "close", () => closeSync(fd));
+  }
+}
+
+/** Every write is durable when it returns. */
+class DirectFile extends RealFile {
+  readonly #writer: DirectWriter;
+
+  constructor(path: string, fd: number, writer: DirectWriter) {
+    super(path, fd);
+    this.#writer = writer;
+  }
+
+  override write(bytes: Uint8Array, position: number): void {
+    try {
+      this.#writer.write(this.fd, this.path, bytes, position);
+    } catch (cause) {
+      // A failed write is a failed sync, too.
+      this.syncFailure = translate(this.path, "write", cause);
+      throw this.syncFailure;
+    }
+  }
+
+  override sync(): void {
+    if (this.syncFailure !== null) throw this.syncFailure;
   }
 }
 

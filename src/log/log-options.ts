@@ -11,4 +11,6 @@ export interface LogIdentity {
 export interface LogOptions extends LogIdentity {
   /** Length of a segment file; a group that does not fit gets a segment of its own length. */
   readonly segmentBytes: number;
+  /** Whether segments are written past the page cache, where the disk can. */
+  readonly isDirect: boolean;
 }

@@ -112,7 +112,7 @@ export class LogUpkeep {
     const made = this.#withRoom(() => {
       this.#preparation ??= this.#begin(active, segmentBytes);
       this.#preparation.fill();
-      return this.#preparation.finish(this.#headerBehind(active, this.#preparation));
+      return this.#preparation.finish(this.#headerBehind(active, this.#preparation), this.#options.isDirect);
     });
     this.#preparation = null;
     // One made ahead was too short: the new file has taken its name.
@@ -169,7 +169,7 @@ export class LogUpkeep {
           this.#preparation.fillPiece(true);
           return;
         }
-        this.#next = this.#preparation.finish(this.#headerBehind(active, this.#preparation));
+        this.#next = this.#preparation.finish(this.#headerBehind(active, this.#preparation), this.#options.isDirect);
         this.#preparation = null;
         this.#room.look();
       });

@@ -173,7 +173,7 @@ function makeSegment(
       isRecycled: preparation.isRecycled,
     };
     copyGroups(disk, plan, preparation, segmentChecksum(encodeSegmentHeader(header)));
-    return preparation.finish(header);
+    return preparation.finish(header, options.isDirect);
   } catch (failure) {
     if (failure instanceof EnvelopeError && failure.code === "DISKFULL") preparation.abandon();
     else preparation.close();

@@ -103,7 +103,7 @@ export class SegmentPreparation {
    * Completes the file with its header, makes all of it durable and gives it its name. Throws DISKFULL only as long as
    * it has not got it.
    */
-  finish(header: SegmentHeader): MadeSegment {
+  finish(header: SegmentHeader, isDirect: boolean): MadeSegment {
     const block = encodeSegmentHeader(header);
     this.#file.write(block, 0);
     this.#file.sync();
@@ -111,7 +111,7 @@ export class SegmentPreparation {
     this.#disk.rename(unfinishedPath(this.#path), this.#path);
     try {
       this.#disk.syncDirectory(this.#directory);
-      return { header, block, file: this.#disk.open(this.#path, "write") };
+      return { header, block, file: this.#disk.open(this.#path, isDirect ? "writeDirect" : "write") };
     } catch (failure) {
       // The name is there, perhaps for good: there is nothing left to give back, and no beginning anew.
       if (!(failure instanceof EnvelopeError) || failure.code !== "DISKFULL") throw failure;

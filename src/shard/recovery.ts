@@ -20,6 +20,7 @@ import type { Disk } from "../env/disk.ts";
 import type { Logger } from "../env/environment.ts";
 import { HardStateFile } from "../log/hard-state-file.ts";
 import { Log } from "../log/log.ts";
+import type { LogOptions } from "../log/log-options.ts";
 import { CommandReader } from "../record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryKind, entryTerm } from "../record/entry-format.ts";
 import { isVisible } from "../record/version.ts";
@@ -66,7 +67,7 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const hardState = HardStateFile.open(disk, directory, options.log);
   // Damaged tables are found before the log begins a new segment, and a log that does not fit before tables are removed.
   const found = Tree.look(disk, directory, options.tree, options.log);
-  const log = Log.open(disk, directory, options.log);
+  const log = Log.open(disk, directory, withPossibleIo(env, options));
   checkContinuity(log, found.flushed.index, directory);
   const tree = found.start();
   report(env.log, options, log, tree);
@@ -86,6 +87,14 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   if (tree.tableCount > 0) state.noteTables();
   const appliedIndex = commitIndex;
   return { hardState, log, tree, state, store, context, applier, pending, commitIndex, appliedIndex, appliedTerm };
+}
+
+/** The log's options, without direct writes where the disk cannot do them: that costs speed, not safety. */
+function withPossibleIo({ disk, log }: ShardEnvironment, { shard, directory, log: options }: ShardOptions): LogOptions {
+  const obstacle = options.isDirect ? disk.directWriteObstacle(directory) : null;
+  if (obstacle === null) return options;
+  log.warn("the log is written through the page cache after all", { shard, why: obstacle });
+  return { ...options, isDirect: false };
 }
 
 /** Tells the operator what was found: routinely in one line, and loudly what was dropped or could not be used. */

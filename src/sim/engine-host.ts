@@ -161,7 +161,12 @@ function shapeOf(random: Random): ShardOptions {
   return {
     shard,
     directory: DIRECTORY,
-    log: { shard, clusterId: new Uint8Array(16).fill(7), segmentBytes: random.between(3, 8) * 4 * KIB },
+    log: {
+      shard,
+      clusterId: new Uint8Array(16).fill(7),
+      segmentBytes: random.between(3, 8) * 4 * KIB,
+      isDirect: false,
+    },
     tree: {
       blockBytes: 128 << random.below(3),
       bloomBitsPerKey: random.between(4, 12),

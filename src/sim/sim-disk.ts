@@ -231,6 +231,10 @@ export class SimDisk implements Disk {
     return Math.max(0, this.#capacityBytes - this.#names.usedBytes());
   }
 
+  directWriteObstacle(): string | null {
+    return null;
+  }
+
   lock(directory: string): DirectoryLock {
     this.#checkAlive(this.#life);
     if (this.#locks.has(directory)) throw new EnvelopeError("DIRECTORY_IN_USE", `${directory} is in use`);

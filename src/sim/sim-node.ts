@@ -268,7 +268,7 @@ function openDirect(
   const options = {
     shard: id,
     directory: `${DIRECTORY}/shard-${String(shard).padStart(4, "0")}`,
-    log: { shard: id, clusterId, segmentBytes: 64 * KIB },
+    log: { shard: id, clusterId, segmentBytes: 64 * KIB, isDirect: false },
     tree: {
       blockBytes: 512,
       bloomBitsPerKey: 10,

@@ -129,3 +129,29 @@ test("an owner that was killed frees the directory", async () => {
   await owner.exited;
   disk.lock(directory).release();
 });
+
+test("direct writes arrive whole, or the disk says why it has none; what is not aligned is refused", () => {
+  const disk = new RealDisk();
+  const directory = temporary();
+  const path = join(directory, "direct");
+  disk.open(path, "create").close();
+  const obstacle = disk.directWriteObstacle(directory);
+  expect(disk.list(directory)).toEqual(["direct"]);
+  if (obstacle !== null) return expect(obstacle).toContain("O_DIRECT");
+  const file = disk.open(path, "writeDirect");
+  // More than one copy's worth, from memory that lies anywhere.
+  const bytes = new Uint8Array(3 * 1024 * 1024 + 8192 + 3).subarray(3);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = i * 31 + (i >>> 12);
+  file.write(bytes, 8192);
+  file.sync();
+  let told: unknown = "nothing";
+  file.beginSync((failure) => {
+    told = failure;
+  });
+  expect(told).toBeNull();
+  expect(Buffer.compare(disk.readWhole(path).subarray(8192), bytes)).toBe(0);
+  expect(codeOf(() => file.write(bytes.subarray(0, 100), 0))).toBe("IO");
+  // A write that failed may have lost more than itself.
+  expect(codeOf(() => file.sync())).toBe("IO");
+  file.close();
+});

@@ -11,7 +11,7 @@ export const CLUSTER_ID = new Uint8Array(16).fill(7);
 export const SEGMENT_BYTES = 64 * 1024;
 
 export function optionsOf(segmentBytes = SEGMENT_BYTES) {
-  return { shard: shardId(0), clusterId: CLUSTER_ID, segmentBytes };
+  return { shard: shardId(0), clusterId: CLUSTER_ID, segmentBytes, isDirect: false };
 }
 
 export function openLog(disk: Disk, segmentBytes = SEGMENT_BYTES): Log {

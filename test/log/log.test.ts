@@ -184,11 +184,12 @@ describe("a log", () => {
 });
 
 describe("on the real disk", () => {
-  test("a log runs, is opened again, and lets go of what is released", () => {
+  test.each([false, true])("a log runs, is opened again, and lets go of what is released; direct: %p", (wanted) => {
     const directory = mkdtempSync(join(tmpdir(), "log-"));
     try {
       const disk = new RealDisk();
-      const options = optionsOf();
+      const isDirect = wanted && disk.directWriteObstacle(directory) === null;
+      const options = { ...optionsOf(), isDirect };
       let log = Log.open(disk, `${directory}/shard-0000`, options);
       for (let index = 1; index <= 100; index++) {
         append(log, [entryOf(index, 1, 2000)], index - 1);

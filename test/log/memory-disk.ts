@@ -91,6 +91,10 @@ export class MemoryDisk implements Disk {
     return this.free;
   }
 
+  directWriteObstacle(): string | null {
+    return null;
+  }
+
   lock(): DirectoryLock {
     return { release: () => {} };
   }

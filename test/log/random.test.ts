@@ -1,8 +1,10 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { Random } from "../../src/core/random.ts";
 import type { Log } from "../../src/log/log.ts";
 import { at, contents, entryOf, openLog } from "./log-kit.ts";
 import { MemoryDisk } from "./memory-disk.ts";
+
+setDefaultTimeout(60_000);
 
 const RUNS = Number(process.env["EDB_RUNS"] ?? 60);
 const STEPS = 120;

@@ -1,5 +1,5 @@
 /** Writes that are answered before they are on disk: when they are, and what a power cut leaves. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { shardId } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import { durabilityText, OS_DECIDES, parseDurability, SYNC } from "../../src/record/durability.ts";
@@ -7,6 +7,8 @@ import { SimDisk } from "../../src/sim/sim-disk.ts";
 import { HeldSyncDisk } from "./held-sync-disk.ts";
 import { command, KIB, put, ShardHarness } from "./shard-harness.ts";
 import { CommandType } from "../../src/record/command-format.ts";
+
+setDefaultTimeout(60_000);
 
 const NOTHING_UNSYNCED = { sector: 0 };
 
@@ -110,7 +112,7 @@ test("a power cut takes what was not synced, and never leaves tables that know m
     const disk = new SimDisk(seed, { capacityBytes: 1024 * 1024 * KIB, sync: null });
     // In large segments nothing but a flush stands between a memtable's worth of writes and the power cut.
     const segmentBytes = (seed % 3 === 0 ? 256 : 4096) * KIB;
-    const log = { shard: shardId(0), clusterId: new Uint8Array(16).fill(7), segmentBytes };
+    const log = { shard: shardId(0), clusterId: new Uint8Array(16).fill(7), segmentBytes, isDirect: false };
     const harness = new ShardHarness({ disk, directory: "/data", options: { idleProofMs: 10_000, log } });
     const random = new Random(seed);
     const synced = new Set<string>();

@@ -85,6 +85,10 @@ export class HeldSyncDisk implements Disk {
   freeBytes(directory: string): number {
     return this.isFull ? 0 : this.#real.freeBytes(directory);
   }
+  directWriteObstacle(directory: string): string | null {
+    return this.#real.directWriteObstacle(directory);
+  }
+
   lock(directory: string): DirectoryLock {
     return this.#real.lock(directory);
   }

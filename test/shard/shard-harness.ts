@@ -132,7 +132,7 @@ export function testOptions(directory: string, more: Partial<ShardOptions> = {})
   return {
     shard: shardId(0),
     directory,
-    log: { shard: shardId(0), clusterId, segmentBytes: 256 * KIB },
+    log: { shard: shardId(0), clusterId, segmentBytes: 256 * KIB, isDirect: false },
     tree: {
       blockBytes: 512,
       bloomBitsPerKey: 10,

@@ -134,6 +134,10 @@ export class MemoryDisk implements Disk {
     return Number.MAX_SAFE_INTEGER;
   }
 
+  directWriteObstacle(): string | null {
+    return null;
+  }
+
   lock(): DirectoryLock {
     return { release: () => {} };
   }
