@@ -63,6 +63,8 @@ const NUMBER_TEXTS = [
   "-0",
 ];
 const KEY_COUNT = 48;
+const HOT_KEY = 20;
+const HOT_KEY_COUNT = 7;
 
 /** One entry of commands, stamped by the leader's clock. */
 export function makeEntry(
@@ -146,9 +148,9 @@ export function randomCommand(random: Random, scope: CommandScope): Draft {
   return draft(CommandType.getExpire, bucket, key, "", { expiryMs: randomExpiry(random, scope.nowMs) });
 }
 
-/** Keys share prefixes, hold any byte, and one of them is empty. */
+/** Keys share prefixes, hold any byte, and one of them is empty. Few are used as often as all others together. */
 export function randomKey(random: Random): string {
-  return keyAt(random.below(KEY_COUNT));
+  return keyAt(random.chance(0.5) ? HOT_KEY + random.below(HOT_KEY_COUNT) : random.below(KEY_COUNT));
 }
 
 /** Every key that `randomKey` can give. */
@@ -201,7 +203,7 @@ function randomValue(random: Random, bytesMax: number): string {
 
 /** Some have come already. */
 function randomExpiry(random: Random, nowMs: number): number {
-  return nowMs + random.between(-20, random.chance(0.5) ? 100 : 2000);
+  return nowMs + random.between(-20, random.chance(0.7) ? 60 : 2000);
 }
 
 function randomDelta(random: Random): bigint {

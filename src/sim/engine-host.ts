@@ -95,6 +95,11 @@ export class EngineHost {
     this.#shard?.handle(request);
   }
 
+  /** Main begins a turn of its loop: it looks at no memtable any more. */
+  noteReaderTurn(): void {
+    this.#state?.noteReaderTurn();
+  }
+
   /** Lets the shard work. What it throws ends its life. */
   run(work: (shard: Shard) => void): void {
     if (this.#shard === null || !this.isUp) return;
@@ -171,13 +176,14 @@ function shapeOf(random: Random): ShardOptions {
       blockBytes: 128 << random.below(3),
       bloomBitsPerKey: random.between(4, 12),
       compaction: random.chance(0.3) ? "tiered" : "leveled",
-      levelBytesBase: random.between(2, 8) * KIB,
+      levelBytesBase: 256 << random.below(5),
       level0Tables: random.between(1, 4),
-      tableBytesMax: random.between(1, 4) * KIB,
+      tableBytesMax: 512 << random.below(4),
     },
     memtableAgeMs: random.chance(0.3) ? random.between(50, 1000) : 0,
     valueBytesMax: VALUE_BYTES_MAX,
-    replayBytesMax: random.between(2, 16) * KIB,
+    // Memtables are flushed for the length of the replay, or only when they are full.
+    replayBytesMax: random.chance(0.7) ? random.between(2, 16) * KIB : 1024 * KIB,
     pendingBytesMax: random.between(1, 8) * KIB,
     groupBytesMax: random.between(1, 16) * KIB,
     idleProofMs: random.between(5, 50),

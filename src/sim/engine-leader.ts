@@ -27,6 +27,8 @@ export class EngineLeader {
   readonly #witness: EngineWitness;
   readonly #trace: Trace;
   readonly #clock = new HybridClock();
+  /** The share of entries that take a good part of a memtable. */
+  readonly #largeEntries: number;
   /** The log as the leader has it: the engine may have lost the end of it, or hold another. */
   #log: EngineEntry[] = [];
   #term = 1;
@@ -40,6 +42,7 @@ export class EngineLeader {
     this.#witness = witness;
     this.#trace = trace;
     this.isAlone = random.chance(0.5);
+    this.#largeEntries = random.chance(0.7) ? 0.03 : 0.25;
   }
 
   /** Buckets that commands are about, fenced ones among them. */
@@ -128,7 +131,7 @@ export class EngineLeader {
 
   /** How many commands each new entry has. */
   #sizes(entryCount: number): number[] {
-    const isLarge = this.#random.chance(0.03);
+    const isLarge = this.#random.chance(this.#largeEntries);
     return Array.from({ length: entryCount }, () => this.#random.between(1, isLarge ? 150 : 8));
   }
 

@@ -32,11 +32,14 @@ export class EngineSim {
   readonly leader: EngineLeader;
   restartCount = 0;
   operationCount = 0;
+  /** How soon main lets go of versions and arenas; one that is slow makes the writer wait for room. */
+  readonly #mainPace: number;
 
   constructor(seed: number, listener: ((line: string) => void) | null) {
     const scheduler = new Scheduler(seed);
     this.random = scheduler.random;
     this.trace = new Trace(scheduler, listener);
+    this.#mainPace = this.random.chance(0.7) ? 0.8 : 0.05;
     const host: EngineHost = new EngineHost(
       new Random(this.random.u32()),
       scheduler,
@@ -86,6 +89,7 @@ export class EngineSim {
   work(): void {
     const { random, host } = this;
     this.witness.mayLag ||= host.disk.isSqueezed || host.disk.hasFailed;
+    if (random.chance(this.#mainPace)) host.noteReaderTurn();
     if (random.chance(0.7)) host.run((shard) => shard.turn());
     else {
       host.run((shard) => shard.takeAndWrite());
@@ -96,7 +100,7 @@ export class EngineSim {
       host.run((shard) => shard.backgroundStep());
     }
     if (random.chance(0.6)) host.pass(random.below(12));
-    if (random.chance(0.8)) this.returnArenas();
+    if (random.chance(this.#mainPace)) this.returnArenas();
     this.revive();
   }
 
@@ -185,9 +189,10 @@ export class EngineSim {
     this.host.send({ type, requestId: this.witness.sentMaintenance() });
   }
 
-  release(): void {
+  /** Nobody needs the entries below some index from `least` on. */
+  release(least: number): void {
     const { witness, random } = this;
-    const index = random.between(1, witness.appliedIndex + 1);
+    const index = random.between(least, witness.appliedIndex + 1);
     witness.releasedBelow = Math.max(witness.releasedBelow, index);
     this.trace.note(`release below ${index}`);
     this.host.send({ type: "release", index: logIndex(index) });

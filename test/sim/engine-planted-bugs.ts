@@ -1,0 +1,155 @@
+/**
+ * The bugs that the engine's simulation must find, as changes of a few lines of production text (see `plant-bug.ts`).
+ */
+import type { EngineProfile } from "../../src/sim/engine-profiles.ts";
+import type { Change } from "./planted-bugs.ts";
+
+export interface PlantedEngineBug {
+  readonly changes: readonly Change[];
+  /** Seeds from 1 on within which a violation must show. */
+  readonly seedCount: number;
+  readonly profile: EngineProfile;
+}
+
+export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
+  "the directory is not synced before the manifest names its tables": {
+    changes: [
+      {
+        file: "src/storage/manifest.ts",
+        text: "if (change.added.length > 0) this.#guarded(() => this.#disk.syncDirectory(this.#directory));",
+        replacement: "",
+      },
+    ],
+    seedCount: 50,
+    profile: "crash",
+  },
+  "the directory is not synced when a segment gets its name": {
+    changes: [
+      {
+        file: "src/log/segment-preparation.ts",
+        text: 'this.#disk.syncDirectory(this.#directory);\n      return { header, block, file: this.#disk.open(this.#path, "write") };',
+        replacement: 'return { header, block, file: this.#disk.open(this.#path, "write") };',
+      },
+    ],
+    seedCount: 50,
+    profile: "crash",
+  },
+  "records of a recycled segment's former life are read": {
+    changes: [
+      {
+        file: "src/record/group-format.ts",
+        text: "const checksum = crc32(bytes.subarray(offset + 8, offset + GROUP_HEADER_BYTES), seed);",
+        replacement: "const checksum = view.getUint32(offset + 4, true); void seed;",
+      },
+      { file: "src/record/group-format.ts", text: "into.segmentId === segmentId &&", replacement: "segmentId > 0 &&" },
+      {
+        file: "src/log/segment-scan.ts",
+        text: "if (expected !== 0 && header.groupNumber !== expected) break;",
+        replacement: "if (expected !== 0) header.groupNumber = expected;",
+      },
+    ],
+    seedCount: 50,
+    profile: "crash",
+  },
+  "a tombstone is dropped while an older version lies deeper": {
+    changes: [
+      {
+        file: "src/storage/survivors.ts",
+        text: 'return this.#olderElsewhere(tableKey, version.stampHigh, version.stampLow) ? "bury" : "drop";',
+        replacement: 'return this.#olderElsewhere(tableKey, 0, 0) ? "bury" : "drop";',
+      },
+    ],
+    seedCount: 50,
+    profile: "mixed",
+  },
+  "the checksum of a block is not looked at": {
+    changes: [
+      {
+        file: "src/storage/table.ts",
+        text: "if (blockChecksum(map, start, end, blockSeed(this.#seed, block)) !== readU32(map, end - 4)) {",
+        replacement: "if (blockChecksum(map, start, end, blockSeed(this.#seed, block)) === -1) {",
+      },
+    ],
+    seedCount: 200,
+    profile: "bitrot",
+  },
+  "a table is published before it is synced": {
+    changes: [
+      { file: "src/storage/table-writer.ts", text: "file.sync();\n    this.#unsynced = 0;", replacement: "void file;" },
+    ],
+    seedCount: 50,
+    profile: "crash",
+  },
+  "durability is told before the sync": {
+    changes: [
+      {
+        file: "src/log/log.ts",
+        text: "this.#file.beginSync((failure) => this.#syncEnded(ticket, failure));",
+        replacement: "this.#syncEnded(ticket, null); this.#file.beginSync(() => undefined);",
+      },
+    ],
+    seedCount: 50,
+    profile: "crash",
+  },
+  // Small last segments are copied whole, which hides it, so that goes too.
+  "what the page cache shows after a failed sync is believed": {
+    changes: [
+      {
+        file: "src/log/recovery-plan.ts",
+        text: "return Math.min(small, firstUnproven(segments, chain));",
+        replacement: "return Number.POSITIVE_INFINITY; void small; void firstUnproven;",
+      },
+    ],
+    seedCount: 100,
+    profile: "faults",
+  },
+  "an entry split by a flush is applied again from its start": {
+    changes: [
+      {
+        file: "src/shard/apply.ts",
+        text: "this.#isSplit = this.#index === this.#flushedInside;",
+        replacement: "this.#isSplit = false;",
+      },
+    ],
+    seedCount: 100,
+    profile: "crash",
+  },
+  "a compaction drops what has expired by the last applied stamp": {
+    changes: [
+      {
+        file: "src/shard/maintenance.ts",
+        text: "const rule = this.#dropRule(this.#tree.flushed);",
+        replacement: "const rule = this.#dropRule(this.#events.position());",
+      },
+    ],
+    seedCount: 100,
+    profile: "crash",
+  },
+  "segments are released that no table covers yet": {
+    changes: [
+      {
+        file: "src/shard/shard.ts",
+        text: "log.release(Math.min(this.#releaseIndex, tree.flushed.index + 1) as LogIndex);",
+        replacement: "log.release(this.#releaseIndex); void tree;",
+      },
+    ],
+    seedCount: 50,
+    profile: "crash",
+  },
+  "a hint is believed whatever its checksum": {
+    changes: [
+      {
+        file: "src/log/hint-reader.ts",
+        text: "return crc32(bytes) === checksum ? bytes : corruption(",
+        replacement: "return checksum >= 0 ? bytes : corruption(",
+      },
+      {
+        file: "src/log/hint-format.ts",
+        text: "if (crc32(bytes.subarray(8, HINT_HEADER_BYTES)) !== view.getUint32(4, true)) {",
+        replacement: "if (view.getUint32(4, true) < 0) {",
+      },
+    ],
+    seedCount: 300,
+    profile: "bitrot",
+  },
+};
