@@ -36,6 +36,8 @@ export class EngineHost {
   readonly #scheduler: Scheduler;
   readonly #trace: Trace;
   readonly #options: ShardOptions;
+  /** Whether memtables are flushed when they are full, and not before for the length of the replay. */
+  readonly fillsMemtables: boolean;
   readonly #memtableBytes: number;
   readonly #onReply: (reply: ShardReply) => void;
   readonly #onViolation: (what: string) => void;
@@ -53,7 +55,8 @@ export class EngineHost {
   ) {
     this.#scheduler = scheduler;
     this.#trace = trace;
-    this.#options = shapeOf(random);
+    this.fillsMemtables = random.chance(0.2);
+    this.#options = shapeOf(random, this.fillsMemtables);
     this.#memtableBytes = random.between(36, 44) * KIB;
     this.#onReply = onReply;
     this.#onViolation = onViolation;
@@ -161,7 +164,7 @@ export class EngineHost {
   }
 }
 
-function shapeOf(random: Random): ShardOptions {
+function shapeOf(random: Random, fillsMemtables: boolean): ShardOptions {
   const shard = shardId(0);
   return {
     shard,
@@ -182,8 +185,7 @@ function shapeOf(random: Random): ShardOptions {
     },
     memtableAgeMs: random.chance(0.3) ? random.between(50, 1000) : 0,
     valueBytesMax: VALUE_BYTES_MAX,
-    // Memtables are flushed for the length of the replay, or only when they are full.
-    replayBytesMax: random.chance(0.7) ? random.between(2, 16) * KIB : 1024 * KIB,
+    replayBytesMax: fillsMemtables ? 1024 * KIB : random.between(2, 16) * KIB,
     pendingBytesMax: random.between(1, 8) * KIB,
     groupBytesMax: random.between(1, 16) * KIB,
     idleProofMs: random.between(5, 50),

@@ -42,7 +42,7 @@ export class EngineLeader {
     this.#witness = witness;
     this.#trace = trace;
     this.isAlone = random.chance(0.5);
-    this.#largeEntries = random.chance(0.7) ? 0.03 : 0.25;
+    this.#largeEntries = host.fillsMemtables ? 0.4 : 0.03;
   }
 
   /** Buckets that commands are about, fenced ones among them. */
@@ -132,7 +132,7 @@ export class EngineLeader {
   /** How many commands each new entry has. */
   #sizes(entryCount: number): number[] {
     const isLarge = this.#random.chance(this.#largeEntries);
-    return Array.from({ length: entryCount }, () => this.#random.between(1, isLarge ? 150 : 8));
+    return Array.from({ length: entryCount }, () => this.#random.between(1, isLarge ? 200 : 8));
   }
 
   /** Entries of the present term with so many commands each; none: a new leader's first entry, which is empty. */

@@ -39,7 +39,6 @@ export class EngineSim {
     const scheduler = new Scheduler(seed);
     this.random = scheduler.random;
     this.trace = new Trace(scheduler, listener);
-    this.#mainPace = this.random.chance(0.7) ? 0.8 : 0.05;
     const host: EngineHost = new EngineHost(
       new Random(this.random.u32()),
       scheduler,
@@ -48,6 +47,7 @@ export class EngineSim {
       (what) => this.witness.violations.push(what),
     );
     this.host = host;
+    this.#mainPace = host.fillsMemtables ? 0.05 : 0.8;
     this.witness = new EngineWitness(VALUE_BYTES_MAX, () => host.wallMs);
     this.leader = new EngineLeader(new Random(this.random.u32()), host, this.witness, this.trace);
   }
