@@ -47,7 +47,8 @@ export interface EngineEntry {
   readonly stampLow: number;
 }
 
-type Draft = Omit<EngineCommand, "atMs">;
+/** A command that is not stamped yet. */
+export type CommandDraft = Omit<EngineCommand, "atMs">;
 
 const ORIGIN = 1;
 /** Names that are created, dropped and renewed; the numbered ones cannot be dropped. */
@@ -70,7 +71,7 @@ const HOT_KEY_COUNT = 7;
 export function makeEntry(
   index: number,
   entryTerm: number,
-  drafts: readonly Draft[],
+  drafts: readonly CommandDraft[],
   clock: HybridClock,
   wallMs: number,
 ): EngineEntry {
@@ -116,7 +117,7 @@ export interface CommandScope {
   readonly nowMs: number;
 }
 
-export function randomCommand(random: Random, scope: CommandScope): Draft {
+export function randomCommand(random: Random, scope: CommandScope): CommandDraft {
   if (random.chance(0.02)) return catalogCommand(random);
   if (random.chance(0.012)) return fence(scope.buckets[random.below(scope.buckets.length)] ?? 1);
   const bucket = scope.buckets[random.below(scope.buckets.length)] ?? 1;
@@ -148,6 +149,14 @@ export function randomCommand(random: Random, scope: CommandScope): Draft {
   return draft(CommandType.getExpire, bucket, key, "", { expiryMs: randomExpiry(random, scope.nowMs) });
 }
 
+export function putDraft(bucket: number, key: string, expiryMs: number): CommandDraft {
+  return draft(CommandType.put, bucket, key, "expiring", { expiryMs });
+}
+
+export function appendDraft(bucket: number, key: string): CommandDraft {
+  return draft(CommandType.append, bucket, key, "more");
+}
+
 /** Keys share prefixes, hold any byte, and one of them is empty. Few are used as often as all others together. */
 export function randomKey(random: Random): string {
   return keyAt(random.chance(0.5) ? HOT_KEY + random.below(HOT_KEY_COUNT) : random.below(KEY_COUNT));
@@ -171,20 +180,20 @@ function draft(
   bucket: number,
   key: string,
   value: string,
-  more: Partial<Draft> = {},
+  more: Partial<CommandDraft> = {},
   random: Random | null = null,
   scope: CommandScope | null = null,
-): Draft {
+): CommandDraft {
   const expires = random?.chance(0.15) === true && scope !== null;
   const expiryMs = expires ? randomExpiry(random, scope.nowMs) : 0;
   return { type, modifiers: 0, bucket, key, value, expiryMs, ...more };
 }
 
-function fence(id: number): Draft {
+function fence(id: number): CommandDraft {
   return draft(CommandType.fence, SYSTEM_BUCKET, `fence/${id}`, u32Text(id));
 }
 
-function catalogCommand(random: Random): Draft {
+function catalogCommand(random: Random): CommandDraft {
   const name = BUCKET_NAMES[random.below(BUCKET_NAMES.length)] ?? "";
   const dice = random.below(4);
   if (dice === 0) return draft(CommandType.createBucket, SYSTEM_BUCKET, name, textOf(encode({ consistency: "raft" })));

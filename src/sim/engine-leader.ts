@@ -10,7 +10,14 @@ import { type LogIndex, logIndex, NO_NODE, nodeId, term } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
 import { HybridClock } from "../core/stamp.ts";
 import type { ShardBoot } from "../bridge/shard-protocol.ts";
-import { type EngineEntry, makeEntry, randomCommand } from "./engine-command.ts";
+import {
+  appendDraft,
+  type CommandDraft,
+  type EngineEntry,
+  makeEntry,
+  putDraft,
+  randomCommand,
+} from "./engine-command.ts";
 import { type EngineHost, VALUE_BYTES_MAX } from "./engine-host.ts";
 import type { EngineWitness } from "./engine-witness.ts";
 import type { Trace } from "./trace.ts";
@@ -79,6 +86,13 @@ export class EngineLeader {
     this.#append(this.#log.length + 1, this.#sizes(count));
   }
 
+  /** One entry of commands on one key: put with this expiry; null: appended to. */
+  appendTo(bucket: number, key: string, expiresInMs: number | null): void {
+    const draft =
+      expiresInMs === null ? appendDraft(bucket, key) : putDraft(bucket, key, this.#host.wallMs + expiresInMs);
+    this.#appendDrafts(this.#log.length + 1, [[draft]]);
+  }
+
   /** A new leader, whose log has other entries in the place of some undecided ones. */
   conflict(): void {
     const { log, decidedIndex } = this.#witness;
@@ -137,14 +151,18 @@ export class EngineLeader {
 
   /** Entries of the present term with so many commands each; none: a new leader's first entry, which is empty. */
   #append(firstIndex: number, sizes: readonly number[]): void {
-    const nowMs = this.#host.wallMs;
     this.#renewBuckets();
-    const scope = { buckets: this.#buckets, valueBytesMax: VALUE_BYTES_MAX, nowMs };
-    const entries = (sizes.length === 0 ? [0] : sizes).map((size, i) => {
-      const drafts = Array.from({ length: size }, () => randomCommand(this.#random, scope));
-      return makeEntry(firstIndex + i, this.#term, drafts, this.#clock, nowMs);
-    });
-    this.#send(entries, this.#random.chance(0.8));
+    const scope = { buckets: this.#buckets, valueBytesMax: VALUE_BYTES_MAX, nowMs: this.#host.wallMs };
+    const entries = (sizes.length === 0 ? [0] : sizes).map((size) =>
+      Array.from({ length: size }, () => randomCommand(this.#random, scope)),
+    );
+    this.#appendDrafts(firstIndex, entries);
+  }
+
+  #appendDrafts(firstIndex: number, entries: readonly (readonly CommandDraft[])[]): void {
+    const nowMs = this.#host.wallMs;
+    const made = entries.map((drafts, i) => makeEntry(firstIndex + i, this.#term, drafts, this.#clock, nowMs));
+    this.#send(made, this.#random.chance(0.8));
   }
 
   #send(entries: readonly EngineEntry[], wantResults: boolean): void {

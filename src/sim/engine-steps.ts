@@ -1,6 +1,7 @@
 /**
  * What may happen next in a simulated engine's run, by weighted chance: its use, crashes, and faults of its disk.
  */
+import { randomKey } from "./engine-command.ts";
 import type { EngineSim } from "./engine-sim.ts";
 import { DISK_CALLS, type PlannedFault } from "./sim-disk.ts";
 
@@ -20,6 +21,7 @@ const USE: readonly Step[] = [
   [0.7, (sim) => sim.maintain("compact")],
   [3, (sim) => sim.release(1)],
   [4, flushAndRelease],
+  [1, expireBehindFlush],
   [1, (sim) => sim.leader.campaign()],
   [4, (sim) => sim.host.pass(sim.random.between(30, 120))],
   [0.5, (sim) => sim.host.pass(1500)],
@@ -96,6 +98,25 @@ function flushAndRelease(sim: EngineSim): void {
   sim.host.run((shard) => shard.turn());
   for (let i = sim.random.below(60); i > 0; i--) sim.host.run((shard) => shard.backgroundStep());
   sim.release(Math.max(1, sim.witness.appliedIndex));
+}
+
+/** A key that is in tables is added to just before it expires, and compactions go on while nobody flushes that. */
+function expireBehindFlush(sim: EngineSim): void {
+  const { random, leader } = sim;
+  const bucket = sim.randomBucket();
+  const key = randomKey(random);
+  const expiresInMs = random.between(20, 60);
+  leader.appendTo(bucket, key, expiresInMs);
+  sim.work();
+  sim.maintain("flush");
+  for (let i = random.below(3); i > 0; i--) sim.work();
+  leader.appendTo(bucket, key, null);
+  leader.decide(true);
+  sim.work();
+  sim.host.pass(expiresInMs);
+  leader.append();
+  leader.decide(true);
+  for (let i = random.below(6); i > 0; i--) sim.work();
 }
 
 function readSome(sim: EngineSim): void {

@@ -39,7 +39,12 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
       {
         file: "src/record/group-format.ts",
         text: "const checksum = crc32(bytes.subarray(offset + 8, offset + GROUP_HEADER_BYTES), seed);",
-        replacement: "const checksum = view.getUint32(offset + 4, true); void seed;",
+        replacement: "const checksum = crc32(bytes.subarray(offset + 8, offset + GROUP_HEADER_BYTES), 0 * seed);",
+      },
+      {
+        file: "src/record/group-format.ts",
+        text: "crc32(target.subarray(offset + 8, offset + GROUP_HEADER_BYTES), seed)",
+        replacement: "crc32(target.subarray(offset + 8, offset + GROUP_HEADER_BYTES), 0 * seed)",
       },
       { file: "src/record/group-format.ts", text: "into.segmentId === segmentId &&", replacement: "segmentId > 0 &&" },
       {
@@ -123,7 +128,7 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
       },
     ],
     seedCount: 100,
-    profile: "crash",
+    profile: "mixed",
   },
   "segments are released that no table covers yet": {
     changes: [
