@@ -311,6 +311,21 @@ describe("a full disk", () => {
     expect(log.writable).toBe(true);
   });
 
+  test("a segment that has its name is not given back for want of room: the log fails, and is whole at the next start", () => {
+    const disk = new MemoryDisk();
+    const log = openLog(disk);
+    append(log, entriesOf(1, 3, 1));
+    let isNamed = false;
+    disk.before = (operation, path) => {
+      if (operation === "rename" && path.endsWith(".evp")) isNamed = true;
+      if (operation === "syncDirectory" && isNamed) throw new EnvelopeError("DISKFULL", "no room for the name");
+    };
+    log.stage([entryOf(4, 1, 60_000)]);
+    expect(() => log.write(at(0), () => {})).toThrow(expect.objectContaining({ code: "IO" }));
+    disk.before = () => {};
+    expect(contents(openLog(disk))).toEqual(entriesOf(1, 3, 1));
+  });
+
   test("a start on a full disk makes a short segment", () => {
     const disk = new MemoryDisk();
     const log = openLog(disk, 1024 * 1024);

@@ -93,6 +93,36 @@ test("the n-th call fails or kills as planned, and a failed sync loses what it s
   expect(disk.list("/d")).toEqual(["a"]);
 });
 
+test("the n-th call of one kind fails, whatever other calls there are", () => {
+  const disk = diskWithDirectory();
+  disk.planCall("sync", 2, { kind: "fail", code: "DISKFULL" });
+  const file = disk.open("/d/a", "create");
+  file.sync();
+  for (let i = 0; i < 5; i++) file.write(new Uint8Array(1), i);
+  expect(() => file.sync()).toThrow("planned");
+  file.sync();
+  disk.planCall("map", 1, { kind: "fail", code: "IO" });
+  disk.readWhole("/d/a");
+  expect(() => disk.map("/d/a")).toThrow("planned");
+});
+
+test("a torn write has written some of its bytes, cut anywhere, before it fails or the process dies", () => {
+  const lengths = new Set<number>();
+  for (let seed = 0; seed < 40; seed++) {
+    const disk = new SimDisk(seed, ROOMY);
+    disk.makeDirectory("/d");
+    const file = disk.open("/d/a", "create");
+    disk.planCall("write", 1, { kind: "tear", code: seed % 2 === 0 ? "IO" : null });
+    expect(() => file.write(new Uint8Array(1000).fill(1), 0)).toThrow(seed % 2 === 0 ? EnvelopeError : SimulatedCrash);
+    disk.kill();
+    const bytes = disk.readWhole("/d/a");
+    expect(bytes.length).toBeLessThan(1000);
+    expect(bytes.every((byte) => byte === 1)).toBe(true);
+    lengths.add(bytes.length);
+  }
+  expect(lengths.size).toBeGreaterThan(30);
+});
+
 test("a full disk refuses growth, takes overwrites, and takes growth again once there is room", () => {
   const disk = diskWithDirectory({ capacityBytes: 1000, sync: null });
   const file = disk.open("/d/a", "create");

@@ -157,6 +157,21 @@ describe("the manifest", () => {
     expect(manifest.hasFailed).toBe(true);
   });
 
+  test("a sync that fails for want of room is a failure like any other: nobody is told to try again", () => {
+    for (const failing of ["sync", "syncDirectory"]) {
+      const disk = new MemoryDisk();
+      const manifest = started(disk);
+      disk.beforeChange = (change) => {
+        if (change === failing) throw new EnvelopeError("DISKFULL", "no room to sync");
+      };
+      for (let attempt = 0; attempt < 2; attempt++) {
+        expect(() => add(manifest, 2)).toThrow(expect.objectContaining({ code: "IO" }));
+        disk.beforeChange = () => {};
+      }
+      expect(manifest.hasFailed).toBe(true);
+    }
+  });
+
   test("a full disk leaves the state as it was, and the next edit finds its place", () => {
     const disk = new MemoryDisk();
     const manifest = started(disk);

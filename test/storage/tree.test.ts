@@ -327,6 +327,27 @@ describe("cursors and jobs", () => {
     again.close();
   });
 
+  test("a disk too full to remove a table keeps the file until the next start", () => {
+    const disk = new MemoryDisk();
+    const tree = opened(disk);
+    flush(tree, many(60, 0), 1);
+    flush(tree, many(60, 100), 2);
+    disk.beforeChange = (change) => {
+      if (change === "remove") throw new EnvelopeError("DISKFULL", "no room to take a name away");
+    };
+    run(tree.compactAll(KEEP_ALL));
+    const job = tree.beginFlush(new ArrayCursor(many(60, 200)), position(3), KEEP_ALL);
+    while (tables(disk).length <= tree.tableCount + 2) job.step(100);
+    job.abort();
+    expect(readText(tree, "k059")).toStartWith("100-");
+    tree.close();
+    disk.beforeChange = () => {};
+    const again = opened(disk);
+    expect(tables(disk).length).toBe(again.tableCount);
+    expect(readText(again, "k059")).toStartWith("100-");
+    again.close();
+  });
+
   test("no step goes far beyond its budget", () => {
     const disk = new MemoryDisk();
     const tree = opened(disk);
