@@ -109,8 +109,9 @@ export class EngineModel {
     return this.#fencedAt.has(bucket);
   }
 
-  get bucketIds(): number[] {
-    return [...this.#buckets.keys()];
+  /** Buckets that have ever had a key and may still be read. */
+  get openBuckets(): number[] {
+    return [...this.#buckets.keys()].filter((bucket) => bucket !== SYSTEM && !this.#fencedAt.has(bucket));
   }
 
   #contentAt(versions: readonly ModelVersion[] | undefined, place: number): ModelValue | null {

@@ -21,6 +21,7 @@ import { Trace } from "./trace.ts";
 /** Work that comes to no end within so many rounds is a hang. */
 const ROUNDS_MAX = 2000;
 const BACKGROUND_STEPS_MAX = 20_000;
+const ALL_KEYS = allKeys().map(bytesOfText);
 const PATTERNS = ["*", "user:*", "n?", "*0", "user:1*", "\xff*", "zzz*"];
 
 /** A simulated engine with its leader and its witness, and the steps that every profile is made of. */
@@ -211,10 +212,8 @@ export class EngineSim {
   /** Every key by itself, and every bucket page by page. */
   readAll(): void {
     const { host, witness, random } = this;
-    for (const bucket of witness.model.bucketIds) {
-      for (const key of allKeys()) {
-        this.sendRead({ type: "get", bucket, key: bytesOfText(key), metadataOnly: false }, 0);
-      }
+    for (const bucket of witness.model.openBuckets) {
+      for (const key of ALL_KEYS) this.sendRead({ type: "get", bucket, key, metadataOnly: false }, 0);
       for (const mode of ["keys", "count"] as const) {
         const page = { bucket, after: null, examineMax: 1000, bytesMax: 100_000, pattern: null } as const;
         this.sendRead({ type: "page", ...page, mode }, 0);
