@@ -79,6 +79,8 @@ function measure(entries: readonly Uint8Array[], directory: string): void {
     idleProofMs: 50,
     debtBytesMax: 1024 * MIB,
     stepBytes: 128 * 1024,
+    scrubBytesPerSecond: 0,
+    scrubIntervalMs: 0,
   };
   let stats = null as ShardStats | null;
   const shard: Shard = Shard.open(

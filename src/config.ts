@@ -124,6 +124,10 @@ const SHAPE = {
   debtBytes: bytes(MIB, 1024 * GIB)
     .default(GIB)
     .describe("bytes that compaction of a shard is behind from which its writers are slowed"),
+  scrubBytesPerSecond: bytes(0, 16 * GIB)
+    .default(8 * MIB)
+    .describe("pace at which files that nobody reads are checked for damage, per shard; 0: never"),
+  scrubIntervalHours: count(1, 8_760).default(24).describe("all files are checked at most once in so many hours"),
   ringBytes: bytes(64 * KIB, 256 * MIB)
     .default(4 * MIB)
     .describe("each ring between the main thread and a worker"),

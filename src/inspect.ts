@@ -7,10 +7,10 @@ import { viewOf } from "./core/bytes.ts";
 import { EnvelopeError } from "./core/errors.ts";
 import type { PartVisitor } from "./core/file-part.ts";
 import type { Disk, DiskFile } from "./env/disk.ts";
-import { describeHardState, describeHint, describeSegment } from "./log/describe-log.ts";
+import { describeHardState, describeHint, describeQuarantine, describeSegment } from "./log/describe-log.ts";
 import { describeManifest, describeTable } from "./storage/describe-tables.ts";
 
-type FileKind = "segment" | "hint" | "hardState" | "identity" | "table" | "manifest";
+type FileKind = "segment" | "hint" | "hardState" | "identity" | "table" | "manifest" | "quarantine";
 
 export interface InspectOptions {
   /** The entries of tables and hints too. */
@@ -25,6 +25,7 @@ const MAGIC_KINDS: ReadonlyMap<number, FileKind> = new Map([
   [0x4850_5645, "hint"],
   [0x4d50_5645, "hardState"],
   [0x4e50_5645, "identity"],
+  [0x5150_5645, "quarantine"],
 ]);
 const TABLE_MAGIC = "EDB.sst\x01";
 const TABLE_END_MAGIC = "EDB.end\x01";
@@ -38,6 +39,7 @@ const NAMES: readonly (readonly [RegExp, FileKind])[] = [
   [/^node\.meta(\.new)?$/, "identity"],
   [/^\d{8,}\.sst$/, "table"],
   [/^\d{8,}\.manifest(\.new)?$/, "manifest"],
+  [/\.quarantine(\.next)?$/, "quarantine"],
 ];
 
 /**
@@ -72,6 +74,8 @@ function describe(disk: Disk, file: DiskFile, kind: FileKind, options: InspectOp
       return describeIdentity(disk.readWhole(path), path, visit);
     case "table":
       return describeTable(file, options.withEntries, visit);
+    case "quarantine":
+      return describeQuarantine(disk.readWhole(path), path, visit);
     case "manifest":
       return describeManifest(disk.readWhole(path), Number.parseInt(nameOf(path), 10), path, visit);
   }

@@ -25,6 +25,7 @@ const GROUP_BYTES_MAX = 4 * 1024 * 1024;
 const IDLE_PROOF_MS = 50;
 /** One step of flush or compaction where nothing is written meanwhile: about a millisecond of work. */
 const STEP_BYTES = 256 * 1024;
+const MS_OF_HOUR = 3_600_000;
 
 export interface RunningShards {
   readonly open: OpenShard;
@@ -117,5 +118,7 @@ export function shardOptions(settings: NodeSettings, shard: number, clusterId: s
     idleProofMs: IDLE_PROOF_MS,
     debtBytesMax: settings.debtBytes,
     stepBytes: STEP_BYTES,
+    scrubBytesPerSecond: settings.scrubBytesPerSecond,
+    scrubIntervalMs: settings.scrubIntervalHours * MS_OF_HOUR,
   };
 }

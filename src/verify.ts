@@ -11,6 +11,7 @@ import type { Disk } from "./env/disk.ts";
 import { decodeHardState, hardStateIdentity } from "./log/hard-state-format.ts";
 import { hardStatePaths } from "./log/hard-state-file.ts";
 import type { LogIdentity } from "./log/log-options.ts";
+import { decodeQuarantine, quarantinedName } from "./log/quarantine-format.ts";
 import { verifyLog } from "./log/verify-log.ts";
 import { verifyTables } from "./storage/verify-tables.ts";
 
@@ -24,7 +25,7 @@ export interface VerifySummary {
 
 const IDENTITY_NAME = "node.meta";
 const SHARD_NAME = /^shard-(\d{4,})$/;
-const SHARD_FILE = /^(\d{8,}\.(evp|hint|sst|manifest)|hard-state\.[01]\.meta)$/;
+const SHARD_FILE = /^(\d{8,}\.((evp|sst)(\.quarantine)?|hint|manifest)|hard-state\.[01]\.meta)$/;
 /** Still being made when a process ended, or kept to be used again. */
 const UNFINISHED = /\.(next|new)$/;
 const NODE_FILE = /^(node\.meta|LOCK|LOCK\.pid)$/;
@@ -134,6 +135,7 @@ function verifyShard(
     visit({ severity: "damage", file: directory, offset: null, what });
     return count(disk, directory, names, true);
   }
+  for (const name of names) noteQuarantine(disk, directory, name, identity, visit);
   const tables = verifyTables(disk, directory, identity, isShallow, visit);
   const log = verifyLog(disk, directory, identity, isShallow, visit);
   const index = tables.flushed?.index ?? null;
@@ -165,6 +167,25 @@ function verifyHardState(
     visit({ severity: "note", file: directory, offset: null, what });
   }
   return identity;
+}
+
+/** A record of damage that the shard has found itself. Whether the file is still damaged is said when it is checked. */
+function noteQuarantine(
+  disk: Disk,
+  directory: string,
+  name: string,
+  identity: LogIdentity,
+  visit: FindingVisitor,
+): void {
+  const path = `${directory}/${name}`;
+  const damagedName = quarantinedName(name);
+  if (damagedName === null) return;
+  attempt(path, visit, () => {
+    const record = decodeQuarantine(disk.readWhole(path), identity, path);
+    if (record instanceof EnvelopeError) throw record;
+    const file = `${directory}/${damagedName}`;
+    visit({ severity: "note", file, offset: record.offset, what: `quarantined: ${record.reason}` });
+  });
 }
 
 /** Tables and log must be of one history, without a gap between them. */

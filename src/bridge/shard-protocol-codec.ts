@@ -347,6 +347,8 @@ const STAT_NAMES = Object.keys({
   debtBytes: 0,
   writeDelayMicros: 0,
   stallCount: 0,
+  quarantinedTables: 0,
+  quarantinedSegments: 0,
 } satisfies Record<StatName, 0>) as StatName[];
 
 function decodeFailed(from: ByteReader): ShardReply {

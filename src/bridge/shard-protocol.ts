@@ -119,6 +119,9 @@ export interface ShardStats {
   readonly writeDelayMicros: number;
   /** How often the shard could not apply because no arena was free. */
   readonly stallCount: number;
+  /** Files that are known to be damaged. */
+  readonly quarantinedTables: number;
+  readonly quarantinedSegments: number;
   /** Tables of each level, level 0 first. */
   readonly tablesPerLevel: readonly number[];
 }

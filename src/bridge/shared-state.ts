@@ -12,6 +12,7 @@
  *        6  microseconds that a MiB of writes is to wait, because compaction is behind
  *        7  MiB that compaction still has to rewrite
  *        8  times the shard could not apply because no arena was free, modulo 2^32
+ *        9  files of the shard that are quarantined
  *
  * Every word is stored and loaded by Atomics, and the JavaScript memory model puts all of those in one order. The shard
  * publishes in this order, and all of main's reading rests on it:
@@ -32,6 +33,7 @@ const READER_TURN = 5;
 const WRITE_DELAY = 6;
 const DEBT_MIB = 7;
 const STALLS = 8;
+const QUARANTINED = 9;
 const STATE_WORDS = 16;
 const MIB = 1024 * 1024;
 
@@ -90,6 +92,11 @@ export class SharedState {
     return Atomics.load(this.#words, STALLS) >>> 0;
   }
 
+  /** Files of the shard that are known to be damaged. */
+  get quarantinedCount(): number {
+    return Atomics.load(this.#words, QUARANTINED);
+  }
+
   /** Main holds no view into any arena now: a turn of its loop begins. */
   noteReaderTurn(): void {
     Atomics.add(this.#words, READER_TURN, 1);
@@ -122,6 +129,10 @@ export class SharedState {
     Atomics.store(this.#words, WRITE_DELAY, writeDelayMicros | 0);
     Atomics.store(this.#words, DEBT_MIB, Math.round(debtBytes / MIB) | 0);
     Atomics.store(this.#words, STALLS, stallCount | 0);
+  }
+
+  setQuarantined(count: number): void {
+    Atomics.store(this.#words, QUARANTINED, count);
   }
 
   get readerTurn(): number {

@@ -38,6 +38,8 @@ export interface ShardStatus {
   readonly leader: string | null;
   readonly commitIndex: number;
   readonly appliedIndex: number;
+  /** Files of the shard on this node that are known to be damaged. */
+  readonly quarantined: number;
 }
 
 /** A node and the addresses it told its peers. */

@@ -240,6 +240,7 @@ export class Router implements Coordinator {
       leader: this.#node.nameOf(group.leader),
       commitIndex: group.commitIndex,
       appliedIndex: group.appliedIndex,
+      quarantined: group.quarantinedCount,
     }));
   }
 

@@ -103,6 +103,10 @@ export class ShardGroup {
     return this.#applied;
   }
 
+  get quarantinedCount(): number {
+    return this.#port.state.quarantinedCount;
+  }
+
   /** Whether this node carries out operations of the shard itself. */
   get accepting(): boolean {
     const raft = this.#core?.raft;

@@ -25,6 +25,7 @@ import {
   HINT_TERM_RUN_BYTES,
   hintEntryAt,
 } from "./hint-format.ts";
+import { decodeQuarantine, QuarantineKind } from "./quarantine-format.ts";
 import type { ScannedGroup } from "./segment-scan.ts";
 import { walkSegment } from "./segment-walk.ts";
 
@@ -151,6 +152,19 @@ export function describeHardState(bytes: Uint8Array, path: string, visit: PartVi
   if (state instanceof EnvelopeError) throw state;
   const { shard, clusterId } = hardStateIdentity(bytes);
   visit({ kind: "hardState", depth: 0, offset: 0, fields: { shard, clusterId: clusterId.toHex(), ...state } });
+}
+
+/** Keys are those of a table: the bucket in their first four bytes. */
+export function describeQuarantine(bytes: Uint8Array, path: string, visit: PartVisitor): void {
+  const record = decodeQuarantine(bytes, null, path);
+  if (record instanceof EnvelopeError) throw record;
+  const { kind, smallest, largest, firstIndex, lastIndex, offset, ...found } = record;
+  const held =
+    kind === QuarantineKind.segment
+      ? { firstIndex, lastIndex }
+      : { smallest: escapeBytes(smallest, SHOWN_BYTES_MAX), largest: escapeBytes(largest, SHOWN_BYTES_MAX) };
+  const of = kind === QuarantineKind.segment ? "segment" : "table";
+  visit({ kind: "quarantine", depth: 0, offset: 0, fields: { of, damageOffset: offset, ...found, ...held } });
 }
 
 function readSection(file: DiskFile, offset: number, byteCount: number, checksum: number, what: string): Uint8Array {

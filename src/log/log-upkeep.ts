@@ -95,9 +95,14 @@ export class LogUpkeep {
     return this.#hintStep(active, syncedPosition);
   }
 
+  /** The hint of a damaged segment cannot be written. */
+  noteDamaged(segment: Segment): void {
+    if (this.#hint?.segment === segment) this.#abandonHint();
+  }
+
   #hintsAreFarBehind(): boolean {
     const behind = this.#segments[this.#segments.length - 1 - UNHINTED_SEGMENTS_MAX];
-    return behind !== undefined && !behind.hasHint;
+    return behind !== undefined && !behind.hasHint && !behind.isDamaged;
   }
 
   /** A segment that follows `active` and holds a group of `groupBytes`. Throws DISKFULL, and may be asked again. */
@@ -147,7 +152,7 @@ export class LogUpkeep {
     this.#reader.release(segment.path);
     const hint = hintPath(this.#directory, segment.id);
     if (this.#disk.exists(hint)) this.#disk.remove(hint);
-    if (!this.#spares.keep(segment)) this.#disk.remove(segment.path);
+    if (segment.isDamaged || !this.#spares.keep(segment)) this.#disk.remove(segment.path);
     this.#disk.syncDirectory(this.#directory);
     this.#entries.dropOldest(segment.entries);
     this.#segments.shift();
@@ -209,7 +214,7 @@ export class LogUpkeep {
   }
 
   #isHintDue(segment: Segment, syncedPosition: number): boolean {
-    if (segment.hasHint || !isSynced(segment, syncedPosition)) return false;
+    if (segment.hasHint || segment.isDamaged || !isSynced(segment, syncedPosition)) return false;
     if (segment.entries.count > 0 && segment.entries.lastIndex > this.#appliedIndex) return false;
     return this.#isReplayable(segment);
   }

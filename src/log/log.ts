@@ -10,6 +10,8 @@
  * positions whose sync has been reported; segments are deleted from the oldest on, one at a time, and never the one
  * with the newest entry. A failed write or sync is the end of this object: it can no longer tell what is on disk, so
  * every later call throws, and only a new `open` finds out. The shard's thread only.
+ *
+ * Length: reading, upkeep, syncs and recovery are in files of their own; what is left is the path of a group to the disk.
  */
 import { assert, at } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
@@ -261,6 +263,25 @@ export class Log {
   /** Whether `backgroundStep` has left something for a quiet moment. */
   get owesHint(): boolean {
     return this.#failure === null && this.#upkeep.owesHint(this.#active, this.#syncedPosition);
+  }
+
+  /** Segments that are written no more, and durable, oldest first. They may be gone after the next `backgroundStep`. */
+  get sealedSegments(): readonly Segment[] {
+    return this.#segments.filter(
+      (segment) =>
+        segment !== this.#active && segment.header.basePosition + segment.groups.endOffset <= this.#syncedPosition,
+    );
+  }
+
+  /** The quarantined segments: what a repair would have to bring back is their live entries. */
+  get damagedSegments(): readonly Segment[] {
+    return this.#segments.filter(({ isDamaged }) => isDamaged);
+  }
+
+  /** Notes that a sealed segment is damaged. Its entries are still read, each checked; it gets no hint any more. */
+  quarantine(segment: Segment): void {
+    segment.isDamaged = true;
+    this.#upkeep.noteDamaged(segment);
   }
 
   stats(): LogStats {

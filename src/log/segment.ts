@@ -26,6 +26,8 @@ export class Segment {
   readonly entries: SegmentEntries;
   /** Whether its hint is on disk and good. */
   hasHint: boolean;
+  /** Whether it is quarantined: some of its bytes are not what was written. */
+  isDamaged = false;
   /** Whether this run made it: no recovery has looked at it, or copied into it. */
   isRecyclable = false;
 

@@ -7,6 +7,7 @@
  * stamp, and the replay leaves out the commands that the tables already have. Shard thread.
  */
 import { assert, unreachable } from "../core/assert.ts";
+import { EnvelopeError } from "../core/errors.ts";
 import { type LogIndex, SYSTEM_BUCKET, type Term } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import { compareStamps, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
@@ -51,6 +52,8 @@ export class Applier {
   #entryBytes = 0;
   #index = 0 as LogIndex;
   #wantResults = false;
+  /** Asked when a command could not be decided: true, if the table that it had to read is durably quarantined. */
+  onDamage: (cause: EnvelopeError) => boolean = () => false;
   readonly #ahead = new CommandReader();
   /** Hash of each command's key, by its ordinal modulo AHEAD. */
   readonly #hashes = new Uint32Array(AHEAD);
@@ -129,12 +132,25 @@ export class Applier {
   #applyOne(): boolean {
     const context = this.#context;
     const { type, bucket } = context.command;
-    const result = bucket !== SYSTEM_BUCKET && context.fences.has(bucket) ? FENCED : applyCommand(context);
+    const result = bucket !== SYSTEM_BUCKET && context.fences.has(bucket) ? FENCED : this.#decide(bucket);
     if (result === null) return false;
     if (this.#wantResults && type !== CommandType.put) {
       this.results.push({ index: this.#index, ordinal: this.#ordinal, result });
     }
     return true;
+  }
+
+  /**
+   * What a command comes to; null: it found no room. One that would have to read a quarantined table changes nothing and
+   * answers the damage: `quarantine.ts` says why that is safe. The catalog is not: there every replica must decide.
+   */
+  #decide(bucket: number): Result | null {
+    try {
+      return applyCommand(this.#context);
+    } catch (cause) {
+      if (!(cause instanceof EnvelopeError) || bucket === SYSTEM_BUCKET || !this.onDamage(cause)) throw cause;
+      return errorResult(cause.code, cause.message);
+    }
   }
 }
 

@@ -6,7 +6,8 @@
  * What may be dropped is decided by the stamp of the flushed position, not of the last applied entry: after a crash the
  * log is replayed from there, and a command of that replay must still find what it found the first time.
  *
- * A full disk stops a job and nothing else: it is begun anew after a while. Any other failure is the shard's.
+ * A full disk stops a job and nothing else: it is begun anew after a while. A damaged table stops the compaction that reads
+ * it, and later ones leave it alone. Any other failure is the shard's.
  * Shard thread.
  */
 import { assert } from "../core/assert.ts";
@@ -15,6 +16,7 @@ import { stampMilliseconds } from "../core/stamp.ts";
 import type { SharedState } from "../bridge/shared-state.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
+import { errorResult, OK, type Result } from "../record/result.ts";
 import type { VersionCursor } from "../record/version.ts";
 import type { DropRule } from "../storage/job.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
@@ -30,14 +32,18 @@ const STALLED_STEPS = 64;
 /** On this thread: one that takes its time, and one that cannot wait for it. */
 const COMPACTIONS_MAX = 2;
 
+const QUARANTINED = errorResult("CORRUPTION", "a damaged table is quarantined, so not everything can be compacted");
+
 /** What the shard is told, and asked. */
 export interface MaintenanceEvents {
   /** Where the active memtable ends now. */
   position(): FlushedPosition;
   /** The tables have everything of the arena, and nothing here reads it any more. */
   arenaFlushed(arena: number): void;
-  /** A `flush` or `compact` has been carried out. */
-  done(requestId: number): void;
+  /** A `flush` or `compact` has been carried out, or refused. */
+  done(requestId: number, result: Result): void;
+  /** A compaction has thrown this. True: it was about a table, which is quarantined now. */
+  damaged(cause: unknown): boolean;
 }
 
 export type MaintenanceLimits = Pick<
@@ -204,6 +210,12 @@ export class Maintenance {
     return isMore;
   }
 
+  /** Gives up the compactions that are running, which may be reading a table that has been quarantined. */
+  abandonCompactions(): void {
+    for (const compaction of this.#compactions.splice(0)) compaction.abort();
+    this.#compactionFor = null;
+  }
+
   /** Gives up what is running. Nothing of it is visible. */
   abort(): void {
     this.#flush?.abort();
@@ -269,7 +281,7 @@ export class Maintenance {
     if (request < 0) return false;
     const [answered] = this.#requests.splice(request, 1);
     assert(answered !== undefined, "the request was found");
-    this.#events.done(answered.requestId);
+    this.#events.done(answered.requestId, OK);
     return true;
   }
 
@@ -278,18 +290,36 @@ export class Maintenance {
   }
 
   #stepCompaction(budgetBytes: number): boolean {
+    if (this.#refuseCompactions()) return true;
     if (this.#compactions.length < COMPACTIONS_MAX) this.#beginCompaction();
     // The latest is the more urgent one: it was begun although another was running.
     const compaction = this.#compactions.at(-1);
     if (compaction === undefined) return false;
-    if (compaction.step(budgetBytes)) return true;
+    try {
+      if (compaction.step(budgetBytes)) return true;
+    } catch (cause) {
+      if (!this.#events.damaged(cause)) throw cause;
+      this.abandonCompactions();
+      return true;
+    }
     this.#compactions.pop();
     const request = this.#compactionFor;
     this.#compactionFor = null;
     if (request !== null) {
       this.#requests.splice(this.#requests.indexOf(request), 1);
-      this.#events.done(request.requestId);
+      this.#events.done(request.requestId, OK);
     }
+    return true;
+  }
+
+  /** Not everything can be compacted while a table is quarantined. True: somebody was told so. */
+  #refuseCompactions(): boolean {
+    if (this.#tree.damagedTables.length === 0) return false;
+    const request = this.#requests.findIndex((waiting) => waiting.isCompaction);
+    if (request < 0) return false;
+    const [refused] = this.#requests.splice(request, 1);
+    assert(refused !== undefined, "the request was found");
+    this.#events.done(refused.requestId, QUARANTINED);
     return true;
   }
 

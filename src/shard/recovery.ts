@@ -30,6 +30,7 @@ import { FENCE_PREFIX } from "./apply-catalog.ts";
 import { CommandContext } from "./command-context.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PendingEntries } from "./pending-entries.ts";
+import { Quarantine } from "./quarantine.ts";
 import type { ShardOptions } from "./shard-options.ts";
 import { VersionStore } from "./version-store.ts";
 
@@ -49,6 +50,7 @@ export interface Recovered {
   readonly context: CommandContext;
   readonly applier: Applier;
   readonly pending: PendingEntries;
+  readonly quarantine: Quarantine;
   readonly commitIndex: LogIndex;
   readonly appliedIndex: LogIndex;
   readonly appliedTerm: Term;
@@ -75,10 +77,13 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const store = new VersionStore(tree, memory, state);
   const fences = new Set<number>();
   const context = new CommandContext(store, fences, options.valueBytesMax, options.shard === CATALOG_SHARD);
+  const quarantine = Quarantine.open(disk, directory, options.log, tree, log, env.clock, env.log);
   const applier = new Applier(context);
+  applier.onDamage = (cause) => quarantine.note(cause) && quarantine.isDurable;
   const { flushed } = tree;
   applier.continueBehind(flushed.index, { high: flushed.stampHigh, low: flushed.stampLow });
-  for (const { key } of systemContent(store, flushedMs(tree))) noteFence(fences, key);
+  const system = pastDamage(quarantine, () => systemContent(store, flushedMs(tree)));
+  for (const { key } of system) noteFence(fences, key);
   const firstIndex = logIndex(flushed.index + 1);
   const commitIndex = logIndex(Math.max(Math.min(log.commitIndex, log.lastIndex), flushed.index));
   const pending = new PendingEntries(log, firstIndex, log.lastIndex, options.pendingBytesMax);
@@ -86,7 +91,8 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   // After the replay, which makes tables of its own when a memtable is not enough.
   if (tree.tableCount > 0) state.noteTables();
   const appliedIndex = commitIndex;
-  return { hardState, log, tree, state, store, context, applier, pending, commitIndex, appliedIndex, appliedTerm };
+  const opened = { hardState, log, tree, state, store, context, applier, pending, quarantine };
+  return { ...opened, commitIndex, appliedIndex, appliedTerm };
 }
 
 /** The log's options, without direct writes where the disk cannot do them: that costs speed, not safety. */
@@ -132,7 +138,9 @@ export function bootOf(parts: Recovered): ShardBoot {
     appliedIndex,
     stampHigh: stamp.high,
     stampLow: stamp.low,
-    system: systemContent(store, stampMilliseconds(applier.stampHigh, applier.stampLow)),
+    system: pastDamage(parts.quarantine, () =>
+      systemContent(store, stampMilliseconds(applier.stampHigh, applier.stampLow)),
+    ),
   };
 }
 
@@ -187,6 +195,7 @@ function replay(env: ShardEnvironment, options: ShardOptions, parts: ReplayParts
     }),
     arenaFlushed: () => undefined,
     done: () => undefined,
+    damaged: () => false,
   });
   while (appliedIndex < commitIndex) {
     const entry = pending.peek();
@@ -224,6 +233,21 @@ function lastStamp(parts: Recovered): Stamp {
     }
   });
   return { high, low };
+}
+
+/**
+ * What `read` gives. A damaged table that it comes upon is quarantined, so that the next attempt reads of it no more than
+ * it needs; damage to that is the start's.
+ */
+function pastDamage<T>(quarantine: Quarantine, read: () => T): T {
+  for (;;) {
+    const knownCount = quarantine.records.length;
+    try {
+      return read();
+    } catch (cause) {
+      if (!quarantine.note(cause) || quarantine.records.length === knownCount) throw cause;
+    }
+  }
 }
 
 /** The system bucket as applied. */

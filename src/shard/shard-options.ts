@@ -25,4 +25,8 @@ export interface ShardOptions {
   readonly debtBytesMax: number;
   /** Work of one background step. */
   readonly stepBytes: number;
+  /** Bytes a second at which files that nobody reads are checked; 0: they are not. */
+  readonly scrubBytesPerSecond: number;
+  /** From the beginning of one pass over all files to that of the next, at least. */
+  readonly scrubIntervalMs: number;
 }

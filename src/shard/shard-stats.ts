@@ -27,6 +27,8 @@ export function statsOf(parts: Recovered, appliedIndex: number): ShardStats {
     debtBytes: tree.debtBytes,
     writeDelayMicros: state.writeDelayMicros,
     stallCount: state.stallCount,
+    quarantinedTables: tree.damagedTables.length,
+    quarantinedSegments: log.damagedSegments.length,
     tablesPerLevel: tables.tablesPerLevel,
   };
 }

@@ -10,7 +10,8 @@
  * `takeAndWrite` is steps 1 and 2, `settle` is step 3, so that the thread may let `persisted` go in between.
  *
  * Durability is an event: step 3 may come in the same call or later, and nothing here assumes either. Whatever the disk
- * or its contents get wrong ends the shard: it says `failed`, and acknowledges nothing any more. Replies are given
+ * or its contents get wrong ends the shard: it says `failed`, and acknowledges nothing any more. Damage to a table or to a
+ * sealed segment does not: the file is quarantined, and only who needs it is refused (`quarantine.ts`). Replies are given
  * during `turn`, `backgroundStep` and the disk's callbacks, in the order in which they became true.
  *
  * Length: what a step does is in files of its own already; what is left here is the order between the steps.
@@ -20,15 +21,17 @@ import { EnvelopeError } from "../core/errors.ts";
 import { type LogIndex, logIndex, type Term } from "../core/ids.ts";
 import type { ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
 import type { ShardMemory } from "../bridge/shard-memory.ts";
-import { OK } from "../record/result.ts";
 import { OS_DECIDES, SYNC } from "../record/durability.ts";
 import { entryDurability, entryIndex } from "../record/entry-format.ts";
+import { errorResult, type Result } from "../record/result.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
+import type { Segment } from "../log/segment.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PersistedIndex } from "./persisted-index.ts";
 import { answerRead } from "./reads.ts";
 import { bootOf, memtableTooSmall, recover, type Recovered, type ShardEnvironment } from "./recovery.ts";
 import type { ShardOptions } from "./shard-options.ts";
+import { Scrubber } from "./scrubber.ts";
 import { statsOf } from "./shard-stats.ts";
 import { WaitingReads } from "./waiting-reads.ts";
 
@@ -49,6 +52,7 @@ export class Shard {
   readonly #parts: Recovered;
   readonly #reply: (reply: ShardReply) => void;
   readonly #maintenance: Maintenance;
+  readonly #scrubber: Scrubber;
   readonly #persisted: PersistedIndex;
   readonly #reads = new WaitingReads();
   #queue: ShardRequest[] = [];
@@ -110,8 +114,17 @@ export class Shard {
     this.#maintenance = new Maintenance(parts.store, parts.state, parts.context.fences, env.clock, env.log, options, {
       position: () => this.#position(),
       arenaFlushed: (arena) => this.#arenaFlushed(arena),
-      done: (requestId) => reply({ type: "done", requestId, result: OK }),
+      done: (requestId, result) => reply({ type: "done", requestId, result }),
+      damaged: (cause) => parts.quarantine.note(cause),
     });
+    const { quarantine, state } = parts;
+    this.#scrubber = new Scrubber(env.disk, parts.tree, parts.log, quarantine, env.clock, env.log, {
+      bytesPerSecond: options.scrubBytesPerSecond,
+      intervalMs: options.scrubIntervalMs,
+      stepBytes: options.stepBytes,
+    });
+    state.setQuarantined(quarantine.records.length);
+    quarantine.onDamage((segment) => this.#onDamage(segment));
     this.#maintenance.noteWritten(0);
     this.#publish();
   }
@@ -126,7 +139,8 @@ export class Shard {
     const { log } = this.#parts;
     const untilProof = log.idleProofDue ? this.#options.idleProofMs : Number.POSITIVE_INFINITY;
     const untilRoom = log.writable ? Number.POSITIVE_INFINITY : ROOM_RETRY_MS;
-    return Math.min(untilProof, untilRoom, this.#untilSecureMs, this.#maintenance.dueInMs);
+    const untilScrub = Math.max(this.#scrubber.dueInMs, this.#busyMs);
+    return Math.min(untilProof, untilRoom, untilScrub, this.#untilSecureMs, this.#maintenance.dueInMs);
   }
 
   /** Queues a request for the next turn. */
@@ -169,8 +183,8 @@ export class Shard {
     this.#guarded(() => {
       const applied = this.#appliedIndex;
       this.#apply();
-      const isPreparing = this.#parts.log.backgroundStep(this.#isBusy);
-      isMore = this.#maintenance.step() || isPreparing || this.#appliedIndex > applied;
+      const isPreparing = this.#stepLog();
+      isMore = this.#maintenance.step() || isPreparing || this.#appliedIndex > applied || this.#stepScrub();
     });
     if (this.#isTurnAsked) this.turn();
     return isMore && !this.#isStopped;
@@ -182,8 +196,31 @@ export class Shard {
     return Math.max(0, dueMs - this.#env.clock.monotonicMs());
   }
 
-  get #isBusy(): boolean {
-    return this.#env.clock.monotonicMs() - this.#lastWorkMs < BUSY_MS;
+  /** Milliseconds for which the next request is still likely to come. */
+  get #busyMs(): number {
+    return Math.max(0, this.#lastWorkMs + BUSY_MS - this.#env.clock.monotonicMs());
+  }
+
+  #stepLog(): boolean {
+    try {
+      return this.#parts.log.backgroundStep(this.#busyMs > 0);
+    } catch (cause) {
+      if (!this.#parts.quarantine.note(cause)) throw cause;
+      return true;
+    }
+  }
+
+  #stepScrub(): boolean {
+    return this.#busyMs === 0 && this.#scrubber.step();
+  }
+
+  /** A file has been quarantined. */
+  #onDamage(segment: Segment | null): void {
+    const { quarantine, state, tree } = this.#parts;
+    state.setQuarantined(quarantine.records.length);
+    this.#maintenance.abandonCompactions();
+    // What a damaged segment holds is still in memory: the sooner it is in tables, the better.
+    if (segment !== null && segment.entries.lastIndex > tree.flushed.index) this.#maintenance.freeze();
   }
 
   // ---- requests --------------------------------------------------------------------------------------------------
@@ -248,8 +285,18 @@ export class Shard {
   }
 
   #answer(requestId: number, read: Extract<ShardRequest, { type: "read" }>["read"]): void {
-    const result = answerRead(this.#parts.store, read, this.#env.clock.wallMs());
-    this.#reply({ type: "readResult", requestId, result });
+    this.#reply({ type: "readResult", requestId, result: this.#read(read) });
+  }
+
+  /** What a read comes to. Damage to a table is its answer, and nobody else's business. */
+  #read(read: Extract<ShardRequest, { type: "read" }>["read"]): Result {
+    try {
+      return answerRead(this.#parts.store, read, this.#env.clock.wallMs());
+    } catch (cause) {
+      if (!(cause instanceof EnvelopeError)) throw cause;
+      this.#parts.quarantine.note(cause);
+      return errorResult(cause.code, cause.message);
+    }
   }
 
   /** After the write, so that the log has everything that was asked for. */
@@ -258,7 +305,17 @@ export class Shard {
     if (reads.length === 0) return;
     this.#entryReads = [];
     for (const { from, bytesMax } of reads) {
-      this.#reply({ type: "entriesRead", from, entries: this.#parts.log.read(from, bytesMax) });
+      this.#reply({ type: "entriesRead", from, entries: this.#readEntries(from, bytesMax) });
+    }
+  }
+
+  /** Entries of a segment that is damaged are as good as gone for a follower that is behind. */
+  #readEntries(from: LogIndex, bytesMax: number): Uint8Array[] {
+    try {
+      return this.#parts.log.read(from, bytesMax);
+    } catch (cause) {
+      if (!this.#parts.quarantine.note(cause)) throw cause;
+      return [];
     }
   }
 
@@ -421,6 +478,7 @@ export class Shard {
       if (log.unsyncedGroups > 0) return;
     }
     this.#maintenance.abort();
+    this.#scrubber.close();
     tree.close();
     log.close();
     hardState.close();

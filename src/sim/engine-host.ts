@@ -189,6 +189,8 @@ function shapeOf(random: Random, fillsMemtables: boolean): ShardOptions {
     pendingBytesMax: random.between(1, 8) * KIB,
     groupBytesMax: random.between(1, 16) * KIB,
     idleProofMs: random.between(5, 50),
+    scrubBytesPerSecond: random.chance(0.5) ? 64 * KIB : 0,
+    scrubIntervalMs: random.between(50, 1000),
     debtBytesMax: random.between(16, 256) * KIB,
     stepBytes: 256 << random.below(5),
   };

@@ -1,7 +1,8 @@
 /**
  * What the running compactions of a tree have taken: their input tables, and the range of keys they will write into a
  * level. Two compactions may run at the same time if they share no input and write into no common range of one level.
- * Where versions stand never decides which is the newest (stamps do), so nothing else has to be kept apart. One thread.
+ * Where versions stand never decides which is the newest (stamps do), so nothing else has to be kept apart. A quarantined
+ * table is withheld for good: nothing reads or moves it, and nothing is laid over its keys on its own level. One thread.
  */
 import { type KeyRange, rangesOverlap } from "./older-ranges.ts";
 import type { Table } from "./table.ts";
@@ -14,36 +15,47 @@ export interface Claim {
 }
 
 export class Claims {
-  readonly #claims = new Set<Claim>();
+  readonly #running = new Set<Claim>();
+  readonly #withheld = new Set<Claim>();
 
+  /** Running compactions. */
   get count(): number {
-    return this.#claims.size;
+    return this.#running.size;
   }
 
   add(claim: Claim): void {
-    this.#claims.add(claim);
+    this.#running.add(claim);
   }
 
   remove(claim: Claim): void {
-    this.#claims.delete(claim);
+    this.#running.delete(claim);
   }
 
-  /** Whether a running compaction reads the table. */
+  /** As the claim of a compaction that never ends. */
+  withhold(claim: Claim): void {
+    this.#withheld.add(claim);
+  }
+
+  /** Whether a running compaction reads the table, or it is withheld. */
   has(table: Table): boolean {
-    for (const claim of this.#claims) if (claim.inputs.has(table)) return true;
-    return false;
+    return this.#some((claim) => claim.inputs.has(table));
   }
 
   hasAny(tables: readonly Table[]): boolean {
-    return this.#claims.size > 0 && tables.some((table) => this.has(table));
+    return this.#running.size + this.#withheld.size > 0 && tables.some((table) => this.has(table));
   }
 
-  /** Whether a running compaction writes into this range of the level. Runs of level 0 may overlap each other. */
+  /** Whether nothing else may be written into this range of the level. Runs of level 0 may overlap each other. */
   writesInto(level: number, range: KeyRange): boolean {
     if (level === 0) return false;
-    for (const claim of this.#claims) {
-      if (claim.outputLevel === level && claim.range !== null && rangesOverlap(claim.range, range)) return true;
-    }
+    return this.#some(
+      (claim) => claim.outputLevel === level && claim.range !== null && rangesOverlap(claim.range, range),
+    );
+  }
+
+  #some(test: (claim: Claim) => boolean): boolean {
+    for (const claim of this.#running) if (test(claim)) return true;
+    for (const claim of this.#withheld) if (test(claim)) return true;
     return false;
   }
 }

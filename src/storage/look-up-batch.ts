@@ -128,6 +128,7 @@ export class LookUpBatch {
       const table = this.#tables[i]!;
       if (table === null) continue;
       if (table.mayHold(this.#hashes[i]!)) {
+        table.requireSound(this.#targets[i]!);
         table.loadBlock(table.findBlock(this.#targets[i]!, this.#targetBytes[i]!), this.#places[i]!);
       } else {
         this.#tables[i] = null;

@@ -11,11 +11,21 @@
  */
 import { assert, at } from "../core/assert.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
+import { SYSTEM_BUCKET } from "../core/ids.ts";
 import type { Stamp } from "../core/stamp.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
 import type { FoundVersion, VersionKind } from "../record/version.ts";
 import { compareToTarget, findInBlock } from "./block-cursor.ts";
-import { BLOCK_TRAILER_BYTES, BlockPlace, blockChecksum, EntryReader, readU32, sharedBytes } from "./block-format.ts";
+import {
+  BLOCK_TRAILER_BYTES,
+  BlockPlace,
+  BUCKET_BYTES,
+  blockChecksum,
+  EntryReader,
+  readU32,
+  sharedBytes,
+  tableKeyBucket,
+} from "./block-format.ts";
 import { bloomHas, bloomLine } from "./bloom.ts";
 import type { TableRecord } from "./manifest-format.ts";
 import { removeGarbage } from "./remove-garbage.ts";
@@ -59,13 +69,15 @@ export class FoundEntry implements FoundVersion {
 }
 
 export class Table {
+  readonly path: string;
   readonly record: TableRecord;
   readonly footer: TableFooter;
   readonly blockCount: number;
   /** Removed by an edit that is durable: the file goes with the last reference. */
   obsolete = false;
+  /** Not null: the table is quarantined. A look-up that would need it throws this instead. */
+  damage: EnvelopeError | null = null;
   readonly #disk: Disk;
-  readonly #path: string;
   readonly #header: TableHeader;
   readonly #seed: number;
   /** Bytes that all keys between smallest and largest begin with, so that no search has to look at them. */
@@ -85,7 +97,7 @@ export class Table {
     seed: number,
   ) {
     this.#disk = disk;
-    this.#path = path;
+    this.path = path;
     this.record = record;
     this.footer = footer;
     this.blockCount = header.blockCount;
@@ -140,7 +152,7 @@ export class Table {
     if (this.#references > 0) return;
     if (this.#map !== null) this.#disk.unmap(this.#map);
     this.#map = null;
-    if (this.obsolete) removeGarbage(this.#disk, this.#path);
+    if (this.obsolete) removeGarbage(this.#disk, this.path);
   }
 
   /**
@@ -149,6 +161,7 @@ export class Table {
    */
   find(target: Uint8Array, targetBytes: number, hash: number, asOf: Stamp, found: FoundEntry): boolean {
     if (!this.mayHold(hash)) return false;
+    this.requireSound(target);
     const place = found.place;
     this.loadBlock(this.findBlock(target, targetBytes), place);
     return findInBlock(found.entry, place.bytes, place.start, place.end, target, targetBytes, asOf);
@@ -186,6 +199,22 @@ export class Table {
     return low;
   }
 
+  /**
+   * Throws the damage for which the table is quarantined. The system bucket is excepted: it is read as long as its own
+   * blocks are sound. What the filter denies is certainly not here, damage or not.
+   */
+  requireSound(target: Uint8Array): void {
+    if (this.damage !== null && tableKeyBucket(target, 0) !== SYSTEM_BUCKET) throw this.damage;
+  }
+
+  /** The bucket of the first key that the block might hold. */
+  anchorBucket(block: number): number {
+    const { region, anchorOffsets } = this.#header;
+    const anchor = new Uint8Array(BUCKET_BYTES);
+    anchor.set(region.subarray(anchorOffsets[block]!, anchorOffsets[block + 1]!).subarray(0, BUCKET_BYTES));
+    return tableKeyBucket(anchor, 0);
+  }
+
   /** Verifies a block if that is still to be done, and says where it lies. Throws CORRUPTION. */
   loadBlock(block: number, place: BlockPlace): void {
     const map = this.#map ?? this.#mapFile();
@@ -200,11 +229,11 @@ export class Table {
   }
 
   #mapFile(): Uint8Array {
-    const map = this.#disk.map(this.#path);
+    const map = this.#disk.map(this.path);
     if (map.length !== this.record.fileBytes) {
       const mapped = map.length;
       this.#disk.unmap(map);
-      throw corruption(this.#path, mapped, "a table that changed its size");
+      throw corruption(this.path, mapped, "a table that changed its size");
     }
     this.#map = map;
     return map;
@@ -212,10 +241,10 @@ export class Table {
 
   #verify(map: Uint8Array, block: number, start: number, end: number): void {
     if (end - start <= BLOCK_TRAILER_BYTES || end > map.length) {
-      throw corruption(this.#path, start, "a block that does not fit");
+      throw corruption(this.path, start, "a block that does not fit");
     }
     if (blockChecksum(map, start, end, blockSeed(this.#seed, block)) !== readU32(map, end - 4)) {
-      throw corruption(this.#path, start, "a block with a wrong checksum");
+      throw corruption(this.path, start, "a block with a wrong checksum");
     }
   }
 }

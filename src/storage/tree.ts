@@ -8,6 +8,7 @@
  * compaction runs is newer than everything it reads. One thread.
  */
 import { assert } from "../core/assert.ts";
+import type { EnvelopeError } from "../core/errors.ts";
 import type { FileNumber } from "../core/ids.ts";
 import { compareStamps, MAX_STAMP, type Stamp } from "../core/stamp.ts";
 import type { Disk } from "../env/disk.ts";
@@ -16,6 +17,7 @@ import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
 import { compactionJob } from "./compaction-job.ts";
 import { type Claim, Claims } from "./compaction-claims.ts";
 import { compactionDebt, excessRuns, inputsOf, type Pick, pickAll, pickCompaction } from "./compaction-pick.ts";
+import { DamagedRunCursor } from "./damaged-run-cursor.ts";
 import { FencedRemains } from "./fenced-remains.ts";
 import { flushJob } from "./flush-job.ts";
 import type { DropRule } from "./job.ts";
@@ -114,6 +116,10 @@ export class Tree {
     return this.#manifest.flushed;
   }
 
+  get identity(): TreeIdentity {
+    return this.#home.identity;
+  }
+
   get tableCount(): number {
     return this.#layout.tables.length;
   }
@@ -152,6 +158,27 @@ export class Tree {
   findMany(batch: LookUpBatch, asOf: Stamp = MAX_STAMP): void {
     const { runs, maxStampFrom } = this.#layout;
     for (let i = 0; i < runs.length; i++) batch.searchRun(runs[i]!, maxStampFrom[i]!, asOf);
+  }
+
+  /** The quarantined tables: what a repair would have to bring back is between their smallest and largest keys. */
+  get damagedTables(): readonly Table[] {
+    return this.#layout.tables.filter(({ damage }) => damage !== null);
+  }
+
+  /** The live tables, for somebody who reads their files. They may be gone after the next step of a job. */
+  get liveTables(): readonly Table[] {
+    return this.#layout.tables;
+  }
+
+  /**
+   * From now on a read that would need this table throws `damage`, and compactions leave it alone. Jobs that read it now
+   * must be aborted by the caller.
+   */
+  quarantine(table: Table, damage: EnvelopeError): void {
+    if (table.damage !== null) return;
+    table.damage = damage;
+    const { level } = this.#layout.placeOf(table);
+    this.#claims.withhold({ inputs: new Set([table]), outputLevel: level, range: rangeOf([table]) });
   }
 
   /** All versions in the tables as of now; not valid before its first `seek`. Its tables live until it is disposed. */
@@ -213,9 +240,10 @@ export class Tree {
     return pick === null ? null : this.#beginCompaction(pick, drop);
   }
 
-  /** Everything that is in tables now, into one level. No other compaction may be running. */
+  /** Everything that is in tables now, into one level. No other compaction may be running, no table quarantined. */
   compactAll(drop: DropRule): RewriteJob {
     assert(this.#claims.count === 0, "everything is compacted while nothing else is");
+    assert(this.damagedTables.length === 0, "what is quarantined is not compacted");
     return this.#beginCompaction(pickAll(this.#layout), drop);
   }
 
@@ -292,7 +320,7 @@ class TreeCursor extends MergeCursor implements Disposable {
   #layout: Layout | null;
 
   constructor(layout: Layout) {
-    super(layout.runs.map((run) => new RunCursor(run)));
+    super(layout.runs.map((run) => (run.some(isDamaged) ? new DamagedRunCursor(run) : new RunCursor(run))));
     layout.retain();
     this.#layout = layout;
   }
@@ -318,6 +346,10 @@ function addedBytes(change: StateChange): number {
   let byteCount = 0;
   for (const { fileBytes } of change.added) byteCount += fileBytes;
   return byteCount;
+}
+
+function isDamaged({ damage }: Table): boolean {
+  return damage !== null;
 }
 
 function isAbove(found: FoundVersion, stamp: { readonly high: number; readonly low: number }): boolean {

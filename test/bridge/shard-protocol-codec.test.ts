@@ -125,6 +125,8 @@ const stats: fc.Arbitrary<ShardStats> = fc.record({
   debtBytes: safe,
   writeDelayMicros: safe,
   stallCount: safe,
+  quarantinedTables: safe,
+  quarantinedSegments: safe,
   tablesPerLevel: fc.array(u32),
 });
 

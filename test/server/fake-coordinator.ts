@@ -224,7 +224,7 @@ export class FakeCoordinator implements Coordinator {
   }
 
   shards(): readonly ShardStatus[] {
-    return [{ shard: 0, role: "leader", term: 1, leader: "n1", commitIndex: 1, appliedIndex: 1 }];
+    return [{ shard: 0, role: "leader", term: 1, leader: "n1", commitIndex: 1, appliedIndex: 1, quarantined: 0 }];
   }
 
   members(): readonly MemberStatus[] {

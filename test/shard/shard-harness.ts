@@ -149,6 +149,8 @@ export function testOptions(directory: string, more: Partial<ShardOptions> = {})
     idleProofMs: 50,
     debtBytesMax: 1024 * KIB,
     stepBytes: 4 * KIB,
+    scrubBytesPerSecond: 0,
+    scrubIntervalMs: 0,
     ...more,
   };
 }

@@ -93,7 +93,7 @@ test("a page must hold every visible key between its ends and no other", () => {
 
 test("the witness complains about entries applied before they are durable, and about wrong results", () => {
   const heard = (
-    results: readonly { index: LogIndex; ordinal: number; result: { kind: "ok" } }[],
+    results: readonly { index: LogIndex; ordinal: number; result: { kind: "ok"; durability: "sync" } }[],
     isDurable: boolean,
   ) => {
     const witness = new EngineWitness(100, () => NOW_MS);
@@ -104,7 +104,7 @@ test("the witness complains about entries applied before they are durable, and a
     return witness.violations;
   };
   expect(heard([], false)).toEqual(["applied 1, durable is 0"]);
-  const ok = { index: logIndex(1), ordinal: 0, result: { kind: "ok" } } as const;
+  const ok = { index: logIndex(1), ordinal: 0, result: { kind: "ok", durability: "sync" } } as const;
   expect(heard([ok], true)).toEqual(["entry 1 came to [0: ok] instead of [0: integer 0]"]);
 });
 

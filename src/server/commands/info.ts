@@ -119,7 +119,7 @@ function envelopeFields(port: ClientPort): Fields {
       (status) =>
         [
           `shard${status.shard}`,
-          `role=${status.role},term=${status.term},leader=${status.leader ?? ""},commit=${status.commitIndex},applied=${status.appliedIndex}`,
+          `role=${status.role},term=${status.term},leader=${status.leader ?? ""},commit=${status.commitIndex},applied=${status.appliedIndex},quarantined=${status.quarantined}`,
         ] as const,
     );
   const members = coordinator

@@ -1,0 +1,223 @@
+/**
+ * What is known to be damaged in a shard: tables and sealed segments of which some byte is not what was written. Each is
+ * recorded durably (`quarantine-format.ts`) before anything is decided in the knowledge of it, and stays recorded until
+ * the file is gone or somebody has repaired it and removed the record. Nothing is ever deleted here but records.
+ *
+ * What that means. A read that would need a quarantined table is an error: never a wrong value, never a missing one. A
+ * command that would have to read one is answered with that error and changes nothing, so from then on this replica
+ * knows less of that key than the others do; but it never says anything else of it, because the table stays in the way
+ * of every look-up until a plain put has given the key a newer version, and from then on all replicas agree again. That
+ * is why the record has to be durable first: a restart must not find the table readable by chance.
+ *
+ * Shard thread.
+ */
+import { corruption, EnvelopeError } from "../core/errors.ts";
+import type { Clock } from "../env/clock.ts";
+import type { Disk } from "../env/disk.ts";
+import type { Logger } from "../env/environment.ts";
+import type { Log } from "../log/log.ts";
+import type { LogIdentity } from "../log/log-options.ts";
+import {
+  decodeQuarantine,
+  encodeQuarantine,
+  QuarantineKind,
+  quarantinedName,
+  quarantinePath,
+  type QuarantineRecord,
+} from "../log/quarantine-format.ts";
+import { unfinishedPath } from "../log/log-files.ts";
+import type { Segment } from "../log/segment.ts";
+import { EMPTY_BYTES } from "../core/bytes.ts";
+import type { Table } from "../storage/table.ts";
+import type { Tree } from "../storage/tree.ts";
+
+/** Told when a file has been quarantined: a segment, or (null) a table. */
+type QuarantineListener = (segment: Segment | null) => void;
+
+export class Quarantine {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #identity: LogIdentity;
+  readonly #tree: Tree;
+  readonly #log: Log;
+  readonly #clock: Pick<Clock, "wallMs">;
+  readonly #logger: Logger;
+  /** By the path of the damaged file. */
+  readonly #records = new Map<string, QuarantineRecord>();
+  /** Found, and not yet written for want of room. */
+  readonly #unwritten = new Set<string>();
+  #listener: QuarantineListener = () => undefined;
+
+  private constructor(
+    disk: Disk,
+    directory: string,
+    identity: LogIdentity,
+    tree: Tree,
+    log: Log,
+    clock: Pick<Clock, "wallMs">,
+    logger: Logger,
+  ) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#identity = identity;
+    this.#tree = tree;
+    this.#log = log;
+    this.#clock = clock;
+    this.#logger = logger;
+  }
+
+  /** Reads the records of a directory and has tree and log heed them. Throws FOREIGN_DIRECTORY, NEWER_FORMAT, IO. */
+  static open(
+    disk: Disk,
+    directory: string,
+    identity: LogIdentity,
+    tree: Tree,
+    log: Log,
+    clock: Pick<Clock, "wallMs">,
+    logger: Logger,
+  ): Quarantine {
+    const quarantine = new Quarantine(disk, directory, identity, tree, log, clock, logger);
+    for (const name of disk.list(directory)) quarantine.#load(name);
+    return quarantine;
+  }
+
+  /** What is damaged: for repair, and for figures. */
+  get records(): readonly QuarantineRecord[] {
+    return [...this.#records.values()];
+  }
+
+  /** Whether every record is on disk. */
+  get isDurable(): boolean {
+    return this.#unwritten.size === 0;
+  }
+
+  onDamage(listener: QuarantineListener): void {
+    this.#listener = listener;
+  }
+
+  /**
+   * Quarantines the table or sealed segment that an error was thrown about. False: it is about neither, and the caller
+   * must not go on. Throws IO when the record cannot be written; want of room is made up for later (`retry`).
+   */
+  note(cause: unknown): boolean {
+    if (!(cause instanceof EnvelopeError) || cause.place === null) return false;
+    const { file } = cause.place;
+    const table = this.#tree.liveTables.find(({ path }) => path === file) ?? null;
+    const segment = this.#log.sealedSegments.find(({ path }) => path === file) ?? null;
+    if (table === null && segment === null) return false;
+    if (this.#records.has(file)) return true;
+    const found = { offset: cause.place.offset, reason: cause.place.what, foundMs: this.#clock.wallMs() };
+    const record = table === null ? segmentRecord(segment!, found) : tableRecord(table, found);
+    this.#heed(table, segment, cause);
+    this.#records.set(file, record);
+    this.#unwritten.add(file);
+    const { shard } = this.#identity;
+    this.#logger.error("damage found; the file is quarantined", {
+      shard,
+      file,
+      offset: record.offset,
+      why: record.reason,
+    });
+    this.#listener(segment);
+    this.retry();
+    return true;
+  }
+
+  /** Writes the records that found no room. Throws IO. */
+  retry(): void {
+    for (const file of this.#unwritten) {
+      const record = this.#records.get(file);
+      try {
+        if (record !== undefined) this.#write(quarantinePath(file), encodeQuarantine(record, this.#identity));
+      } catch (cause) {
+        if (!(cause instanceof EnvelopeError) || cause.code !== "DISKFULL") throw cause;
+        this.#logger.warn("no room for a quarantine record; trying again", { file, error: cause.message });
+        return;
+      }
+      this.#unwritten.delete(file);
+    }
+  }
+
+  /** Forgets the files that are gone: a segment that everybody has outlived. */
+  sweep(): void {
+    const live = new Set<string>();
+    for (const { path } of this.#tree.damagedTables) live.add(path);
+    for (const { path } of this.#log.damagedSegments) live.add(path);
+    for (const file of this.#records.keys()) {
+      if (live.has(file)) continue;
+      this.#records.delete(file);
+      this.#unwritten.delete(file);
+      this.#remove(quarantinePath(file));
+    }
+  }
+
+  #load(name: string): void {
+    const path = `${this.#directory}/${name}`;
+    if (quarantinedName(name.replace(/\.next$/, "")) === null) return;
+    const damagedName = quarantinedName(name);
+    if (damagedName === null) return this.#remove(path);
+    const file = `${this.#directory}/${damagedName}`;
+    const table = this.#tree.liveTables.find((one) => one.path === file) ?? null;
+    const segment = this.#log.sealedSegments.find((one) => one.path === file) ?? null;
+    const record = this.#recordIn(path, table, segment);
+    const checksum = table?.record.footerChecksum ?? segment?.checksum ?? null;
+    // The file is gone, or another one stands in its place.
+    if (record === null || checksum !== record.fileChecksum) return this.#remove(path);
+    this.#heed(table, segment, corruption(file, record.offset, record.reason));
+    this.#records.set(file, record);
+    const { shard } = this.#identity;
+    this.#logger.error("a file is quarantined", { shard, file, offset: record.offset, why: record.reason });
+  }
+
+  /** A record that is itself damaged still says by its name which file it is about. */
+  #recordIn(path: string, table: Table | null, segment: Segment | null): QuarantineRecord | null {
+    const record = decodeQuarantine(this.#disk.readWhole(path), this.#identity, path);
+    if (!(record instanceof EnvelopeError)) return record;
+    if (record.code !== "CORRUPTION") throw record;
+    const found = { offset: 0, reason: "it was found damaged once, and the record of that is damaged too", foundMs: 0 };
+    if (table !== null) return tableRecord(table, found);
+    return segment === null ? null : segmentRecord(segment, found);
+  }
+
+  #heed(table: Table | null, segment: Segment | null, damage: EnvelopeError): void {
+    if (table !== null) this.#tree.quarantine(table, damage);
+    if (segment !== null) this.#log.quarantine(segment);
+  }
+
+  /** Half a record never has the name of one. */
+  #write(path: string, bytes: Uint8Array): void {
+    const unfinished = unfinishedPath(path);
+    if (this.#disk.exists(unfinished)) this.#disk.remove(unfinished);
+    const file = this.#disk.open(unfinished, "create");
+    try {
+      file.write(bytes, 0);
+      file.sync();
+    } finally {
+      file.close();
+    }
+    this.#disk.rename(unfinished, path);
+    this.#disk.syncDirectory(this.#directory);
+  }
+
+  #remove(path: string): void {
+    if (!this.#disk.exists(path)) return;
+    this.#disk.remove(path);
+    this.#disk.syncDirectory(this.#directory);
+  }
+}
+
+type Found = Pick<QuarantineRecord, "offset" | "reason" | "foundMs">;
+
+function tableRecord({ record, footer }: Table, found: Found): QuarantineRecord {
+  const { number, footerChecksum } = record;
+  const { smallest, largest } = footer;
+  const kind = QuarantineKind.table;
+  return { ...found, kind, number, fileChecksum: footerChecksum, smallest, largest, firstIndex: 0, lastIndex: 0 };
+}
+
+function segmentRecord({ id, checksum, entries }: Segment, found: Found): QuarantineRecord {
+  const { count, firstIndex, lastIndex } = entries;
+  const held = count === 0 ? { firstIndex: 0, lastIndex: 0 } : { firstIndex, lastIndex };
+  const kind = QuarantineKind.segment;
+  return { ...found, ...held, kind, number: id, fileChecksum: checksum, smallest: EMPTY_BYTES, largest: EMPTY_BYTES };
+}

@@ -1,0 +1,199 @@
+/**
+ * A walk over a run of which some tables are quarantined. Between the smallest and the largest key of such a table nobody
+ * knows what there is, so the walk stops at a *barrier* there: a place with a key, before every version of that key, at
+ * which looking at the version or going on throws the table's CORRUPTION. A walk that ends before it goes well.
+ *
+ * The system bucket is excepted: without it a shard cannot even be opened. Its versions are read from a quarantined table
+ * as long as the very blocks they lie in pass their checks. One thread.
+ */
+import { compareBytes, EMPTY_BYTES } from "../core/bytes.ts";
+import { SYSTEM_BUCKET } from "../core/ids.ts";
+import { MAX_STAMP } from "../core/stamp.ts";
+import type { VersionCursor, VersionKind } from "../record/version.ts";
+import { BlockCursor } from "./block-cursor.ts";
+import { BlockPlace, BUCKET_BYTES, tableKeyBucket, writeTableKey } from "./block-format.ts";
+import { RunCursor } from "./run-cursor.ts";
+import { firstTableEndingAt, type Table } from "./table.ts";
+
+/** A place that is no version. */
+interface Barrier {
+  readonly table: Table;
+  readonly bucket: number;
+  readonly key: Uint8Array;
+}
+
+const ORIGIN_MAX = 0xffff;
+
+export class DamagedRunCursor implements VersionCursor {
+  readonly #run: readonly Table[];
+  #index = 0;
+  #sound: RunCursor | null = null;
+  #system: SystemCursor | null = null;
+  #barrier: Barrier | null = null;
+
+  constructor(run: readonly Table[]) {
+    this.#run = run;
+  }
+
+  get valid(): boolean {
+    return this.#barrier !== null || this.#sound?.valid === true || this.#system?.valid === true;
+  }
+  get bucket(): number {
+    return this.#barrier === null ? this.#version.bucket : this.#barrier.bucket;
+  }
+  get key(): Uint8Array {
+    return this.#barrier === null ? this.#version.key : this.#barrier.key;
+  }
+  get stampHigh(): number {
+    return this.#barrier === null ? this.#version.stampHigh : MAX_STAMP.high;
+  }
+  get stampLow(): number {
+    return this.#barrier === null ? this.#version.stampLow : MAX_STAMP.low;
+  }
+  get origin(): number {
+    return this.#barrier === null ? this.#version.origin : ORIGIN_MAX;
+  }
+  get kind(): VersionKind {
+    return this.#version.kind;
+  }
+  get expiryMs(): number {
+    return this.#version.expiryMs;
+  }
+  get value(): Uint8Array {
+    return this.#version.value;
+  }
+
+  seek(bucket: number, key: Uint8Array): void {
+    const target = new Uint8Array(key.length + BUCKET_BYTES);
+    writeTableKey(target, bucket, key);
+    this.#enter(firstTableEndingAt(this.#run, target, target.length), bucket, key);
+  }
+
+  next(): void {
+    const cursor = this.#version;
+    cursor.next();
+    if (cursor.valid) return;
+    if (cursor === this.#system && this.#table !== undefined) this.#stopAt(this.#table, SYSTEM_BUCKET + 1, EMPTY_BYTES);
+    else this.#enter(this.#index + 1, 0, EMPTY_BYTES);
+  }
+
+  get #table(): Table | undefined {
+    return this.#run[this.#index];
+  }
+
+  /** The cursor that stands on a version. Throws the damage where nothing is known. */
+  get #version(): RunCursor | SystemCursor {
+    const damage = this.#barrier?.table.damage ?? null;
+    if (damage !== null) throw damage;
+    return (this.#sound ?? this.#system)!;
+  }
+
+  /** To the first version of table `index`, or of those behind it, at or behind the key. */
+  #enter(index: number, bucket: number, key: Uint8Array): void {
+    this.#sound = null;
+    this.#system = null;
+    this.#barrier = null;
+    for (this.#index = index; this.#table !== undefined; this.#index += 1) {
+      if (this.#table.damage !== null) {
+        this.#enterDamaged(this.#table, bucket, key);
+        return;
+      }
+      this.#sound = new RunCursor([this.#table]);
+      this.#sound.seek(bucket, key);
+      if (this.#sound.valid) return;
+      this.#sound = null;
+    }
+  }
+
+  #enterDamaged(table: Table, bucket: number, key: Uint8Array): void {
+    const isSystem = bucket === SYSTEM_BUCKET && tableKeyBucket(table.footer.smallest, 0) === SYSTEM_BUCKET;
+    if (isSystem) {
+      this.#system = new SystemCursor(table);
+      this.#system.seek(key);
+      if (this.#system.valid) return;
+      this.#system = null;
+    }
+    this.#stopAt(table, isSystem ? SYSTEM_BUCKET + 1 : bucket, isSystem ? EMPTY_BYTES : key);
+  }
+
+  /** The barrier stands at the key, or at the table's first one where that comes later. */
+  #stopAt(table: Table, bucket: number, key: Uint8Array): void {
+    const target = new Uint8Array(key.length + BUCKET_BYTES);
+    writeTableKey(target, bucket, key);
+    const { smallest, largest } = table.footer;
+    this.#system = null;
+    if (compareBytes(largest, target) < 0) {
+      this.#enter(this.#index + 1, SYSTEM_BUCKET, EMPTY_BYTES);
+      return;
+    }
+    const start = compareBytes(smallest, target) > 0 ? smallest : target;
+    this.#barrier = { table, bucket: tableKeyBucket(start, 0), key: start.subarray(BUCKET_BYTES) };
+  }
+}
+
+/** The versions of the system bucket in one table: only blocks that may hold some are read, each verified. */
+class SystemCursor {
+  readonly #table: Table;
+  readonly #block = new BlockCursor();
+  readonly #place = new BlockPlace();
+  #blockIndex = 0;
+
+  constructor(table: Table) {
+    this.#table = table;
+  }
+
+  get valid(): boolean {
+    return this.#block.valid && this.#block.bucket === SYSTEM_BUCKET;
+  }
+  get bucket(): number {
+    return SYSTEM_BUCKET;
+  }
+  get key(): Uint8Array {
+    return this.#block.key;
+  }
+  get stampHigh(): number {
+    return this.#block.entry.stampHigh;
+  }
+  get stampLow(): number {
+    return this.#block.entry.stampLow;
+  }
+  get origin(): number {
+    return this.#block.entry.origin;
+  }
+  get kind(): VersionKind {
+    return this.#block.entry.kind;
+  }
+  get expiryMs(): number {
+    return this.#block.entry.expiryMs;
+  }
+  get value(): Uint8Array {
+    return this.#block.value;
+  }
+
+  seek(key: Uint8Array): void {
+    const target = new Uint8Array(key.length + BUCKET_BYTES);
+    writeTableKey(target, SYSTEM_BUCKET, key);
+    const isBefore = compareBytes(this.#table.footer.smallest, target) >= 0;
+    this.#blockIndex = isBefore ? 0 : this.#table.findBlock(target, target.length);
+    this.#table.loadBlock(this.#blockIndex, this.#place);
+    this.#block.seek(this.#place, target, target.length);
+    if (!this.#block.valid) this.#enterNext();
+  }
+
+  next(): void {
+    this.#block.next();
+    if (!this.#block.valid) this.#enterNext();
+  }
+
+  /** A block whose anchor lies behind the bucket has nothing of it. */
+  #enterNext(): void {
+    const table = this.#table;
+    this.#blockIndex += 1;
+    if (this.#blockIndex >= table.blockCount || table.anchorBucket(this.#blockIndex) !== SYSTEM_BUCKET) {
+      this.#block.leave();
+      return;
+    }
+    table.loadBlock(this.#blockIndex, this.#place);
+    this.#block.first(this.#place);
+  }
+}
