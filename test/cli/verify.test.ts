@@ -4,8 +4,10 @@ import { basename, join } from "node:path";
 import { encodeIdentity } from "../../src/cluster/identity-format.ts";
 import { crc32 } from "../../src/core/crc32.ts";
 import type { Finding, FilePart } from "../../src/core/file-part.ts";
+import { shardId } from "../../src/core/ids.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 import { inspectFile } from "../../src/inspect.ts";
+import { encodeQuarantine, QuarantineKind, quarantinePath } from "../../src/log/quarantine-format.ts";
 import { verifyDirectory, type VerifySummary } from "../../src/verify.ts";
 import { runMain, temporaryDirectory } from "./run-main.ts";
 import { fillShard, filesOf, fingerprint, flipBit } from "./shard-directory.ts";
@@ -198,6 +200,31 @@ test("a torn tail and files that count for nothing are noted and are no damage",
   expect(damage).toEqual([]);
   expect(notes.map(({ file }) => file).sort()).toEqual([...names, path].sort());
   expect(notes.find(({ file }) => file === path)?.what).toContain("torn tail");
+});
+
+test("a quarantined file is noted beside what is found in it now", () => {
+  using node = copyOfNode();
+  const table = nth(node.shard, ".sst");
+  const record = {
+    kind: QuarantineKind.table,
+    number: Number.parseInt(basename(table), 10),
+    offset: 512,
+    reason: "a block with a wrong checksum",
+    foundMs: 1,
+    fileChecksum: 2,
+    smallest: new Uint8Array(4),
+    largest: new Uint8Array(4),
+    firstIndex: 0,
+    lastIndex: 0,
+  };
+  const identity = { shard: shardId(0), clusterId: Uint8Array.fromHex(CLUSTER_ID) };
+  writeFileSync(quarantinePath(table), encodeQuarantine(record, identity));
+  const { damage, notes } = verified(node.path);
+  expect(damage).toEqual([]);
+  expect(notes).toEqual([
+    { severity: "note", file: table, offset: 512, what: "quarantined: a block with a wrong checksum" },
+  ]);
+  expect(partsOf(quarantinePath(table), "quarantine")[0]?.fields).toMatchObject({ of: "table", damageOffset: 512 });
 });
 
 test("exit codes: 0 sound, 1 damaged, 2 in use or none of ours", async () => {

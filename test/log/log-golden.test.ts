@@ -1,5 +1,5 @@
 /**
- * The bytes of hint and hard state, version 1. A change here is a change of format: it needs a new version and a
+ * The bytes of hint, hard state and quarantine record, version 1. A change here is a change of format: it needs a new version and a
  * decoder for the old one.
  */
 import { expect, test } from "bun:test";
@@ -7,6 +7,7 @@ import { ByteWriter } from "../../src/core/byte-writer.ts";
 import { utf8 } from "../../src/core/bytes.ts";
 import { logIndex, nodeId, shardId, term } from "../../src/core/ids.ts";
 import { decodeHardState, encodeHardState } from "../../src/log/hard-state-format.ts";
+import { decodeQuarantine, encodeQuarantine, QuarantineKind } from "../../src/log/quarantine-format.ts";
 import {
   decodeHintEntries,
   decodeHintHeader,
@@ -26,6 +27,8 @@ const GOLDEN = {
   hintKey: "40000000601000000600000a757365723a31",
   hardState:
     "4556504d0af0071a0100020000000000000102030405060708090a0b0c0d0e0f11000000000000000c00000000000000030000000000000088130000000000000b00000000000000",
+  quarantine:
+    "455650512d36d6250100010002000000000102030405060708090a0b0c0d0e0f0c00000000000000807d0100000000000068e5cf8b0100000000000000000000000000000000000005000000060000000df0edfe0b0000000000000161000000017a7a612062616420626c6f636b",
 } as const;
 
 const HINT = {
@@ -82,4 +85,32 @@ test("a hard state has these bytes, then zeros to the end of the block, and is r
   expect(bytes.subarray(0, 72).toHex()).toBe(GOLDEN.hardState);
   expect(bytes.subarray(72).every((byte) => byte === 0)).toBe(true);
   expect(decodeHardState(bytes, identity, "golden")).toEqual(state);
+});
+
+test("a quarantine record has these bytes and is read back from them; no flipped bit and no missing byte passes", () => {
+  const identity = { shard: shardId(2), clusterId: Uint8Array.fromHex("000102030405060708090a0b0c0d0e0f") };
+  const record = {
+    kind: QuarantineKind.table,
+    number: 12,
+    offset: 97_664,
+    reason: "a bad block",
+    foundMs: 1_700_000_000_000,
+    fileChecksum: 0xfeed_f00d,
+    smallest: Uint8Array.fromHex("0000000161"),
+    largest: Uint8Array.fromHex("000000017a7a"),
+    firstIndex: 0,
+    lastIndex: 0,
+  };
+  const bytes = encodeQuarantine(record, identity);
+  expect(bytes.toHex()).toBe(GOLDEN.quarantine);
+  expect(decodeQuarantine(bytes, identity, "golden")).toEqual(record);
+  expect(decodeQuarantine(bytes, { ...identity, shard: shardId(3) }, "golden")).toMatchObject({
+    code: "FOREIGN_DIRECTORY",
+  });
+  for (let i = 0; i < bytes.length; i++) {
+    const damaged = bytes.slice();
+    damaged[i]! ^= 1;
+    expect(decodeQuarantine(damaged, identity, "golden")).toMatchObject({ code: "CORRUPTION" });
+    expect(decodeQuarantine(bytes.subarray(0, i), identity, "golden")).toMatchObject({ code: "CORRUPTION" });
+  }
 });
