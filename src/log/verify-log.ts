@@ -131,6 +131,8 @@ function verifyAlone(disk: Disk, { header, checksum, path }: Candidate, visit: F
 interface Hearing {
   readonly log: LogEntries;
   readonly breaks: Break[];
+  /** The group before; null: there is none, or it is known that something is missing behind it. */
+  last: { readonly candidate: Candidate; readonly number: number; readonly endOffset: number } | null;
   /** Whether every entry so far is in `log`. */
   isWhole: boolean;
   /** The largest log position that anything calls durable. */
@@ -147,7 +149,7 @@ function walkAll(
 ): Walked[] {
   const cuts = voidOffsets(candidates);
   const walked: Walked[] = [];
-  const hearing: Hearing = { log, breaks: [], isWhole: true, proven: 0 };
+  const hearing: Hearing = { log, breaks: [], last: null, isWhole: true, proven: 0 };
   for (const [i, candidate] of candidates.entries()) {
     const { header, path } = candidate;
     const heard = Math.max(header.cutPosition, provenByHeader(header), provenByHint(disk, directory, candidate));
@@ -186,12 +188,15 @@ function walkOne(
       else provenByLater = Math.max(provenByLater, group.syncedThrough);
       if (group.offset >= cut) continue;
       hearing.proven = Math.max(hearing.proven, group.syncedThrough);
+      noteMissing(group.number, hearing);
+      hearing.last = { candidate, number: group.number, endOffset: group.offset + group.byteCount };
       if (hearing.isWhole) hearing.isWhole = attempt(path, visit, () => addGroup(hearing.log, entries, group, path));
       continue;
     }
     end ??= part;
     if (part.offset < cut && isSuspect(part, header)) {
       hearing.isWhole = false;
+      hearing.last = null;
       hearing.breaks.push({ path, part, position: header.basePosition + part.offset });
     }
   }
@@ -200,6 +205,21 @@ function walkOne(
   const scan = { groups, endOffset, provenByLater, dirtyEnd };
   const evidence: SegmentEvidence = { header, checksum, path, content: { kind: "scan", scan } };
   return { evidence, segment: segmentOf(directory, candidate, groups, cut, entries) };
+}
+
+/** Groups whose numbers are missing left no trace where they should be: behind the last one. */
+function noteMissing(number: number, hearing: Hearing): void {
+  const { last } = hearing;
+  if (last === null || number === last.number + 1) return;
+  const { header, path } = last.candidate;
+  const offset = last.endOffset;
+  const why = `group ${number} follows group ${last.number}`;
+  hearing.isWhole = false;
+  hearing.breaks.push({
+    path,
+    part: { kind: "break", offset, end: offset, why },
+    position: header.basePosition + offset,
+  });
 }
 
 type Gap = Exclude<SegmentPart, { kind: "group" }>;

@@ -4,11 +4,14 @@ import { basename, join } from "node:path";
 import { encodeIdentity } from "../../src/cluster/identity-format.ts";
 import { crc32 } from "../../src/core/crc32.ts";
 import type { Finding, FilePart } from "../../src/core/file-part.ts";
-import { shardId } from "../../src/core/ids.ts";
+import { fileNumber, shardId } from "../../src/core/ids.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 import { inspectFile } from "../../src/inspect.ts";
 import { encodeQuarantine, QuarantineKind, quarantinePath } from "../../src/log/quarantine-format.ts";
+import { Manifest } from "../../src/storage/manifest.ts";
+import { encodeFrame, encodeSnapshot, FrameKind } from "../../src/storage/manifest-format.ts";
 import { verifyDirectory, type VerifySummary } from "../../src/verify.ts";
+import { KIB, put, ShardHarness } from "../shard/shard-harness.ts";
 import { runMain, temporaryDirectory } from "./run-main.ts";
 import { fillShard, filesOf, fingerprint, flipBit } from "./shard-directory.ts";
 
@@ -164,27 +167,78 @@ test("files that are missing, short, exchanged or of a gap in the log are damage
   }
 });
 
-test("a table whose bytes are whole and whose contents are wrong is found out", () => {
-  using node = copyOfNode();
-  const path = nth(node.shard, ".sst");
-  const bytes = readFileSync(path);
+/** Makes the checksums of a table right again after its header region or its footer were changed. */
+function sealTable(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  // An empty filter, with the checksums of region and footer made right again: only reading every key can tell.
-  const lines = view.getUint32(16, true);
-  bytes.fill(0, 64, 64 + 64 * lines);
-  const headerBytes = view.getUint32(12, true);
-  const region = bytes.subarray(0, headerBytes);
+  const region = bytes.subarray(0, view.getUint32(12, true));
   const checksum = crc32(region.subarray(64), crc32(region.subarray(0, 60)));
   view.setUint32(60, checksum, true);
   view.setUint32(bytes.length - 56, checksum, true);
   const footerBytes = 128 + view.getUint32(bytes.length - 128, true) + view.getUint32(bytes.length - 124, true);
   view.setUint32(bytes.length - 4, crc32(bytes.subarray(bytes.length - footerBytes, bytes.length - 4)), true);
+}
+
+test("a table whose bytes are whole and whose contents are wrong is found out", () => {
+  const cases: [(bytes: Uint8Array) => void, string][] = [
+    // An empty filter: only reading every key can tell.
+    [(bytes) => bytes.fill(0, 64, 128), "a key that the filter denies"],
+    // Entries and tombstones that the footer has counted, its smallest and its largest stamp.
+    [(bytes) => bytes[bytes.length - 104]!++, "entries, found"],
+    [(bytes) => bytes[bytes.length - 96]!++, "tombstones, found"],
+    [(bytes) => bytes[bytes.length - 120]!++, "another smallest stamp"],
+    [(bytes) => bytes[bytes.length - 112]!++, "another largest stamp"],
+  ];
+  for (const [change, said] of cases) {
+    using node = copyOfNode();
+    const path = nth(node.shard, ".sst");
+    const bytes = readFileSync(path);
+    change(bytes);
+    sealTable(bytes);
+    writeFileSync(path, bytes);
+    // The manifest would know the footer's checksum.
+    rmSync(nth(node.shard, ".manifest"));
+    const found = verified(node.path).damage.filter(({ file }) => file === path);
+    expect(found.map(({ what }) => what)).toEqual(expect.arrayContaining([expect.stringContaining(said)]));
+  }
+});
+
+test("tables that overlap within a level are found out", () => {
+  using node = copyOfNode();
+  const identity = { shard: shardId(0), clusterId: Uint8Array.fromHex(CLUSTER_ID) };
+  const manifest = Manifest.open(new RealDisk(), node.shard, identity);
+  const added = [...manifest.records.values()].map((record) => ({ ...record, level: 1, run: 0 }));
+  const edit = { nextFileNumber: 9000, flushed: manifest.flushed, removed: [], added };
+  const path = nth(node.shard, ".manifest");
+  const number = fileNumber(Number.parseInt(basename(path), 10));
+  writeFileSync(path, encodeFrame(number, FrameKind.snapshot, 0, encodeSnapshot(identity, edit)));
+  expect(verified(node.path).damage.map(({ what }) => what)).toContainEqual(expect.stringContaining("overlaps"));
+});
+
+test("a group that is gone without a trace from a sealed segment is missed by its number", () => {
+  using node = copyOfNode();
+  const path = nth(node.shard, ".evp");
+  const last = partsOf(path, "group").at(-1);
+  const bytes = readFileSync(path);
+  bytes.fill(0, last?.offset ?? 0);
   writeFileSync(path, bytes);
-  rmSync(nth(node.shard, ".manifest"));
-  const whats = verified(node.path)
-    .damage.filter(({ file }) => file === path)
-    .map(({ what }) => what);
-  expect(new Set(whats)).toEqual(new Set(["a key that the filter denies"]));
+  for (const hint of filesOf(node.shard, ".hint")) rmSync(hint);
+  const { damage } = verified(node.path);
+  expect(damage).toMatchObject([{ file: path, offset: last?.offset ?? 0 }]);
+  expect(damage[0]?.what).toContain("where bytes were durable");
+});
+
+test("a log that begins behind the place where the tables end has a gap", () => {
+  using home = temporaryDirectory();
+  const harness = new ShardHarness({ directory: home.path, memtableBytes: 4096 * KIB });
+  harness.run(put("k", "0"));
+  harness.maintain("flush");
+  for (let i = 0; i < 150; i++) harness.run(put(`k${i}`, "x".repeat(3000)));
+  harness.stop();
+  const shard = join(home.path, "shard-0000");
+  expect(verified(shard).damage).toEqual([]);
+  rmSync(nth(shard, ".evp"));
+  for (const hint of filesOf(shard, ".hint")) rmSync(hint);
+  expect(verified(shard).damage.map(({ what }) => what)).toEqual([expect.stringContaining("entries are missing")]);
 });
 
 test("a torn tail and files that count for nothing are noted and are no damage", () => {
