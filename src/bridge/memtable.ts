@@ -14,6 +14,7 @@ import { assert } from "../core/assert.ts";
 import { copyBytes } from "../core/copy-bytes.ts";
 import { KEY_BYTES_LIMIT } from "../record/command-format.ts";
 import type { VersionKind } from "../record/version.ts";
+import { KEYS_AHEAD_MAX, type KeysAhead } from "./keys-ahead.ts";
 import {
   type ArenaShape,
   arenaShape,
@@ -63,6 +64,11 @@ export class MemtableWriter {
   /** The largest stamp inserted since the reset. */
   #newestHigh = 0;
   #newestLow = 0;
+  /** Whether the key inserted last stands right behind the one before it. */
+  #isInOrder = false;
+  /** The keys that were warmed last, in this arena; null when it has been reset since. */
+  #ahead: KeysAhead | null = null;
+  readonly #fresh = new Uint8Array(KEYS_AHEAD_MAX);
   /** Keeps the loads of `warm` from being optimized away. */
   readonly #warmth = new Int32Array(1);
   /** Null: overwritten versions stay where they are. */
@@ -87,6 +93,8 @@ export class MemtableWriter {
     this.#height = 1;
     this.#random = HEIGHT_SEED;
     this.#before.fill(HEAD);
+    this.#isInOrder = false;
+    this.#ahead = null;
     this.#blocks?.reset();
     this.#newestHigh = 0;
     this.#newestLow = 0;
@@ -151,26 +159,34 @@ export class MemtableWriter {
     this.#write(version, 0, stampHigh, stampLow, origin, kind, expiryMs, value, valueStart, valueEnd);
     words[node + NODE_VERSIONS] = version;
     words[node + NODE_ALONE] = versionSize;
-    this.#link(node, bucket, key, keyStart, keyEnd);
+    this.#link(node, bucket, key, keyStart, keyEnd, keyHash);
     Atomics.store(words, slot, (keyHash & ~this.#shape.nodeMask) | (node >>> 1));
     this.keyCount += 1;
     return true;
   }
 
   /**
-   * Looks at what inserts under these hashes are going to look at. One insert waits for memory again and again; many of
-   * these waits, which do not depend on each other, pass in the time of one.
+   * Looks at what the inserts of these keys are going to look at, and finds the places of those that are new. One insert
+   * waits for memory again and again; many of these waits, which do not depend on each other, pass in the time of one.
    */
-  warm(hashes: Uint32Array, count: number): void {
+  warm(keys: KeysAhead): void {
     const words = this.#words;
     const { slotMask, nodeMask } = this.#shape;
+    const { hashes, count } = keys;
+    const fresh = this.#fresh;
     let sum = 0;
     for (let i = 0; i < count; i++) sum ^= words[DIRECTORY + (hashes[i]! & slotMask)]!;
+    let freshCount = 0;
     for (let i = 0; i < count; i++) {
-      const node = (words[DIRECTORY + (hashes[i]! & slotMask)]! & nodeMask) << 1;
+      const slot = words[DIRECTORY + (hashes[i]! & slotMask)]!;
+      const node = (slot & nodeMask) << 1;
       sum ^= words[node]! ^ words[node + WARM_WORDS]!;
+      if (slot === 0 || ((slot ^ hashes[i]!) & ~nodeMask) !== 0) fresh[freshCount++] = i;
     }
     this.#warmth[0] = sum;
+    this.#ahead = keys;
+    // Keys that come in order need no search.
+    if (freshCount > 1 && !this.#isInOrder) keys.walk(words, this.#height, fresh, freshCount);
   }
 
   /** The slot that holds the key's node, or the empty one where it would go. */
@@ -271,12 +287,13 @@ export class MemtableWriter {
   }
 
   /** Finds the node's place in the list and publishes it there, level 0 first. */
-  #link(node: number, bucket: number, key: Uint8Array, keyStart: number, keyEnd: number): void {
+  #link(node: number, bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): void {
     const words = this.#words;
     const before = this.#before;
     const height = words[node + NODE_SHAPE]! >>> 24;
     if (height > this.#height) this.#height = height;
-    if (!this.#follows(node, bucket, key, keyStart, keyEnd)) this.#search(node, bucket, key, keyStart, keyEnd);
+    this.#isInOrder = this.#follows(node, bucket, key, keyStart, keyEnd);
+    if (!this.#isInOrder) this.#search(node, bucket, key, keyStart, keyEnd, keyHash);
     for (let level = 0; level < height; level++) {
       const link = before[level]! + NODE_TOWER + level;
       words[node + NODE_TOWER + level] = words[link]!;
@@ -297,14 +314,20 @@ export class MemtableWriter {
     return next === 0 || compareNode(words, this.#bytes, next, bucket, high, low, key, keyStart, keyEnd) > 0;
   }
 
-  #search(node: number, bucket: number, key: Uint8Array, keyStart: number, keyEnd: number): void {
+  #search(node: number, bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): void {
     const words = this.#words;
     const bytes = this.#bytes;
     const high = words[node + NODE_PREFIX]!;
     const low = words[node + NODE_PREFIX + 1]!;
+    const ahead = this.#ahead;
+    const walked = ahead === null ? -1 : ahead.find(keyHash, bucket, high, low);
     let last = HEAD;
     let passed = 0;
+    // Until it has gone beyond what was found ahead, each level begins there.
+    let isBeyond = walked < 0;
     for (let level = this.#height - 1; level >= 0; level--) {
+      if (!isBeyond) last = ahead!.before(walked, level);
+      const start = last;
       let next = words[last + NODE_TOWER + level]!;
       // A node found to be behind the key on one level need not be compared again on the next.
       while (next !== 0 && next !== passed) {
@@ -315,6 +338,7 @@ export class MemtableWriter {
         last = next;
         next = words[last + NODE_TOWER + level]!;
       }
+      if (last !== start) isBeyond = true;
       this.#before[level] = last;
     }
   }

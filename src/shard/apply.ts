@@ -11,6 +11,7 @@ import { EnvelopeError } from "../core/errors.ts";
 import { type LogIndex, SYSTEM_BUCKET, type Term } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import { compareStamps, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
+import { KEYS_AHEAD_MAX, KeysAhead } from "../bridge/keys-ahead.ts";
 import type { CommandResult } from "../bridge/shard-protocol.ts";
 import { CommandReader, CommandType } from "../record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryKind, entryIndex, entryTerm } from "../record/entry-format.ts";
@@ -28,9 +29,6 @@ const RESERVED = errorResult("INVALID_ARGUMENT", "this type of command is reserv
 
 /** A field of the header (entry-format.ts) that is read here without decoding it again. */
 const ENTRY_COUNT_OFFSET = 24;
-
-/** So many commands' places in the memtable are looked up ahead together. */
-const AHEAD = 64;
 
 export class Applier {
   readonly #context: CommandContext;
@@ -55,8 +53,8 @@ export class Applier {
   /** Asked when a command could not be decided: true, if the table that it had to read is durably quarantined. */
   onDamage: (cause: EnvelopeError) => boolean = () => false;
   readonly #ahead = new CommandReader();
-  /** Hash of each command's key, by its ordinal modulo AHEAD. */
-  readonly #hashes = new Uint32Array(AHEAD);
+  /** The keys of the next commands, by their ordinal modulo the most there can be. */
+  readonly #keysAhead = new KeysAhead();
 
   constructor(context: CommandContext) {
     this.#context = context;
@@ -90,13 +88,13 @@ export class Applier {
     const command = context.command;
     const { store, fences } = context;
     while (this.#ordinal < this.#commandCount) {
-      if (this.#ordinal % AHEAD === 0) this.#lookAhead();
+      if (this.#ordinal % KEYS_AHEAD_MAX === 0) this.#lookAhead();
       const next = command.read(this.#offset, this.#entryBytes);
       assert(next > 0, "an entry in the log has been verified");
       if (!this.#isSplit || this.#isAheadOfTables()) {
         // The plain put goes straight to the memtable; everything else may look and answers something.
         const isPut = command.type === CommandType.put && command.bucket !== SYSTEM_BUCKET;
-        const hash = this.#hashes[this.#ordinal % AHEAD]!;
+        const hash = this.#keysAhead.hashes[this.#ordinal % KEYS_AHEAD_MAX]!;
         const isDone = isPut ? fences.has(command.bucket) || applyPut(store, command, hash) : this.#applyOne();
         if (!isDone) return false;
         this.stampHigh = command.stampHigh;
@@ -112,16 +110,18 @@ export class Applier {
   #lookAhead(): void {
     const { command, store } = this.#context;
     const ahead = this.#ahead;
-    const hashes = this.#hashes;
-    const count = Math.min(AHEAD, this.#commandCount - this.#ordinal);
+    const keys = this.#keysAhead;
+    const count = Math.min(KEYS_AHEAD_MAX, this.#commandCount - this.#ordinal);
     ahead.bytes = command.bytes;
     ahead.view = command.view;
+    keys.clear();
     let offset = this.#offset;
     for (let i = 0; i < count; i++) {
       offset = ahead.read(offset, this.#entryBytes);
-      hashes[i] = murmur3(ahead.bytes, ahead.keyStart, ahead.keyEnd, ahead.bucket);
+      const { bucket, bytes, keyStart, keyEnd } = ahead;
+      keys.add(murmur3(bytes, keyStart, keyEnd, bucket), bucket, bytes, keyStart, keyEnd);
     }
-    store.active.warm(hashes, count);
+    store.active.warm(keys);
   }
 
   #isAheadOfTables(): boolean {
