@@ -96,7 +96,9 @@ const SHAPE = {
     .describe("a memtable older than this is flushed; 0: never"),
   replayBytes: bytes(MIB, 64 * GIB)
     .default(256 * MIB)
-    .describe("log a restart may have to replay, per shard; a memtable is flushed when it would be more"),
+    .describe(
+      "log a restart may have to replay, per shard, with its padding; a memtable is flushed when it would be more",
+    ),
   segmentBytes: bytes(64 * KIB, GIB)
     .default(32 * MIB)
     .describe("one segment of the log"),

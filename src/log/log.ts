@@ -128,6 +128,11 @@ export class Log {
     return logIndex(this.#commitIndex);
   }
 
+  /** Behind the last group, with its padding: how far the log has been written. */
+  get endPosition(): LogPosition {
+    return this.#writePosition;
+  }
+
   get hasStaged(): boolean {
     return this.#buffer.entryCount > 0;
   }

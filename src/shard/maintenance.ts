@@ -12,6 +12,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
+import type { LogPosition } from "../core/ids.ts";
 import { stampMilliseconds } from "../core/stamp.ts";
 import type { SharedState } from "../bridge/shared-state.ts";
 import type { Clock } from "../env/clock.ts";
@@ -85,8 +86,9 @@ export class Maintenance {
   #compactionFor: Request | null = null;
   /** So many fences the tree has been told of. */
   #fencesNoted = 0;
-  /** Bytes of log applied to the active memtable: what a restart would have to replay. */
-  #activeLogBytes = 0;
+  /** How far the log has been written, and had been when the active memtable began: a restart reads what lies between. */
+  #logPosition = 0;
+  #activeFrom = 0;
   readonly #replayBytesMax: number;
   /** When the first version came into the active memtable; null while it is empty. */
   #activeSinceMs: number | null = null;
@@ -127,10 +129,11 @@ export class Maintenance {
     return this.#retryAtMs > this.#clock.monotonicMs();
   }
 
-  /** Notes that so many bytes of log have been applied to the active memtable. */
-  noteWritten(logBytes: number): void {
-    this.#activeLogBytes += logBytes;
-    this.#writtenBytes += logBytes;
+  /** Notes that so many bytes of entries have been applied, and how far the log has been written, padding included. */
+  noteWritten(entryBytes: number, logPosition: LogPosition): void {
+    this.#writtenBytes += entryBytes;
+    if (this.#logPosition === 0) this.#activeFrom = logPosition;
+    this.#logPosition = logPosition;
     if (this.#activeSinceMs === null && this.#store.active.entryCount > 0) {
       this.#activeSinceMs = this.#clock.monotonicMs();
     }
@@ -162,7 +165,7 @@ export class Maintenance {
     this.#frozen.push({ arena, byteCount, position });
     this.#isStalled = false;
     this.#activeSinceMs = null;
-    this.#activeLogBytes = 0;
+    this.#activeFrom = this.#logPosition;
     return true;
   }
 
@@ -189,7 +192,7 @@ export class Maintenance {
     while (job.step(Number.POSITIVE_INFINITY));
     store.active.reset();
     this.#activeSinceMs = null;
-    this.#activeLogBytes = 0;
+    this.#activeFrom = this.#logPosition;
   }
 
   /** One bounded step; true: there may be more to do. */
@@ -224,7 +227,7 @@ export class Maintenance {
   }
 
   #freezeWhatIsDue(): void {
-    const isLong = this.#activeLogBytes > this.#replayBytesMax && this.#frozen.length === 0;
+    const isLong = this.#logPosition - this.#activeFrom > this.#replayBytesMax && this.#frozen.length === 0;
     if (isLong || this.#ageAtMs <= this.#clock.monotonicMs()) this.freeze();
     for (const request of this.#requests) {
       if (request.throughArena !== null) continue;

@@ -125,7 +125,7 @@ export class Shard {
     });
     state.setQuarantined(quarantine.records.length);
     quarantine.onDamage((segment) => this.#onDamage(segment));
-    this.#maintenance.noteWritten(0);
+    this.#maintenance.noteWritten(0, parts.log.endPosition);
     this.#publish();
   }
 
@@ -402,7 +402,7 @@ export class Shard {
       pending.advance();
       if (this.#appliedIndex >= this.#reads.nextIndex) this.#answerReads();
     }
-    this.#maintenance.noteWritten(appliedBytes);
+    this.#maintenance.noteWritten(appliedBytes, log.endPosition);
     if (this.#appliedIndex === before) return;
     log.noteApplied(this.#appliedIndex);
     this.#publish();

@@ -279,7 +279,7 @@ function openDirect(
     },
     memtableAgeMs: 1500,
     valueBytesMax: 16 * KIB,
-    replayBytesMax: 64 * KIB,
+    replayBytesMax: 1024 * KIB,
     pendingBytesMax: 16 * KIB,
     groupBytesMax: 64 * KIB,
     idleProofMs: 50,

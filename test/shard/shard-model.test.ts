@@ -293,3 +293,15 @@ test("entries that are not in tables stay in the log, whoever else needs them no
 test("memtables too small for the longest value are refused at once", () => {
   expect(() => new ShardHarness({ options: { valueBytesMax: 60 * KIB } })).toThrow("too small");
 });
+
+test("what a restart has to read is bounded in bytes of log, the padding of its groups included", () => {
+  using harness = new ShardHarness({ options: { replayBytesMax: 64 * KIB } });
+  // Each in a group of its own, which takes a block of 4 KiB.
+  for (let i = 0; i < 12; i++) harness.run(put(`key:${i}`, "v"));
+  harness.settle();
+  expect(harness.stats().flushCount).toBe(0);
+  for (let i = 12; i < 24; i++) harness.run(put(`key:${i}`, "v"));
+  harness.settle();
+  expect(harness.stats().flushCount).toBe(1);
+  expect(harness.stats().memtableEntries).toBe(0);
+});
