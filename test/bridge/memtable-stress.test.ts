@@ -2,7 +2,7 @@
  * The memtable under two real threads, one writing and rotating, one reading: whatever is at or below the applied index
  * and not in a retired arena is found whole, never an older version after a newer one, and every walk is in order.
  */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { Worker } from "node:worker_threads";
 import { MemtableSet } from "../../src/bridge/memtable-set.ts";
 import { createRingPair, MainRingPort } from "../../src/bridge/ring-port.ts";
@@ -12,6 +12,8 @@ import { logIndex } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import { compareUserKeys, type VersionCursor } from "../../src/record/version.ts";
 import { isStressValue, type MemtableStress, stressKeys } from "./stress-protocol.ts";
+
+setDefaultTimeout(60_000);
 
 const KEY_COUNT = 300;
 const VERSION_COUNT = 400_000;

@@ -2,11 +2,13 @@
  * The rings under two real threads: nothing is lost, damaged or out of order in either direction, and no wake-up is
  * missed (a missed one hangs, and the test's timeout reports it).
  */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { Worker } from "node:worker_threads";
 import { createRingPair, MainRingPort } from "../../src/bridge/ring-port.ts";
 import { Random } from "../../src/core/random.ts";
 import { randomBody, readNumbered, type RingStress, writeNumbered } from "./stress-protocol.ts";
+
+setDefaultTimeout(60_000);
 
 const MAIN_QUEUE_BYTES_MAX = 16 << 20;
 

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encodeIdentity } from "../../src/cluster/identity-format.ts";
@@ -7,6 +7,8 @@ import { RealDisk } from "../../src/env/real-disk.ts";
 import { type Damage, inspectFile } from "../../src/inspect.ts";
 import { runMain, temporaryDirectory } from "./run-main.ts";
 import { fillShard, filesOf, fingerprint, flipBit } from "./shard-directory.ts";
+
+setDefaultTimeout(60_000);
 
 function inspected(path: string, withEntries = false): { parts: FilePart[]; damage: Damage } {
   const parts: FilePart[] = [];

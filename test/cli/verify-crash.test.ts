@@ -1,10 +1,12 @@
 /** What crashes leave behind is no damage: torn tails and leftovers at most, however often the shard comes back. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import type { Finding } from "../../src/core/file-part.ts";
 import { Random } from "../../src/core/random.ts";
 import { SimDisk } from "../../src/sim/sim-disk.ts";
 import { verifyDirectory } from "../../src/verify.ts";
 import { KIB, put, ShardHarness } from "../shard/shard-harness.ts";
+
+setDefaultTimeout(60_000);
 
 test("after any power cut and any number of recoveries nothing is reported as damage", () => {
   const seed = Math.floor(Math.random() * 2 ** 32);

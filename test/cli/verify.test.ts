@@ -1,4 +1,4 @@
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, cpSync, existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { encodeIdentity } from "../../src/cluster/identity-format.ts";
@@ -14,6 +14,8 @@ import { verifyDirectory, type VerifySummary } from "../../src/verify.ts";
 import { KIB, put, ShardHarness } from "../shard/shard-harness.ts";
 import { runMain, temporaryDirectory } from "./run-main.ts";
 import { fillShard, filesOf, fingerprint, flipBit } from "./shard-directory.ts";
+
+setDefaultTimeout(60_000);
 
 const CLUSTER_ID = "07".repeat(16);
 

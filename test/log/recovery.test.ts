@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { EnvelopeError } from "../../src/core/errors.ts";
 import { Random } from "../../src/core/random.ts";
 import { shardId } from "../../src/core/ids.ts";
@@ -19,6 +19,8 @@ import {
   segmentFile,
 } from "./log-kit.ts";
 import { MemoryDisk } from "./memory-disk.ts";
+
+setDefaultTimeout(60_000);
 
 const BLOCK = 4096;
 

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { decode, encode } from "@msgpack/msgpack";
 import { text, utf8 } from "../../src/core/bytes.ts";
 import {
@@ -13,6 +13,8 @@ import {
 } from "../../src/record/command-format.ts";
 import type { Result } from "../../src/record/result.ts";
 import { command, i64, put, ShardHarness, START_MS, type TestCommand, u32 } from "./shard-harness.ts";
+
+setDefaultTimeout(60_000);
 
 const LATER = START_MS + 10_000;
 const SOON = START_MS + 100;

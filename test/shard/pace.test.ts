@@ -1,5 +1,7 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { compactionBudget, flushBudget, type Pressure, writeDelayMicros } from "../../src/shard/pace.ts";
+
+setDefaultTimeout(60_000);
 
 const MIB = 1024 * 1024;
 const STEP = 128 * 1024;

@@ -1,8 +1,10 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { text, utf8 } from "../../src/core/bytes.ts";
 import type { PageResult } from "../../src/record/result.ts";
 import { CommandType } from "../../src/record/command-format.ts";
 import { BUCKET, command, put, ShardHarness, START_MS } from "./shard-harness.ts";
+
+setDefaultTimeout(60_000);
 
 /** Keys in a table, in a second table and in memory, with some deleted, overwritten, expired. */
 function filled(): ShardHarness {

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MemtableSet } from "../../src/bridge/memtable-set.ts";
@@ -22,6 +22,8 @@ import {
   type TestCommand,
   testOptions,
 } from "./shard-harness.ts";
+
+setDefaultTimeout(60_000);
 
 const ENTRY = new URL("../../workers/shard.worker.ts", import.meta.url);
 const RING = { ringBytes: 64 * KIB, queueBytesMax: 64 * 1024 * KIB, logLevel: "silent", logFields: {} } as const;

@@ -3,7 +3,7 @@
  * power. The model is what a replica without damage would hold. The shard may refuse to say what a key is; whatever it
  * says is what the model says.
  */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { utf8 } from "../../src/core/bytes.ts";
 import { Random } from "../../src/core/random.ts";
 import { CommandType } from "../../src/record/command-format.ts";
@@ -11,6 +11,8 @@ import type { Result } from "../../src/record/result.ts";
 import { SimDisk } from "../../src/sim/sim-disk.ts";
 import { readTableFile } from "../../src/storage/table-file.ts";
 import { BUCKET, command, i64, KIB, put, ShardHarness } from "./shard-harness.ts";
+
+setDefaultTimeout(60_000);
 
 const KEYS = Array.from({ length: 150 }, (_, i) => `k${String(i).padStart(3, "0")}`);
 const STEPS = 500;

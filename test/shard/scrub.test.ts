@@ -2,7 +2,7 @@
  * Damage to what lies on the disk: found by reads, by compactions and by the scrubber, quarantined durably, answered
  * with an error by those who need it and by nobody else.
  */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { SharedState } from "../../src/bridge/shared-state.ts";
 import { utf8 } from "../../src/core/bytes.ts";
 import { SYSTEM_BUCKET } from "../../src/core/ids.ts";
@@ -12,6 +12,8 @@ import type { ShardOptions } from "../../src/shard/shard-options.ts";
 import { SimDisk } from "../../src/sim/sim-disk.ts";
 import { readTableFile } from "../../src/storage/table-file.ts";
 import { BUCKET, command, i64, KIB, put, ShardHarness, u32 } from "./shard-harness.ts";
+
+setDefaultTimeout(60_000);
 
 const DIRECTORY = "/shard-test";
 const SCRUBBED: Partial<ShardOptions> = { scrubBytesPerSecond: 1_000_000, scrubIntervalMs: 3_600_000 };

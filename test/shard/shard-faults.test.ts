@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { logIndex } from "../../src/core/ids.ts";
@@ -6,6 +6,8 @@ import { Random } from "../../src/core/random.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
 import { HeldSyncDisk } from "./held-sync-disk.ts";
 import { encodeEntry, KIB, put, ShardHarness, type TestCommand } from "./shard-harness.ts";
+
+setDefaultTimeout(60_000);
 
 test("on a full disk writes are announced as refused, none is lost, and there are more when there is room", () => {
   const disk = new HeldSyncDisk();

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { utf8 } from "../../src/core/bytes.ts";
 import { murmur3 } from "../../src/core/murmur3.ts";
 import { logIndex } from "../../src/core/ids.ts";
@@ -18,6 +18,8 @@ import {
   type TestCommand,
   testOptions,
 } from "./shard-harness.ts";
+
+setDefaultTimeout(60_000);
 
 function newSeed(): number {
   return Math.floor(Math.random() * 2 ** 32);

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { utf8 } from "../../src/core/bytes.ts";
 import { logIndex, nodeId, term } from "../../src/core/ids.ts";
 import type { ReadRequest } from "../../src/bridge/shard-protocol.ts";
@@ -6,6 +6,8 @@ import { SharedState } from "../../src/bridge/shared-state.ts";
 import { CommandType } from "../../src/record/command-format.ts";
 import { HeldSyncDisk } from "./held-sync-disk.ts";
 import { BUCKET, command, encodeEntry, i64, KIB, put, ShardHarness, testOptions } from "./shard-harness.ts";
+
+setDefaultTimeout(60_000);
 
 function get(key: string): ReadRequest {
   return { type: "get", bucket: BUCKET, key: utf8(key), metadataOnly: false };

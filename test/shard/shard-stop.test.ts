@@ -1,7 +1,9 @@
 /** A shard that is told to stop says how that ended, whatever its disk does. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { SimDisk } from "../../src/sim/sim-disk.ts";
 import { KIB, put, ShardHarness } from "./shard-harness.ts";
+
+setDefaultTimeout(60_000);
 
 test("a failure while it stops is told, and everything is there at the next start", () => {
   const disk = new SimDisk(1, { capacityBytes: 1 << 30, sync: null });

@@ -1,5 +1,5 @@
 /** The model and the bookkeeping that a simulated engine is judged by: if they were wrong, so would every verdict be. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { type LogIndex, logIndex, term } from "../../src/core/ids.ts";
 import { HybridClock } from "../../src/core/stamp.ts";
 import { CommandType } from "../../src/record/command-format.ts";
@@ -8,6 +8,8 @@ import { EngineLog } from "../../src/sim/engine-log.ts";
 import { EngineModel, placeBehind, placeIn } from "../../src/sim/engine-model.ts";
 import { judgeRead } from "../../src/sim/engine-reads.ts";
 import { EngineWitness } from "../../src/sim/engine-witness.ts";
+
+setDefaultTimeout(60_000);
 
 const clock = new HybridClock();
 const NOW_MS = 1_700_000_000_000;

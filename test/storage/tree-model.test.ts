@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,8 @@ import type { TreeOptions } from "../../src/storage/tree-options.ts";
 import { MemoryDisk } from "./support/memory-disk.ts";
 import { Model, sorted } from "./support/model.ts";
 import { ArrayCursor, IDENTITY, type PlainVersion, position, SMALL } from "./support/versions.ts";
+
+setDefaultTimeout(60_000);
 
 const COMPACTIONS_MAX = 3;
 
