@@ -5,7 +5,7 @@
 import { decodeIdentity } from "./cluster/identity-format.ts";
 import { viewOf } from "./core/bytes.ts";
 import { EnvelopeError } from "./core/errors.ts";
-import type { PartVisitor } from "./core/file-part.ts";
+import type { PartVisitor } from "./core/file-report.ts";
 import type { Disk, DiskFile } from "./env/disk.ts";
 import { describeHardState, describeHint, describeQuarantine, describeSegment } from "./log/describe-log.ts";
 import { describeManifest, describeTable } from "./storage/describe-tables.ts";

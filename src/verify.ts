@@ -5,7 +5,7 @@
  */
 import { decodeIdentity, type NodeIdentity } from "./cluster/identity-format.ts";
 import { EnvelopeError } from "./core/errors.ts";
-import { attempt, type Finding, type FindingVisitor } from "./core/file-part.ts";
+import { attempt, type Finding, type FindingVisitor } from "./core/file-report.ts";
 import { shardId } from "./core/ids.ts";
 import type { Disk } from "./env/disk.ts";
 import { decodeHardState, hardStateIdentity } from "./log/hard-state-format.ts";

@@ -3,7 +3,7 @@
  * is damage, 2 it cannot be said (no file of ours, unreadable).
  */
 import { EnvelopeError } from "../core/errors.ts";
-import type { FilePart } from "../core/file-part.ts";
+import type { FilePart } from "../core/file-report.ts";
 import { RealDisk } from "../env/real-disk.ts";
 import { inspectFile } from "../inspect.ts";
 import { LineOutput } from "./line-output.ts";

@@ -4,7 +4,7 @@
  */
 import { dirname, resolve } from "node:path";
 import { EnvelopeError } from "../core/errors.ts";
-import type { Finding } from "../core/file-part.ts";
+import type { Finding } from "../core/file-report.ts";
 import { lockForReading } from "../env/directory-lock.ts";
 import { RealDisk } from "../env/real-disk.ts";
 import { isShardDirectory, verifyDirectory } from "../verify.ts";

@@ -2,8 +2,7 @@
  * The log's files as parts to be printed: segment, hint, hard state. Each function visits what is sound and throws
  * CORRUPTION where the file stops being so. A segment is read group by group. Any thread.
  */
-import { type FilePart, escapeBytes, type PartVisitor } from "../core/file-part.ts";
-import { crc32 } from "../core/crc32.ts";
+import { type FilePart, escapeBytes, type PartVisitor } from "../core/file-report.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
 import { stampMilliseconds } from "../core/stamp.ts";
 import type { DiskFile } from "../env/disk.ts";
@@ -25,12 +24,10 @@ import {
   HINT_TERM_RUN_BYTES,
   hintEntryAt,
 } from "./hint-format.ts";
+import { readSection } from "./hint-reader.ts";
 import { decodeQuarantine, QuarantineKind } from "./quarantine-format.ts";
 import type { ScannedGroup } from "./segment-scan.ts";
 import { walkSegment } from "./segment-walk.ts";
-
-/** Of keys and values so many bytes are shown. */
-const SHOWN_BYTES_MAX = 64;
 
 const COMMAND_NAMES = namesOf(CommandType);
 const ENTRY_NAMES = namesOf(EntryKind);
@@ -100,9 +97,9 @@ function commandFields(command: CommandReader): FilePart["fields"] {
   return {
     type: COMMAND_NAMES[type] ?? "",
     bucket,
-    key: escapeBytes(command.key(), SHOWN_BYTES_MAX),
+    key: escapeBytes(command.key()),
     valueBytes: command.valueEnd - command.valueStart,
-    value: escapeBytes(command.value(), SHOWN_BYTES_MAX),
+    value: escapeBytes(command.value()),
     stampMs: stampMilliseconds(stampHigh, stampLow),
     stampCounter: stampLow & 0xffff,
     origin,
@@ -123,24 +120,24 @@ export function describeHint(file: DiskFile, withEntries: boolean, visit: PartVi
   const entryBytes = header.entryCount * HINT_ENTRY_BYTES;
   const byteCount = HINT_HEADER_BYTES + runBytes + entryBytes + header.keySectionBytes;
   if (file.size() !== byteCount) throw corruption(file.path, byteCount, "a hint of the wrong length");
-  const runs = readSection(file, HINT_HEADER_BYTES, runBytes, header.termRunsChecksum, "term runs");
+  const runs = sectionOf(file, HINT_HEADER_BYTES, runBytes, header.termRunsChecksum);
   for (const [i, { firstIndex, term }] of decodeHintTermRuns(runs).entries()) {
     const offset = HINT_HEADER_BYTES + i * HINT_TERM_RUN_BYTES;
     visit({ kind: "termRun", depth: 1, offset, fields: { firstIndex, term } });
   }
   const entriesStart = HINT_HEADER_BYTES + runBytes;
-  const entries = readSection(file, entriesStart, entryBytes, header.entriesChecksum, "entries");
+  const entries = sectionOf(file, entriesStart, entryBytes, header.entriesChecksum);
   for (let i = 0; withEntries && i < header.entryCount; i++) {
     const offset = entriesStart + i * HINT_ENTRY_BYTES;
     visit({ kind: "entry", depth: 1, offset, fields: { ...hintEntryAt(entries, i) } });
   }
   const keysStart = entriesStart + entryBytes;
-  const keys = readSection(file, keysStart, header.keySectionBytes, header.keysChecksum, "keys");
+  const keys = sectionOf(file, keysStart, header.keySectionBytes, header.keysChecksum);
   for (const { key, type, bucket, offset } of withEntries ? decodeHintKeys(keys) : []) {
     const fields = {
       type: COMMAND_NAMES[type] ?? "",
       bucket,
-      key: escapeBytes(key, SHOWN_BYTES_MAX),
+      key: escapeBytes(key),
       inSegment: offset,
     };
     visit({ kind: "key", depth: 1, offset: keysStart + key.byteOffset - keys.byteOffset, fields });
@@ -162,15 +159,14 @@ export function describeQuarantine(bytes: Uint8Array, path: string, visit: PartV
   const held =
     kind === QuarantineKind.segment
       ? { firstIndex, lastIndex }
-      : { smallest: escapeBytes(smallest, SHOWN_BYTES_MAX), largest: escapeBytes(largest, SHOWN_BYTES_MAX) };
+      : { smallest: escapeBytes(smallest), largest: escapeBytes(largest) };
   const of = kind === QuarantineKind.segment ? "segment" : "table";
   visit({ kind: "quarantine", depth: 0, offset: 0, fields: { of, damageOffset: offset, ...found, ...held } });
 }
 
-function readSection(file: DiskFile, offset: number, byteCount: number, checksum: number, what: string): Uint8Array {
-  const bytes = new Uint8Array(byteCount);
-  if (file.read(bytes, offset) !== byteCount) throw corruption(file.path, offset, "a hint cut short");
-  if (crc32(bytes) !== checksum) throw corruption(file.path, offset, `${what} with a wrong checksum`);
+function sectionOf(file: DiskFile, offset: number, byteCount: number, checksum: number): Uint8Array {
+  const bytes = readSection(file, offset, byteCount, checksum);
+  if (bytes instanceof EnvelopeError) throw bytes;
   return bytes;
 }
 

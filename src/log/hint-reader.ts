@@ -99,7 +99,13 @@ function readHeader(file: DiskFile, segment: SegmentHeader, segmentChecksum: num
   return file.size() === byteCount ? header : corruption(file.path, byteCount, "a hint of the wrong length");
 }
 
-function readSection(file: DiskFile, offset: number, byteCount: number, checksum: number): Uint8Array | EnvelopeError {
+/** A part of a hint whose checksum is right. */
+export function readSection(
+  file: DiskFile,
+  offset: number,
+  byteCount: number,
+  checksum: number,
+): Uint8Array | EnvelopeError {
   const bytes = new Uint8Array(byteCount);
   if (file.read(bytes, offset) !== byteCount) return corruption(file.path, offset, "a hint cut short");
   return crc32(bytes) === checksum ? bytes : corruption(file.path, offset, "a hint with a wrong checksum");

@@ -8,7 +8,7 @@
 import { at } from "../core/assert.ts";
 import { equalBytes } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
-import { attempt, type FindingVisitor } from "../core/file-part.ts";
+import { attempt, type FindingVisitor } from "../core/file-report.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
 import { SEGMENT_HEADER_BYTES, type SegmentHeader, segmentChecksum } from "../record/segment-format.ts";
 import { HintBuilder } from "./hint-builder.ts";

@@ -31,6 +31,9 @@ import { EMPTY_BYTES } from "../core/bytes.ts";
 import type { Table } from "../storage/table.ts";
 import type { Tree } from "../storage/tree.ts";
 
+/** How often a full disk is looked at again. */
+const RETRY_MS = 500;
+
 /** Told when a file has been quarantined: a segment, or (null) a table. */
 type QuarantineListener = (segment: Segment | null) => void;
 
@@ -40,12 +43,13 @@ export class Quarantine {
   readonly #identity: LogIdentity;
   readonly #tree: Tree;
   readonly #log: Log;
-  readonly #clock: Pick<Clock, "wallMs">;
+  readonly #clock: Clock;
   readonly #logger: Logger;
   /** By the path of the damaged file. */
   readonly #records = new Map<string, QuarantineRecord>();
   /** Found, and not yet written for want of room. */
   readonly #unwritten = new Set<string>();
+  #retryAtMs = 0;
   #listener: QuarantineListener = () => undefined;
 
   private constructor(
@@ -54,7 +58,7 @@ export class Quarantine {
     identity: LogIdentity,
     tree: Tree,
     log: Log,
-    clock: Pick<Clock, "wallMs">,
+    clock: Clock,
     logger: Logger,
   ) {
     this.#disk = disk;
@@ -73,7 +77,7 @@ export class Quarantine {
     identity: LogIdentity,
     tree: Tree,
     log: Log,
-    clock: Pick<Clock, "wallMs">,
+    clock: Clock,
     logger: Logger,
   ): Quarantine {
     const quarantine = new Quarantine(disk, directory, identity, tree, log, clock, logger);
@@ -123,8 +127,9 @@ export class Quarantine {
     return true;
   }
 
-  /** Writes the records that found no room. Throws IO. */
+  /** Writes the records that found no room, if it is time to look again whether there is some. Throws IO. */
   retry(): void {
+    if (this.#unwritten.size === 0 || this.#clock.monotonicMs() < this.#retryAtMs) return;
     for (const file of this.#unwritten) {
       const record = this.#records.get(file);
       try {
@@ -132,6 +137,7 @@ export class Quarantine {
       } catch (cause) {
         if (!(cause instanceof EnvelopeError) || cause.code !== "DISKFULL") throw cause;
         this.#logger.warn("no room for a quarantine record; trying again", { file, error: cause.message });
+        this.#retryAtMs = this.#clock.monotonicMs() + RETRY_MS;
         return;
       }
       this.#unwritten.delete(file);

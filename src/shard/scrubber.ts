@@ -100,7 +100,6 @@ export class Scrubber {
   }
 
   #beginPass(): Item[] {
-    this.#quarantine.retry();
     this.#quarantine.sweep();
     this.#passBeganMs = this.#clock.monotonicMs();
     this.#passBytes = 0;

@@ -211,6 +211,7 @@ export class Shard {
   }
 
   #stepScrub(): boolean {
+    this.#parts.quarantine.retry();
     return this.#busyMs === 0 && this.#scrubber.step();
   }
 

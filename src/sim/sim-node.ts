@@ -285,8 +285,8 @@ function openDirect(
     idleProofMs: 50,
     debtBytesMax: 1024 * KIB,
     stepBytes: 4 * KIB,
-    scrubBytesPerSecond: 64 * KIB,
-    scrubIntervalMs: 2_000,
+    scrubBytesPerSecond: 0,
+    scrubIntervalMs: 0,
   };
   const opened = Shard.open(env, options, memory, reply);
   const link = new DirectLink(opened);

@@ -2,7 +2,7 @@
  * Tables and manifests as parts to be printed. Each function visits what is sound and throws CORRUPTION at the first
  * place where the file stops being so. A table is read block by block. Any thread.
  */
-import { escapeBytes, type FilePart, type PartVisitor } from "../core/file-part.ts";
+import { escapeBytes, type FilePart, type PartVisitor } from "../core/file-report.ts";
 import { corruption } from "../core/errors.ts";
 import { fileNumber } from "../core/ids.ts";
 import { type Stamp, stampMilliseconds } from "../core/stamp.ts";
@@ -21,7 +21,6 @@ import {
 import { isProven, walkManifest } from "./manifest-walk.ts";
 import { readTableBlock, readTableFile, type TableFile } from "./table-file.ts";
 
-const SHOWN_BYTES_MAX = 64;
 type Position = Pick<ManifestEdit, "nextFileNumber" | "flushed">;
 
 const FRAME_NAMES = ["", "snapshot", "edit", "proof"] as const;
@@ -99,9 +98,9 @@ function versionFields(cursor: BlockCursor): FilePart["fields"] {
   return {
     kind: kind === VersionKind.value ? "value" : "tombstone",
     bucket,
-    key: escapeBytes(key, SHOWN_BYTES_MAX),
+    key: escapeBytes(key),
     valueBytes: value.length,
-    value: escapeBytes(value, SHOWN_BYTES_MAX),
+    value: escapeBytes(value),
     stamp: shownStamp({ high: stampHigh, low: stampLow }),
     origin,
     ...(expiryMs === 0 ? {} : { expiryMs }),
@@ -176,8 +175,8 @@ function editFields({ nextFileNumber, flushed }: Position): FilePart["fields"] {
 }
 
 function shownTableKey(key: Uint8Array): string {
-  if (key.length < BUCKET_BYTES) return escapeBytes(key, SHOWN_BYTES_MAX);
-  return `${tableKeyBucket(key, 0)}:${escapeBytes(key.subarray(BUCKET_BYTES), SHOWN_BYTES_MAX)}`;
+  if (key.length < BUCKET_BYTES) return escapeBytes(key);
+  return `${tableKeyBucket(key, 0)}:${escapeBytes(key.subarray(BUCKET_BYTES))}`;
 }
 
 /** Milliseconds since 1970, a point, the counter. */

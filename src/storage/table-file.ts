@@ -66,7 +66,8 @@ export function readTableBlock(table: TableFile, block: number): Uint8Array {
   return bytes;
 }
 
-function readRange(file: DiskFile, position: number, byteCount: number): Uint8Array {
+/** So many bytes of a file. Throws CORRUPTION when it ends before them. */
+export function readRange(file: DiskFile, position: number, byteCount: number): Uint8Array {
   const bytes = new Uint8Array(byteCount);
   if (file.read(bytes, position) !== byteCount) throw corruption(file.path, position, "a table cut short");
   return bytes;

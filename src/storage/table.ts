@@ -38,6 +38,7 @@ import {
   type TableHeader,
   tableSeed,
 } from "./table-format.ts";
+import { readRange } from "./table-file.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 
 /** As many as a number holds exactly, in whole bytes. */
@@ -282,10 +283,4 @@ function headOf(bytes: Uint8Array, start: number, end: number): number {
   let head = 0;
   for (let i = start; i < start + HEAD_BYTES; i++) head = head * 256 + (i < end ? bytes[i]! : 0);
   return head;
-}
-
-function readRange(file: DiskFile, position: number, byteCount: number): Uint8Array {
-  const bytes = new Uint8Array(byteCount);
-  if (file.read(bytes, position) !== byteCount) throw corruption(file.path, position, "a table cut short");
-  return bytes;
 }

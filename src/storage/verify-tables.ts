@@ -5,7 +5,7 @@
 import { at } from "../core/assert.ts";
 import { compareBytes } from "../core/bytes.ts";
 import { corruption } from "../core/errors.ts";
-import { attempt, type FindingVisitor } from "../core/file-part.ts";
+import { attempt, type FindingVisitor } from "../core/file-report.ts";
 import type { FileNumber } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import { compareStamps, MAX_STAMP, type Stamp, ZERO_STAMP } from "../core/stamp.ts";

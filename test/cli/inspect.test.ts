@@ -2,7 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encodeIdentity } from "../../src/cluster/identity-format.ts";
-import { escapeBytes, type FilePart } from "../../src/core/file-part.ts";
+import { escapeBytes, type FilePart } from "../../src/core/file-report.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 import { type Damage, inspectFile } from "../../src/inspect.ts";
 import { runMain, temporaryDirectory } from "./run-main.ts";

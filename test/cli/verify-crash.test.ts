@@ -1,6 +1,6 @@
 /** What crashes leave behind is no damage: torn tails and leftovers at most, however often the shard comes back. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import type { Finding } from "../../src/core/file-part.ts";
+import type { Finding } from "../../src/core/file-report.ts";
 import { Random } from "../../src/core/random.ts";
 import { SimDisk } from "../../src/sim/sim-disk.ts";
 import { verifyDirectory } from "../../src/verify.ts";

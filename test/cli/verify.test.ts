@@ -3,7 +3,7 @@ import { copyFileSync, cpSync, existsSync, readFileSync, rmSync, statSync, trunc
 import { basename, join } from "node:path";
 import { encodeIdentity } from "../../src/cluster/identity-format.ts";
 import { crc32 } from "../../src/core/crc32.ts";
-import type { Finding, FilePart } from "../../src/core/file-part.ts";
+import type { Finding, FilePart } from "../../src/core/file-report.ts";
 import { fileNumber, shardId } from "../../src/core/ids.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 import { inspectFile } from "../../src/inspect.ts";

@@ -310,6 +310,44 @@ test("the system bucket is read from a quarantined table as long as its own bloc
   expect(harness.get("gone", 99)).toBeNull();
 });
 
+test("damage to the catalog's own keys ends the shard that has to decide about them", () => {
+  const disk = newDisk();
+  const harness = openShard(disk, SCRUBBED);
+  harness.run({
+    type: CommandType.createBucket,
+    bucket: SYSTEM_BUCKET,
+    key: utf8("orders"),
+    value: new Uint8Array([128]),
+  });
+  harness.maintain("flush");
+  const path = firstTable(disk);
+  const { header } = readTableFile(disk.open(path, "read"), null);
+  disk.flipBit(path, header.region.length + 8, 1);
+  scrub(harness);
+  expect(harness.shard.stopped).toBe(false);
+  harness.append([{ type: CommandType.dropBucket, bucket: SYSTEM_BUCKET, key: utf8("orders") }]);
+  harness.shard.turn();
+  expect(harness.ofType("failed").map(({ code }) => code)).toEqual(["CORRUPTION"]);
+  expect(() => harness.reopen()).toThrow(expect.objectContaining({ code: "CORRUPTION" }));
+});
+
+test("on a full disk damage is answered all the same, and recorded as soon as there is room", () => {
+  const disk = newDisk();
+  using harness = openShard(disk);
+  fillTables(harness);
+  damageBlocks(disk, firstTable(disk));
+  harness.reopen();
+  disk.leaveRoom(10);
+  const codes = Array.from({ length: 60 }, (_, i) => codeOf(get(harness, `a${String(i).padStart(3, "0")}`)));
+  expect(codes).toContain("CORRUPTION");
+  expect(pathsOf(disk, ".quarantine")).toEqual([]);
+  expect(harness.shard.stopped).toBe(false);
+  disk.giveRoom();
+  harness.clock.nowMs += 1000;
+  harness.settle();
+  expect(pathsOf(disk, ".quarantine").length).toBe(1);
+});
+
 test("damage in a sealed segment is quarantined; what it holds goes to tables, and the shard goes on", () => {
   const disk = newDisk();
   using harness = new ShardHarness({ directory: DIRECTORY, disk, options: SCRUBBED, memtableBytes: 1024 * KIB });

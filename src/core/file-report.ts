@@ -41,10 +41,13 @@ export function attempt(file: string, visit: FindingVisitor, check: () => void):
   }
 }
 
+/** Of a key or value so many bytes are shown. */
+const SHOWN_BYTES_MAX = 64;
+
 const NAMED: Readonly<Record<number, string>> = { 9: "\\t", 10: "\\n", 13: "\\r", 34: '\\"', 92: "\\\\" };
 
 /** Bytes as text in quotes: printable ASCII as it is, the rest escaped; what is beyond `bytesMax` is only counted. */
-export function escapeBytes(bytes: Uint8Array, bytesMax: number): string {
+export function escapeBytes(bytes: Uint8Array, bytesMax = SHOWN_BYTES_MAX): string {
   const shownBytes = Math.min(bytes.length, bytesMax);
   let shown = "";
   for (let i = 0; i < shownBytes; i++) {
