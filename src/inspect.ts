@@ -51,13 +51,20 @@ export function inspectFile(disk: Disk, path: string, options: InspectOptions, v
   try {
     const kind = kindByContent(file) ?? kindByName(path);
     if (kind === null) throw new EnvelopeError("INVALID_ARGUMENT", `${path} is not a file of EnvelopeDB`);
-    describe(disk, file, kind, options, visit);
+    return damageOf(() => describe(disk, file, kind, options, visit));
+  } finally {
+    file.close();
+  }
+}
+
+/** A place that cannot be read is as good as damaged. */
+function damageOf(run: () => void): Damage {
+  try {
+    run();
     return null;
   } catch (cause) {
     if (!(cause instanceof EnvelopeError) || (cause.code !== "CORRUPTION" && cause.code !== "IO")) throw cause;
     return { message: cause.message };
-  } finally {
-    file.close();
   }
 }
 

@@ -317,7 +317,7 @@ export class Maintenance {
 
   /** Not everything can be compacted while a table is quarantined. True: somebody was told so. */
   #refuseCompactions(): boolean {
-    if (this.#tree.damagedTables.length === 0) return false;
+    if (!this.#tree.hasDamage) return false;
     const request = this.#requests.findIndex((waiting) => waiting.isCompaction);
     if (request < 0) return false;
     const [refused] = this.#requests.splice(request, 1);

@@ -31,6 +31,10 @@ export class Claims {
     this.#running.delete(claim);
   }
 
+  get hasWithheld(): boolean {
+    return this.#withheld.size > 0;
+  }
+
   /** As the claim of a compaction that never ends. */
   withhold(claim: Claim): void {
     this.#withheld.add(claim);

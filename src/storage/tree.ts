@@ -21,7 +21,7 @@ import { DamagedRunCursor } from "./damaged-run-cursor.ts";
 import { FencedRemains } from "./fenced-remains.ts";
 import { flushJob } from "./flush-job.ts";
 import type { DropRule } from "./job.ts";
-import { bytesOf, Layout } from "./layout.ts";
+import { bytesOf, Layout, type Run } from "./layout.ts";
 import type { LookUpBatch } from "./look-up-batch.ts";
 import { Manifest, type StateChange } from "./manifest.ts";
 import type { FlushedPosition, TableRecord } from "./manifest-format.ts";
@@ -160,6 +160,11 @@ export class Tree {
     for (let i = 0; i < runs.length; i++) batch.searchRun(runs[i]!, maxStampFrom[i]!, asOf);
   }
 
+  /** Whether a table is quarantined. */
+  get hasDamage(): boolean {
+    return this.#claims.hasWithheld;
+  }
+
   /** The quarantined tables: what a repair would have to bring back is between their smallest and largest keys. */
   get damagedTables(): readonly Table[] {
     return this.#layout.tables.filter(({ damage }) => damage !== null);
@@ -183,7 +188,7 @@ export class Tree {
 
   /** All versions in the tables as of now; not valid before its first `seek`. Its tables live until it is disposed. */
   cursor(): VersionCursor & Disposable {
-    return new TreeCursor(this.#layout);
+    return new TreeCursor(this.#layout, this.hasDamage);
   }
 
   /** Runs beyond those at which a compaction becomes due. */
@@ -243,7 +248,7 @@ export class Tree {
   /** Everything that is in tables now, into one level. No other compaction may be running, no table quarantined. */
   compactAll(drop: DropRule): RewriteJob {
     assert(this.#claims.count === 0, "everything is compacted while nothing else is");
-    assert(this.damagedTables.length === 0, "what is quarantined is not compacted");
+    assert(!this.hasDamage, "what is quarantined is not compacted");
     return this.#beginCompaction(pickAll(this.#layout), drop);
   }
 
@@ -319,8 +324,10 @@ export class Tree {
 class TreeCursor extends MergeCursor implements Disposable {
   #layout: Layout | null;
 
-  constructor(layout: Layout) {
-    super(layout.runs.map((run) => (run.some(isDamaged) ? new DamagedRunCursor(run) : new RunCursor(run))));
+  constructor(layout: Layout, hasDamage: boolean) {
+    const cursorOf = (run: Run): VersionCursor =>
+      hasDamage && run.some(isDamaged) ? new DamagedRunCursor(run) : new RunCursor(run);
+    super(layout.runs.map(cursorOf));
     layout.retain();
     this.#layout = layout;
   }

@@ -150,4 +150,5 @@ test("exit codes: 0 sound, 1 damaged, 2 not ours or not there; JSON is an object
   expect(refused).toMatchObject({ code: 2, out: "" });
   expect(refused.err).toContain("is not a file of EnvelopeDB");
   expect((await runMain(["inspect", join(home.path, "nothing.sst")])).code).toBe(2);
+  expect((await runMain(["inspect", home.path])).code).toBe(2);
 });

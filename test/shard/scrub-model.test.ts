@@ -139,7 +139,7 @@ test("with bits flipping in tables, whatever is said is true", () => {
   const first = Math.floor(Math.random() * 2 ** 31);
   let refusedCount = 0;
   let flipCount = 0;
-  for (let seed = first; seed < first + 6; seed++) {
+  for (let seed = first; seed < first + 3; seed++) {
     const run = new Run(seed);
     for (let i = 0; i < STEPS; i++) run.step();
     run.readAll();
@@ -148,4 +148,4 @@ test("with bits flipping in tables, whatever is said is true", () => {
   }
   expect(flipCount).toBeGreaterThan(0);
   expect(refusedCount).toBeGreaterThan(0);
-});
+}, 60_000);
