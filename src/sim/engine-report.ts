@@ -15,6 +15,9 @@ export interface EngineRun {
   readonly operationCount: number;
   readonly restartCount: number;
   readonly readCount: number;
+  /** Compactions of the lives that came to rest. */
+  readonly compactionCount: number;
+  readonly deepestLevel: number;
 }
 
 export function reportOf(seed: number, sim: EngineSim): EngineRun {
@@ -30,5 +33,7 @@ export function reportOf(seed: number, sim: EngineSim): EngineRun {
     operationCount,
     restartCount,
     readCount: witness.readCount,
+    compactionCount: witness.compactionCount,
+    deepestLevel: witness.deepestLevel,
   };
 }

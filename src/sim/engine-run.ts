@@ -6,7 +6,7 @@ import { EngineSim } from "./engine-sim.ts";
 import { endInOrder, takeSteps } from "./engine-steps.ts";
 import { runSweep } from "./engine-sweep.ts";
 
-const STEPS = { min: 60, max: 260 };
+const STEPS = { min: 40, max: 160 };
 const BITROT_STEPS = { min: 20, max: 120 };
 const BITROT_IN_MIXED = 0.2;
 

@@ -250,6 +250,8 @@ export class EngineSim {
       const state = `writable ${host.isWritable}, unanswered ${witness.unanswered(true)}`;
       return this.#complain(`came to no rest: durable ${acknowledgedIndex} of ${lastIndex}, ${applied}, ${state}`);
     }
+    witness.judgeSystem();
+    host.send({ type: "stats", requestId: 0 });
     this.readAll();
   }
 

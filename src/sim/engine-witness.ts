@@ -11,7 +11,14 @@
  * may see any prefix of it.
  */
 import { decode } from "@msgpack/msgpack";
-import type { CommandResult, ReadRequest, ShardBoot, ShardReply, ShardStats } from "../bridge/shard-protocol.ts";
+import type {
+  CommandResult,
+  ReadRequest,
+  ShardBoot,
+  ShardReply,
+  ShardStats,
+  SystemChange,
+} from "../bridge/shard-protocol.ts";
 import { equalBytes, viewOf } from "../core/bytes.ts";
 import { SYSTEM_BUCKET } from "../core/ids.ts";
 import { CommandType } from "../record/command-format.ts";
@@ -47,7 +54,9 @@ export class EngineWitness {
   /** The largest index that was ever released. */
   releasedBelow = 0;
   boot: ShardBoot | null = null;
-  stats: ShardStats | null = null;
+  /** What the run has come to, by the engine's own count. */
+  compactionCount = 0;
+  deepestLevel = 0;
   hardState: HardState = { term: 0, vote: 0 };
   #savingHardState: HardState | null = null;
   readonly #reads = new Map<number, PendingRead>();
@@ -55,6 +64,7 @@ export class EngineWitness {
   #results = new Map<number, CommandResult[]>();
   /** Entries of this life whose results were asked for. */
   #wanted = new Set<number>();
+  readonly #system = new Map<string, string>();
   /** Arenas that the engine reads no longer, oldest first, and that nobody has returned yet. */
   retiredArenas: number[] = [];
   readonly #maintenance = new Set<number>();
@@ -121,6 +131,7 @@ export class EngineWitness {
         this.#savingHardState = null;
         return;
       case "applied":
+        for (const change of reply.system) this.#noteSystem(change);
         return this.#applied(reply.appliedIndex, reply.results);
       case "readResult":
         return this.#readAnswered(reply.requestId, reply.result);
@@ -130,8 +141,7 @@ export class EngineWitness {
         if (!this.#maintenance.delete(reply.requestId)) this.#complain("answered a request twice");
         return;
       case "stats":
-        this.stats = reply.stats;
-        return;
+        return this.#judgeStats(reply.stats);
       case "arenaRetired":
         this.retiredArenas.push(reply.arena);
         return;
@@ -160,8 +170,15 @@ export class EngineWitness {
     this.#judgeHardState(boot);
     if (this.violations.length > 0) return null;
     this.#advanceModel(boot.appliedIndex);
-    this.#atSomePlace(boot.appliedIndex, (place) => this.#judgeSystem(boot, place));
+    this.#system.clear();
+    for (const content of boot.system) this.#noteSystem(content);
+    this.judgeSystem();
     return state;
+  }
+
+  /** The system bucket as the engine has told it, at the start and with every change since. */
+  judgeSystem(): void {
+    this.#atSomePlace(this.appliedIndex, (place) => this.#judgeSystemAt(place));
   }
 
   #forgetLife(): void {
@@ -199,14 +216,28 @@ export class EngineWitness {
     this.#savingHardState = null;
   }
 
-  #judgeSystem(boot: ShardBoot, place: number): string | null {
-    const found = boot.system.map(({ key, value }) => `${textOf(key)}=${systemText(textOf(key), value)}`).sort();
+  #noteSystem({ key, value }: SystemChange): void {
+    const name = textOf(key);
+    if (value === null) this.#system.delete(name);
+    else this.#system.set(name, systemText(name, value));
+  }
+
+  #judgeSystemAt(place: number): string | null {
+    const found = [...this.#system].map(([key, value]) => `${key}=${value}`).sort();
     const expected = this.model
       .keys(SYSTEM_BUCKET, place, 0)
       .map((key) => `${key}=${this.model.get(SYSTEM_BUCKET, key, place, 0)?.value}`)
       .sort();
     const isRight = found.join("\n") === expected.join("\n");
     return isRight ? null : `the system bucket holds [${found.join(", ")}] instead of [${expected.join(", ")}]`;
+  }
+
+  #judgeStats({ appliedIndex, flushedIndex, compactionCount, tablesPerLevel }: ShardStats): void {
+    if (appliedIndex !== this.appliedIndex) this.#complain(`counts ${appliedIndex} applied of ${this.appliedIndex}`);
+    if (flushedIndex > appliedIndex) this.#complain(`flushed ${flushedIndex} of ${appliedIndex}`);
+    this.compactionCount += compactionCount;
+    const deepest = tablesPerLevel.findLastIndex((tableCount) => tableCount > 0);
+    this.deepestLevel = Math.max(this.deepestLevel, deepest);
   }
 
   // ---- applying --------------------------------------------------------------------------------------------------
@@ -327,8 +358,7 @@ function describeResult(result: Result): string {
 }
 
 /** What a key of the system bucket says, as the model keeps it. */
-function systemText(key: string, value: Uint8Array | null): string {
-  if (value === null) return "(removed)";
+function systemText(key: string, value: Uint8Array): string {
   if (key === "next-bucket") return String(viewOf(value).getUint32(0, true));
   return key.startsWith("bucket/") ? String((decode(value) as { id: number }).id) : textOf(value);
 }

@@ -27,6 +27,8 @@ const CAMPAIGNS: readonly (readonly [EngineProfile, number])[] = [
 test.each(CAMPAIGNS)("%s: no promise is broken by any of %i seeds", async (profile, seedCount) => {
   let restartCount = 0;
   let readCount = 0;
+  let compactionCount = 0;
+  let deepestLevel = 0;
   const failures = await runEngineCampaign({
     profile,
     firstSeed: 5001,
@@ -35,9 +37,13 @@ test.each(CAMPAIGNS)("%s: no promise is broken by any of %i seeds", async (profi
     report: (run) => {
       restartCount += run.restartCount;
       readCount += run.readCount;
+      compactionCount += run.compactionCount;
+      deepestLevel = Math.max(deepestLevel, run.deepestLevel);
     },
   });
   expect(failures.map(({ seed, violations }) => ({ seed, violations }))).toEqual([]);
   expect(restartCount).toBeGreaterThan(2 * seedCount);
   expect(readCount).toBeGreaterThan(200 * seedCount);
+  expect(compactionCount).toBeGreaterThan(seedCount / 2);
+  expect(deepestLevel).toBeGreaterThanOrEqual(2);
 });
