@@ -268,14 +268,17 @@ export class LogUpkeep {
     }
   }
 
+  /** Never to be gone on with, even if its file cannot be removed now: what it had to sync may not be on the disk. */
   #abandonPreparation(): void {
-    this.#preparation?.abandon();
+    const preparation = this.#preparation;
     this.#preparation = null;
+    preparation?.abandon();
   }
 
   #abandonHint(): void {
-    this.#hint?.abandon();
+    const hint = this.#hint;
     this.#hint = null;
+    hint?.abandon();
   }
 }
 

@@ -7,6 +7,7 @@ import type { LogIndex, Term } from "../../src/core/ids.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 import { Log } from "../../src/log/log.ts";
 import { append, at, contents, drain, entriesOf, entryOf, openLog, optionsOf, segmentFile } from "./log-kit.ts";
+import { SimDisk } from "../../src/sim/sim-disk.ts";
 import { MemoryDisk } from "./memory-disk.ts";
 
 describe("a log", () => {
@@ -324,6 +325,18 @@ describe("a full disk", () => {
     expect(() => log.write(at(0), () => {})).toThrow(expect.objectContaining({ code: "IO" }));
     disk.before = () => {};
     expect(contents(openLog(disk))).toEqual(entriesOf(1, 3, 1));
+  });
+
+  test("a segment whose sync has failed is not gone on with, even if it cannot be removed", () => {
+    const disk = new SimDisk(1, { capacityBytes: 1 << 30, sync: null });
+    const log = openLog(disk);
+    append(log, entriesOf(1, 3, 1, 2000));
+    disk.planCall("sync", 1, { kind: "fail", code: "DISKFULL" });
+    disk.planCall("remove", 1, { kind: "fail", code: "DISKFULL" });
+    drain(log);
+    for (let index = 4; index <= 20; index++) append(log, [entryOf(index, 1, 2000)]);
+    disk.crash({ sector: 0 });
+    expect(contents(openLog(disk))).toEqual(entriesOf(1, 20, 1, 2000));
   });
 
   test("a start on a full disk makes a short segment", () => {
