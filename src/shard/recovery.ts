@@ -24,6 +24,7 @@ import type { LogOptions } from "../log/log-options.ts";
 import { CommandReader } from "../record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryKind, entryTerm } from "../record/entry-format.ts";
 import { isVisible } from "../record/version.ts";
+import type { FlushedPosition } from "../storage/manifest-format.ts";
 import { Tree } from "../storage/tree.ts";
 import { Applier } from "./apply.ts";
 import { FENCE_PREFIX } from "./apply-catalog.ts";
@@ -70,7 +71,7 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   // Damaged tables are found before the log begins a new segment, and a log that does not fit before tables are removed.
   const found = Tree.look(disk, directory, options.tree, options.log);
   const log = Log.open(disk, directory, withPossibleIo(env, options));
-  checkContinuity(log, found.flushed.index, directory);
+  checkContinuity(log, found.flushed, directory);
   const tree = found.start();
   report(env.log, options, log, tree);
   const state = new SharedState(memory.state);
@@ -159,8 +160,11 @@ export function memtableTooSmall(): EnvelopeError {
   return new EnvelopeError("CONFIG", "a command of the log is larger than a whole memtable: memtables must be larger");
 }
 
-/** Tables and log must be of one history: a log that ends before the tables do was put back from elsewhere. */
-function checkContinuity(log: Log, index: LogIndex, directory: string): void {
+/**
+ * Tables and log must be of one history. A log that ends before the tables do, or has the entry at which they end in
+ * another term, has lost what they hold, or was put back from elsewhere.
+ */
+function checkContinuity(log: Log, { index, term }: FlushedPosition, directory: string): void {
   if (log.lastIndex < index) {
     throw new EnvelopeError(
       "CORRUPTION",
@@ -171,6 +175,14 @@ function checkContinuity(log: Log, index: LogIndex, directory: string): void {
     throw new EnvelopeError(
       "CORRUPTION",
       `the log in ${directory} begins at entry ${log.firstIndex}, but its tables end at ${index}: entries are missing`,
+    );
+  }
+  const run = log.termRuns.findLast(({ firstIndex }) => firstIndex <= index);
+  const termThere = run?.term ?? log.previousTerm;
+  if (termThere !== term) {
+    throw new EnvelopeError(
+      "CORRUPTION",
+      `the log in ${directory} has entry ${index} of term ${termThere}, its tables hold that of term ${term}`,
     );
   }
 }

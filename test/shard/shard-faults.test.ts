@@ -1,5 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, rmSync, truncateSync } from "node:fs";
+import { copyFileSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { logIndex } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
@@ -50,6 +50,28 @@ test("a log put back from an earlier day is not taken for the log of these table
     expect(() => harness.reopen()).toThrow();
   } finally {
     rmSync(harness.directory, { recursive: true, force: true });
+  }
+});
+
+test("a log whose entries are as many as the tables', but of another term, is not taken for their log", () => {
+  const harnesses = [new ShardHarness(), new ShardHarness()] as const;
+  try {
+    const [one, other] = harnesses.map((harness, i) => {
+      for (let entry = 0; entry < 3; entry++) harness.append([put(`k${entry}`, `${i}`)], { term: i + 1 });
+      harness.shard.turn();
+      harness.maintain("flush");
+      harness.stop();
+      return join(harness.directory, "shard-0000");
+    });
+    const isOfTables = (name: string): boolean => name.endsWith(".sst") || name.endsWith(".manifest");
+    for (const name of readdirSync(other ?? "")) {
+      if (isOfTables(name)) copyFileSync(join(other ?? "", name), join(one ?? "", name));
+    }
+    expect(() => harnesses[0].reopen()).toThrow(expect.objectContaining({ code: "CORRUPTION" }));
+    harnesses[1].reopen();
+    expect(harnesses[1].content().size).toBe(3);
+  } finally {
+    for (const { directory } of harnesses) rmSync(directory, { recursive: true, force: true });
   }
 });
 
