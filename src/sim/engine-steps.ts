@@ -21,7 +21,7 @@ const USE: readonly Step[] = [
   [0.7, (sim) => sim.maintain("compact")],
   [3, (sim) => sim.release(1)],
   [4, flushAndRelease],
-  [1, expireBehindFlush],
+  [2, expireBehindFlush],
   [1, (sim) => sim.leader.campaign()],
   [4, (sim) => sim.host.pass(sim.random.between(30, 120))],
   [0.5, (sim) => sim.host.pass(1500)],

@@ -116,7 +116,7 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
         replacement: "this.#isSplit = false;",
       },
     ],
-    seedCount: 100,
+    seedCount: 200,
     profile: "crash",
   },
   "a compaction drops what has expired by the last applied stamp": {
@@ -127,7 +127,7 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
         replacement: "const rule = this.#dropRule(this.#events.position());",
       },
     ],
-    seedCount: 100,
+    seedCount: 300,
     profile: "mixed",
   },
   "segments are released that no table covers yet": {
