@@ -18,10 +18,10 @@ test("a listener is shown the whole trace", () => {
 });
 
 const CAMPAIGNS: readonly (readonly [EngineProfile, number])[] = [
-  ["mixed", 30],
-  ["crash", 20],
-  ["faults", 20],
-  ["bitrot", 40],
+  ["mixed", 20],
+  ["crash", 12],
+  ["faults", 12],
+  ["bitrot", 20],
 ];
 
 test.each(CAMPAIGNS)("%s: no promise is broken by any of %i seeds", async (profile, seedCount) => {
