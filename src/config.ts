@@ -25,6 +25,8 @@ const ARENA_SHARE_OF_ENTRY = 16 / 15;
 /** The longest key the record format can express: 24 bits of length. */
 const KEY_BYTES_FORMAT_MAX = 0xff_ffff;
 
+const COMPACTORS_DEFAULT_MAX = 4;
+
 const name = z
   .string({ error: "must be text" })
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, { error: "must be 1 to 64 letters, digits, '.', '_' or '-'" });
@@ -69,6 +71,11 @@ const SHAPE = {
   workers: count(0, 256)
     .optional()
     .describe("threads that host shards; 0: on the main thread (default: shards, but below the cores)"),
+  compactors: count(0, 64)
+    .optional()
+    .describe(
+      "threads that flush and compact for the shards; 0: they do it themselves (default: none on two cores, else a quarter of them, 1 to 4)",
+    ),
 
   heartbeatMs: count(1, 60_000).default(150).describe("a leader's heartbeat"),
   electionMs: count(10, 600_000).default(300).describe("least election timeout; the actual one is up to twice it"),
@@ -167,7 +174,12 @@ export type SettingName = keyof typeof SHAPE;
 
 /** All settings of one node, checked, none missing. `peers` always holds this node itself. */
 export type NodeSettings = Readonly<
-  Omit<Parsed, "peer" | "cores" | "shards" | "workers"> & { peer: string; shards: number; workers: number }
+  Omit<Parsed, "peer" | "cores" | "shards" | "workers" | "compactors"> & {
+    peer: string;
+    shards: number;
+    workers: number;
+    compactors: number;
+  }
 >;
 
 export interface SettingSources {
@@ -258,8 +270,15 @@ function complete(parsed: Parsed, origins: ReadonlyMap<SettingName, string>, mac
   const { cores = machineCores, ...rest } = parsed;
   const shards = parsed.shards ?? Math.max(1, Math.min(16, cores - 1));
   const workers = parsed.workers ?? Math.min(shards, cores - 1);
+  const compactors = parsed.compactors ?? defaultCompactors(cores);
   const members = parsed.peers.length > 0 ? parsed.peers : [{ name: parsed.id, address: peer }];
-  return { ...rest, peer, shards, workers, peers: members };
+  return { ...rest, peer, shards, workers, compactors, peers: members };
+}
+
+/** On one or two cores another thread costs more than it brings; on many its work is done by a few. */
+function defaultCompactors(cores: number): number {
+  if (cores <= 2) return 0;
+  return Math.max(1, Math.min(COMPACTORS_DEFAULT_MAX, Math.floor(cores / 4)));
 }
 
 function pick(

@@ -9,10 +9,12 @@ import { SharedState } from "./bridge/shared-state.ts";
 import { DirectLink } from "./cluster/direct-link.ts";
 import { ShardWorker } from "./cluster/ring-link.ts";
 import type { OpenShard, ShardPort } from "./cluster/shard-port.ts";
+import { compactorThreads } from "./compactor-threads.ts";
 import type { NodeSettings } from "./config.ts";
 import { at } from "./core/assert.ts";
 import { shardId } from "./core/ids.ts";
 import type { Environment } from "./env/environment.ts";
+import { Compactors } from "./shard/compactors.ts";
 import { Shard } from "./shard/shard.ts";
 import type { ShardOptions } from "./shard/shard-options.ts";
 
@@ -31,6 +33,8 @@ export interface RunningShards {
   readonly open: OpenShard;
   /** Begins the work of what was opened. */
   start(): void;
+  /** Ends what only served the shards, once they have stopped. */
+  stop(): void;
 }
 
 export interface WorkerEvents {
@@ -41,9 +45,12 @@ export interface WorkerEvents {
 }
 
 export function shardsOnThisThread(environment: Environment, settings: NodeSettings, clusterId: string): RunningShards {
+  const threads = compactorThreads(settings.compactors, 1, environment.log);
+  const shardEnvironment = { ...environment, compactors: new Compactors(at(threads.ends, 0)) };
+  threads.start();
   const open = (shard: number, onReply: (reply: ShardReply) => void): ShardPort => {
     const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
-    const opened = Shard.open(environment, shardOptions(settings, shard, clusterId), memory, onReply);
+    const opened = Shard.open(shardEnvironment, shardOptions(settings, shard, clusterId), memory, onReply);
     const state = new SharedState(memory.state);
     const link = new DirectLink(opened);
     return {
@@ -54,12 +61,18 @@ export function shardsOnThisThread(environment: Environment, settings: NodeSetti
       dueInMs: () => link.dueInMs,
     };
   };
-  return { open, start: () => undefined };
+  return { open, start: () => undefined, stop: threads.stop };
 }
 
 /** Shards are dealt out to the workers in turn; a worker opens its shards when it starts. */
-export function shardsInWorkers(settings: NodeSettings, clusterId: string, events: WorkerEvents): RunningShards {
+export function shardsInWorkers(
+  environment: Environment,
+  settings: NodeSettings,
+  clusterId: string,
+  events: WorkerEvents,
+): RunningShards {
   const workerCount = Math.min(settings.workers, settings.shards);
+  const threads = compactorThreads(settings.compactors, workerCount, environment.log);
   const options = {
     entry: WORKER_ENTRY,
     ringBytes: settings.ringBytes,
@@ -67,7 +80,9 @@ export function shardsInWorkers(settings: NodeSettings, clusterId: string, event
     logLevel: settings.logLevel,
     logFields: { node: settings.id },
   };
-  const workers = Array.from({ length: workerCount }, () => new ShardWorker(options, events.died, events.repliesCame));
+  const workers = threads.ends.map(
+    (compactors) => new ShardWorker({ ...options, compactors }, events.died, events.repliesCame),
+  );
   const open = (shard: number, onReply: (reply: ShardReply) => void): ShardPort => {
     const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
     const state = new SharedState(memory.state);
@@ -86,8 +101,10 @@ export function shardsInWorkers(settings: NodeSettings, clusterId: string, event
   return {
     open,
     start: () => {
+      threads.start();
       for (const worker of workers) worker.start();
     },
+    stop: threads.stop,
   };
 }
 

@@ -20,12 +20,13 @@ const POLL_MS = 5;
 /** Shards get this long to finish what they are doing when the node stops. */
 const STOP_MS_MAX = 4_000;
 /**
- * File descriptors that are not for clients: the runtime, ports and HTTP; the log, tables and jobs of a shard; a thread;
+ * File descriptors that are not for clients: the runtime, ports and HTTP; the log, tables and jobs of a shard; a thread; a compactor;
  * the connections to and from a member, old ones on their way out among them.
  */
 const DESCRIPTORS_BASE = 24;
 const DESCRIPTORS_OF_SHARD = 12;
 const DESCRIPTORS_OF_WORKER = 2;
+const DESCRIPTORS_OF_COMPACTOR = 4;
 const DESCRIPTORS_OF_MEMBER = 4;
 
 export interface RunningNode {
@@ -69,7 +70,7 @@ export async function startNode(settings: NodeSettings, environment: Environment
   const shards: RunningShards =
     settings.workers === 0
       ? shardsOnThisThread(environment, settings, identity.clusterId)
-      : shardsInWorkers(settings, identity.clusterId, {
+      : shardsInWorkers(environment, settings, identity.clusterId, {
           died: (reason) => fail("IO", reason),
           repliesCame: () => wake(),
         });
@@ -119,6 +120,7 @@ export async function startNode(settings: NodeSettings, environment: Environment
       node.stop();
       const deadline = clock.monotonicMs() + STOP_MS_MAX;
       await until(() => node.stopped || clock.monotonicMs() > deadline);
+      shards.stop();
       lock.release();
     },
   };
@@ -131,6 +133,7 @@ function connectionsWithin(settings: NodeSettings, descriptorCount: number): num
     DESCRIPTORS_BASE +
     DESCRIPTORS_OF_SHARD * settings.shards +
     DESCRIPTORS_OF_WORKER * settings.workers +
+    DESCRIPTORS_OF_COMPACTOR * settings.compactors +
     DESCRIPTORS_OF_MEMBER * others;
   if (descriptorCount > reserved) return Math.min(settings.connectionsMax, descriptorCount - reserved);
   const least = `at least ${reserved + 1} are needed`;

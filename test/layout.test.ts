@@ -71,7 +71,7 @@ const ARROWS: Record<string, readonly string[]> = {
 };
 
 /** The composition root of a node, in more than one file. */
-const COMPOSITION_ROOT = ["src/node.ts", "src/node-shards.ts"];
+const COMPOSITION_ROOT = ["src/node.ts", "src/node-shards.ts", "src/compactor-threads.ts"];
 
 /** What reaches the world, and the files outside src/env that may say it. */
 const WORLD: readonly { readonly words: RegExp; readonly except: readonly string[] }[] = [

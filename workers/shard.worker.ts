@@ -4,8 +4,11 @@ import type { WorkerData } from "../src/bridge/worker-data.ts";
 import { pinoLog } from "../src/env/pino-log.ts";
 import { RealClock } from "../src/env/real-clock.ts";
 import { RealDisk } from "../src/env/real-disk.ts";
+import { Compactors } from "../src/shard/compactors.ts";
 import type { ShardOptions } from "../src/shard/shard-options.ts";
 import { runWorker } from "../src/shard/worker-loop.ts";
 
 const data = workerData as WorkerData<ShardOptions>;
-runWorker({ disk: new RealDisk(), clock: new RealClock(), log: pinoLog(data.logLevel, { ...data.logFields }) }, data);
+const log = pinoLog(data.logLevel, { ...data.logFields });
+const compactors = new Compactors(data.compactors);
+runWorker({ disk: new RealDisk(), clock: new RealClock(), log, compactors }, data);

@@ -9,6 +9,7 @@ import type { SharedState } from "./shared-state.ts";
 export class ArenaPool {
   readonly #state: SharedState;
   readonly #writers: readonly MemtableWriter[];
+  readonly #arenas: readonly SharedArrayBuffer[];
   #newest = 1;
   /** The first arena main has not returned. */
   #unreturned = 1;
@@ -16,6 +17,7 @@ export class ArenaPool {
   /** Over fresh memory: arena 1 is in use at once. */
   constructor(state: SharedState, arenas: readonly SharedArrayBuffer[]) {
     this.#state = state;
+    this.#arenas = arenas;
     this.#writers = arenas.map((arena) => new MemtableWriter(arena, "reuse"));
     state.publishArena(this.#newest);
   }
@@ -28,6 +30,12 @@ export class ArenaPool {
   /** The writer of the active arena; it changes with every rotation. */
   get active(): MemtableWriter {
     return this.#writers[this.#newest % this.#writers.length]!;
+  }
+
+  /** The memory of an arena that is in use. */
+  memoryOf(arena: number): SharedArrayBuffer {
+    assert(arena >= this.#unreturned && arena <= this.#newest, "an arena in use has its memory");
+    return this.#arenas[arena % this.#arenas.length]!;
   }
 
   /** Arenas written and not yet returned, the active one too. */

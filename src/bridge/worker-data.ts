@@ -2,6 +2,7 @@
  * What a shard worker is started with: passed by structured clone, so plain values and shared memory only. What the
  * options of a shard are is between the composition and the shard.
  */
+import type { MessagePort } from "node:worker_threads";
 import type { ShardId } from "../core/ids.ts";
 import type { RingPair } from "./ring-port.ts";
 import type { ShardMemory } from "./shard-memory.ts";
@@ -12,6 +13,12 @@ export interface WorkerShard<Options> {
   readonly options: Options;
 }
 
+/** A compactor as one shard's thread holds it: the way to it, and a word of shared memory that says how it is. */
+export interface CompactorEnd {
+  readonly port: MessagePort;
+  readonly state: SharedArrayBuffer;
+}
+
 export interface WorkerData<Options> {
   readonly rings: RingPair;
   /** Replies that wait for room in the ring before the worker does. */
@@ -20,4 +27,6 @@ export interface WorkerData<Options> {
   /** Repeated on every line the worker logs. */
   readonly logFields: Readonly<Record<string, string | number>>;
   readonly shards: readonly WorkerShard<Options>[];
+  /** This thread's end of each compactor. */
+  readonly compactors: readonly CompactorEnd[];
 }

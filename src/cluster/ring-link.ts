@@ -9,7 +9,7 @@ import { Worker } from "node:worker_threads";
 import { createRingPair, MainRingPort } from "../bridge/ring-port.ts";
 import { decodeReply, decodeShard, encodeRequest } from "../bridge/shard-protocol-codec.ts";
 import type { ShardLink, ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
-import type { WorkerData, WorkerShard } from "../bridge/worker-data.ts";
+import type { CompactorEnd, WorkerData, WorkerShard } from "../bridge/worker-data.ts";
 import { assert } from "../core/assert.ts";
 import { ByteReader } from "../core/byte-reader.ts";
 import type { ShardId } from "../core/ids.ts";
@@ -22,6 +22,7 @@ export interface ShardWorkerOptions {
   readonly queueBytesMax: number;
   readonly logLevel: WorkerData<unknown>["logLevel"];
   readonly logFields: WorkerData<unknown>["logFields"];
+  readonly compactors: readonly CompactorEnd[];
 }
 
 export class ShardWorker {
@@ -56,15 +57,16 @@ export class ShardWorker {
   /** Starts the thread, which opens its shards. Replies come as events from now on. */
   start(): void {
     assert(this.#worker === null, "a worker is started once");
-    const { entry, queueBytesMax, logLevel, logFields } = this.#options;
+    const { entry, queueBytesMax, logLevel, logFields, compactors } = this.#options;
     const workerData: WorkerData<unknown> = {
       rings: this.#rings,
       queueBytesMax,
       logLevel,
       logFields,
       shards: this.#shards,
+      compactors,
     };
-    const worker = new Worker(entry, { workerData });
+    const worker = new Worker(entry, { workerData, transferList: compactors.map((end) => end.port) });
     worker.on("error", (error: unknown) => this.#ended(`a shard worker died: ${describe(error)}`));
     worker.on("exit", (code) => this.#ended(code === 0 ? null : `a shard worker ended with code ${code}`));
     this.#worker = worker;

@@ -19,19 +19,23 @@ import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
 import { errorResult, OK, type Result } from "../record/result.ts";
 import type { VersionCursor } from "../record/version.ts";
-import type { DropRule } from "../storage/job.ts";
+import { dropRule, type FrozenRule } from "../storage/job.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import type { RewriteJob } from "../storage/rewrite-job.ts";
 import type { Tree } from "../storage/tree.ts";
+import { Compactions } from "./compactions.ts";
+import type { Compactors } from "./compactors.ts";
 import { compactionBudget, flushBudget, type Pressure, writeDelayMicros } from "./pace.ts";
+import { runHere, type RunningJob } from "./running-job.ts";
+import type { ShardEnvironment } from "./shard-environment.ts";
 import type { ShardOptions } from "./shard-options.ts";
 import type { VersionStore } from "./version-store.ts";
 
 const DISK_FULL_RETRY_MS = 1000;
 /** Work on a flush that the writer waits for, before it lets others have their turn: so many steps. */
 const STALLED_STEPS = 64;
-/** On this thread: one that takes its time, and one that cannot wait for it. */
-const COMPACTIONS_MAX = 2;
+/** How often a job that is carried out elsewhere is looked at. */
+const ELSEWHERE_POLL_MS = 2;
 
 const QUARANTINED = errorResult("CORRUPTION", "a damaged table is quarantined, so not everything can be compacted");
 
@@ -73,17 +77,15 @@ export class Maintenance {
   readonly #fences: ReadonlySet<number>;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #compactors: Compactors | null;
   readonly #events: MaintenanceEvents;
   readonly #ageMs: number;
   readonly #stepBytes: number;
   /** Oldest first. */
   readonly #frozen: FrozenArena[] = [];
   readonly #requests: Request[] = [];
-  #flush: RewriteJob | null = null;
-  /** In the order of their beginnings. */
-  readonly #compactions: RewriteJob[] = [];
-  /** The request that the only running compaction answers. */
-  #compactionFor: Request | null = null;
+  #flush: RunningJob | null = null;
+  readonly #compactions: Compactions;
   /** So many fences the tree has been told of. */
   #fencesNoted = 0;
   /** How far the log has been written, and had been when the active memtable began: a restart reads what lies between. */
@@ -105,8 +107,7 @@ export class Maintenance {
     store: VersionStore,
     state: SharedState,
     fences: ReadonlySet<number>,
-    clock: Clock,
-    log: Logger,
+    env: ShardEnvironment,
     limits: MaintenanceLimits,
     events: MaintenanceEvents,
   ) {
@@ -114,8 +115,10 @@ export class Maintenance {
     this.#tree = store.tree;
     this.#state = state;
     this.#fences = fences;
-    this.#clock = clock;
-    this.#log = log;
+    this.#clock = env.clock;
+    this.#log = env.log;
+    this.#compactors = env.compactors ?? null;
+    this.#compactions = new Compactions(store.tree, this.#compactors);
     this.#ageMs = limits.memtableAgeMs;
     this.#replayBytesMax = limits.replayBytesMax;
     this.#stepBytes = limits.stepBytes;
@@ -141,6 +144,7 @@ export class Maintenance {
 
   /** Milliseconds until a step has something to do that is not known now: age, or a full disk tried again. */
   get dueInMs(): number {
+    if (this.#flush?.isElsewhere === true || this.#compactions.isElsewhere) return ELSEWHERE_POLL_MS;
     const nowMs = this.#clock.monotonicMs();
     return this.#retryAtMs > nowMs ? this.#retryAtMs - nowMs : Math.max(0, this.#ageAtMs - nowMs);
   }
@@ -188,7 +192,7 @@ export class Maintenance {
   flushInPlace(): void {
     const store = this.#store;
     const cursor = store.memtables.cursorOf(store.arenas.activeArena);
-    const job = this.#beginFlush(cursor, this.#events.position());
+    const job = this.#newFlush(cursor, this.#events.position());
     while (job.step(Number.POSITIVE_INFINITY));
     store.active.reset();
     this.#activeSinceMs = null;
@@ -204,10 +208,10 @@ export class Maintenance {
       this.#freezeWhatIsDue();
       const flushing = this.#stepFlush(this.#flushBudget(writtenBytes));
       if (this.#answerFlushes()) return true;
+      const isFree = flushing === "idle" || flushing === "waiting";
       const paced = compactionBudget(this.#stepBytes, writtenBytes, this.#store.active.bytesMax, this.#pressure);
-      const compaction = flushing === "idle" ? Math.max(this.#stepBytes, paced) : paced;
-      const isCompacting = compaction >= this.#stepBytes / 8 && this.#stepCompaction(compaction);
-      return flushing !== "idle" || isCompacting;
+      const compaction = isFree ? Math.max(this.#stepBytes, paced) : paced;
+      return this.#stepCompaction(compaction) || !isFree;
     });
     this.#publishPressure();
     return isMore;
@@ -215,15 +219,14 @@ export class Maintenance {
 
   /** Gives up the compactions that are running, which may be reading a table that has been quarantined. */
   abandonCompactions(): void {
-    for (const compaction of this.#compactions.splice(0)) compaction.abort();
-    this.#compactionFor = null;
+    this.#compactions.abort();
   }
 
   /** Gives up what is running. Nothing of it is visible. */
   abort(): void {
     this.#flush?.abort();
     this.#flush = null;
-    for (const compaction of this.#compactions.splice(0)) compaction.abort();
+    this.#compactions.abort();
   }
 
   #freezeWhatIsDue(): void {
@@ -261,11 +264,17 @@ export class Maintenance {
     this.#log.debug("the writer waits for a flush", { stallCount: this.#stallCount });
   }
 
-  #stepFlush(budgetBytes: number): "idle" | "working" | "flushed" {
+  #stepFlush(budgetBytes: number): "idle" | "working" | "waiting" | "flushed" {
     const frozen = this.#frozen[0];
     if (frozen === undefined) return "idle";
-    this.#flush ??= this.#beginFlush(this.#store.memtables.cursorOf(frozen.arena), frozen.position);
-    if (this.#flush.step(budgetBytes)) return "working";
+    this.#flush ??= this.#beginFlush(frozen);
+    const progress = this.#flush.step(budgetBytes);
+    if (progress === "working" || progress === "waiting") return progress;
+    if (progress === "lost") {
+      this.#flush.abort();
+      this.#flush = null;
+      return "working";
+    }
     this.#flush = null;
     this.#frozen.shift();
     this.#store.memtables.retire(frozen.arena);
@@ -273,9 +282,16 @@ export class Maintenance {
     return "flushed";
   }
 
-  #beginFlush(source: VersionCursor, at: FlushedPosition): RewriteJob {
+  #beginFlush({ arena, byteCount, position }: FrozenArena): RunningJob {
+    const job = this.#newFlush(this.#store.memtables.cursorOf(arena), position);
+    const source = { kind: "memtable", arena: this.#store.arenas.memoryOf(arena) } as const;
+    return this.#compactors?.offer(job, source, byteCount, this.#frozenRule(position)) ?? runHere(job);
+  }
+
+  #newFlush(source: VersionCursor, at: FlushedPosition): RewriteJob {
+    this.#noteFences();
     const position = { ...at, sequence: this.#tree.flushed.sequence + 1 };
-    return this.#tree.beginFlush(source, position, this.#dropRule(at));
+    return this.#tree.beginFlush(source, position, dropRule(this.#frozenRule(at)));
   }
 
   /** True: a request was answered. */
@@ -294,25 +310,22 @@ export class Maintenance {
 
   #stepCompaction(budgetBytes: number): boolean {
     if (this.#refuseCompactions()) return true;
-    if (this.#compactions.length < COMPACTIONS_MAX) this.#beginCompaction();
-    // The latest is the more urgent one: it was begun although another was running.
-    const compaction = this.#compactions.at(-1);
-    if (compaction === undefined) return false;
+    this.#noteFences();
+    const request = this.#requests.find((waiting) => waiting.isCompaction && this.#isFlushed(waiting));
+    const rule = () => this.#frozenRule(this.#tree.flushed);
+    let progress: boolean | "all";
     try {
-      if (compaction.step(budgetBytes)) return true;
+      progress = this.#compactions.step(budgetBytes, rule, request !== undefined);
     } catch (cause) {
       if (!this.#events.damaged(cause)) throw cause;
-      this.abandonCompactions();
+      this.#compactions.abort();
       return true;
     }
-    this.#compactions.pop();
-    const request = this.#compactionFor;
-    this.#compactionFor = null;
-    if (request !== null) {
+    if (progress === "all" && request !== undefined) {
       this.#requests.splice(this.#requests.indexOf(request), 1);
       this.#events.done(request.requestId, OK);
     }
-    return true;
+    return progress !== false;
   }
 
   /** Not everything can be compacted while a table is quarantined. True: somebody was told so. */
@@ -326,22 +339,6 @@ export class Maintenance {
     return true;
   }
 
-  /** A request for everything waits until it has the tree for itself, and nothing else is begun meanwhile. */
-  #beginCompaction(): void {
-    this.#noteFences();
-    if (this.#compactionFor !== null) return;
-    const rule = this.#dropRule(this.#tree.flushed);
-    const request = this.#requests.find((waiting) => waiting.isCompaction && this.#isFlushed(waiting));
-    if (request !== undefined) {
-      if (this.#compactions.length > 0) return;
-      this.#compactionFor = request;
-      this.#compactions.push(this.#tree.compactAll(rule));
-      return;
-    }
-    const compaction = this.#tree.nextCompaction(rule);
-    if (compaction !== null) this.#compactions.push(compaction);
-  }
-
   #noteFences(): void {
     if (this.#fencesNoted === this.#fences.size) return;
     for (const bucket of [...this.#fences].slice(this.#fencesNoted)) this.#tree.noteFence(bucket);
@@ -349,12 +346,8 @@ export class Maintenance {
   }
 
   /** Frozen with the job: what was fenced and expired when it began. */
-  #dropRule(at: FlushedPosition): DropRule {
-    const fences = new Set(this.#fences);
-    return {
-      fenced: (bucket) => fences.has(bucket),
-      expireBeforeMs: stampMilliseconds(at.stampHigh, at.stampLow),
-    };
+  #frozenRule(at: FlushedPosition): FrozenRule {
+    return { fences: new Set(this.#fences), expireBeforeMs: stampMilliseconds(at.stampHigh, at.stampLow) };
   }
 
   #guarded(run: () => boolean): boolean {
@@ -364,7 +357,6 @@ export class Maintenance {
       if (!(cause instanceof EnvelopeError) || cause.code !== "DISKFULL") throw cause;
       this.#log.warn("no room for tables; trying again", { error: cause.message, retryMs: DISK_FULL_RETRY_MS });
       this.abort();
-      this.#compactionFor = null;
       this.#retryAtMs = this.#clock.monotonicMs() + DISK_FULL_RETRY_MS;
       return false;
     }

@@ -5,7 +5,7 @@
 import { EnvelopeError } from "../core/errors.ts";
 import type { ShardMemory } from "../bridge/shard-memory.ts";
 import type { ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
-import type { ShardEnvironment } from "./recovery.ts";
+import type { ShardEnvironment } from "./shard-environment.ts";
 import { Shard } from "./shard.ts";
 import type { ShardOptions } from "./shard-options.ts";
 

@@ -15,8 +15,6 @@ import { arenaShape } from "../bridge/memtable-format.ts";
 import type { ShardMemory } from "../bridge/shard-memory.ts";
 import type { ShardBoot, SystemChange } from "../bridge/shard-protocol.ts";
 import { SharedState } from "../bridge/shared-state.ts";
-import type { Clock } from "../env/clock.ts";
-import type { Disk } from "../env/disk.ts";
 import type { Logger } from "../env/environment.ts";
 import { HardStateFile } from "../log/hard-state-file.ts";
 import { Log } from "../log/log.ts";
@@ -32,14 +30,9 @@ import { CommandContext } from "./command-context.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PendingEntries } from "./pending-entries.ts";
 import { Quarantine } from "./quarantine.ts";
+import type { ShardEnvironment } from "./shard-environment.ts";
 import type { ShardOptions } from "./shard-options.ts";
 import { VersionStore } from "./version-store.ts";
-
-export interface ShardEnvironment {
-  readonly disk: Disk;
-  readonly clock: Clock;
-  readonly log: Logger;
-}
 
 /** The parts of an open shard. */
 export interface Recovered {
@@ -197,7 +190,7 @@ function replay(env: ShardEnvironment, options: ShardOptions, parts: ReplayParts
   const { applier, pending, context, store, state, commitIndex, tree, log } = parts;
   let appliedTerm = tree.flushed.term;
   let appliedIndex = tree.flushed.index;
-  const maintenance = new Maintenance(store, state, context.fences, env.clock, env.log, options, {
+  const maintenance = new Maintenance(store, state, context.fences, env, options, {
     position: () => ({
       sequence: 0,
       index: appliedIndex,

@@ -29,7 +29,8 @@ import type { Segment } from "../log/segment.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PersistedIndex } from "./persisted-index.ts";
 import { answerRead } from "./reads.ts";
-import { bootOf, memtableTooSmall, recover, type Recovered, type ShardEnvironment } from "./recovery.ts";
+import { bootOf, memtableTooSmall, recover, type Recovered } from "./recovery.ts";
+import type { ShardEnvironment } from "./shard-environment.ts";
 import type { ShardOptions } from "./shard-options.ts";
 import { Scrubber } from "./scrubber.ts";
 import { statsOf } from "./shard-stats.ts";
@@ -111,7 +112,7 @@ export class Shard {
     this.#appliedTerm = parts.appliedTerm;
     this.#fenceCount = parts.context.fences.size;
     this.#lastWorkMs = env.clock.monotonicMs();
-    this.#maintenance = new Maintenance(parts.store, parts.state, parts.context.fences, env.clock, env.log, options, {
+    this.#maintenance = new Maintenance(parts.store, parts.state, parts.context.fences, env, options, {
       position: () => this.#position(),
       arenaFlushed: (arena) => this.#arenaFlushed(arena),
       done: (requestId, result) => reply({ type: "done", requestId, result }),

@@ -10,7 +10,7 @@ import { assert } from "../core/assert.ts";
 import { ByteReader } from "../core/byte-reader.ts";
 import type { ShardId } from "../core/ids.ts";
 import { type OpenShard, openShard } from "./open-shard.ts";
-import type { ShardEnvironment } from "./recovery.ts";
+import type { ShardEnvironment } from "./shard-environment.ts";
 import type { ShardOptions } from "./shard-options.ts";
 
 export function runWorker(env: ShardEnvironment, data: WorkerData<ShardOptions>): void {

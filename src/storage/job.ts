@@ -20,3 +20,13 @@ export interface DropRule {
   /** Milliseconds of the last applied stamp: what expired at or before it is dropped. */
   readonly expireBeforeMs: number;
 }
+
+/** A drop rule as plain values, which can go to another thread. */
+export interface FrozenRule {
+  readonly fences: ReadonlySet<number>;
+  readonly expireBeforeMs: number;
+}
+
+export function dropRule({ fences, expireBeforeMs }: FrozenRule): DropRule {
+  return { fenced: (bucket) => fences.has(bucket), expireBeforeMs };
+}

@@ -1,7 +1,10 @@
 /**
  * The work that flush and compaction share: what survives of a walk over versions goes into new tables, cut at
  * `tableBytesMax`; at the end one edit of the manifest puts them in place. Steps alternate between filling a table in
- * memory and writing it out. One thread.
+ * memory and writing it out.
+ *
+ * A job of which no step was taken may be carried out elsewhere: `reserveNumbers` gives the numbers for its tables, and
+ * `adopt` takes their records; the next step publishes them. One thread.
  */
 import { assert } from "../core/assert.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
@@ -55,19 +58,23 @@ export interface Rewrite {
 /** Cost of looking at a version, whatever its size. */
 const VERSION_OVERHEAD_BYTES = 32;
 
+/** Tables are cut once they have reached their size, so half as many would do. */
+const RESERVE = 2;
+
 export class RewriteJob implements Job {
+  readonly home: JobHome;
   readonly work: Rewrite;
   /** Bytes worked off so far: what was read of the source, and what was written. */
   doneBytes = 0;
-  readonly #home: JobHome;
   readonly #survivors: Survivors;
-  readonly #finished: TableRecord[] = [];
+  #finished: TableRecord[] = [];
+  #reserved: FileNumber[] = [];
   #writer: TableWriter | null = null;
   #state: "merging" | "writing" | "publishing" | "ended" = "merging";
   #isPositioned = false;
 
   constructor(home: JobHome, work: Rewrite) {
-    this.#home = home;
+    this.home = home;
     this.work = work;
     this.#survivors = new Survivors(work.rule, (tableKey, high, low) => mayHoldOlder(work.older, tableKey, high, low));
     if (work.source === null) this.#state = "publishing";
@@ -88,6 +95,22 @@ export class RewriteJob implements Job {
     return true;
   }
 
+  /** Numbers enough for the tables that so many bytes of source may become. */
+  reserveNumbers(sourceBytes: number): readonly FileNumber[] {
+    assert(!this.#isPositioned && this.#reserved.length === 0, "numbers are reserved before the first step");
+    const count = Math.ceil((sourceBytes * RESERVE) / this.home.options.tableBytesMax) + RESERVE;
+    this.#reserved = Array.from({ length: count }, () => this.home.takeFileNumber());
+    return this.#reserved;
+  }
+
+  /** The work was done elsewhere, and these are its tables, whole and synced. */
+  adopt(tables: readonly TableRecord[]): void {
+    assert(this.#state === "merging" && this.#reserved.length > 0, "only work that was given away is adopted");
+    this.#finished = [...tables];
+    this.#reserved = [];
+    this.#state = "publishing";
+  }
+
   get #isRewriting(): boolean {
     return this.#state === "merging" || this.#state === "writing";
   }
@@ -98,8 +121,10 @@ export class RewriteJob implements Job {
     this.#end();
     this.#writer?.close();
     if (mustStay) return;
-    const { disk, directory } = this.#home;
-    for (const { number } of this.#writer === null ? this.#finished : [...this.#finished, this.#writer]) {
+    const { disk, directory } = this.home;
+    const numbers = [...this.#reserved, ...this.#finished.map((table) => table.number)];
+    if (this.#writer !== null) numbers.push(this.#writer.number);
+    for (const number of numbers) {
       const path = `${directory}/${tableName(number)}`;
       if (disk.exists(path)) removeGarbage(disk, path);
     }
@@ -116,7 +141,7 @@ export class RewriteJob implements Job {
       const cost = this.#takeVersion(source);
       left -= cost;
       this.doneBytes += cost;
-      if (this.#writer !== null && this.#writer.byteCount >= this.#home.options.tableBytesMax) {
+      if (this.#writer !== null && this.#writer.byteCount >= this.home.options.tableBytesMax) {
         this.#seal(this.#writer);
         return;
       }
@@ -142,13 +167,13 @@ export class RewriteJob implements Job {
   }
 
   #newWriter(): TableWriter {
-    const { options, identity, directory } = this.#home;
-    const number = this.#home.takeFileNumber();
+    const { options, identity, directory } = this.home;
+    const number = this.home.takeFileNumber();
     return new TableWriter(options, identity, number, `${directory}/${tableName(number)}`);
   }
 
   #seal(writer: TableWriter): void {
-    writer.seal(this.#home.disk);
+    writer.seal(this.home.disk);
     this.#state = "writing";
   }
 

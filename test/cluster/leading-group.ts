@@ -135,6 +135,11 @@ export class LeadingGroup {
     this.#state.noteTables();
   }
 
+  /** The shard is behind: a MiB of writes is to wait so long. */
+  slow(delayMs: number): void {
+    this.#state.publishPressure(delayMs * 1000, 0, 0);
+  }
+
   #grant(type: "preVoteReply" | "voteReply", inTerm: number): void {
     this.group.step({ type, from: nodeId(2) as NodeId, to: nodeId(1), term: term(inTerm), granted: true });
   }

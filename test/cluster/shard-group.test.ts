@@ -179,3 +179,34 @@ function leadBehindRouter() {
   const router = new Router(leading.clock, new Random(1), [lane], new TokenTable(1), new Catalog(0), view, 5000);
   return { ...leading, router };
 }
+
+test("a shard that is behind has its entries held back for as long as it says, and its clients only when one is full", () => {
+  const leading = new LeadingGroup();
+  const { group, clock } = leading;
+  const waiter = recorder();
+  const write = (bytes: number): void => {
+    const value = { bytes: new Uint8Array(bytes), start: 0, end: bytes };
+    group.write(CommandType.put, 0, 1, range("k"), value, 0, SYNC, waiter, 1);
+  };
+  const entries = (): number =>
+    leading.requests.reduce((sum, request) => sum + (request.type === "append" ? request.entries.length : 0), 0);
+  leading.slow(1000);
+  write(128 * 1024);
+  leading.turn();
+  leading.acknowledge();
+  const before = entries();
+  write(1000);
+  group.drive();
+  clock.nowMs += 100;
+  group.drive();
+  expect(entries()).toBe(before);
+  expect(group.congested).toBe(false);
+  write(300 * 1024);
+  expect(group.congested).toBe(true);
+  group.drive();
+  expect(entries()).toBe(before);
+  clock.nowMs += 100;
+  group.drive();
+  expect(entries()).toBe(before + 1);
+  expect(group.congested).toBe(false);
+});

@@ -5,7 +5,9 @@ import { MemtableSet } from "../../src/bridge/memtable-set.ts";
 import { createShardMemory } from "../../src/bridge/shard-memory.ts";
 import type { ShardReply } from "../../src/bridge/shard-protocol.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
+import type { CompactorEnd } from "../../src/bridge/worker-data.ts";
 import { type RingLink, ShardWorker } from "../../src/cluster/ring-link.ts";
+import { compactorThreads } from "../../src/compactor-threads.ts";
 import { utf8 } from "../../src/core/bytes.ts";
 import { logIndex, shardId } from "../../src/core/ids.ts";
 import { murmur3 } from "../../src/core/murmur3.ts";
@@ -17,6 +19,7 @@ import {
   i64,
   KIB,
   put,
+  SILENT,
   Stamps,
   temporaryDirectory,
   type TestCommand,
@@ -26,7 +29,13 @@ import {
 setDefaultTimeout(60_000);
 
 const ENTRY = new URL("../../workers/shard.worker.ts", import.meta.url);
-const RING = { ringBytes: 64 * KIB, queueBytesMax: 64 * 1024 * KIB, logLevel: "silent", logFields: {} } as const;
+const RING = {
+  ringBytes: 64 * KIB,
+  queueBytesMax: 64 * 1024 * KIB,
+  logLevel: "silent",
+  logFields: {},
+  compactors: [],
+} as const;
 
 const directories: string[] = [];
 
@@ -112,9 +121,9 @@ class RemoteShard {
   }
 }
 
-function start(directory: string, shardCount: number): RemoteShard[] {
+function start(directory: string, shardCount: number, compactors: readonly CompactorEnd[] = []): RemoteShard[] {
   const worker = new ShardWorker(
-    { entry: ENTRY, ...RING },
+    { entry: ENTRY, ...RING, compactors },
     (reason) => {
       throw new Error(reason);
     },
@@ -222,4 +231,32 @@ test("a worker that dies is reported once, with the reason", async () => {
   await Bun.sleep(20);
   expect(reasons.length).toBe(1);
   expect(reasons[0]).toContain("no way to go on");
+});
+
+test("a worker's shards flush and compact through the compactors of the node", async () => {
+  const directory = temporaryDirectory();
+  directories.push(directory);
+  const threads = compactorThreads(1, 1, SILENT);
+  threads.start();
+  const shards = start(directory, 2, threads.ends[0]);
+  for (const shard of shards) {
+    await shard.until("opened");
+    for (let round = 0; round < 30; round++) {
+      shard.append(Array.from({ length: 50 }, (_, i) => put(`key-${i}`, `${round}-`.padEnd(400, "v"))));
+      shard.link.flush();
+    }
+    shard.link.send({ type: "compact", requestId: 9 });
+    shard.link.flush();
+  }
+  for (const shard of shards) {
+    await shard.until("done", (reply) => reply.requestId === 9);
+    shard.link.send({ type: "stats", requestId: 10 });
+    shard.link.flush();
+    const { stats } = await shard.until("stats");
+    expect(stats.tableEntries).toBe(50);
+    expect(stats.compactionBytes).toBeGreaterThan(0);
+    expect(await shard.get("key-49", 11)).toStartWith("29-");
+    await shard.stop();
+  }
+  threads.stop();
 });

@@ -17,6 +17,7 @@ import { CommandType, commandBytes, encodeCommand, FLAG_EXPIRY, sealCommand } fr
 import { SYNC } from "../../src/record/durability.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, sealEntry } from "../../src/record/entry-format.ts";
 import type { Result } from "../../src/record/result.ts";
+import type { Compactors } from "../../src/shard/compactors.ts";
 import { Shard } from "../../src/shard/shard.ts";
 import type { ShardOptions } from "../../src/shard/shard-options.ts";
 
@@ -164,6 +165,7 @@ export interface HarnessOptions {
   readonly disk?: Disk;
   readonly options?: Partial<ShardOptions>;
   readonly memtableBytes?: number;
+  readonly compactors?: Compactors;
   /** Whether retired arenas are given back at once, as main does. */
   readonly returnsArenas?: boolean;
 }
@@ -330,10 +332,11 @@ export class ShardHarness implements Disposable {
 
   #open(): { shard: Shard; memory: ShardMemory; boot: ShardBoot } {
     const { disk = new RealDisk(), options = {}, memtableBytes = 64 * KIB, returnsArenas = true } = this.#settings;
+    const { compactors } = this.#settings;
     const memory = createShardMemory(memtableBytes, 3);
     let boot: ShardBoot | null = null;
     const shard = Shard.open(
-      { disk, clock: this.clock, log: SILENT },
+      { disk, clock: this.clock, log: SILENT, ...(compactors === undefined ? {} : { compactors }) },
       testOptions(join(this.directory, "shard-0000"), options),
       memory,
       (reply) => {

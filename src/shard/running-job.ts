@@ -1,0 +1,28 @@
+/** A flush or compaction under way, wherever it is carried out: on the shard's thread in steps, or by a compactor. */
+import type { RewriteJob } from "../storage/rewrite-job.ts";
+
+/**
+ * working  there is more to do here            waiting  it is being worked on elsewhere
+ * done     it has been published               lost     whoever worked on it is gone: abort it and begin anew
+ */
+export type Progress = "working" | "waiting" | "done" | "lost";
+
+export interface RunningJob {
+  readonly isElsewhere: boolean;
+  /** What was worked off here. */
+  readonly doneBytes: number;
+  /** Throws what the disk or the files got wrong; then, as after "lost", the only thing left to call is `abort`. */
+  step(budgetBytes: number): Progress;
+  abort(): void;
+}
+
+export function runHere(job: RewriteJob): RunningJob {
+  return {
+    isElsewhere: false,
+    get doneBytes() {
+      return job.doneBytes;
+    },
+    step: (budgetBytes) => (job.step(budgetBytes) ? "working" : "done"),
+    abort: () => job.abort(),
+  };
+}

@@ -1,0 +1,13 @@
+/** What a shard may touch outside its own memory. */
+import type { Clock } from "../env/clock.ts";
+import type { Disk } from "../env/disk.ts";
+import type { Logger } from "../env/environment.ts";
+import type { Compactors } from "./compactors.ts";
+
+export interface ShardEnvironment {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Without any, flushes and compactions run on the shard's own thread, in steps. */
+  readonly compactors?: Compactors;
+}
