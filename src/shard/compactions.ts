@@ -60,7 +60,7 @@ export class Compactions {
       this.#start(this.#tree.compactAll(dropRule(frozen)), frozen);
       return;
     }
-    while (this.#hasRoom) {
+    while (this.#tree.mayBeDue && this.#hasRoom) {
       const frozen = rule();
       const job = this.#tree.nextCompaction(dropRule(frozen));
       if (job === null) return;

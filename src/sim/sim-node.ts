@@ -272,7 +272,8 @@ function openDirect(
     tree: {
       blockBytes: 512,
       bloomBitsPerKey: 10,
-      compaction: "leveled" as const,
+      // Both, in one cluster.
+      compaction: shard % 2 === 0 ? ("leveled" as const) : ("tiered" as const),
       levelBytesBase: 64 * KIB,
       level0Tables: 2,
       tableBytesMax: 16 * KIB,

@@ -24,6 +24,11 @@ export class FencedRemains {
     return this.#fences.length;
   }
 
+  /** Whether all fences have been looked for. */
+  get isComplete(): boolean {
+    return this.#lookedFor === this.#fences.length;
+  }
+
   noteFence(bucket: number): void {
     this.#fences.push(bucket);
   }

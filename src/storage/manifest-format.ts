@@ -61,7 +61,7 @@ export interface FlushedPosition {
 export interface TableRecord {
   readonly number: FileNumber;
   readonly level: number;
-  /** Level 0: which flush it came from, ascending. 0 in deeper levels, which are one run each. */
+  /** Level 0: the number of its run, the higher the newer. 0 in deeper levels, which are one run each. */
   readonly run: number;
   readonly fileBytes: number;
   readonly headerBytes: number;

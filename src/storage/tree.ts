@@ -71,6 +71,8 @@ export class Tree {
   #compactionBytes = 0;
   #debtBytes = 0;
   #excessRuns = 0;
+  /** False: nothing was due, and nothing has changed since. */
+  #mayBeDue = true;
   #target = new Uint8Array(256);
   #found = new FoundEntry();
   #spare = new FoundEntry();
@@ -205,9 +207,15 @@ export class Tree {
     return this.#claims.count;
   }
 
+  /** False: `nextCompaction` would find nothing. */
+  get mayBeDue(): boolean {
+    return this.#mayBeDue;
+  }
+
   /** The bucket is gone for good: rules of jobs begun from now on say so, and its space is wanted back. */
   noteFence(bucket: number): void {
     this.#remains.noteFence(bucket);
+    this.#mayBeDue = true;
   }
 
   /** A frozen memtable into level 0. `source` is moved from its start; it stays readable until the job has ended. */
@@ -229,8 +237,12 @@ export class Tree {
     });
   }
 
-  /** The most urgent compaction that is due and that no running one stands in the way of, or null. */
+  /**
+   * The most urgent compaction that is due and that no running one stands in the way of, or null. The rule's fences are
+   * those the tree was told of.
+   */
   nextCompaction(drop: DropRule): RewriteJob | null {
+    if (!this.#mayBeDue) return null;
     this.#remains.look(this.#layout);
     const pick = pickCompaction(
       {
@@ -242,6 +254,7 @@ export class Tree {
       },
       drop,
     );
+    this.#mayBeDue = pick !== null || !this.#remains.isComplete;
     return pick === null ? null : this.#beginCompaction(pick, drop);
   }
 
@@ -291,7 +304,10 @@ export class Tree {
         this.#compactionCount += 1;
       },
       mayBePublished: () => this.#manifest.hasFailed,
-      ended: () => this.#claims.remove(claim),
+      ended: () => {
+        this.#claims.remove(claim);
+        this.#mayBeDue = true;
+      },
     });
   }
 
@@ -307,6 +323,7 @@ export class Tree {
     this.#layout.retain();
     previous.release();
     for (const number of change.removed) this.#settled.delete(number);
+    this.#mayBeDue = true;
     this.#measure();
   }
 

@@ -1,7 +1,9 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { EnvelopeError } from "../../src/core/errors.ts";
 import { Random } from "../../src/core/random.ts";
+import type { DropRule, Job } from "../../src/storage/job.ts";
 import { Tree } from "../../src/storage/tree.ts";
+import type { TreeOptions } from "../../src/storage/tree-options.ts";
 import { MemoryDisk } from "./support/memory-disk.ts";
 import { type Answer, Model, sorted } from "./support/model.ts";
 import { ArrayCursor, IDENTITY, position, run, SMALL } from "./support/versions.ts";
@@ -9,6 +11,7 @@ import { ArrayCursor, IDENTITY, position, run, SMALL } from "./support/versions.
 setDefaultTimeout(60_000);
 
 const FLUSHES = 6;
+const COMPACTIONS_MAX = 3;
 /** Crashing at every step of the work takes some seconds on a busy machine. */
 const TIMEOUT_MS = 120_000;
 
@@ -27,17 +30,41 @@ function work(
   const random = new Random(seed);
   const model = new Model();
   states.set(0, []);
-  const tree = Tree.open(disk, "d", SMALL, IDENTITY);
+  const tree = Tree.open(disk, "d", optionsOf(seed), IDENTITY);
   for (let index = 1; index <= FLUSHES; index++) {
     const batch = model.batch(random, random.between(10, 60));
     model.show(batch);
     states.set(index, sorted(model.visible()));
     run(tree.beginFlush(new ArrayCursor(batch), position(index), model.rule()));
     flushed.index = index;
-    for (let job = tree.nextCompaction(model.rule()); job !== null; job = tree.nextCompaction(model.rule())) run(job);
+    compactTogether(tree, model.rule());
     if (index % 3 === 0) run(tree.compactAll(model.rule()));
   }
   tree.close();
+}
+
+/** All compactions that are due, up to three at once, a step of each in turn. */
+function compactTogether(tree: Tree, rule: DropRule): void {
+  for (;;) {
+    const jobs: Job[] = [];
+    for (let job = tree.nextCompaction(rule); job !== null; job = tree.nextCompaction(rule)) {
+      jobs.push(job);
+      if (jobs.length === COMPACTIONS_MAX) break;
+    }
+    if (jobs.length === 0) return;
+    let running = jobs;
+    try {
+      while (running.length > 0) running = running.filter((job) => job.step(512));
+    } catch (cause) {
+      if (cause instanceof EnvelopeError) for (const job of running) job.abort();
+      throw cause;
+    }
+  }
+}
+
+/** Both styles of compaction take their turns. */
+function optionsOf(seed: number): TreeOptions {
+  return { ...SMALL, compaction: seed % 2 === 0 ? "leveled" : "tiered" };
 }
 
 /** Opens what a crash left and compares it with what it may be; then goes on writing, and opens once more. */
