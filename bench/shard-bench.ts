@@ -117,11 +117,12 @@ function measure(entries: readonly Uint8Array[], directory: string): void {
   shard.handle({ type: "stats", requestId: 1 });
   shard.turn();
   if (stats === null) throw new Error("no stats came");
-  const { logBytes, flushBytes, compactionBytes, stallCount, debtBytes } = stats;
+  const { logBytes, flushBytes, compactionBytes, stallCount, debtBytes, runCount, tableBytes, oldestRunBytes } = stats;
   const amplification = ((flushBytes + compactionBytes) / logBytes).toFixed(2);
   console.log(
     `  slowest turn ${slowestMs.toFixed(1)} ms, ${stallCount} stalls, debt ${Math.round(debtBytes / MIB)} MiB, ` +
-      `tables written ${amplification} times the log`,
+      `tables written ${amplification} times the log, ` +
+      `${runCount} runs, ${(tableBytes / oldestRunBytes).toFixed(2)} times the oldest`,
   );
   shard.handle({ type: "stop" });
   shard.turn();

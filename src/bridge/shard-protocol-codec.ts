@@ -333,6 +333,8 @@ const STAT_NAMES = Object.keys({
   memtableEntries: 0,
   tableCount: 0,
   tableBytes: 0,
+  runCount: 0,
+  oldestRunBytes: 0,
   tableEntries: 0,
   segmentCount: 0,
   segmentBytes: 0,

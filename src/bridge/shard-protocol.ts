@@ -102,6 +102,10 @@ export interface ShardStats {
   readonly memtableEntries: number;
   readonly tableCount: number;
   readonly tableBytes: number;
+  /** Runs of tables that a look-up may have to ask: read amplification. */
+  readonly runCount: number;
+  /** Of the oldest run: `tableBytes` over these is space amplification, at most. */
+  readonly oldestRunBytes: number;
   readonly tableEntries: number;
   readonly segmentCount: number;
   readonly segmentBytes: number;

@@ -182,7 +182,7 @@ export class Maintenance {
       while (left > 0) {
         const before = this.#flush?.doneBytes ?? 0;
         if (this.#stepFlush(left) !== "working") return true;
-        left -= Math.max(this.#stepBytes / STALLED_STEPS, (this.#flush?.doneBytes ?? 0) - before);
+        left -= Math.max(Math.ceil(this.#stepBytes / STALLED_STEPS), (this.#flush?.doneBytes ?? 0) - before);
       }
       return true;
     });

@@ -13,6 +13,8 @@ export function statsOf(parts: Recovered, appliedIndex: number): ShardStats {
     memtableEntries: store.active.entryCount,
     tableCount: tables.tableCount,
     tableBytes: tables.tableBytes,
+    runCount: tables.runCount,
+    oldestRunBytes: tables.oldestRunBytes,
     tableEntries: tables.tableEntries,
     segmentCount: segments.segmentCount,
     segmentBytes: segments.segmentBytes,

@@ -4,8 +4,8 @@
  *   1  tables that lie wholly in fenced buckets are removed without being read
  *   2  what the style of the tree finds due: compaction-leveled.ts, compaction-tiered.ts
  *   3  tables that hold a part of a fenced bucket are rewritten where they stand
- *   4  tables rich in tombstones meet what their tombstones cover, or are rewritten where they stand once nothing is left
- *      that they could cover
+ *   4  tables rich in tombstones meet what their tombstones cover, if that is not too much for so few, or are rewritten
+ *      where they stand once nothing is left that they could cover
  *
  * What running compactions have taken is left out. Pure functions over a layout.
  */
@@ -36,6 +36,8 @@ export interface PickState {
 }
 
 const TOMBSTONE_SHARE_MAX = 0.5;
+/** Of the versions of a job: with fewer tombstones they can wait for the job that comes anyway. */
+const TOMBSTONE_SHARE_WORTH = 0.1;
 const NONE: ReadonlySet<Table> = new Set();
 
 /** The most urgent work that no running job stands in the way of, or null. */
@@ -92,7 +94,7 @@ function pickTombstones(state: PickState): Pick | null {
         options.compaction === "leveled"
           ? pickTombstonesLeveled(layout, options, claims, table)
           : pickTombstonesTiered(layout, claims, table);
-      if (met !== null) return met;
+      if (met !== null && isWorthIt(met)) return met;
     } else return rewriteInPlace(layout, table);
   }
   return null;
@@ -100,6 +102,16 @@ function pickTombstones(state: PickState): Pick | null {
 
 function isRich({ footer }: Table): boolean {
   return footer.tombstoneCount > footer.entryCount * TOMBSTONE_SHARE_MAX;
+}
+
+function isWorthIt(pick: Pick): boolean {
+  let tombstones = 0;
+  let entries = 0;
+  for (const { footer } of inputsOf(pick)) {
+    tombstones += footer.tombstoneCount;
+    entries += footer.entryCount;
+  }
+  return tombstones >= entries * TOMBSTONE_SHARE_WORTH;
 }
 
 /** Whether something older than the table's versions may lie elsewhere. */

@@ -17,6 +17,7 @@ export class FencedRemains {
   readonly tables = new Set<Table>();
   /** In the order of their coming. */
   readonly #fences: number[] = [];
+  readonly #known = new Set<number>();
   /** So many of them have been looked for in all tables. */
   #lookedFor = 0;
 
@@ -30,6 +31,8 @@ export class FencedRemains {
   }
 
   noteFence(bucket: number): void {
+    if (this.#known.has(bucket)) return;
+    this.#known.add(bucket);
     this.#fences.push(bucket);
   }
 

@@ -82,6 +82,7 @@ export class RewriteJob implements Job {
 
   step(budgetBytes: number): boolean {
     assert(this.#state !== "ended", "a job that has ended takes no more steps");
+    assert(Math.floor(budgetBytes) === budgetBytes, "a budget is in whole bytes");
     if (this.#state === "publishing") {
       this.work.publish(this.#finished);
       this.#end();

@@ -36,6 +36,10 @@ import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
 export interface TreeStats {
   readonly tableCount: number;
   readonly tableBytes: number;
+  /** Runs that a look-up may have to ask: read amplification. */
+  readonly runCount: number;
+  /** Bytes of the oldest run. All bytes over these are space amplification, at most: what lies above may be new. */
+  readonly oldestRunBytes: number;
   /** Versions, tombstones among them. */
   readonly tableEntries: number;
   /** Level 0 first. */
@@ -266,12 +270,14 @@ export class Tree {
   }
 
   stats(): TreeStats {
-    const { tables, levels } = this.#layout;
+    const { tables, levels, runs } = this.#layout;
     let tableEntries = 0;
     for (const table of tables) tableEntries += table.footer.entryCount;
     return {
       tableCount: tables.length,
       tableBytes: bytesOf(tables),
+      runCount: runs.length,
+      oldestRunBytes: bytesOf(runs.at(-1) ?? []),
       tableEntries,
       tablesPerLevel: levels.map((runs) => runs.flat().length),
       flushCount: this.#flushCount,

@@ -111,6 +111,8 @@ const stats: fc.Arbitrary<ShardStats> = fc.record({
   memtableEntries: safe,
   tableCount: safe,
   tableBytes: safe,
+  runCount: safe,
+  oldestRunBytes: safe,
   tableEntries: safe,
   segmentCount: safe,
   segmentBytes: safe,

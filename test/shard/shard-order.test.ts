@@ -3,6 +3,8 @@ import { utf8 } from "../../src/core/bytes.ts";
 import { logIndex, nodeId, term } from "../../src/core/ids.ts";
 import type { ReadRequest } from "../../src/bridge/shard-protocol.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
+import type { DiskFile, OpenMode } from "../../src/env/disk.ts";
+import { RealDisk } from "../../src/env/real-disk.ts";
 import { CommandType } from "../../src/record/command-format.ts";
 import { HeldSyncDisk } from "./held-sync-disk.ts";
 import { BUCKET, command, encodeEntry, i64, KIB, put, ShardHarness, testOptions } from "./shard-harness.ts";
@@ -226,9 +228,20 @@ test("an idle shard proves its last group durable once, and then rests", () => {
   expect(harness.ofType("persisted").length).toBe(1);
 });
 
+/** Syncs are taken as done: these tests make many. */
+class UnsyncedDisk extends RealDisk {
+  override open(path: string, mode: OpenMode): DiskFile {
+    const file = super.open(path, mode);
+    file.sync = () => undefined;
+    file.beginSync = (done) => done(null);
+    return file;
+  }
+}
+
 test("a shard under load keeps its level 0 short and its writer never without an arena, one step a turn", () => {
   const tree = { ...testOptions("").tree, tableBytesMax: 256 * KIB, levelBytesBase: 1024 * KIB };
-  using harness = new ShardHarness({ memtableBytes: 256 * KIB, options: { stepBytes: 4 * KIB, tree } });
+  const disk = new UnsyncedDisk();
+  using harness = new ShardHarness({ disk, memtableBytes: 256 * KIB, options: { stepBytes: 4 * KIB, tree } });
   let most = 0;
   for (let round = 0; round < 300; round++) {
     harness.append(Array.from({ length: 80 }, (_, i) => put(`key-${(round * 80 + i) * 7919}`, "v".repeat(100))));
@@ -247,7 +260,8 @@ test("a shard under load keeps its level 0 short and its writer never without an
 });
 
 test("a writer that finds no arena free is counted, and goes on when the flush has ended", () => {
-  using harness = new ShardHarness({ memtableBytes: 64 * KIB, options: { stepBytes: 128 } });
+  const disk = new UnsyncedDisk();
+  using harness = new ShardHarness({ disk, memtableBytes: 64 * KIB, options: { stepBytes: 128 } });
   for (let round = 0; round < 40; round++) {
     harness.append(Array.from({ length: 40 }, (_, i) => put(`key-${round}-${i}`, "v".repeat(100))));
     harness.shard.turn();

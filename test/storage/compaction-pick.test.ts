@@ -180,6 +180,17 @@ describe("what is due by itself", () => {
     expect(pick([{ ...below, bytes: 900 }, fresh])).toBe("rewrite 2 + 1 to 6/0");
   });
 
+  test("but not if it would have to rewrite far more than they can cover", () => {
+    const below: PlainTable[] = Array.from({ length: 9 }, (_, i) => ({
+      number: 10 + i,
+      level: 6,
+      from: `b${i}`,
+      to: `b${i}z`,
+      bytes: 4000,
+    }));
+    expect(pick([...below, { number: 2, level: 5, from: "a", to: "c", bytes: 900, ...rich }])).toBe("nothing");
+  });
+
   test("where nothing older is left it is rewritten once, and not again", () => {
     const layout = layoutOf([
       { number: 1, level: 6, from: "a", to: "m", bytes: 900, ...rich },
