@@ -26,7 +26,14 @@ const SIMILARITY = 2;
 export const RUNS_FACTOR = 2;
 
 export function pickTiered(layout: Layout, options: TreeOptions, claims: Claims): Pick | null {
-  const merged = dueRuns(newestFree(layout, claims), layout, options);
+  const { runs } = layout;
+  const free = newestFree(layout, claims);
+  if (free.length < runs.length) {
+    // Before all runs become one, what is being merged has to be; unless that is just what is going on.
+    const isOldestTaken = claims.hasAny(runs.at(-1) ?? []);
+    if (!isOldestTaken && isTooMuch(runs)) return null;
+  }
+  const merged = dueRuns(free, free.length === runs.length, options);
   return merged.length < 2 ? null : mergeOf(merged, layout);
 }
 
@@ -39,25 +46,27 @@ export function pickTombstonesTiered(layout: Layout, claims: Claims, table: Tabl
 
 /** What the next merge would rewrite. */
 export function tieredDebt(layout: Layout, options: TreeOptions): number {
-  const merged = dueRuns(layout.runs, layout, options);
+  const merged = dueRuns(layout.runs, true, options);
   return merged.length < 2 ? 0 : bytesOf(merged.flat());
 }
 
-/** The runs to be merged out of the newest free ones. */
-function dueRuns(free: readonly Run[], layout: Layout, options: TreeOptions): readonly Run[] {
-  const excess = layout.runs.length - options.level0Tables * RUNS_FACTOR;
+/** The runs to be merged out of the newest free ones. Those that are being merged will be one. */
+function dueRuns(free: readonly Run[], areAll: boolean, options: TreeOptions): readonly Run[] {
+  const excess = free.length + (areAll ? 0 : 1) - options.level0Tables * RUNS_FACTOR;
   if (excess < 0) return [];
+  if (areAll && isTooMuch(free)) return free;
   const sizes = free.map(bytesOf);
-  if (free.length === layout.runs.length) {
-    const oldest = at(sizes, sizes.length - 1);
-    const above = sizes.reduce((sum, size) => sum + size, 0) - oldest;
-    if (above >= oldest * SPACE_AMPLIFICATION_MAX) return free;
-  }
   for (let first = 0; first < free.length - 1; first++) {
     const end = similarEnd(sizes, first);
     if (end > first + 1) return free.slice(first, end);
   }
   return free.slice(0, excess + 2);
+}
+
+/** Whether what lies above the oldest run is too much for it. */
+function isTooMuch(runs: readonly Run[]): boolean {
+  const oldest = bytesOf(runs.at(-1) ?? []);
+  return bytesOf(runs.flat()) - oldest >= oldest * SPACE_AMPLIFICATION_MAX;
 }
 
 /** Index behind the last run that is similar to those from `first` on. */

@@ -133,6 +133,28 @@ describe("size-tiered compaction", () => {
     expect(pickTiered([run(1, 90_000), run(2, 9000), run(3, 900), run(4, 90)])).toBe("rewrite 4 + 3 to 0/3");
   });
 
+  test("new runs are merged among themselves while the oldest is being merged", () => {
+    const old = [run(1, 9000), run(2, 5000)];
+    expect(beside(old, [run(3, 1000), run(4, 1000)])).toBe("nothing");
+    expect(beside(old, [run(3, 1000), run(4, 1000), run(5, 1000)])).toBe("rewrite 5 + 4 + 3 to 0/3");
+  });
+
+  test("once too much lies above the oldest, what is being merged without it is waited for", () => {
+    const [oldest, ...others] = [run(1, 100), run(2, 5000), run(3, 5000), run(4, 900), run(5, 900), run(6, 900)];
+    if (oldest === undefined) throw new Error("there is one");
+    expect(beside(others.slice(0, 2), [oldest, ...others.slice(2)])).toBe("nothing");
+    expect(pickTiered([oldest, ...others])).toBe("rewrite 6 + 5 + 4 + 3 + 2 + 1 to 6/0");
+  });
+
+  /** What is picked while the first tables are being merged. */
+  function beside(taken: readonly PlainTable[], free: readonly PlainTable[]): string {
+    const layout = layoutOf([...taken, ...free]);
+    const claims = new Claims();
+    const inputs = taken.map(({ number }) => tableNumbered(layout, number));
+    claims.add({ inputs: new Set(inputs), outputLevel: 0, range: rangeOf(inputs) });
+    return summary(pickCompaction(stateOf(layout, { options: TIERED, claims }), KEEP_ALL));
+  }
+
   test("the count of runs stays bounded and each byte is written a few times only", () => {
     const options: TreeOptions = { ...TIERED, level0Tables: 4 };
     let tables: PlainTable[] = [];
