@@ -7,32 +7,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createShardMemory } from "../src/bridge/shard-memory.ts";
 import type { ShardStats } from "../src/bridge/shard-protocol.ts";
-import { logIndex, shardId, term } from "../src/core/ids.ts";
+import { logIndex, term } from "../src/core/ids.ts";
 import { Random } from "../src/core/random.ts";
 import { HybridClock } from "../src/core/stamp.ts";
 import { utf8, viewOf } from "../src/core/bytes.ts";
-import type { Disk, DiskFile, OpenMode } from "../src/env/disk.ts";
 import { RealClock } from "../src/env/real-clock.ts";
-import { RealDisk } from "../src/env/real-disk.ts";
 import { CommandType, commandBytes, encodeCommand, sealCommand } from "../src/record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, sealEntry } from "../src/record/entry-format.ts";
 import { Shard } from "../src/shard/shard.ts";
+import { benchDisk, benchOptions, benchSettings, LOG } from "./engine/envelope-settings.ts";
 
 const MIB = 1024 * 1024;
 const COMMANDS_PER_ENTRY = 800;
 const ENTRY_COUNT = 2000;
 const ROUNDS = 2;
 const KEY_COUNTS = [100_000, 1_000_000];
-
-/** Syncs are taken as done. */
-class UnsyncedDisk extends RealDisk implements Disk {
-  override open(path: string, mode: OpenMode): DiskFile {
-    const file = super.open(path, mode);
-    file.sync = () => undefined;
-    file.beginSync = (done) => done(null);
-    return file;
-  }
-}
 
 function encodeEntries(keyCount: number): Uint8Array[] {
   const random = new Random(1);
@@ -58,35 +47,12 @@ function encodeEntries(keyCount: number): Uint8Array[] {
 }
 
 function measure(entries: readonly Uint8Array[], directory: string): void {
-  const log = { debug() {}, info() {}, warn() {}, error: console.error };
-  const options = {
-    shard: shardId(0),
-    directory: join(directory, "shard-0000"),
-    log: { shard: shardId(0), clusterId: new Uint8Array(16), segmentBytes: 32 * MIB, isDirect: false },
-    tree: {
-      blockBytes: 4096,
-      bloomBitsPerKey: 10,
-      compaction: "leveled" as const,
-      levelBytesBase: 256 * MIB,
-      level0Tables: 4,
-      tableBytesMax: 64 * MIB,
-    },
-    memtableAgeMs: 0,
-    valueBytesMax: 16 * MIB,
-    replayBytesMax: 128 * MIB,
-    pendingBytesMax: 32 * MIB,
-    groupBytesMax: 4 * MIB,
-    idleProofMs: 50,
-    debtBytesMax: 1024 * MIB,
-    stepBytes: 128 * 1024,
-    scrubBytesPerSecond: 0,
-    scrubIntervalMs: 0,
-  };
   let stats = null as ShardStats | null;
+  const settings = benchSettings(directory);
   const shard: Shard = Shard.open(
-    { disk: new UnsyncedDisk(), clock: new RealClock(), log },
-    options,
-    createShardMemory(64 * MIB, 3),
+    { disk: benchDisk(false), clock: new RealClock(), log: LOG },
+    benchOptions(settings),
+    createShardMemory(settings.memtableBytes, settings.memtableArenas),
     (reply) => {
       if (reply.type === "stats") stats = reply.stats;
       if (reply.type === "arenaRetired") shard.handle({ type: "returnArena", arena: reply.arena });

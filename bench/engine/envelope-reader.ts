@@ -3,7 +3,8 @@
  * walked. It recovers the directory as a shard does and asks the shard's own store of versions.
  */
 import { createShardMemory } from "../../src/bridge/shard-memory.ts";
-import { compareBytes } from "../../src/core/bytes.ts";
+import { compareBytes, EMPTY_BYTES } from "../../src/core/bytes.ts";
+import { copyBytes } from "../../src/core/copy-bytes.ts";
 import { murmur3 } from "../../src/core/murmur3.ts";
 import { RealClock } from "../../src/env/real-clock.ts";
 import { isVisible, type VersionCursor } from "../../src/record/version.ts";
@@ -15,7 +16,7 @@ import type { BenchReader, StoreOptions } from "./bench-store.ts";
 export class EnvelopeReader implements BenchReader {
   readonly #store: VersionStore;
   readonly #nowMs = Date.now();
-  readonly #lastKey = new Uint8Array(256);
+  #lastKey = EMPTY_BYTES;
   #cursor: (VersionCursor & Disposable) | null = null;
 
   constructor(options: StoreOptions) {
@@ -37,21 +38,25 @@ export class EnvelopeReader implements BenchReader {
   scan(key: Uint8Array, count: number): number {
     this.#cursor ??= this.#store.cursor();
     const cursor = this.#cursor;
-    const lastKey = this.#lastKey;
-    let lastBytes = -1;
     let found = 0;
+    let isFirst = true;
     cursor.seek(BENCH_BUCKET, key);
     while (found < count && cursor.valid && cursor.bucket === BENCH_BUCKET) {
-      const current = cursor.key;
-      const isNewest = current.length !== lastBytes || compareBytes(lastKey.subarray(0, lastBytes), current) !== 0;
-      if (isNewest) {
-        lastBytes = current.length;
-        lastKey.set(current);
+      if (this.#isNewKey(cursor.key) || isFirst) {
+        isFirst = false;
         if (isVisible(cursor.kind, cursor.expiryMs, this.#nowMs) && cursor.value.length >= 0) found += 1;
       }
       cursor.next();
     }
     return found;
+  }
+
+  /** Compares with the key of the last version looked at, and keeps it: the first version of a key is its newest. */
+  #isNewKey(key: Uint8Array): boolean {
+    if (this.#lastKey.length !== key.length) this.#lastKey = new Uint8Array(key.length);
+    else if (compareBytes(this.#lastKey, key) === 0) return false;
+    copyBytes(key, 0, key.length, this.#lastKey, 0);
+    return true;
   }
 
   close(): undefined {
