@@ -24,6 +24,7 @@ interface Flags {
   readonly reads?: number;
   readonly syncs?: number;
   readonly seconds?: number;
+  readonly budgetKeys?: number;
   readonly only?: string;
   readonly peers?: string;
   readonly directory: string;
@@ -40,6 +41,7 @@ export function engineBenchOptions(args: readonly string[]): EngineBenchOptions 
     .option("--reads <count>", "reads of a measure", wholeNumber(1, 1e9))
     .option("--syncs <count>", "groups of outstanding writes in a fillsync", wholeNumber(1, 1e9))
     .option("--seconds <seconds>", "length of readwhilewriting", wholeNumber(1, 3_600))
+    .option("--budget-keys <count>", "keys of the measures with a memory limit", wholeNumber(0, 1e9))
     .option("--only <names>", "measures, by commas: fillrandom,readrandom")
     .option("--peers <names>", `engines beside envelope, by commas, or none: ${ENGINES.slice(1).join(",")}`)
     .option("--directory <directory>", "where the data goes; it is removed at the end", tmpdir())
@@ -58,6 +60,7 @@ export function engineBenchOptions(args: readonly string[]): EngineBenchOptions 
       reads: flags.reads ?? usual.reads,
       seeks: flags.reads === undefined ? usual.seeks : Math.ceil(flags.reads / 10),
       syncGroups: flags.syncs ?? usual.syncGroups,
+      budgetKeys: flags.budgetKeys ?? usual.budgetKeys,
       mixedSeconds: flags.seconds ?? usual.mixedSeconds,
     },
     only: flags.only?.split(",") ?? null,

@@ -22,7 +22,7 @@ export const SHORT: Sizes = {
   mixedSeconds: 5,
   reopenKeys: [1_000_000],
   budgetKeys: 0,
-  budgetReads: 0,
+  budgetReads: 100_000,
 };
 
 export const FULL: Sizes = {

@@ -19,6 +19,8 @@ export interface Row {
   /** To db_bench as it comes, and tuned; null where that was not measured. */
   readonly toRocksdb: number | null;
   readonly toTuned: number | null;
+  /** db_bench's processor time for each operation, as it comes, by this engine's. */
+  readonly processorToRocksdb: number | null;
   /** Without the time for what was put off. */
   readonly writesPerSecond: number | null;
   readonly writeAmplification: number | null;
@@ -40,6 +42,8 @@ export function rowsOf(measure: string, results: ReadonlyMap<EngineName, Measure
     return outcome === undefined ? null : outcome.ops / outcome.seconds;
   };
   const [rocksdb, tuned] = [speed("rocksdb"), speed("rocksdb-tuned")];
+  const rocksdbOutcome = results.get("rocksdb")?.outcome ?? null;
+  const rocksdbMicros = rocksdbOutcome === null ? null : rocksdbOutcome.processorMicros / rocksdbOutcome.ops;
   return [...results].map(([engine, { outcome, directoryBytes, residentBytes, anonymousBytes }]) => {
     const { ops, seconds, writeSeconds, processorMicros, writtenBytes, liveBytes, syncCount } = outcome;
     const opsPerSecond = ops / seconds;
@@ -51,6 +55,7 @@ export function rowsOf(measure: string, results: ReadonlyMap<EngineName, Measure
       processorMicrosPerOp: round(processorMicros / ops, 3),
       toRocksdb: rocksdb === null ? null : round(opsPerSecond / rocksdb, 2),
       toTuned: tuned === null ? null : round(opsPerSecond / tuned, 2),
+      processorToRocksdb: rocksdbMicros === null ? null : round((rocksdbMicros * ops) / processorMicros, 2),
       writesPerSecond: writeSeconds === null ? null : Math.round(ops / writeSeconds),
       writeAmplification: writtenBytes === null ? null : round(writtenBytes / (ops * recordBytes), 2),
       spaceAmplification: directoryBytes === null || liveBytes === null ? null : round(directoryBytes / liveBytes, 2),
@@ -73,6 +78,7 @@ const HEADINGS = [
   ["cpu us", 8],
   ["x rocks", 8],
   ["x tuned", 8],
+  ["x cpu", 8],
   ["w-amp", 7],
   ["space", 6],
   ["RSS", 6],
@@ -92,6 +98,7 @@ export function lineOf(row: Row): string {
     row.processorMicrosPerOp.toFixed(2),
     row.toRocksdb?.toFixed(2) ?? "",
     row.toTuned?.toFixed(2) ?? "",
+    row.processorToRocksdb?.toFixed(2) ?? "",
     row.writeAmplification?.toFixed(2) ?? "",
     row.spaceAmplification?.toFixed(2) ?? "",
     String(row.residentMib),
@@ -115,9 +122,9 @@ function latencyText({ p50, p99, p999, max }: Latencies): string {
   return `p50 ${p50} p99 ${p99} p99.9 ${p999} max ${max} us`;
 }
 
-/** To the left where the width is negative. */
+/** To the left where the width is negative; at least one space apart. */
 function padded(text: string, width: number): string {
-  return width < 0 ? text.padEnd(-width) : text.padStart(width);
+  return width < 0 ? `${text.padEnd(-width - 1)} ` : ` ${text.padStart(width - 1)}`;
 }
 
 function round(value: number, digits: number): number {

@@ -19,6 +19,7 @@ export class Runner {
   readonly #options: EngineBenchOptions;
   readonly #directory: string;
   readonly #say: (line: string) => void;
+  #writesPerSecond: number | null = null;
 
   /** Everything is made below `directory`. */
   constructor(options: EngineBenchOptions, directory: string, say: (line: string) => void) {
@@ -62,11 +63,17 @@ export class Runner {
     }
   }
 
+  /** The first engine finds the rate of a mixed load, the others get the same. */
+  #withRate(planned: PlannedJob): PlannedJob {
+    return planned.type === "mixed" ? { ...planned, writesPerSecond: this.#writesPerSecond ?? 0 } : planned;
+  }
+
   async #perform(planned: PlannedJob, engine: EngineName, directory: string, groupFile: string | null) {
-    const job: Job = { ...planned, engine, directory };
+    const job: Job = { ...this.#withRate(planned), engine, directory };
     mkdirSync(directory, { recursive: true });
     const done = engine.startsWith("rocksdb") ? await runDbBench(job, groupFile) : await runChild(job, groupFile);
     if (done === null) return null;
+    if (job.type === "mixed") this.#writesPerSecond ??= done.outcome.ops / 2 / done.outcome.seconds;
     const { residentBytes, anonymousBytes } = done.watched;
     const directoryBytes = done.outcome.liveBytes === null ? null : bytesOnDisk(directory);
     return { outcome: done.outcome, residentBytes, anonymousBytes, directoryBytes };
