@@ -96,6 +96,8 @@ async function openLmdb({ directory, isSynced }: StoreOptions): Promise<BenchSto
     keyEncoding: "binary",
     encoding: "binary",
     noSync: !isSynced,
+    // Else a write is reported before it has been synced.
+    overlappingSync: false,
     mapSize: MAP_BYTES,
   });
   return {
