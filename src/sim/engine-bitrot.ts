@@ -38,7 +38,7 @@ function flipOneBit(sim: EngineSim): void {
   const ofKind = files.filter((path) => kindOf(path) === kind);
   const path = ofKind[random.below(ofKind.length)] ?? "";
   const byteCount = disk.byteCount(path);
-  const position = random.below(random.chance(0.3) ? Math.min(HEAD_BYTES, byteCount) : byteCount);
+  const position = random.below(random.chance(0.5) ? Math.min(HEAD_BYTES, byteCount) : byteCount);
   const bit = random.below(8);
   trace.note(`bit ${bit} of byte ${position} in ${path} is flipped`);
   disk.flipBit(path, position, bit);
