@@ -18,6 +18,7 @@ export function runBitrot(sim: EngineSim): void {
   if (sim.hasViolation) return;
   sim.crash(isStopped ? null : sim.randomSurvival());
   flipOneBit(sim);
+  witness.mayReadsFail = () => true;
   witness.boot = null;
   sim.restartCount += 1;
   host.open();

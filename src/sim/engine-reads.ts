@@ -35,7 +35,9 @@ export function judgeRead(
 
 function judgeGet(metadataOnly: boolean, name: string, result: Result, expected: ModelValue | null): string | null {
   if (result.kind !== "version") {
-    return result.kind === "nil" && expected === null ? null : `${name} is ${result.kind}, not ${shown(expected)}`;
+    return result.kind === "nil" && expected === null
+      ? null
+      : `${name} is ${result.kind === "error" ? `${result.code} ${result.message}` : result.kind}, not ${shown(expected)}`;
   }
   const found = { value: textOf(result.value), expiryMs: result.expiryMs };
   const value = metadataOnly ? "" : expected?.value;

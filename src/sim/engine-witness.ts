@@ -46,6 +46,8 @@ interface HardState {
 export class EngineWitness {
   readonly log = new EngineLog();
   readonly model: EngineModel;
+  /** Whether a file has been damaged, or a call of the disk made to fail: a read may say so, but not say anything wrong. */
+  mayReadsFail: () => boolean = () => false;
   readonly violations: string[] = [];
   readonly #nowMs: () => number;
   /** Entries up to here may be applied, and are never superseded. */
@@ -292,6 +294,7 @@ export class EngineWitness {
     this.#advanceModel(index);
     if (this.model.isFenced(read.bucket) || this.#isFenceAhead(read.bucket)) return;
     const nowMs = this.#nowMs();
+    if (result.kind === "error" && this.mayReadsFail()) return;
     this.#atSomePlace(index, (place) => judgeRead(this.model, read, result, place, nowMs));
   }
 

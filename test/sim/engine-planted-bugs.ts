@@ -27,8 +27,8 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
     changes: [
       {
         file: "src/log/segment-preparation.ts",
-        text: 'this.#disk.syncDirectory(this.#directory);\n      return { header, block, file: this.#disk.open(this.#path, "write") };',
-        replacement: 'return { header, block, file: this.#disk.open(this.#path, "write") };',
+        text: 'this.#disk.syncDirectory(this.#directory);\n      return { header, block, file: this.#disk.open(this.#path, isDirect ? "writeDirect" : "write") };',
+        replacement: 'return { header, block, file: this.#disk.open(this.#path, isDirect ? "writeDirect" : "write") };',
       },
     ],
     seedCount: 50,
@@ -90,7 +90,7 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
       {
         file: "src/log/log.ts",
         text: "this.#file.beginSync((failure) => this.#syncEnded(ticket, failure));",
-        replacement: "this.#syncEnded(ticket, null); this.#file.beginSync(() => undefined);",
+        replacement: "{ this.#syncEnded(ticket, null); this.#file.beginSync(() => undefined); }",
       },
     ],
     seedCount: 50,
@@ -123,8 +123,8 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
     changes: [
       {
         file: "src/shard/maintenance.ts",
-        text: "const rule = this.#dropRule(this.#tree.flushed);",
-        replacement: "const rule = this.#dropRule(this.#events.position());",
+        text: "const rule = () => this.#frozenRule(this.#tree.flushed);",
+        replacement: "const rule = () => this.#frozenRule(this.#events.position());",
       },
     ],
     seedCount: 300,

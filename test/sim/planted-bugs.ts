@@ -24,7 +24,7 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
       {
         file: "src/log/log.ts",
         text: "this.#file.beginSync((failure) => this.#syncEnded(ticket, failure));",
-        replacement: "this.#syncEnded(ticket, null); this.#file.beginSync(() => undefined);",
+        replacement: "{ this.#syncEnded(ticket, null); this.#file.beginSync(() => undefined); }",
       },
     ],
     seedCount: 100,
