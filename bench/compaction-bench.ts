@@ -18,6 +18,7 @@ import { murmur3 } from "../src/core/murmur3.ts";
 import { VersionKind } from "../src/record/version.ts";
 import type { DropRule, Job } from "../src/storage/job.ts";
 import { Tree } from "../src/storage/tree.ts";
+import { NO_RETENTION } from "../src/storage/retention.ts";
 
 const MIB = 1024 * 1024;
 const KEY_COUNT = 1_000_000;
@@ -25,7 +26,7 @@ const RUNS = 4;
 const RUN_ENTRIES = 100_000;
 const ROUNDS = 4;
 const STEP_BYTES = 128 * 1024;
-const KEEP_ALL: DropRule = { fenced: () => false, expireBeforeMs: 0 };
+const KEEP_ALL: DropRule = { fenced: () => false, expireBeforeMs: 0, retention: NO_RETENTION };
 const VALUE = utf8("v".repeat(100));
 
 /** Syncs are taken as done. */

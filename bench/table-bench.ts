@@ -9,10 +9,12 @@ import { EMPTY_BYTES, utf8 } from "../src/core/bytes.ts";
 import { logIndex, shardId, term } from "../src/core/ids.ts";
 import { murmur3 } from "../src/core/murmur3.ts";
 import { Random } from "../src/core/random.ts";
+import { MAX_STAMP } from "../src/core/stamp.ts";
 import { RealDisk } from "../src/env/real-disk.ts";
 import { type VersionCursor, VersionKind } from "../src/record/version.ts";
 import type { Job } from "../src/storage/job.ts";
 import { LookUpBatch } from "../src/storage/look-up-batch.ts";
+import { NO_RETENTION } from "../src/storage/retention.ts";
 import { Tree } from "../src/storage/tree.ts";
 
 const MIB = 1024 * 1024;
@@ -65,7 +67,7 @@ class KeySource implements VersionCursor {
   }
 }
 
-const RULE = { fenced: () => false, expireBeforeMs: 0 };
+const RULE = { fenced: () => false, expireBeforeMs: 0, retention: NO_RETENTION };
 
 function run(job: Job): void {
   while (job.step(64 * MIB));
@@ -95,7 +97,7 @@ function lookUps(tree: Tree, first: number, step: number): number {
   let found = 0;
   for (let i = 0; i < LOOKUP_COUNT; i++) {
     writeKey(key, first + step * random.below(Math.floor(KEY_COUNT / step)));
-    if (tree.find(BUCKET, key, murmur3(key, 0, KEY_BYTES, BUCKET)) !== null) found += 1;
+    if (tree.find(BUCKET, key, murmur3(key, 0, KEY_BYTES, BUCKET), MAX_STAMP) !== null) found += 1;
   }
   return found;
 }
@@ -111,7 +113,7 @@ function lookUpsTogether(tree: Tree, first: number, step: number): number {
       writeKey(key, first + step * random.below(Math.floor(KEY_COUNT / step)));
       batch.add(BUCKET, key, murmur3(key, 0, KEY_BYTES, BUCKET));
     }
-    tree.findMany(batch);
+    tree.findMany(batch, MAX_STAMP);
     for (let j = 0; j < BATCH_COUNT; j++) found += batch.isFound[j]!;
   }
   return found;

@@ -113,6 +113,12 @@ const SHAPE = {
     .enum(["buffered", "direct"], { error: "must be buffered or direct" })
     .default("buffered")
     .describe("how the log is written: through the page cache, or past it where the file system can"),
+  snapshotsMax: count(1, 65_536)
+    .default(1024)
+    .describe("snapshots of a shard at once; each keeps overwritten versions"),
+  snapshotAgeMs: count(0, 2 ** 31 - 1)
+    .default(600_000)
+    .describe("a snapshot older than this is ended; 0: never"),
   blockBytes: bytes(512, MIB)
     .default(4 * KIB)
     .describe("one block of a table, before compression"),

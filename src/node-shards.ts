@@ -134,6 +134,8 @@ export function shardOptions(settings: NodeSettings, shard: number, clusterId: s
     groupBytesMax: GROUP_BYTES_MAX,
     idleProofMs: IDLE_PROOF_MS,
     debtBytesMax: settings.debtBytes,
+    snapshotsMax: settings.snapshotsMax,
+    snapshotAgeMs: settings.snapshotAgeMs,
     stepBytes: STEP_BYTES,
     scrubBytesPerSecond: settings.scrubBytesPerSecond,
     scrubIntervalMs: settings.scrubIntervalHours * MS_OF_HOUR,

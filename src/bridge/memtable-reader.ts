@@ -7,9 +7,11 @@ import { MemtableCursor } from "./memtable-cursor.ts";
 import {
   type ArenaShape,
   arenaShape,
+  compareVersionAge,
   DIRECTORY,
   isNodeOf,
   NODE_VERSIONS,
+  VERSION_OLDER,
   VERSION_ORIGIN,
   VERSION_STAMP,
   VERSION_VALUE,
@@ -21,6 +23,7 @@ import {
 const WARM_WORDS = 10;
 /** Words of a cache line. */
 const LINE_WORDS = 16;
+const ORIGIN_MAX = 0xffff;
 
 /** A reader of an arena. After a `find` that returned true its fields describe the key's newest version. */
 export class MemtableReader {
@@ -46,17 +49,43 @@ export class MemtableReader {
 
   /** Looks for the newest version of a key; `keyHash` as given at the insert. */
   find(bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): boolean {
+    const node = this.#nodeOf(bucket, key, keyStart, keyEnd, keyHash);
+    if (node === 0) return false;
+    this.#take(Atomics.load(this.#words, node + NODE_VERSIONS));
+    return true;
+  }
+
+  /** The same for the newest version not above the stamp, of those that are kept. For the thread that writes. */
+  findAsOf(
+    bucket: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    keyHash: number,
+    stampHigh: number,
+    stampLow: number,
+  ): boolean {
+    const words = this.#words;
+    const node = this.#nodeOf(bucket, key, keyStart, keyEnd, keyHash);
+    let version = node === 0 ? 0 : words[node + NODE_VERSIONS]!;
+    while (version !== 0 && compareVersionAge(words, version, stampHigh, stampLow, ORIGIN_MAX) > 0) {
+      version = words[version + VERSION_OLDER]!;
+    }
+    if (version === 0) return false;
+    this.#take(version);
+    return true;
+  }
+
+  #nodeOf(bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): number {
     const words = this.#words;
     const { slotMask, nodeMask } = this.#shape;
     const tag = keyHash & ~nodeMask;
     for (let index = keyHash & slotMask; ; index = (index + 1) & slotMask) {
       const slot = Atomics.load(words, DIRECTORY + index);
-      if (slot === 0) return false;
+      if (slot === 0) return 0;
       if ((slot & ~nodeMask) !== tag) continue;
       const node = (slot & nodeMask) << 1;
-      if (!isNodeOf(words, this.valueBytes, node, bucket, key, keyStart, keyEnd)) continue;
-      this.#take(Atomics.load(words, node + NODE_VERSIONS));
-      return true;
+      if (isNodeOf(words, this.valueBytes, node, bucket, key, keyStart, keyEnd)) return node;
     }
   }
 

@@ -63,6 +63,23 @@ export class MemtableSet {
     return null;
   }
 
+  /** The same for the newest version not above the stamp, of those that are kept. For the thread that writes. */
+  findAsOf(
+    bucket: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    keyHash: number,
+    stampHigh: number,
+    stampLow: number,
+  ): MemtableReader | null {
+    for (let arena = this.#state.newestArena; arena >= this.#oldest; arena--) {
+      const reader = this.#reader(arena);
+      if (reader.findAsOf(bucket, key, keyStart, keyEnd, keyHash, stampHigh, stampLow)) return reader;
+    }
+    return null;
+  }
+
   /** Brings what `find` under these hashes will look at into the caches, all at once. */
   warm(hashes: Uint32Array, count: number): void {
     if (this.#nodes.length < count) this.#nodes = new Int32Array(count);

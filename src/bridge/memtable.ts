@@ -12,6 +12,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { copyBytes } from "../core/copy-bytes.ts";
+import { compareStamps, type Stamp } from "../core/stamp.ts";
 import { KEY_BYTES_LIMIT } from "../record/command-format.ts";
 import type { VersionKind } from "../record/version.ts";
 import { KEYS_AHEAD_MAX, type KeysAhead } from "./keys-ahead.ts";
@@ -61,7 +62,6 @@ export class MemtableWriter {
   #random = HEIGHT_SEED;
   /** For each level the last node before the key being placed; kept, since keys often come in order. */
   readonly #before = new Int32Array(MAX_HEIGHT).fill(HEAD);
-  /** The largest stamp inserted since the reset. */
   #newestHigh = 0;
   #newestLow = 0;
   /** Whether the key inserted last stands right behind the one before it. */
@@ -71,6 +71,9 @@ export class MemtableWriter {
   readonly #fresh = new Uint8Array(KEYS_AHEAD_MAX);
   /** Keeps the loads of `warm` from being optimized away. */
   readonly #warmth = new Int32Array(1);
+  /** The newest stamp at which somebody reads besides the present; zero: nobody does. */
+  #keepHigh = 0;
+  #keepLow = 0;
   /** Null: overwritten versions stay where they are. */
   readonly #blocks: VersionBlocks | null;
 
@@ -103,6 +106,20 @@ export class MemtableWriter {
   /** Main's current turn (SharedState.readerTurn): what it can no longer be reading may be written again. */
   observe(readerTurn: number): void {
     this.#blocks?.observe(readerTurn);
+  }
+
+  /**
+   * From now on an overwritten version at or below the stamp is kept, with those behind it, because somebody may read it;
+   * the zero stamp keeps none. What was kept and is not needed any more goes when its key is next overwritten.
+   */
+  keepThrough(stamp: Stamp): void {
+    this.#keepHigh = stamp.high;
+    this.#keepLow = stamp.low;
+  }
+
+  /** The largest stamp inserted since the reset. */
+  get newestStamp(): Stamp {
+    return { high: this.#newestHigh, low: this.#newestLow };
   }
 
   /** Bytes taken by nodes and versions. */
@@ -144,13 +161,16 @@ export class MemtableWriter {
       const version = this.#allocate(versionSize);
       if (version === 0) return false;
       const replaced = words[link]!;
-      const isOverwrite = this.#blocks !== null && link === known + NODE_VERSIONS;
-      const older = isOverwrite ? 0 : replaced;
+      const isOverwrite = this.#blocks !== null && link === known + NODE_VERSIONS && !this.#isKept(replaced);
+      // Versions behind the overwritten one stay only for readers of the past.
+      const keepsRest = isOverwrite && (this.#keepHigh | this.#keepLow) !== 0;
+      const older = !isOverwrite ? replaced : keepsRest ? words[replaced + VERSION_OLDER]! : 0;
       this.#write(version, older, stampHigh, stampLow, origin, kind, expiryMs, value, valueStart, valueEnd);
       Atomics.store(words, link, version);
       // An overwritten version is out of reach now for everyone who is not looking at it already.
-      if (isOverwrite) this.#retire(replaced, words[known + NODE_ALONE]!);
-      words[known + NODE_ALONE] = isOverwrite ? versionSize : 0;
+      if (keepsRest) this.#blocks?.retire(replaced, versionWords(words[replaced + VERSION_VALUE_BYTES]!));
+      else if (isOverwrite) this.#retire(replaced, words[known + NODE_ALONE]!);
+      words[known + NODE_ALONE] = older === 0 ? versionSize : 0;
       return true;
     }
     const node = this.#newNode(bucket, key, keyStart, keyEnd, valueEnd - valueStart);
@@ -200,6 +220,14 @@ export class MemtableWriter {
       if ((slot & ~nodeMask) !== tag) continue;
       if (isNodeOf(words, this.#bytes, (slot & nodeMask) << 1, bucket, key, keyStart, keyEnd)) return DIRECTORY + index;
     }
+  }
+
+  /** Whether somebody reads at the version's stamp or later, but not at the present. */
+  #isKept(version: number): boolean {
+    if ((this.#keepHigh | this.#keepLow) === 0) return false;
+    const high = this.#words[version + VERSION_STAMP]! >>> 0;
+    const low = this.#words[version + VERSION_STAMP + 1]! >>> 0;
+    return compareStamps(high, low, this.#keepHigh, this.#keepLow) <= 0;
   }
 
   /** The word that shall lead to a version of this age, the newest almost always; −1 when the chain has it already. */

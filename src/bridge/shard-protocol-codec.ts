@@ -351,6 +351,8 @@ const STAT_NAMES = Object.keys({
   stallCount: 0,
   quarantinedTables: 0,
   quarantinedSegments: 0,
+  snapshotCount: 0,
+  oldestSnapshotAgeMs: 0,
 } satisfies Record<StatName, 0>) as StatName[];
 
 function decodeFailed(from: ByteReader): ShardReply {

@@ -126,6 +126,9 @@ export interface ShardStats {
   /** Files that are known to be damaged. */
   readonly quarantinedTables: number;
   readonly quarantinedSegments: number;
+  readonly snapshotCount: number;
+  /** 0 when there is none. */
+  readonly oldestSnapshotAgeMs: number;
   /** Tables of each level, level 0 first. */
   readonly tablesPerLevel: readonly number[];
 }

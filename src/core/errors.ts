@@ -31,6 +31,7 @@ const RETRY_OF = {
   FOREIGN_DIRECTORY: "never",
   NEWER_FORMAT: "never",
   MISSING_FILE: "never",
+  HISTORY_GONE: "never",
 } as const satisfies Record<string, Retry>;
 
 export type ErrorCode = keyof typeof RETRY_OF;

@@ -38,6 +38,7 @@ function wordFor(code: ErrorCode): string {
     case "FOREIGN_DIRECTORY":
     case "NEWER_FORMAT":
     case "MISSING_FILE":
+    case "HISTORY_GONE":
       return "ERR";
     default:
       return unreachable(code);

@@ -345,9 +345,14 @@ export class Maintenance {
     this.#fencesNoted = this.#fences.size;
   }
 
-  /** Frozen with the job: what was fenced and expired when it began. */
+  /** Frozen with the job: what was fenced and expired when it began, and who read the past. */
   #frozenRule(at: FlushedPosition): FrozenRule {
-    return { fences: new Set(this.#fences), expireBeforeMs: stampMilliseconds(at.stampHigh, at.stampLow) };
+    const { snapshots } = this.#store;
+    return {
+      fences: new Set(this.#fences),
+      expireBeforeMs: Math.min(stampMilliseconds(at.stampHigh, at.stampLow), snapshots.oldestMoment),
+      retention: snapshots.retention(),
+    };
   }
 
   #guarded(run: () => boolean): boolean {

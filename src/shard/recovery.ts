@@ -68,7 +68,7 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const tree = found.start();
   report(env.log, options, log, tree);
   const state = new SharedState(memory.state);
-  const store = new VersionStore(tree, memory, state);
+  const store = new VersionStore(tree, memory, state, env.clock, options);
   const fences = new Set<number>();
   const context = new CommandContext(store, fences, options.valueBytesMax, options.shard === CATALOG_SHARD);
   const quarantine = Quarantine.open(disk, directory, options.log, tree, log, env.clock, env.log);

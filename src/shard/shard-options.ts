@@ -23,6 +23,10 @@ export interface ShardOptions {
   readonly idleProofMs: number;
   /** Bytes that compaction is behind from which writers are slowed. */
   readonly debtBytesMax: number;
+  /** Snapshots there may be at once. */
+  readonly snapshotsMax: number;
+  /** A snapshot that is older is ended, and reads through it are refused; 0: age does not count. */
+  readonly snapshotAgeMs: number;
   /** Work of one background step. */
   readonly stepBytes: number;
   /** Bytes a second at which files that nobody reads are checked; 0: they are not. */

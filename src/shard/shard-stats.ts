@@ -31,6 +31,8 @@ export function statsOf(parts: Recovered, appliedIndex: number): ShardStats {
     stallCount: state.stallCount,
     quarantinedTables: tree.damagedTables.length,
     quarantinedSegments: log.damagedSegments.length,
+    snapshotCount: store.snapshots.count,
+    oldestSnapshotAgeMs: Math.floor(store.snapshots.oldestAgeMs),
     tablesPerLevel: tables.tablesPerLevel,
   };
 }

@@ -31,6 +31,7 @@ import { PersistedIndex } from "./persisted-index.ts";
 import { answerRead } from "./reads.ts";
 import { bootOf, memtableTooSmall, recover, type Recovered } from "./recovery.ts";
 import type { ShardEnvironment } from "./shard-environment.ts";
+import { ShardReader } from "./shard-reader.ts";
 import type { ShardOptions } from "./shard-options.ts";
 import { Scrubber } from "./scrubber.ts";
 import { statsOf } from "./shard-stats.ts";
@@ -48,6 +49,8 @@ const ROOM_RETRY_MS = 500;
 const BUSY_MS = 20;
 
 export class Shard {
+  /** For whoever shares the shard's thread: reads of what is applied, without a request. */
+  readonly reader: ShardReader;
   readonly #env: ShardEnvironment;
   readonly #options: ShardOptions;
   readonly #parts: Recovered;
@@ -101,6 +104,7 @@ export class Shard {
     parts: Recovered,
     reply: (reply: ShardReply) => void,
   ) {
+    this.reader = new ShardReader(parts.store, env.clock);
     this.#env = env;
     this.#options = options;
     this.#parts = parts;

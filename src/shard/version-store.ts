@@ -9,13 +9,17 @@
 import { ArenaPool } from "../bridge/arena-pool.ts";
 import { arenaShape } from "../bridge/memtable-format.ts";
 import { MemtableSet } from "../bridge/memtable-set.ts";
+import type { MemtableReader } from "../bridge/memtable-reader.ts";
 import type { MemtableWriter } from "../bridge/memtable.ts";
 import type { ShardMemory } from "../bridge/shard-memory.ts";
 import type { SharedState } from "../bridge/shared-state.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
-import { type VersionCursor, VersionKind } from "../record/version.ts";
+import { compareStamps, MAX_STAMP, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
+import type { Clock } from "../env/clock.ts";
+import { type FoundVersion, type VersionCursor, VersionKind } from "../record/version.ts";
 import { MergeCursor } from "../storage/merge-cursor.ts";
 import type { Tree } from "../storage/tree.ts";
+import { type Snapshot, type SnapshotLimits, Snapshots } from "./snapshots.ts";
 
 /** What a node and its version take at most beside key and value: 6 + 12 + 7 words, and the padding of both. */
 const VERSION_OVERHEAD_BYTES = 116;
@@ -24,16 +28,20 @@ export class VersionStore {
   readonly tree: Tree;
   readonly arenas: ArenaPool;
   readonly memtables: MemtableSet;
+  readonly snapshots: Snapshots;
   kind: VersionKind = VersionKind.tombstone;
   expiryMs = 0;
   valueBytes: Uint8Array = EMPTY_BYTES;
   valueStart = 0;
   valueEnd = 0;
   readonly #keyCountMax: number;
+  /** The largest stamp in arenas before the active one. */
+  #rotatedStamp: Stamp = ZERO_STAMP;
   #active: MemtableWriter;
 
-  constructor(tree: Tree, memory: ShardMemory, state: SharedState) {
+  constructor(tree: Tree, memory: ShardMemory, state: SharedState, clock: Clock, limits: SnapshotLimits) {
     this.tree = tree;
+    this.snapshots = new Snapshots(clock, limits, () => this.#keep());
     this.arenas = new ArenaPool(state, memory.arenas);
     this.memtables = new MemtableSet(state, memory.arenas);
     this.#active = this.arenas.active;
@@ -48,23 +56,30 @@ export class VersionStore {
 
   find(bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): boolean {
     const hit = this.memtables.find(bucket, key, keyStart, keyEnd, keyHash);
-    if (hit !== null) {
-      this.kind = hit.kind;
-      this.expiryMs = hit.expiryMs;
-      this.valueBytes = hit.valueBytes;
-      this.valueStart = hit.valueStart;
-      this.valueEnd = hit.valueEnd;
-      return true;
-    }
+    if (hit !== null) return this.#takeFromMemory(hit);
     if (this.tree.tableCount === 0) return false;
-    const found = this.tree.find(bucket, key.subarray(keyStart, keyEnd), keyHash);
-    if (found === null) return false;
-    this.kind = found.kind;
-    this.expiryMs = found.expiryMs;
-    this.valueBytes = found.value;
-    this.valueStart = 0;
-    this.valueEnd = found.value.length;
-    return true;
+    return this.#takeFromTables(this.tree.find(bucket, key.subarray(keyStart, keyEnd), keyHash, MAX_STAMP));
+  }
+
+  /**
+   * The same for the newest version not above `asOf`. Whoever asks has made sure that it is kept: `asOf` is that of a
+   * snapshot, or not below the last stamp applied (`snapshots.check`).
+   */
+  findAsOf(bucket: number, key: Uint8Array, keyHash: number, asOf: Stamp): boolean {
+    const hit = this.memtables.findAsOf(bucket, key, 0, key.length, keyHash, asOf.high, asOf.low);
+    if (hit !== null) return this.#takeFromMemory(hit);
+    return this.#takeFromTables(this.tree.find(bucket, key, keyHash, asOf));
+  }
+
+  /** The largest stamp of all versions that have come: the present. */
+  get lastStamp(): Stamp {
+    const { stampHigh: high, stampLow: low } = this.tree.flushed;
+    return later(this.#active.newestStamp, later(this.#rotatedStamp, { high, low }));
+  }
+
+  /** What is visible now, to be read later. Throws OVERLOADED. To be released by whoever takes it. */
+  snapshot(): Snapshot {
+    return this.snapshots.take(this.lastStamp);
   }
 
   /** False: the active arena is full and nothing was written. */
@@ -110,8 +125,35 @@ export class VersionStore {
   /** Freezes the active arena and goes on to the next; false when none is free. */
   rotate(): boolean {
     if (!this.arenas.rotate()) return false;
+    this.#rotatedStamp = later(this.#active.newestStamp, this.#rotatedStamp);
     this.#active = this.arenas.active;
+    this.#keep();
     return true;
+  }
+
+  #takeFromMemory(hit: MemtableReader): true {
+    this.kind = hit.kind;
+    this.expiryMs = hit.expiryMs;
+    this.valueBytes = hit.valueBytes;
+    this.valueStart = hit.valueStart;
+    this.valueEnd = hit.valueEnd;
+    return true;
+  }
+
+  #takeFromTables(found: FoundVersion | null): boolean {
+    if (found === null) return false;
+    this.kind = found.kind;
+    this.expiryMs = found.expiryMs;
+    this.valueBytes = found.value;
+    this.valueStart = 0;
+    this.valueEnd = found.value.length;
+    return true;
+  }
+
+  /** Tells the memtable what overwritten versions to keep. */
+  #keep(): void {
+    const { keepsEverything, newestStamp } = this.snapshots;
+    this.#active.keepThrough(keepsEverything ? MAX_STAMP : (newestStamp ?? ZERO_STAMP));
   }
 
   /** All versions in internal-key order. Dispose of it before the next change of arenas or tables. */
@@ -120,4 +162,8 @@ export class VersionStore {
     const merged = new MergeCursor([...this.memtables.cursors(), tables]);
     return Object.assign(merged, { [Symbol.dispose]: () => tables[Symbol.dispose]() });
   }
+}
+
+function later(a: Stamp, b: Stamp): Stamp {
+  return compareStamps(a.high, a.low, b.high, b.low) > 0 ? a : b;
 }

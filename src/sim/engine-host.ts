@@ -191,6 +191,8 @@ function shapeOf(random: Random, fillsMemtables: boolean): ShardOptions {
     idleProofMs: random.between(5, 50),
     scrubBytesPerSecond: random.chance(0.5) ? 64 * KIB : 0,
     scrubIntervalMs: random.between(50, 1000),
+    snapshotsMax: 16,
+    snapshotAgeMs: 0,
     debtBytesMax: random.between(16, 256) * KIB,
     stepBytes: 256 << random.below(5),
   };

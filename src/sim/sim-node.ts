@@ -285,6 +285,8 @@ function openDirect(
     groupBytesMax: 64 * KIB,
     idleProofMs: 50,
     debtBytesMax: 1024 * KIB,
+    snapshotsMax: 16,
+    snapshotAgeMs: 0,
     stepBytes: 4 * KIB,
     scrubBytesPerSecond: 0,
     scrubIntervalMs: 0,

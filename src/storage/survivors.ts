@@ -2,17 +2,21 @@
  * Which versions a flush or a compaction keeps. It is shown all of them in order and says what becomes of each:
  *
  *   of a fenced bucket                         dropped
- *   not the newest of its key                  dropped: nothing reads older versions yet
+ *   not the newest of its key                  dropped, unless somebody reads at a moment between its stamp and that of
+ *                                              the version that overwrote it (retention.ts): then it is judged as any other
  *   tombstone, or a value that has expired     kept as a tombstone while an older version may lie in another table,
- *                                              which it would bring back; dropped otherwise
+ *                                              which it would bring back, or somebody reads at a moment before it, for
+ *                                              whom older ones of this job are kept; dropped otherwise
  *   any other                                  kept
  *
  * An expired value becomes a tombstone rather than vanishing for the same reason. One job, one thread.
  */
+import { type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import { type VersionCursor, VersionKind } from "../record/version.ts";
 import { compareToTarget } from "./block-cursor.ts";
 import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
 import type { DropRule } from "./job.ts";
+import { isReadBefore, isRetained } from "./retention.ts";
 
 export type Fate = "drop" | "keep" | "bury";
 
@@ -26,6 +30,8 @@ export class Survivors {
   /** 0: no key yet. */
   #lastKeyBytes = 0;
   #key = new Uint8Array(256);
+  /** Of the version shown last. */
+  #stamp: Stamp = ZERO_STAMP;
   #bucket = -1;
   #isFenced = false;
 
@@ -42,12 +48,17 @@ export class Survivors {
       this.#isFenced = this.#rule.fenced(bucket);
     }
     if (this.#isFenced) return "drop";
-    if (!this.#isNewKey(bucket, version.key)) return "drop";
+    const { stampHigh, stampLow } = version;
+    const isNewest = this.#isNewKey(bucket, version.key);
+    const newer = this.#stamp;
+    this.#stamp = { high: stampHigh, low: stampLow };
+    if (!isNewest && !isRetained(this.#rule.retention, this.#stamp, newer)) return "drop";
     const expiryMs = version.expiryMs;
     const hasExpired = expiryMs !== 0 && expiryMs <= this.#rule.expireBeforeMs;
     if (version.kind === VersionKind.value && !hasExpired) return "keep";
+    if (isReadBefore(this.#rule.retention, this.#stamp)) return "bury";
     const tableKey = this.#lastKey.subarray(0, this.#lastKeyBytes);
-    return this.#olderElsewhere(tableKey, version.stampHigh, version.stampLow) ? "bury" : "drop";
+    return this.#olderElsewhere(tableKey, stampHigh, stampLow) ? "bury" : "drop";
   }
 
   /** Compares with the key of the last version shown, and takes its place. */

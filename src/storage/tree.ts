@@ -10,7 +10,7 @@
 import { assert } from "../core/assert.ts";
 import type { EnvelopeError } from "../core/errors.ts";
 import type { FileNumber } from "../core/ids.ts";
-import { compareStamps, MAX_STAMP, type Stamp } from "../core/stamp.ts";
+import { compareStamps, type Stamp } from "../core/stamp.ts";
 import type { Disk } from "../env/disk.ts";
 import type { FoundVersion, VersionCursor } from "../record/version.ts";
 import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
@@ -140,7 +140,7 @@ export class Tree {
    * object is reused by the next call, and its value is a view that lives until the next step of a job.
    * Throws CORRUPTION at damage.
    */
-  find(bucket: number, key: Uint8Array, keyHash: number, asOf: Stamp = MAX_STAMP): FoundVersion | null {
+  find(bucket: number, key: Uint8Array, keyHash: number, asOf: Stamp): FoundVersion | null {
     if (this.#target.length < key.length + BUCKET_BYTES) this.#target = new Uint8Array(key.length + BUCKET_BYTES);
     const target = this.#target;
     const targetBytes = writeTableKey(target, bucket, key);
@@ -161,7 +161,7 @@ export class Tree {
   }
 
   /** `find` for every key of a batch, at the cost of fewer waits for memory. What is found stays good as long. */
-  findMany(batch: LookUpBatch, asOf: Stamp = MAX_STAMP): void {
+  findMany(batch: LookUpBatch, asOf: Stamp): void {
     const { runs, maxStampFrom } = this.#layout;
     for (let i = 0; i < runs.length; i++) batch.searchRun(runs[i]!, maxStampFrom[i]!, asOf);
   }

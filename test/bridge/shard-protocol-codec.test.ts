@@ -129,6 +129,8 @@ const stats: fc.Arbitrary<ShardStats> = fc.record({
   stallCount: safe,
   quarantinedTables: safe,
   quarantinedSegments: safe,
+  snapshotCount: safe,
+  oldestSnapshotAgeMs: safe,
   tablesPerLevel: fc.array(u32),
 });
 

@@ -159,7 +159,13 @@ describe("a compactor that", () => {
       order ??= played.take();
       return order !== null;
     });
-    played.reply(given(order), { type: "failed", jobId: given(order).jobId, code: "DISKFULL", message: "no room", place: null });
+    played.reply(given(order), {
+      type: "failed",
+      jobId: given(order).jobId,
+      code: "DISKFULL",
+      message: "no room",
+      place: null,
+    });
     harness.shard.backgroundStep();
     expect(harness.ofType("failed")).toEqual([]);
     expect(played.take()).toBeNull();
@@ -188,7 +194,13 @@ describe("a compactor that", () => {
       order ??= played.take();
       return order !== null;
     });
-    played.reply(given(order), { type: "failed", jobId: given(order).jobId, code: "CORRUPTION", message: "damage", place: null });
+    played.reply(given(order), {
+      type: "failed",
+      jobId: given(order).jobId,
+      code: "CORRUPTION",
+      message: "damage",
+      place: null,
+    });
     harness.shard.backgroundStep();
     expect(harness.ofType("failed").map((reply) => reply.code)).toEqual(["CORRUPTION"]);
     played.close();

@@ -149,6 +149,8 @@ export function testOptions(directory: string, more: Partial<ShardOptions> = {})
     groupBytesMax: 1024 * KIB,
     idleProofMs: 50,
     debtBytesMax: 1024 * KIB,
+    snapshotsMax: 16,
+    snapshotAgeMs: 0,
     stepBytes: 4 * KIB,
     scrubBytesPerSecond: 0,
     scrubIntervalMs: 0,

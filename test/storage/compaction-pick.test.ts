@@ -8,6 +8,7 @@ import { rangeOf } from "../../src/storage/older-ranges.ts";
 import type { TreeOptions } from "../../src/storage/tree-options.ts";
 import { layoutOf, type PlainTable, stateOf, summary, tableNumbered } from "./support/plain-tables.ts";
 import { KEEP_ALL, SMALL } from "./support/versions.ts";
+import { NO_RETENTION } from "../../src/storage/retention.ts";
 
 const MIB = 1024 * 1024;
 const TIERED: TreeOptions = { ...SMALL, compaction: "tiered", level0Tables: 2 };
@@ -181,7 +182,9 @@ describe("what is due by itself", () => {
 
   test("tables of fenced buckets are removed first", () => {
     const gone: PlainTable = { number: 9, level: 6, from: "a", to: "z", bytes: 100, bucket: 7 };
-    expect(pick([gone, ...flushed(4)], { fenced: (bucket) => bucket === 7, expireBeforeMs: 0 })).toBe("remove 9");
+    expect(
+      pick([gone, ...flushed(4)], { fenced: (bucket) => bucket === 7, expireBeforeMs: 0, retention: NO_RETENTION }),
+    ).toBe("remove 9");
   });
 
   test("a table that holds a part of a fenced bucket is rewritten where it stands", () => {

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { murmur3 } from "../../src/core/murmur3.ts";
+import { MAX_STAMP } from "../../src/core/stamp.ts";
 import { Random } from "../../src/core/random.ts";
 import { LookUpBatch } from "../../src/storage/look-up-batch.ts";
 import { Tree } from "../../src/storage/tree.ts";
@@ -41,7 +42,7 @@ function checkBatches(seed: number): void {
       });
       batch.clear();
       for (const { bucket, key } of wanted) batch.add(bucket, key, murmur3(key, 0, key.length, bucket));
-      tree.findMany(batch);
+      tree.findMany(batch, MAX_STAMP);
       for (const [i, { bucket, key }] of wanted.entries()) {
         const alone = findIn(tree, bucket, key);
         const together = foundAt(batch, i);

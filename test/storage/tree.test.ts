@@ -20,6 +20,7 @@ import {
   tombstone,
   walk,
 } from "./support/versions.ts";
+import { NO_RETENTION } from "../../src/storage/retention.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 
@@ -175,7 +176,7 @@ describe("what compaction drops", () => {
     const tree = opened();
     flush(tree, [put("a", 1, "old"), put("b", 2, "stays")], 1);
     run(tree.compactAll(KEEP_ALL));
-    const rule: DropRule = { fenced: () => false, expireBeforeMs: 500 };
+    const rule: DropRule = { ...KEEP_ALL, expireBeforeMs: 500 };
     flush(tree, [put("a", 10, "short-lived", 1, 500), put("b", 11, "later", 1, 501)], 2, rule);
     expect(readText(tree, "a")).toBeNull();
     expect(readText(tree, "b")).toBe("later");
@@ -188,7 +189,7 @@ describe("what compaction drops", () => {
     const disk = new MemoryDisk();
     const tree = opened(disk);
     flush(tree, [put("a", 1, "one", 1), put("a", 2, "two", 2), tombstone("b", 3, 2), put("a", 4, "three", 3)], 1);
-    const rule: DropRule = { fenced: (bucket) => bucket === 2 || bucket === 7, expireBeforeMs: 0 };
+    const rule: DropRule = { ...KEEP_ALL, fenced: (bucket) => bucket === 2 || bucket === 7 };
     flush(tree, [put("x", 5, "gone", 7)], 2, KEEP_ALL);
     const [, name] = tables(disk);
     disk.replace(`d/${name}`, flipped(disk.bytesOf(`d/${name}`), 300));
@@ -206,7 +207,7 @@ describe("what comes back by itself", () => {
     const tree = opened(disk);
     flush(tree, [put("a", 1, "one", 1), put("a", 2, "two", 2), put("a", 3, "three", 3)], 1);
     flush(tree, [put("b", 4, "one", 1), put("b", 5, "three", 3)], 2);
-    const rule: DropRule = { fenced: (bucket) => bucket === 2, expireBeforeMs: 0 };
+    const rule: DropRule = { fenced: (bucket) => bucket === 2, expireBeforeMs: 0, retention: NO_RETENTION };
     const [, untouched = ""] = tables(disk);
     compact(tree, rule);
     expect(tree.stats().tableEntries).toBe(5);
@@ -225,7 +226,7 @@ describe("what comes back by itself", () => {
     const early = tree.nextCompaction(KEEP_ALL);
     expect(early?.step(1)).toBe(true);
     tree.noteFence(2);
-    const rule: DropRule = { fenced: (bucket) => bucket === 2, expireBeforeMs: 0 };
+    const rule: DropRule = { fenced: (bucket) => bucket === 2, expireBeforeMs: 0, retention: NO_RETENTION };
     expect(tree.nextCompaction(rule)).toBeNull();
     if (early !== null) run(early);
     compact(tree, rule);

@@ -3,6 +3,7 @@ import { utf8 } from "../../../src/core/bytes.ts";
 import type { Random } from "../../../src/core/random.ts";
 import { VersionKind } from "../../../src/record/version.ts";
 import type { DropRule } from "../../../src/storage/job.ts";
+import { NO_RETENTION } from "../../../src/storage/retention.ts";
 import type { Tree } from "../../../src/storage/tree.ts";
 import { findIn, type PlainVersion, put, tombstone, walk } from "./versions.ts";
 
@@ -41,7 +42,7 @@ export class Model {
 
   rule(): DropRule {
     const fenced = new Set(this.fenced);
-    return { fenced: (bucket) => fenced.has(bucket), expireBeforeMs: this.nowMs };
+    return { fenced: (bucket) => fenced.has(bucket), expireBeforeMs: this.nowMs, retention: NO_RETENTION };
   }
 
   /** Every key of every bucket that a reader may see now. */

@@ -2,9 +2,10 @@
 import { compareBytes, utf8 } from "../../../src/core/bytes.ts";
 import { EnvelopeError } from "../../../src/core/errors.ts";
 import { murmur3 } from "../../../src/core/murmur3.ts";
-import { compareStamps } from "../../../src/core/stamp.ts";
+import { compareStamps, MAX_STAMP } from "../../../src/core/stamp.ts";
 import { compareUserKeys, type FoundVersion, type VersionCursor, VersionKind } from "../../../src/record/version.ts";
 import type { DropRule, Job } from "../../../src/storage/job.ts";
+import { NO_RETENTION } from "../../../src/storage/retention.ts";
 import type { TreeIdentity, TreeOptions } from "../../../src/storage/tree-options.ts";
 import { logIndex, shardId, term } from "../../../src/core/ids.ts";
 import type { FlushedPosition } from "../../../src/storage/manifest-format.ts";
@@ -33,7 +34,7 @@ export const SMALL: TreeOptions = {
   tableBytesMax: 1024,
 };
 
-export const KEEP_ALL: DropRule = { fenced: () => false, expireBeforeMs: 0 };
+export const KEEP_ALL: DropRule = { fenced: () => false, expireBeforeMs: 0, retention: NO_RETENTION };
 
 export function put(key: string, stamp: number, value: string, bucket = 1, expiryMs = 0): PlainVersion {
   return {
@@ -138,8 +139,8 @@ export function walk(cursor: VersionCursor, bucket = 0, key: Uint8Array = new Ui
   return seen;
 }
 
-export function findIn(tree: Tree, bucket: number, key: Uint8Array): FoundVersion | null {
-  return tree.find(bucket, key, murmur3(key, 0, key.length, bucket));
+export function findIn(tree: Tree, bucket: number, key: Uint8Array, asOf = MAX_STAMP): FoundVersion | null {
+  return tree.find(bucket, key, murmur3(key, 0, key.length, bucket), asOf);
 }
 
 /** What a reader sees of a key: its value as text, or null. */
