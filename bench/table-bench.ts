@@ -5,13 +5,19 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createShardMemory } from "../src/bridge/shard-memory.ts";
+import { SharedState } from "../src/bridge/shared-state.ts";
 import { EMPTY_BYTES, utf8 } from "../src/core/bytes.ts";
 import { logIndex, shardId, term } from "../src/core/ids.ts";
 import { murmur3 } from "../src/core/murmur3.ts";
 import { Random } from "../src/core/random.ts";
 import { MAX_STAMP } from "../src/core/stamp.ts";
+import { RealClock } from "../src/env/real-clock.ts";
 import { RealDisk } from "../src/env/real-disk.ts";
 import { type VersionCursor, VersionKind } from "../src/record/version.ts";
+import { keyRange } from "../src/shard/key-range.ts";
+import { ShardIterator } from "../src/shard/shard-iterator.ts";
+import { VersionStore } from "../src/shard/version-store.ts";
 import type { Job } from "../src/storage/job.ts";
 import { LookUpBatch } from "../src/storage/look-up-batch.ts";
 import { NO_RETENTION } from "../src/storage/retention.ts";
@@ -126,10 +132,25 @@ function walk(tree: Tree): number {
   return count;
 }
 
+/** What a reader sees: the newest version of each key, key and value looked at. */
+function iterate(store: VersionStore, isReverse: boolean): number {
+  const at = { stamp: MAX_STAMP, nowMs: 0 };
+  using iterator = new ShardIterator(store, keyRange(BUCKET, EMPTY_BYTES, null, null), at, () => undefined);
+  let count = 0;
+  if (isReverse) for (iterator.last(); iterator.valid; iterator.previous()) count += iterator.key.length / KEY_BYTES;
+  else for (iterator.first(); iterator.valid; iterator.next()) count += iterator.key.length / KEY_BYTES;
+  return count;
+}
+
 function measure(tree: Tree): void {
+  const memory = createShardMemory(MIB, 3);
+  const limits = { snapshotsMax: 1, snapshotAgeMs: 0 };
+  const store = new VersionStore(tree, memory, new SharedState(memory.state), new RealClock(), limits);
   report("look-ups of keys that are there", LOOKUP_COUNT, () => lookUps(tree, 0, 2));
   report(`the same, ${BATCH_COUNT} at a time`, LOOKUP_COUNT, () => lookUpsTogether(tree, 0, 2));
   report("walk over all versions", tree.stats().tableEntries, () => walk(tree));
+  report("visible keys, forward", KEY_COUNT, () => iterate(store, false));
+  report("visible keys, back", KEY_COUNT, () => iterate(store, true));
 }
 
 const directory = mkdtempSync(join(tmpdir(), "table-bench-"));

@@ -2,7 +2,7 @@
  * The reading side of a memtable: one arena, as any thread may look at it while another writes. What a reader may rely
  * on stands in memtable-format.ts, and until when in memtable-set.ts.
  */
-import { type VersionCursor, VersionKind } from "../record/version.ts";
+import { type TwoWayCursor, VersionKind } from "../record/version.ts";
 import { MemtableCursor } from "./memtable-cursor.ts";
 import {
   type ArenaShape,
@@ -116,7 +116,7 @@ export class MemtableReader {
   }
 
   /** A walk over all versions in internal-key order, before the first until `seek`. */
-  cursor(): VersionCursor {
+  cursor(): TwoWayCursor {
     return new MemtableCursor(this.#words, this.valueBytes);
   }
 

@@ -26,7 +26,7 @@
  * log's last), so what was applied later, and thus lies in a later arena, is newer than everything before it.
  */
 import { assert } from "../core/assert.ts";
-import type { VersionCursor } from "../record/version.ts";
+import type { TwoWayCursor } from "../record/version.ts";
 import { MemtableReader } from "./memtable-reader.ts";
 import type { SharedState } from "./shared-state.ts";
 
@@ -89,14 +89,14 @@ export class MemtableSet {
   }
 
   /** A cursor over one arena that is not retired. */
-  cursorOf(arena: number): VersionCursor {
+  cursorOf(arena: number): TwoWayCursor {
     assert(arena >= this.#oldest && arena <= this.#state.newestArena, "a cursor runs over an arena in use");
     return this.#reader(arena).cursor();
   }
 
   /** A cursor over each arena, newest first. They may be used until the arena is retired here. */
-  cursors(): VersionCursor[] {
-    const cursors: VersionCursor[] = [];
+  cursors(): TwoWayCursor[] {
+    const cursors: TwoWayCursor[] = [];
     for (let arena = this.#state.newestArena; arena >= this.#oldest; arena--) {
       cursors.push(this.#reader(arena).cursor());
     }

@@ -4,6 +4,7 @@
  */
 import type { ErrorCode } from "../core/errors.ts";
 import type { LogIndex, NodeId, Term } from "../core/ids.ts";
+import type { Stamp } from "../core/stamp.ts";
 import type { Result } from "../record/result.ts";
 
 /** A read of one shard. All answer with a Result. */
@@ -24,7 +25,33 @@ export type ReadRequest =
       readonly mode: "keys" | "count";
     }
   /** bytes (some visible key of the bucket, chosen by `random`, a u32) or nil when there is none. */
-  | { readonly type: "sample"; readonly bucket: number; readonly random: number };
+  | { readonly type: "sample"; readonly bucket: number; readonly random: number }
+  | ScanRequest;
+
+/** An end of a range of keys. */
+export interface KeyBound {
+  readonly key: Uint8Array;
+  readonly isInclusive: boolean;
+}
+
+/**
+ * entries: the visible keys of a bucket that begin with `prefix` and lie within both bounds (null: none on that side), in
+ * key order or against it, with their values unless `keysOnly`. At most `entriesMax` of them and about `bytesMax` bytes of
+ * keys and values, but at least one. The next page begins behind (or before) the last key of this one. At `asOf` instead of
+ * now, as long as that moment is kept: otherwise the error HISTORY_GONE.
+ */
+export interface ScanRequest {
+  readonly type: "scan";
+  readonly bucket: number;
+  readonly prefix: Uint8Array;
+  readonly lower: KeyBound | null;
+  readonly upper: KeyBound | null;
+  readonly isReverse: boolean;
+  readonly keysOnly: boolean;
+  readonly entriesMax: number;
+  readonly bytesMax: number;
+  readonly asOf: Stamp | null;
+}
 
 export type ShardRequest =
   /**

@@ -11,6 +11,7 @@
  *     7 error     u32 length, code text; u32 length, message text
  *     8 ok        nothing: answered before it is on disk, which it is within an interval (durability.ts)
  *     9 ok        nothing: answered when the operating system had it
+ *    10 entries   is-cut u8, entry count u32, entries: key (u32 length, bytes), expiry u64, value (u32 length, bytes)
  *
  * Little-endian. An error's code travels as its text: nodes of different versions agree on names, not on numbers.
  */
@@ -18,7 +19,16 @@ import { unreachable } from "../core/assert.ts";
 import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
 import { isErrorCode } from "../core/errors.ts";
-import { NIL, OK, OK_INTERVAL, OK_OS, type PageResult, type Result } from "./result.ts";
+import {
+  type EntriesResult,
+  NIL,
+  OK,
+  OK_INTERVAL,
+  OK_OS,
+  type PageResult,
+  type Result,
+  type ScanEntry,
+} from "./result.ts";
 
 const KIND_OK = 1;
 const KIND_NIL = 2;
@@ -30,6 +40,9 @@ const KIND_ERROR = 7;
 const KIND_INTERVAL_OK = 8;
 const KIND_OS_OK = 9;
 const OK_KINDS = { sync: KIND_OK, interval: KIND_INTERVAL_OK, os: KIND_OS_OK } as const;
+const KIND_ENTRIES = 10;
+/** The least bytes an entry takes, against absurd counts. */
+const ENTRY_BYTES_MIN = 16;
 
 export function encodeResult(result: Result, into: ByteWriter): void {
   switch (result.kind) {
@@ -56,6 +69,10 @@ export function encodeResult(result: Result, into: ByteWriter): void {
     case "page":
       into.u8(KIND_PAGE);
       encodePage(result, into);
+      return;
+    case "entries":
+      into.u8(KIND_ENTRIES);
+      encodeEntries(result, into);
       return;
     case "error":
       into.u8(KIND_ERROR);
@@ -87,6 +104,8 @@ export function decodeResult(from: ByteReader): Result {
       return { kind: "version", valueBytes: from.u32(), expiryMs: from.u64(), value: from.blob() };
     case KIND_PAGE:
       return decodePage(from);
+    case KIND_ENTRIES:
+      return decodeEntries(from);
     case KIND_ERROR:
       return decodeError(from);
     default:
@@ -104,6 +123,25 @@ function decodePage(from: ByteReader): PageResult {
   const matchCount = from.u32();
   const next = from.optionalBlob();
   return { kind: "page", keys: from.blobs(), matchCount, next };
+}
+
+function encodeEntries(result: EntriesResult, into: ByteWriter): void {
+  into.u8(result.isCut ? 1 : 0);
+  into.u32(result.entries.length);
+  for (const { key, expiryMs, value } of result.entries) {
+    into.blob(key);
+    into.u64(expiryMs);
+    into.blob(value);
+  }
+}
+
+function decodeEntries(from: ByteReader): EntriesResult {
+  const isCut = from.flag();
+  const entries: ScanEntry[] = [];
+  for (let left = from.count(ENTRY_BYTES_MIN); left > 0; left--) {
+    entries.push({ key: from.blob(), expiryMs: from.u64(), value: from.blob() });
+  }
+  return { kind: "entries", entries, isCut };
 }
 
 function decodeError(from: ByteReader): Result {

@@ -12,6 +12,7 @@ export type Result =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | VersionResult
   | PageResult
+  | EntriesResult
   | { readonly kind: "error"; readonly code: ErrorCode; readonly message: string };
 
 /** Done, and durable as far as it says: on disk, unless a bucket's answers may come before that. */
@@ -67,6 +68,22 @@ export interface PageResult {
 export const OK: Result = { kind: "ok", durability: "sync" };
 export const OK_INTERVAL: Result = { kind: "ok", durability: "interval" };
 export const OK_OS: Result = { kind: "ok", durability: "os" };
+/** One bounded step of a walk over keys and values. */
+export interface EntriesResult {
+  readonly kind: "entries";
+  readonly entries: readonly ScanEntry[];
+  /** Whether the walk was cut short and goes on behind the last of them. */
+  readonly isCut: boolean;
+}
+
+export interface ScanEntry {
+  readonly key: Uint8Array;
+  /** Milliseconds since 1970, 0: never. */
+  readonly expiryMs: number;
+  /** Empty when only keys were asked for. */
+  readonly value: Uint8Array;
+}
+
 export const NIL: Result = { kind: "nil" };
 
 /** The answer to a write of this durability. */

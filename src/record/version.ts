@@ -13,7 +13,7 @@ export type VersionKind = (typeof VersionKind)[keyof typeof VersionKind];
 
 /**
  * A cursor over versions in internal-key order. Fields describe the current version and stay valid until the next
- * `seek` or `next`; `key` and `value` are views that the caller copies if it keeps them.
+ * move; `key` and `value` are views that the caller copies if it keeps them.
  */
 export interface VersionCursor {
   readonly valid: boolean;
@@ -29,6 +29,13 @@ export interface VersionCursor {
   /** To the first version whose (bucket, key) is at or behind the given one. */
   seek(bucket: number, key: Uint8Array): void;
   next(): void;
+}
+
+/** A cursor that also goes against the order. */
+export interface TwoWayCursor extends VersionCursor {
+  /** To the last version whose (bucket, key) is before the given one: the oldest of the last key before it. */
+  seekBefore(bucket: number, key: Uint8Array): void;
+  previous(): void;
 }
 
 /** What a look-up found: the newest version of a key at one source. `value` is a view into that source. */

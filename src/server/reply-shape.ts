@@ -51,6 +51,13 @@ export function writeResult(reply: RespWriter, shape: number, result: Result, no
       reply.array(result.keys.length);
       for (const key of result.keys) reply.bulk(key);
       return;
+    case "entries":
+      reply.array(result.entries.length * 2);
+      for (const { key, value } of result.entries) {
+        reply.bulk(key);
+        reply.bulk(value);
+      }
+      return;
     default:
       unreachable(result);
   }

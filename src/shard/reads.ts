@@ -5,18 +5,25 @@
  */
 import { unreachable } from "../core/assert.ts";
 import { compareBytes, EMPTY_BYTES } from "../core/bytes.ts";
+import { EnvelopeError, type ErrorCode } from "../core/errors.ts";
 import { globMatches, globPrefix } from "../core/glob.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import { Random } from "../core/random.ts";
-import type { ReadRequest } from "../bridge/shard-protocol.ts";
-import { NIL, type Result } from "../record/result.ts";
+import { MAX_STAMP, stampMilliseconds } from "../core/stamp.ts";
+import type { ReadRequest, ScanRequest } from "../bridge/shard-protocol.ts";
+import { errorResult, NIL, type Result, type ScanEntry } from "../record/result.ts";
 import { isVisible, type VersionCursor } from "../record/version.ts";
+import { keyRange, successorOf } from "./key-range.ts";
+import { ShardIterator } from "./shard-iterator.ts";
 import type { VersionStore } from "./version-store.ts";
 
 /** Versions of one key stepped over one by one before the walk seeks past them. */
 const NEIGHBOURS_MAX = 8;
 /** How many bytes of a key are drawn by chance when a sample is chosen. */
 const SAMPLE_DEPTH_MAX = 48;
+
+/** Errors that are about the request and not about the shard. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(["HISTORY_GONE", "INVALID_ARGUMENT"]);
 
 type PageRequest = Extract<ReadRequest, { type: "page" }>;
 
@@ -32,6 +39,8 @@ export function answerRead(store: VersionStore, read: ReadRequest, nowMs: number
       using cursor = store.cursor();
       return sample(cursor, read.bucket, read.random, nowMs);
     }
+    case "scan":
+      return scan(store, read, nowMs);
     default:
       return unreachable(read);
   }
@@ -46,6 +55,40 @@ function get(store: VersionStore, bucket: number, key: Uint8Array, metadataOnly:
     expiryMs: store.expiryMs,
     value: metadataOnly ? EMPTY_BYTES : store.valueBytes.slice(store.valueStart, store.valueEnd),
   };
+}
+
+/** What the world got wrong in the request is the answer; damage is the shard's. */
+function scan(store: VersionStore, request: ScanRequest, nowMs: number): Result {
+  const { bucket, prefix, lower, upper, asOf } = request;
+  try {
+    const range = keyRange(bucket, prefix, lower, upper);
+    if (asOf !== null) store.snapshots.check(asOf, store.lastStamp);
+    const at = { stamp: asOf ?? MAX_STAMP, nowMs: asOf === null ? nowMs : stampMilliseconds(asOf.high, asOf.low) };
+    using iterator = new ShardIterator(store, range, at, () => undefined);
+    return scanned(iterator, request);
+  } catch (cause) {
+    if (!(cause instanceof EnvelopeError) || !REFUSALS.has(cause.code)) throw cause;
+    return errorResult(cause.code, cause.message);
+  }
+}
+
+function scanned(iterator: ShardIterator, request: ScanRequest): Result {
+  const { isReverse, keysOnly, entriesMax, bytesMax } = request;
+  const entries: ScanEntry[] = [];
+  let byteCount = 0;
+  if (isReverse) iterator.last();
+  else iterator.first();
+  while (iterator.valid) {
+    const value = keysOnly ? EMPTY_BYTES : iterator.value;
+    byteCount += iterator.key.length + value.length;
+    if (entries.length > 0 && (entries.length >= entriesMax || byteCount > bytesMax)) {
+      return { kind: "entries", entries, isCut: true };
+    }
+    entries.push({ key: iterator.key.slice(), expiryMs: iterator.expiryMs, value: value.slice() });
+    if (isReverse) iterator.previous();
+    else iterator.next();
+  }
+  return { kind: "entries", entries, isCut: false };
 }
 
 function page(cursor: VersionCursor, request: PageRequest, nowMs: number): Result {
@@ -92,13 +135,6 @@ function skipKey(cursor: VersionCursor, bucket: number, key: Uint8Array): void {
     if (!cursor.valid || cursor.bucket !== bucket || compareBytes(cursor.key, key) !== 0) return;
   }
   cursor.seek(bucket, successorOf(key));
-}
-
-/** The smallest byte string behind a key. */
-function successorOf(key: Uint8Array): Uint8Array {
-  const successor = new Uint8Array(key.length + 1);
-  successor.set(key);
-  return successor;
 }
 
 function startsWith(key: Uint8Array, prefix: Uint8Array): boolean {

@@ -8,6 +8,8 @@ import { MAX_STAMP, type Stamp, stampMilliseconds } from "../core/stamp.ts";
 import type { Clock } from "../env/clock.ts";
 import { isVisible, VersionKind } from "../record/version.ts";
 import { LookUpBatch } from "../storage/look-up-batch.ts";
+import type { KeyRange } from "./key-range.ts";
+import { ShardIterator } from "./shard-iterator.ts";
 import type { ReadPoint, Snapshot } from "./snapshots.ts";
 import type { VersionStore } from "./version-store.ts";
 
@@ -78,6 +80,16 @@ export class ShardReader {
     }
     lookUp();
     return values;
+  }
+
+  /**
+   * A walk over the keys of a range, which the caller positions and disposes of. At null it takes a snapshot of its own and
+   * goes on seeing what is visible now. Throws OVERLOADED, HISTORY_GONE, INVALID_ARGUMENT.
+   */
+  iterate(range: KeyRange, at: ReadPoint | null): ShardIterator {
+    if (at !== null) return new ShardIterator(this.#store, range, this.#check(at), () => undefined);
+    const snapshot = this.#store.snapshot();
+    return new ShardIterator(this.#store, range, snapshot, () => snapshot.release());
   }
 
   #check(at: ReadPoint | null): ReadPoint {

@@ -16,13 +16,20 @@ import type { SharedState } from "../bridge/shared-state.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import { compareStamps, MAX_STAMP, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import type { Clock } from "../env/clock.ts";
-import { type FoundVersion, type VersionCursor, VersionKind } from "../record/version.ts";
-import { MergeCursor } from "../storage/merge-cursor.ts";
+import { type FoundVersion, type TwoWayCursor, VersionKind } from "../record/version.ts";
 import type { Tree } from "../storage/tree.ts";
 import { type Snapshot, type SnapshotLimits, Snapshots } from "./snapshots.ts";
 
 /** What a node and its version take at most beside key and value: 6 + 12 + 7 words, and the padding of both. */
 const VERSION_OVERHEAD_BYTES = 116;
+
+/** What there was to be read at some moment: as long as it is the same, a cursor stands where it stood. */
+export interface StoreState {
+  readonly publishCount: number;
+  readonly oldestArena: number;
+  readonly activeArena: number;
+  readonly insertCount: number;
+}
 
 export class VersionStore {
   readonly tree: Tree;
@@ -156,11 +163,28 @@ export class VersionStore {
     this.#active.keepThrough(keepsEverything ? MAX_STAMP : (newestStamp ?? ZERO_STAMP));
   }
 
+  state(): StoreState {
+    return {
+      publishCount: this.tree.publishCount,
+      oldestArena: this.memtables.oldestArena,
+      activeArena: this.arenas.activeArena,
+      insertCount: this.#active.entryCount,
+    };
+  }
+
+  /** Whether nothing has come or gone since that state. */
+  isAsOf(state: StoreState): boolean {
+    return (
+      this.#active.entryCount === state.insertCount &&
+      this.tree.publishCount === state.publishCount &&
+      this.memtables.oldestArena === state.oldestArena &&
+      this.arenas.activeArena === state.activeArena
+    );
+  }
+
   /** All versions in internal-key order. Dispose of it before the next change of arenas or tables. */
-  cursor(): VersionCursor & Disposable {
-    const tables = this.tree.cursor();
-    const merged = new MergeCursor([...this.memtables.cursors(), tables]);
-    return Object.assign(merged, { [Symbol.dispose]: () => tables[Symbol.dispose]() });
+  cursor(): TwoWayCursor & Disposable {
+    return this.tree.cursor(this.memtables.cursors());
   }
 }
 

@@ -30,6 +30,8 @@ export function judgeRead(
       if (result.kind !== "bytes") return `a sample came as ${result.kind}`;
       return keys.includes(textOf(result.bytes)) ? null : `the sample ${textOf(result.bytes)} is no visible key`;
     }
+    case "scan":
+      return "a scan was answered, and nobody here asks for one";
   }
 }
 

@@ -101,6 +101,7 @@ export function describeResult(result: Result): string {
       return `error ${result.code}`;
     case "bytes":
     case "page":
+    case "entries":
       return result.kind;
     default:
       return unreachable(result);

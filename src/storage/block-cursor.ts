@@ -115,14 +115,19 @@ export function compareToTarget(
   return end - start - targetBytes;
 }
 
-/** A walk over one block. `valid` false: before the first call, or past the end. */
+/** A walk over one block. `valid` false: before the first call, or past either end. */
 export class BlockCursor {
   readonly entry = new EntryReader();
   valid = false;
   /** Where the current entry begins. */
   entryOffset = 0;
   #bytes: Uint8Array = EMPTY_BYTES;
+  #start = 0;
   #restarts = 0;
+  #restartCount = 0;
+  /** Where the current entry begins; the end of all when past it. */
+  #entryStart = 0;
+  /** Behind the current entry. */
   #offset = 0;
   #keyBuffer = new Uint8Array(256);
   #keyBytes = 0;
@@ -145,7 +150,41 @@ export class BlockCursor {
     } while (this.valid && compareToTarget(this.#keyBuffer, 0, this.#keyBytes, target, targetBytes) < 0);
   }
 
+  /** To the last entry of the block. */
+  last(place: BlockPlace): void {
+    this.#over(place);
+    this.#entryStart = this.#restarts;
+    this.previous();
+  }
+
+  /** To the last entry of the block before the target. */
+  seekBefore(place: BlockPlace, target: Uint8Array, targetBytes: number): void {
+    this.seek(place, target, targetBytes);
+    this.previous();
+  }
+
+  /** Entries can be read forward only: from the last restart before this one on, up to the one before it. */
+  previous(): void {
+    const end = this.#entryStart;
+    if (end === this.#start) {
+      this.valid = false;
+      return;
+    }
+    const bytes = this.#bytes;
+    let low = 0;
+    let high = this.#restartCount - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if (this.#start + readU32(bytes, this.#restarts + 4 * middle) < end) low = middle;
+      else high = middle - 1;
+    }
+    this.#offset = this.#start + readU32(bytes, this.#restarts + 4 * low);
+    do this.next();
+    while (this.#offset < end);
+  }
+
   next(): void {
+    this.#entryStart = this.#offset;
     if (this.#offset >= this.#restarts) {
       this.valid = false;
       return;
@@ -187,7 +226,9 @@ export class BlockCursor {
 
   #over(place: BlockPlace): void {
     this.#bytes = place.bytes;
+    this.#start = place.start;
     this.#restarts = restartArray(place.bytes, place.end);
+    this.#restartCount = restartCount(place.bytes, place.end);
     this.#offset = place.start;
     this.#keyBytes = 0;
   }

@@ -1,7 +1,8 @@
 /**
  * A walk over a run of which some tables are quarantined. Between the smallest and the largest key of such a table nobody
- * knows what there is, so the walk stops at a *barrier* there: a place with a key, before every version of that key, at
- * which looking at the version or going on throws the table's CORRUPTION. A walk that ends before it goes well.
+ * knows what there is, so the walk stops at a *barrier* there, whichever way it goes: a place with a key, before every
+ * version of that key or behind all of them, at which looking at the version or going on throws the table's CORRUPTION. A
+ * walk that ends before it goes well.
  *
  * The system bucket is excepted: without it a shard cannot even be opened. Its versions are read from a quarantined table
  * as long as the very blocks they lie in pass their checks. One thread.
@@ -9,22 +10,23 @@
 import { compareBytes, EMPTY_BYTES } from "../core/bytes.ts";
 import { SYSTEM_BUCKET } from "../core/ids.ts";
 import { MAX_STAMP } from "../core/stamp.ts";
-import type { VersionCursor, VersionKind } from "../record/version.ts";
+import type { TwoWayCursor, VersionKind } from "../record/version.ts";
 import { BlockCursor } from "./block-cursor.ts";
 import { BlockPlace, BUCKET_BYTES, tableKeyBucket, writeTableKey } from "./block-format.ts";
 import { RunCursor } from "./run-cursor.ts";
 import { firstTableEndingAt, type Table } from "./table.ts";
 
-/** A place that is no version. */
+/** A place that is no version: before every version of its key, or behind all of them. */
 interface Barrier {
   readonly table: Table;
   readonly bucket: number;
   readonly key: Uint8Array;
+  readonly isBehind: boolean;
 }
 
 const ORIGIN_MAX = 0xffff;
 
-export class DamagedRunCursor implements VersionCursor {
+export class DamagedRunCursor implements TwoWayCursor {
   readonly #run: readonly Table[];
   #index = 0;
   #sound: RunCursor | null = null;
@@ -45,13 +47,13 @@ export class DamagedRunCursor implements VersionCursor {
     return this.#barrier === null ? this.#version.key : this.#barrier.key;
   }
   get stampHigh(): number {
-    return this.#barrier === null ? this.#version.stampHigh : MAX_STAMP.high;
+    return this.#barrier === null ? this.#version.stampHigh : this.#barrier.isBehind ? 0 : MAX_STAMP.high;
   }
   get stampLow(): number {
-    return this.#barrier === null ? this.#version.stampLow : MAX_STAMP.low;
+    return this.#barrier === null ? this.#version.stampLow : this.#barrier.isBehind ? 0 : MAX_STAMP.low;
   }
   get origin(): number {
-    return this.#barrier === null ? this.#version.origin : ORIGIN_MAX;
+    return this.#barrier === null ? this.#version.origin : this.#barrier.isBehind ? 0 : ORIGIN_MAX;
   }
   get kind(): VersionKind {
     return this.#version.kind;
@@ -67,6 +69,21 @@ export class DamagedRunCursor implements VersionCursor {
     const target = new Uint8Array(key.length + BUCKET_BYTES);
     writeTableKey(target, bucket, key);
     this.#enter(firstTableEndingAt(this.#run, target, target.length), bucket, key);
+  }
+
+  seekBefore(bucket: number, key: Uint8Array): void {
+    const target = new Uint8Array(key.length + BUCKET_BYTES);
+    writeTableKey(target, bucket, key);
+    this.#enterBefore(firstTableEndingAt(this.#run, target, target.length), target);
+  }
+
+  previous(): void {
+    const cursor = this.#version;
+    if (cursor === this.#system) this.#enterBefore(this.#index, this.#tableKey());
+    else if (cursor === this.#sound) {
+      cursor.previous();
+      if (!cursor.valid) this.#enterBefore(this.#index - 1, this.#run[this.#index]!.footer.smallest);
+    }
   }
 
   next(): void {
@@ -105,6 +122,39 @@ export class DamagedRunCursor implements VersionCursor {
     }
   }
 
+  #tableKey(): Uint8Array {
+    const target = new Uint8Array(this.key.length + BUCKET_BYTES);
+    writeTableKey(target, this.bucket, this.key);
+    return target;
+  }
+
+  /** To the last version before the table key in table `index`, or in those before it. */
+  #enterBefore(index: number, target: Uint8Array): void {
+    this.#sound = null;
+    this.#system = null;
+    this.#barrier = null;
+    for (this.#index = Math.min(index, this.#run.length - 1); this.#table !== undefined; this.#index -= 1) {
+      const { smallest } = this.#table.footer;
+      if (compareBytes(smallest, target) >= 0) continue;
+      if (this.#table.damage !== null) {
+        this.#stopBefore(this.#table, target);
+        return;
+      }
+      this.#sound = new RunCursor([this.#table]);
+      this.#sound.seekBefore(tableKeyBucket(target, 0), target.subarray(BUCKET_BYTES));
+      if (this.#sound.valid) return;
+      this.#sound = null;
+    }
+  }
+
+  /** The barrier stands behind the table's last key, or before the target where that comes first. */
+  #stopBefore(table: Table, target: Uint8Array): void {
+    const { largest } = table.footer;
+    const isBehind = compareBytes(largest, target) < 0;
+    const place = isBehind ? largest : target;
+    this.#barrier = { table, bucket: tableKeyBucket(place, 0), key: place.subarray(BUCKET_BYTES), isBehind };
+  }
+
   #enterDamaged(table: Table, bucket: number, key: Uint8Array): void {
     const isSystem = bucket === SYSTEM_BUCKET && tableKeyBucket(table.footer.smallest, 0) === SYSTEM_BUCKET;
     if (isSystem) {
@@ -127,7 +177,7 @@ export class DamagedRunCursor implements VersionCursor {
       return;
     }
     const start = compareBytes(smallest, target) > 0 ? smallest : target;
-    this.#barrier = { table, bucket: tableKeyBucket(start, 0), key: start.subarray(BUCKET_BYTES) };
+    this.#barrier = { table, bucket: tableKeyBucket(start, 0), key: start.subarray(BUCKET_BYTES), isBehind: false };
   }
 }
 

@@ -12,7 +12,7 @@ import type { EnvelopeError } from "../core/errors.ts";
 import type { FileNumber } from "../core/ids.ts";
 import { compareStamps, type Stamp } from "../core/stamp.ts";
 import type { Disk } from "../env/disk.ts";
-import type { FoundVersion, VersionCursor } from "../record/version.ts";
+import type { FoundVersion, TwoWayCursor, VersionCursor } from "../record/version.ts";
 import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
 import { compactionJob } from "./compaction-job.ts";
 import { type Claim, Claims } from "./compaction-claims.ts";
@@ -25,7 +25,7 @@ import { bytesOf, Layout, type Run } from "./layout.ts";
 import type { LookUpBatch } from "./look-up-batch.ts";
 import { Manifest, type StateChange } from "./manifest.ts";
 import type { FlushedPosition, TableRecord } from "./manifest-format.ts";
-import { MergeCursor } from "./merge-cursor.ts";
+import { TwoWayMergeCursor } from "./merge-cursor.ts";
 import { rangeOf } from "./older-ranges.ts";
 import type { JobHome, RewriteJob } from "./rewrite-job.ts";
 import { RunCursor } from "./run-cursor.ts";
@@ -69,6 +69,7 @@ export class Tree {
   #tables: Map<FileNumber, Table>;
   #layout: Layout;
   #isFlushing = false;
+  #publishCount = 0;
   #flushCount = 0;
   #compactionCount = 0;
   #flushBytes = 0;
@@ -192,11 +193,6 @@ export class Tree {
     this.#claims.withhold({ inputs: new Set([table]), outputLevel: level, range: rangeOf([table]) });
   }
 
-  /** All versions in the tables as of now; not valid before its first `seek`. Its tables live until it is disposed. */
-  cursor(): VersionCursor & Disposable {
-    return new TreeCursor(this.#layout, this.hasDamage);
-  }
-
   /** Runs beyond those at which a compaction becomes due. */
   get excessRuns(): number {
     return this.#excessRuns;
@@ -220,6 +216,19 @@ export class Tree {
   noteFence(bucket: number): void {
     this.#remains.noteFence(bucket);
     this.#mayBeDue = true;
+  }
+
+  /**
+   * All versions in the tables as of now, and those of the sources above; not valid before its first `seek`. Its tables
+   * live until it is disposed.
+   */
+  cursor(above: readonly TwoWayCursor[] = []): TwoWayCursor & Disposable {
+    return new TreeCursor(above, this.#layout, this.hasDamage);
+  }
+
+  /** Changes whenever there is another set of tables. */
+  get publishCount(): number {
+    return this.#publishCount;
   }
 
   /** A frozen memtable into level 0. `source` is moved from its start; it stays readable until the job has ended. */
@@ -327,6 +336,7 @@ export class Tree {
     this.#tables = tables;
     this.#layout = new Layout(this.#manifest.records.values(), tables);
     this.#layout.retain();
+    this.#publishCount += 1;
     previous.release();
     for (const number of change.removed) this.#settled.delete(number);
     this.#mayBeDue = true;
@@ -344,13 +354,13 @@ export class Tree {
   }
 }
 
-class TreeCursor extends MergeCursor implements Disposable {
+class TreeCursor extends TwoWayMergeCursor implements Disposable {
   #layout: Layout | null;
 
-  constructor(layout: Layout, hasDamage: boolean) {
-    const cursorOf = (run: Run): VersionCursor =>
+  constructor(above: readonly TwoWayCursor[], layout: Layout, hasDamage: boolean) {
+    const cursorOf = (run: Run): TwoWayCursor =>
       hasDamage && run.some(isDamaged) ? new DamagedRunCursor(run) : new RunCursor(run);
-    super(layout.runs.map(cursorOf));
+    super([...above, ...layout.runs.map(cursorOf)]);
     layout.retain();
     this.#layout = layout;
   }

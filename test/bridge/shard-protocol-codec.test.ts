@@ -19,6 +19,8 @@ import type {
   ShardStats,
 } from "../../src/bridge/shard-protocol.ts";
 import { ByteReader } from "../../src/core/byte-reader.ts";
+import { encodeRead } from "../../src/bridge/read-request-format.ts";
+import { encodeResult } from "../../src/record/result-format.ts";
 import { ByteWriter } from "../../src/core/byte-writer.ts";
 import { EnvelopeError, type ErrorCode } from "../../src/core/errors.ts";
 import { type LogIndex, logIndex, type NodeId, nodeId, shardId, type Term, term } from "../../src/core/ids.ts";
@@ -49,10 +51,16 @@ const results: { readonly [K in Result["kind"]]: fc.Arbitrary<Extract<Result, { 
     matchCount: u32,
     next: optionalBytes,
   }),
+  entries: fc.record({
+    kind: fc.constant("entries" as const),
+    entries: fc.array(fc.record({ key: bytes, expiryMs: safe, value: bytes })),
+    isCut: fc.boolean(),
+  }),
   error: fc.record({ kind: fc.constant("error" as const), code: errorCode, message }),
 };
 const result: fc.Arbitrary<Result> = fc.oneof(...Object.values(results));
 
+const bound = fc.option(fc.record({ key: bytes, isInclusive: fc.boolean() }));
 const read: fc.Arbitrary<ReadRequest> = fc.oneof(
   fc.record({ type: fc.constant("get" as const), bucket: u32, key: bytes, metadataOnly: fc.boolean() }),
   fc.record({
@@ -65,6 +73,18 @@ const read: fc.Arbitrary<ReadRequest> = fc.oneof(
     mode: fc.constantFrom("keys" as const, "count" as const),
   }),
   fc.record({ type: fc.constant("sample" as const), bucket: u32, random: u32 }),
+  fc.record({
+    type: fc.constant("scan" as const),
+    bucket: u32,
+    prefix: bytes,
+    lower: bound,
+    upper: bound,
+    isReverse: fc.boolean(),
+    keysOnly: fc.boolean(),
+    entriesMax: u32,
+    bytesMax: u32,
+    asOf: fc.option(fc.record({ high: u32, low: u32 })),
+  }),
 );
 
 const requests: { readonly [K in ShardRequest["type"]]: fc.Arbitrary<Extract<ShardRequest, { type: K }>> } = {
@@ -161,6 +181,10 @@ function reader(encoded: Uint8Array): ByteReader {
   return new ByteReader("PROTOCOL", "a test").over(encoded);
 }
 
+const GOLDEN_SCAN =
+  "04" + "02010000" + "0100000001" + "0102000000020301" + "00" + "0100" + "0400000005000000" + "010600000007000000";
+const GOLDEN_ENTRIES = "0801" + "01000000" + "0100000008" + "0900000000000000" + "020000000a0b";
+
 function encoded(encode: (into: ByteWriter) => void): Uint8Array {
   const writer = new ByteWriter(1);
   encode(writer);
@@ -243,4 +267,24 @@ test("any bytes at all decode to a message or to an error of the closed set", ()
     }),
     { numRuns: 3000 },
   );
+});
+
+test("a scan and what it came to have these very bytes, which nodes exchange", () => {
+  const scan: ReadRequest = {
+    type: "scan",
+    bucket: 258,
+    prefix: new Uint8Array([1]),
+    lower: { key: new Uint8Array([2, 3]), isInclusive: true },
+    upper: null,
+    isReverse: true,
+    keysOnly: false,
+    entriesMax: 4,
+    bytesMax: 5,
+    asOf: { high: 6, low: 7 },
+  };
+  const request = encoded((into) => encodeRead(scan, into)).toHex();
+  expect(request).toBe(GOLDEN_SCAN);
+  const entry = { key: new Uint8Array([8]), expiryMs: 9, value: new Uint8Array([10, 11]) };
+  const result = encoded((into) => encodeResult({ kind: "entries", entries: [entry], isCut: true }, into)).toHex();
+  expect(result).toBe(GOLDEN_ENTRIES);
 });

@@ -14,7 +14,17 @@ import type { TreeIdentity } from "../../src/storage/tree-options.ts";
 import { GOLDEN_TABLE } from "./support/golden.ts";
 import { MemoryDisk } from "./support/memory-disk.ts";
 import { newestOfEach, randomKey, randomVersions } from "./support/random-versions.ts";
-import { flipped, IDENTITY, type PlainVersion, put, SMALL, sameVersion, tombstone, walk } from "./support/versions.ts";
+import {
+  flipped,
+  IDENTITY,
+  type PlainVersion,
+  put,
+  SMALL,
+  sameVersion,
+  tombstone,
+  walk,
+  walkBack,
+} from "./support/versions.ts";
 
 function write(disk: MemoryDisk, number: number, versions: readonly PlainVersion[], pieceBytes = 1000): TableRecord {
   const writer = new TableWriter(SMALL, IDENTITY, fileNumber(number), `d/${number}.sst`);
@@ -73,6 +83,10 @@ function checkAgainstList(seed: number): void {
     const behind = versions.filter((version) => compareUserKeys(version.bucket, version.key, bucket, key) >= 0);
     cursor.seek(bucket, key);
     expect(cursor.valid ? cursor.stampLow : null, said).toBe(behind[0]?.stampLow ?? null);
+    const before = versions.slice(0, versions.length - behind.length).reverse();
+    if (i < 5) expect(walkBack(cursor, bucket, key), said).toEqual(before);
+    cursor.seekBefore(bucket, key);
+    expect(cursor.valid ? cursor.stampLow : null, said).toBe(before[0]?.stampLow ?? null);
     const isThere = behind[0] !== undefined && compareUserKeys(behind[0].bucket, behind[0].key, bucket, key) === 0;
     expect(lookUp([table], bucket, key) !== null, said).toBe(isThere);
   }

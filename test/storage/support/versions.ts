@@ -3,7 +3,13 @@ import { compareBytes, utf8 } from "../../../src/core/bytes.ts";
 import { EnvelopeError } from "../../../src/core/errors.ts";
 import { murmur3 } from "../../../src/core/murmur3.ts";
 import { compareStamps, MAX_STAMP } from "../../../src/core/stamp.ts";
-import { compareUserKeys, type FoundVersion, type VersionCursor, VersionKind } from "../../../src/record/version.ts";
+import {
+  compareUserKeys,
+  type FoundVersion,
+  type TwoWayCursor,
+  type VersionCursor,
+  VersionKind,
+} from "../../../src/record/version.ts";
 import type { DropRule, Job } from "../../../src/storage/job.ts";
 import { NO_RETENTION } from "../../../src/storage/retention.ts";
 import type { TreeIdentity, TreeOptions } from "../../../src/storage/tree-options.ts";
@@ -66,7 +72,7 @@ export function inOrder(versions: readonly PlainVersion[]): PlainVersion[] {
   );
 }
 
-export class ArrayCursor implements VersionCursor {
+export class ArrayCursor implements TwoWayCursor {
   readonly #versions: readonly PlainVersion[];
   #at = -1;
 
@@ -110,6 +116,14 @@ export class ArrayCursor implements VersionCursor {
     this.#at += 1;
   }
 
+  seekBefore(bucket: number, key: Uint8Array): void {
+    this.#at = this.#versions.findLastIndex((version) => compareUserKeys(version.bucket, version.key, bucket, key) < 0);
+  }
+
+  previous(): void {
+    this.#at -= 1;
+  }
+
   get #current(): PlainVersion {
     const version = this.#versions[this.#at];
     if (version === undefined) throw new Error("the cursor is not valid");
@@ -136,6 +150,13 @@ export function copyOf(cursor: VersionCursor): PlainVersion {
 export function walk(cursor: VersionCursor, bucket = 0, key: Uint8Array = new Uint8Array(0)): PlainVersion[] {
   const seen: PlainVersion[] = [];
   for (cursor.seek(bucket, key); cursor.valid; cursor.next()) seen.push(copyOf(cursor));
+  return seen;
+}
+
+/** Everything before a key, last first. */
+export function walkBack(cursor: TwoWayCursor, bucket: number, key: Uint8Array): PlainVersion[] {
+  const seen: PlainVersion[] = [];
+  for (cursor.seekBefore(bucket, key); cursor.valid; cursor.previous()) seen.push(copyOf(cursor));
   return seen;
 }
 
