@@ -14,6 +14,7 @@ import { utf8, viewOf } from "../src/core/bytes.ts";
 import { RealClock } from "../src/env/real-clock.ts";
 import { CommandType, commandBytes, encodeCommand, sealCommand } from "../src/record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, sealEntry } from "../src/record/entry-format.ts";
+import { BlockCache } from "../src/storage/block-cache.ts";
 import { Shard } from "../src/shard/shard.ts";
 import { benchDisk, benchOptions, benchSettings, LOG } from "./engine/envelope-settings.ts";
 
@@ -50,7 +51,7 @@ function measure(entries: readonly Uint8Array[], directory: string): void {
   let stats = null as ShardStats | null;
   const settings = benchSettings(directory);
   const shard: Shard = Shard.open(
-    { disk: benchDisk(false), clock: new RealClock(), log: LOG },
+    { disk: benchDisk(false), clock: new RealClock(), log: LOG, blockCache: new BlockCache(settings.blockCacheBytes) },
     benchOptions(settings),
     createShardMemory(settings.memtableBytes, settings.memtableArenas),
     (reply) => {

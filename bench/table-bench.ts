@@ -1,6 +1,6 @@
 /**
  * Reads from tables, warm: look-ups one by one and many at a time, and a walk over everything, forward.
- * The goal is a million of each a second. Run: bun bench/table-bench.ts [million keys]
+ * The goal is a million of each a second. Run: bun bench/table-bench.ts [million keys] [keys at a time] [zstd]
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,6 +19,7 @@ import { keyRange } from "../src/shard/key-range.ts";
 import { ShardIterator } from "../src/shard/shard-iterator.ts";
 import { VersionStore } from "../src/shard/version-store.ts";
 import type { Job } from "../src/storage/job.ts";
+import { BlockCache } from "../src/storage/block-cache.ts";
 import { LookUpBatch } from "../src/storage/look-up-batch.ts";
 import { NO_RETENTION } from "../src/storage/retention.ts";
 import { Tree } from "../src/storage/tree.ts";
@@ -153,17 +154,29 @@ function measure(tree: Tree): void {
   report("visible keys, back", KEY_COUNT, () => iterate(store, true));
 }
 
+const packing = process.argv[4] === "zstd" ? "zstd" : "none";
+const cache = new BlockCache(256 * MIB);
 const directory = mkdtempSync(join(tmpdir(), "table-bench-"));
 try {
   const options = {
     blockBytes: 4096,
     bloomBitsPerKey: 10,
     compaction: "leveled" as const,
+    compression: packing as "none" | "zstd",
+    compressionLevel: 1,
+    prefixFilterBytes: 0,
+    blockChecks: "first" as const,
     levelBytesBase: 256 * MIB,
     level0Tables: 4,
     tableBytesMax: 16 * MIB,
   };
-  const tree = Tree.open(new RealDisk(), directory, options, { clusterId: new Uint8Array(16), shard: shardId(0) });
+  const tree = Tree.open(
+    new RealDisk(),
+    directory,
+    options,
+    { clusterId: new Uint8Array(16), shard: shardId(0) },
+    cache,
+  );
   flush(tree, new KeySource(0, 1, 1), 1);
   run(tree.compactAll(RULE));
   console.log(`${KEY_COUNT} keys of ${KEY_BYTES} bytes with values of 100, one run of ${tree.tableCount} tables`);

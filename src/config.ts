@@ -123,6 +123,21 @@ const SHAPE = {
     .default(4 * KIB)
     .describe("one block of a table, before compression"),
   bloomBitsPerKey: count(0, 32).default(10).describe("bloom filter of a table; 0: none"),
+  prefixFilterBytes: count(0, 255)
+    .default(0)
+    .describe("first bytes of keys for which tables get a filter of their own; 0: none"),
+  compression: z
+    .enum(["none", "zstd"], { error: "must be none or zstd" })
+    .default("none")
+    .describe("how blocks of new tables are packed"),
+  compressionLevel: count(1, 22).default(1).describe("level of zstd"),
+  blockCacheBytes: bytes(0, 64 * GIB)
+    .default(64 * MIB)
+    .describe("unpacked blocks kept in memory, per worker; 0: none"),
+  blockChecks: z
+    .enum(["always", "first", "never"], { error: "must be always, first or never" })
+    .default("first")
+    .describe("when the checksum of a block is verified"),
   compaction: z
     .enum(["leveled", "tiered"], { error: "must be leveled or tiered" })
     .default("leveled")

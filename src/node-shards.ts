@@ -16,6 +16,7 @@ import { shardId } from "./core/ids.ts";
 import type { Environment } from "./env/environment.ts";
 import { Compactors } from "./shard/compactors.ts";
 import { Shard } from "./shard/shard.ts";
+import { BlockCache } from "./storage/block-cache.ts";
 import type { ShardOptions } from "./shard/shard-options.ts";
 
 const WORKER_ENTRY = new URL("../workers/shard.worker.ts", import.meta.url);
@@ -46,7 +47,8 @@ export interface WorkerEvents {
 
 export function shardsOnThisThread(environment: Environment, settings: NodeSettings, clusterId: string): RunningShards {
   const threads = compactorThreads(settings.compactors, 1, environment.log);
-  const shardEnvironment = { ...environment, compactors: new Compactors(at(threads.ends, 0)) };
+  const blockCache = new BlockCache(settings.blockCacheBytes);
+  const shardEnvironment = { ...environment, blockCache, compactors: new Compactors(at(threads.ends, 0)) };
   threads.start();
   const open = (shard: number, onReply: (reply: ShardReply) => void): ShardPort => {
     const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
@@ -77,6 +79,7 @@ export function shardsInWorkers(
     entry: WORKER_ENTRY,
     ringBytes: settings.ringBytes,
     queueBytesMax: queueBytesMax(settings, Math.ceil(settings.shards / workerCount)),
+    blockCacheBytes: settings.blockCacheBytes,
     logLevel: settings.logLevel,
     logFields: { node: settings.id },
   };
@@ -123,6 +126,10 @@ export function shardOptions(settings: NodeSettings, shard: number, clusterId: s
       blockBytes: settings.blockBytes,
       bloomBitsPerKey: settings.bloomBitsPerKey,
       compaction: settings.compaction,
+      compression: settings.compression,
+      compressionLevel: settings.compressionLevel,
+      prefixFilterBytes: settings.prefixFilterBytes,
+      blockChecks: settings.blockChecks,
       levelBytesBase: settings.levelBytes,
       level0Tables: settings.level0Tables,
       tableBytesMax: settings.tableBytes,

@@ -6,9 +6,11 @@ import { RealClock } from "../src/env/real-clock.ts";
 import { RealDisk } from "../src/env/real-disk.ts";
 import { Compactors } from "../src/shard/compactors.ts";
 import type { ShardOptions } from "../src/shard/shard-options.ts";
+import { BlockCache } from "../src/storage/block-cache.ts";
 import { runWorker } from "../src/shard/worker-loop.ts";
 
 const data = workerData as WorkerData<ShardOptions>;
 const log = pinoLog(data.logLevel, { ...data.logFields });
 const compactors = new Compactors(data.compactors);
-runWorker({ disk: new RealDisk(), clock: new RealClock(), log, compactors }, data);
+const blockCache = new BlockCache(data.blockCacheBytes);
+runWorker({ disk: new RealDisk(), clock: new RealClock(), log, compactors, blockCache }, data);

@@ -9,6 +9,7 @@ import { murmur3 } from "../../src/core/murmur3.ts";
 import { RealClock } from "../../src/env/real-clock.ts";
 import { isVisible, type VersionCursor } from "../../src/record/version.ts";
 import { recover } from "../../src/shard/recovery.ts";
+import { BlockCache } from "../../src/storage/block-cache.ts";
 import type { VersionStore } from "../../src/shard/version-store.ts";
 import { BENCH_BUCKET, benchDisk, benchOptions, benchSettings, LOG } from "./envelope-settings.ts";
 import type { BenchReader, StoreOptions } from "./bench-store.ts";
@@ -22,7 +23,8 @@ export class EnvelopeReader implements BenchReader {
   constructor(options: StoreOptions) {
     const settings = benchSettings(options.directory);
     const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
-    const env = { disk: benchDisk(options.isSynced), clock: new RealClock(), log: LOG };
+    const blockCache = new BlockCache(settings.blockCacheBytes);
+    const env = { disk: benchDisk(options.isSynced), clock: new RealClock(), log: LOG, blockCache };
     this.#store = recover(env, benchOptions(settings), memory).store;
   }
 

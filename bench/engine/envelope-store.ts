@@ -14,6 +14,7 @@ import { HybridClock } from "../../src/core/stamp.ts";
 import { RealClock } from "../../src/env/real-clock.ts";
 import { CommandType } from "../../src/record/command-format.ts";
 import { Shard } from "../../src/shard/shard.ts";
+import { BlockCache } from "../../src/storage/block-cache.ts";
 import type { BenchStore, StoreOptions } from "./bench-store.ts";
 import { BENCH_BUCKET, benchDisk, benchOptions, benchSettings, LOG } from "./envelope-settings.ts";
 
@@ -45,7 +46,8 @@ export class EnvelopeStore implements BenchStore {
   constructor(options: StoreOptions) {
     const settings = benchSettings(options.directory);
     const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
-    const env = { disk: benchDisk(options.isSynced), clock: new RealClock(), log: LOG };
+    const blockCache = new BlockCache(settings.blockCacheBytes);
+    const env = { disk: benchDisk(options.isSynced), clock: new RealClock(), log: LOG, blockCache };
     const opened: { boot: ShardBoot | null } = { boot: null };
     this.#shard = Shard.open(env, benchOptions(settings), memory, (reply) => {
       if (reply.type === "opened") opened.boot = reply.boot;

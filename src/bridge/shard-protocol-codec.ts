@@ -351,6 +351,9 @@ const STAT_NAMES = Object.keys({
   stallCount: 0,
   quarantinedTables: 0,
   quarantinedSegments: 0,
+  blockCacheBytes: 0,
+  blockCacheHits: 0,
+  blockCacheMisses: 0,
   snapshotCount: 0,
   oldestSnapshotAgeMs: 0,
 } satisfies Record<StatName, 0>) as StatName[];

@@ -153,6 +153,10 @@ export interface ShardStats {
   /** Files that are known to be damaged. */
   readonly quarantinedTables: number;
   readonly quarantinedSegments: number;
+  /** Of all shards of the thread together. */
+  readonly blockCacheBytes: number;
+  readonly blockCacheHits: number;
+  readonly blockCacheMisses: number;
   readonly snapshotCount: number;
   /** 0 when there is none. */
   readonly oldestSnapshotAgeMs: number;

@@ -23,6 +23,8 @@ export interface WorkerData<Options> {
   readonly rings: RingPair;
   /** Replies that wait for room in the ring before the worker does. */
   readonly queueBytesMax: number;
+  /** Unpacked blocks kept for all shards of the worker. */
+  readonly blockCacheBytes: number;
   readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
   /** Repeated on every line the worker logs. */
   readonly logFields: Readonly<Record<string, string | number>>;

@@ -20,6 +20,8 @@ export interface ShardWorkerOptions {
   readonly ringBytes: number;
   /** Bytes that may wait outside a ring for room, on either side. */
   readonly queueBytesMax: number;
+  /** Unpacked blocks kept for its shards. */
+  readonly blockCacheBytes: number;
   readonly logLevel: WorkerData<unknown>["logLevel"];
   readonly logFields: WorkerData<unknown>["logFields"];
   readonly compactors: readonly CompactorEnd[];
@@ -57,10 +59,11 @@ export class ShardWorker {
   /** Starts the thread, which opens its shards. Replies come as events from now on. */
   start(): void {
     assert(this.#worker === null, "a worker is started once");
-    const { entry, queueBytesMax, logLevel, logFields, compactors } = this.#options;
+    const { entry, queueBytesMax, blockCacheBytes, logLevel, logFields, compactors } = this.#options;
     const workerData: WorkerData<unknown> = {
       rings: this.#rings,
       queueBytesMax,
+      blockCacheBytes,
       logLevel,
       logFields,
       shards: this.#shards,

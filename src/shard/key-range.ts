@@ -8,6 +8,8 @@ import { EnvelopeError } from "../core/errors.ts";
 
 export interface KeyRange {
   readonly bucket: number;
+  /** What all keys of the range begin with. */
+  readonly prefix: Uint8Array;
   readonly low: Uint8Array;
   /** Null: to the end of the bucket. */
   readonly high: Uint8Array | null;
@@ -29,7 +31,7 @@ export function keyRange(bucket: number, prefix: Uint8Array, lower: KeyBound | n
     const to = upper.isInclusive ? successorOf(upper.key) : upper.key;
     if (high === null || compareBytes(to, high) < 0) high = to;
   }
-  return { bucket, low, high };
+  return { bucket, prefix, low, high };
 }
 
 /** The smallest byte string behind a key. */

@@ -23,6 +23,7 @@ import { CommandReader } from "../record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryKind, entryTerm } from "../record/entry-format.ts";
 import { isVisible } from "../record/version.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
+import type { BlockCache } from "../storage/block-cache.ts";
 import { Tree } from "../storage/tree.ts";
 import { Applier } from "./apply.ts";
 import { FENCE_PREFIX } from "./apply-catalog.ts";
@@ -45,6 +46,7 @@ export interface Recovered {
   readonly applier: Applier;
   readonly pending: PendingEntries;
   readonly quarantine: Quarantine;
+  readonly blockCache: BlockCache;
   readonly commitIndex: LogIndex;
   readonly appliedIndex: LogIndex;
   readonly appliedTerm: Term;
@@ -62,7 +64,7 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   disk.makeDirectory(directory);
   const hardState = HardStateFile.open(disk, directory, options.log);
   // Damaged tables are found before the log begins a new segment, and a log that does not fit before tables are removed.
-  const found = Tree.look(disk, directory, options.tree, options.log);
+  const found = Tree.look(disk, directory, options.tree, options.log, env.blockCache);
   const log = Log.open(disk, directory, withPossibleIo(env, options));
   checkContinuity(log, found.flushed, directory);
   const tree = found.start();
@@ -85,7 +87,8 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   // After the replay, which makes tables of its own when a memtable is not enough.
   if (tree.tableCount > 0) state.noteTables();
   const appliedIndex = commitIndex;
-  const opened = { hardState, log, tree, state, store, context, applier, pending, quarantine };
+  const { blockCache } = env;
+  const opened = { hardState, log, tree, state, store, context, applier, pending, quarantine, blockCache };
   return { ...opened, commitIndex, appliedIndex, appliedTerm };
 }
 

@@ -46,7 +46,7 @@ export class ShardIterator implements Disposable {
     this.#range = range;
     this.#at = at;
     this.#ended = ended;
-    this.#cursor = store.cursor();
+    this.#cursor = store.cursor(range);
     this.#state = store.state();
   }
 
@@ -115,7 +115,7 @@ export class ShardIterator implements Disposable {
     if (this.#store.isAsOf(this.#state)) return false;
     this.#store.snapshots.check(this.#at.stamp, this.#store.lastStamp);
     this.#cursor[Symbol.dispose]();
-    this.#cursor = this.#store.cursor();
+    this.#cursor = this.#store.cursor(this.#range);
     this.#state = this.#store.state();
     return true;
   }

@@ -17,6 +17,7 @@ import { EMPTY_BYTES } from "../core/bytes.ts";
 import { compareStamps, MAX_STAMP, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import type { Clock } from "../env/clock.ts";
 import { type FoundVersion, type TwoWayCursor, VersionKind } from "../record/version.ts";
+import type { KeyPrefix } from "../storage/table.ts";
 import type { Tree } from "../storage/tree.ts";
 import { type Snapshot, type SnapshotLimits, Snapshots } from "./snapshots.ts";
 
@@ -182,9 +183,12 @@ export class VersionStore {
     );
   }
 
-  /** All versions in internal-key order. Dispose of it before the next change of arenas or tables. */
-  cursor(): TwoWayCursor & Disposable {
-    return this.tree.cursor(this.memtables.cursors());
+  /**
+   * All versions in internal-key order, or at least those `within` a prefix. Dispose of it before the next change of arenas
+   * or tables.
+   */
+  cursor(within: KeyPrefix | null = null): TwoWayCursor & Disposable {
+    return this.tree.cursor(this.memtables.cursors(), within);
   }
 }
 

@@ -10,6 +10,7 @@ import { EnvelopeError } from "../core/errors.ts";
 import { shardId } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
 import { Shard } from "../shard/shard.ts";
+import { BlockCache } from "../storage/block-cache.ts";
 import type { ShardOptions } from "../shard/shard-options.ts";
 import { type Scheduler, SimProcess } from "./scheduler.ts";
 import { SimClock } from "./sim-clock.ts";
@@ -86,7 +87,12 @@ export class EngineHost {
     const memory = createShardMemory(this.#memtableBytes, 3);
     this.#state = new SharedState(memory.state);
     this.condition = { kind: "up" };
-    const env = { disk: this.disk, clock: this.#clock(), log: this.#trace.logger("shard") };
+    const env = {
+      disk: this.disk,
+      clock: this.#clock(),
+      log: this.#trace.logger("shard"),
+      blockCache: new BlockCache(8 * KIB),
+    };
     try {
       this.#shard = Shard.open(env, this.#options, memory, (reply) => this.#replied(reply));
     } catch (thrown) {
@@ -179,6 +185,10 @@ function shapeOf(random: Random, fillsMemtables: boolean): ShardOptions {
       blockBytes: 128 << random.below(3),
       bloomBitsPerKey: random.between(4, 12),
       compaction: random.chance(0.3) ? "tiered" : "leveled",
+      compression: random.chance(0.4) ? "zstd" : "none",
+      compressionLevel: 1,
+      prefixFilterBytes: random.chance(0.3) ? random.between(1, 4) : 0,
+      blockChecks: random.chance(0.3) ? "always" : "first",
       levelBytesBase: 256 << random.below(5),
       level0Tables: random.between(1, 4),
       tableBytesMax: 512 << random.below(4),

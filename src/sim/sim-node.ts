@@ -17,6 +17,7 @@ import { EnvelopeError } from "../core/errors.ts";
 import { type LogIndex, shardId } from "../core/ids.ts";
 import type { Environment } from "../env/environment.ts";
 import type { Result } from "../record/result.ts";
+import { BlockCache } from "../storage/block-cache.ts";
 import { Shard } from "../shard/shard.ts";
 import { type CommittedTerms, LogTerms, WatchedLink } from "./committed-terms.ts";
 import type { Range, Scheduler } from "./scheduler.ts";
@@ -274,6 +275,10 @@ function openDirect(
       bloomBitsPerKey: 10,
       // Both, in one cluster.
       compaction: shard % 2 === 0 ? ("leveled" as const) : ("tiered" as const),
+      compression: "none" as const,
+      compressionLevel: 1,
+      prefixFilterBytes: 0,
+      blockChecks: "first" as const,
       levelBytesBase: 64 * KIB,
       level0Tables: 2,
       tableBytesMax: 16 * KIB,
@@ -291,7 +296,7 @@ function openDirect(
     scrubBytesPerSecond: 0,
     scrubIntervalMs: 0,
   };
-  const opened = Shard.open(env, options, memory, reply);
+  const opened = Shard.open({ ...env, blockCache: new BlockCache(64 * KIB) }, options, memory, reply);
   const link = new DirectLink(opened);
   const state = new SharedState(memory.state);
   const memtables = new MemtableSet(state, memory.arenas);

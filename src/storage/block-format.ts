@@ -5,7 +5,8 @@
  *   entry …             in the order of record/version.ts
  *   restart offset …    u32 each, from the start of the block
  *   restart count       u32
- *   CRC-32              u32 over all of the above, begun with the block's seed
+ *
+ * This is the *body*. How it is stored, packed or not and with a checksum, stands in stored-block-format.ts.
  *
  *   entry:   1     flags: kind in bits 0–1, then FLAG_*
  *            1–5   shared key bytes    varint (LEB128)
@@ -34,8 +35,7 @@ const RESTART_INTERVAL = 16;
 export const BUCKET_BYTES = 4;
 const COUNT_BYTES = 4;
 const CHECKSUM_BYTES = 4;
-/** Restart count and checksum: a block is never smaller. */
-export const BLOCK_TRAILER_BYTES = COUNT_BYTES + CHECKSUM_BYTES;
+const BLOCK_TRAILER_BYTES = COUNT_BYTES + CHECKSUM_BYTES;
 
 const KIND_MASK = 3;
 const FLAG_EXPIRY = 4;
@@ -76,7 +76,14 @@ export function readU32(bytes: Uint8Array, offset: number): number {
   return (bytes[offset]! | (bytes[offset + 1]! << 8) | (bytes[offset + 2]! << 16) | (bytes[offset + 3]! << 24)) >>> 0;
 }
 
-/** Where a block lies that was verified: everything but its checksum. Reused from block to block. */
+export function writeU32(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value;
+  bytes[offset + 1] = value >>> 8;
+  bytes[offset + 2] = value >>> 16;
+  bytes[offset + 3] = value >>> 24;
+}
+
+/** Where the body of a block lies that was verified. Reused from block to block. */
 export class BlockPlace {
   bytes: Uint8Array = EMPTY_BYTES;
   /** The first entry. */
@@ -84,11 +91,11 @@ export class BlockPlace {
   /** Behind the restart count. */
   end = 0;
 
-  /** Over the whole block at `start`–`end`, its checksum included. */
-  over(bytes: Uint8Array, start: number, end: number): void {
+  /** Over a body. */
+  set(bytes: Uint8Array, start: number, end: number): void {
     this.bytes = bytes;
     this.start = start;
-    this.end = end - CHECKSUM_BYTES;
+    this.end = end;
   }
 }
 
@@ -232,19 +239,25 @@ export class BlockBuilder {
     this.entryCount += 1;
   }
 
-  /** Ends the block: a view of it, valid until the next `add`, which begins the next block. */
+  /** Ends the block as tables of version 1 store it: a view, valid until the next `add`, which begins the next block. */
   finish(seed: number): Uint8Array {
+    const body = this.finishBody();
+    this.#view.setUint32(body.length, crc32(body, seed), true);
+    return this.#buffer.subarray(0, body.length + CHECKSUM_BYTES);
+  }
+
+  /** Ends the block and gives its body: a view, as above. */
+  finishBody(): Uint8Array {
     assert(this.entryCount > 0, "a block is not empty");
     this.#reserve(this.#restarts.length * 4 + BLOCK_TRAILER_BYTES);
     for (const restart of this.#restarts) this.#u32(restart);
     this.#u32(this.#restarts.length);
-    this.#u32(crc32(this.#buffer.subarray(0, this.#length), seed));
-    const block = this.#buffer.subarray(0, this.#length);
+    const body = this.#buffer.subarray(0, this.#length);
     this.#length = 0;
     this.#restarts = [];
     this.#lastKeyBytes = 0;
     this.entryCount = 0;
-    return block;
+    return body;
   }
 
   #remember(key: Uint8Array, keyBytes: number, shared: number): void {

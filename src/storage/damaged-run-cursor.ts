@@ -225,7 +225,7 @@ class SystemCursor {
     writeTableKey(target, SYSTEM_BUCKET, key);
     const isBefore = compareBytes(this.#table.footer.smallest, target) >= 0;
     this.#blockIndex = isBefore ? 0 : this.#table.findBlock(target, target.length);
-    this.#table.loadBlock(this.#blockIndex, this.#place);
+    this.#table.loadBlock(this.#blockIndex, this.#place, false);
     this.#block.seek(this.#place, target, target.length);
     if (!this.#block.valid) this.#enterNext();
   }
@@ -243,7 +243,7 @@ class SystemCursor {
       this.#block.leave();
       return;
     }
-    table.loadBlock(this.#blockIndex, this.#place);
+    table.loadBlock(this.#blockIndex, this.#place, false);
     this.#block.first(this.#place);
   }
 }

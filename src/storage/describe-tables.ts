@@ -9,7 +9,7 @@ import { type Stamp, stampMilliseconds } from "../core/stamp.ts";
 import type { DiskFile } from "../env/disk.ts";
 import { VersionKind } from "../record/version.ts";
 import { BlockCursor } from "./block-cursor.ts";
-import { BlockPlace, BUCKET_BYTES, restartCount, tableKeyBucket } from "./block-format.ts";
+import { BUCKET_BYTES, restartCount, tableKeyBucket } from "./block-format.ts";
 import {
   decodeEdit,
   decodeSnapshot,
@@ -68,9 +68,7 @@ function describeBlock(
 ): void {
   const { region, anchorOffsets, blockOffsets } = table.header;
   const offset = blockOffsets[block]!;
-  const bytes = readTableBlock(table, block);
-  const place = new BlockPlace();
-  place.over(bytes, 0, bytes.length);
+  const { place, storedBytes, packing } = readTableBlock(table, block);
   let entryCount = 0;
   for (cursor.first(place); cursor.valid; cursor.next()) entryCount += 1;
   const anchor = shownTableKey(region.subarray(anchorOffsets[block]!, anchorOffsets[block + 1]!));
@@ -80,13 +78,15 @@ function describeBlock(
     offset,
     fields: {
       number: block,
-      byteCount: bytes.length,
+      byteCount: storedBytes,
+      packing,
       entryCount,
-      restartCount: restartCount(bytes, place.end),
+      restartCount: restartCount(place.bytes, place.end),
       anchor,
     },
   });
   if (!withEntries) return;
+  // Of an entry in a packed block: its place in the body.
   for (cursor.first(place); cursor.valid; cursor.next()) {
     visit({ kind: "entry", depth: 2, offset: offset + cursor.entryOffset, fields: versionFields(cursor) });
   }

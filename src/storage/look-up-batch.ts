@@ -129,7 +129,7 @@ export class LookUpBatch {
       if (table === null) continue;
       if (table.mayHold(this.#hashes[i]!)) {
         table.requireSound(this.#targets[i]!);
-        table.loadBlock(table.findBlock(this.#targets[i]!, this.#targetBytes[i]!), this.#places[i]!);
+        table.loadBlock(table.findBlock(this.#targets[i]!, this.#targetBytes[i]!), this.#places[i]!, true);
       } else {
         this.#tables[i] = null;
       }

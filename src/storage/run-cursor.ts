@@ -59,7 +59,7 @@ export class RunCursor implements TwoWayCursor {
     const { smallest } = table.footer;
     const isBefore = compareToTarget(smallest, 0, smallest.length, target, target.length) >= 0;
     this.#blockIndex = isBefore ? 0 : table.findBlock(target, target.length);
-    table.loadBlock(this.#blockIndex, this.#place);
+    table.loadBlock(this.#blockIndex, this.#place, false);
     this.#block.seek(this.#place, target, target.length);
     if (!this.#block.valid) this.#enterNext();
   }
@@ -75,7 +75,7 @@ export class RunCursor implements TwoWayCursor {
       compareToTarget(table.footer.smallest, 0, table.footer.smallest.length, target, target.length) < 0
     ) {
       this.#blockIndex = table.findBlock(target, target.length);
-      table.loadBlock(this.#blockIndex, this.#place);
+      table.loadBlock(this.#blockIndex, this.#place, false);
       this.#block.seekBefore(this.#place, target, target.length);
       if (this.#block.valid) return;
     }
@@ -104,7 +104,7 @@ export class RunCursor implements TwoWayCursor {
       this.#block.leave();
       return;
     }
-    table.loadBlock(this.#blockIndex, this.#place);
+    table.loadBlock(this.#blockIndex, this.#place, false);
     this.#block.last(this.#place);
   }
 
@@ -120,7 +120,7 @@ export class RunCursor implements TwoWayCursor {
       this.#block.leave();
       return;
     }
-    table.loadBlock(this.#blockIndex, this.#place);
+    table.loadBlock(this.#blockIndex, this.#place, false);
     this.#block.first(this.#place);
   }
 }

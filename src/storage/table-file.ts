@@ -5,7 +5,8 @@
  */
 import { corruption, EnvelopeError } from "../core/errors.ts";
 import type { DiskFile } from "../env/disk.ts";
-import { BLOCK_TRAILER_BYTES, blockChecksum, readU32 } from "./block-format.ts";
+import { BlockPlace, blockChecksum, readU32 } from "./block-format.ts";
+import { CHECKSUM_BYTES, STORED_BYTES_MIN, storedType, TYPE_BYTES, unpackBody } from "./stored-block-format.ts";
 import {
   blockSeed,
   decodeTableFooter,
@@ -51,19 +52,37 @@ export function readTableFile(file: DiskFile, identity: TreeIdentity | null): Ta
   return { file, identity: owner, footer, footerOffset, footerChecksum, header, seed: tableSeed(owner, footer.number) };
 }
 
-/** A block of its own, its checksum verified. Throws CORRUPTION, or IO where the disk cannot read. */
-export function readTableBlock(table: TableFile, block: number): Uint8Array {
-  const { file, header, footerOffset, seed } = table;
+export interface TableBlock {
+  /** Where its body lies, in memory of its own. */
+  readonly place: BlockPlace;
+  readonly storedBytes: number;
+  readonly packing: "none" | "zstd";
+}
+
+/** A block, its checksum verified, unpacked. Throws CORRUPTION, or IO where the disk cannot read. */
+export function readTableBlock(table: TableFile, block: number): TableBlock {
+  const { file, header, footer, footerOffset, seed } = table;
   const start = header.blockOffsets[block]!;
   const end = header.blockOffsets[block + 1]!;
-  if (end - start <= BLOCK_TRAILER_BYTES || end > footerOffset) {
+  if (end - start < STORED_BYTES_MIN || end > footerOffset) {
     throw corruption(file.path, start, "a block that does not fit");
   }
   const bytes = readRange(file, start, end - start);
-  if (blockChecksum(bytes, 0, bytes.length, blockSeed(seed, block)) !== readU32(bytes, bytes.length - 4)) {
+  const storedBytes = bytes.length;
+  if (blockChecksum(bytes, 0, storedBytes, blockSeed(seed, block)) !== readU32(bytes, storedBytes - CHECKSUM_BYTES)) {
     throw corruption(file.path, start, "a block with a wrong checksum");
   }
-  return bytes;
+  const place = new BlockPlace();
+  const type = footer.version === 1 ? "plain" : storedType(bytes, 0);
+  if (type === null) throw corruption(file.path, start, "a block of a type that does not exist");
+  if (type !== "zstd") {
+    place.set(bytes, type === "plain" ? 0 : TYPE_BYTES, storedBytes - CHECKSUM_BYTES);
+    return { place, storedBytes, packing: "none" };
+  }
+  const body = unpackBody(bytes, 0, storedBytes);
+  if (body === null) throw corruption(file.path, start, "a block that cannot be unpacked");
+  place.set(body, 0, body.length);
+  return { place, storedBytes, packing: "zstd" };
 }
 
 /** So many bytes of a file. Throws CORRUPTION when it ends before them. */

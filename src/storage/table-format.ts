@@ -2,21 +2,25 @@
  * A table (`.sst`): versions of one shard in order, never changed after it was written. Little-endian throughout; keys
  * are table keys as in block-format.ts.
  *
- *   header region   prologue · filter · block offsets · anchor offsets · anchors · zeros to a multiple of 64
- *   blocks          block-format.ts, one behind the other
+ *   header region   prologue · filter · prefix filter · block offsets · anchor offsets · anchors · zeros to a multiple of 64
+ *   blocks          stored-block-format.ts, one behind the other
  *   footer          smallest key · largest key · 128 bytes
  *
  *   prologue:  0   8   magic "EDB.sst\x01"
- *              8   4   format version
+ *              8   4   format version: 1, or 2 with what is marked so
  *             12   4   header bytes, the whole region
  *             16   4   filter lines L of 64 bytes (bloom.ts)
  *             20   4   filter probes
  *             24   4   block count N
  *             28   4   anchor bytes A
  *             32   8   file number
- *             40  20   zero
+ *             40   4   prefix filter lines P of 64 bytes, 0: none                          version 2
+ *             44   4   bytes of a prefix                                                   version 2
+ *             48  12   zero
  *             60   4   CRC-32 of bytes 0–59 and 64–end of the region
  *             64  64·L filter
+ *                 64·P prefix filter: made like the filter, with as many probes, of the first bytes of all user keys that
+ *                      have so many                                                        version 2
  *            then 4·(N+1)  block offsets, counted from the end of the region; the last one is the end of the blocks
  *                 4·(N+1)  anchor offsets, counted from the first anchor
  *                 A        anchors: the shortest key above the last of the block before and not above the first here
@@ -40,6 +44,9 @@
  *            116   8   magic "EDB.end\x01"
  *            124   4   CRC-32 of the footer from the smallest key to here
  *
+ * Version 1 stores blocks as they are and has no prefix filter. A table that needs neither packing nor prefixes is written
+ * in version 1, so that earlier releases read it.
+ *
  * The header region comes first, so that opening a table reads it and the footer and nothing else. It is known last: a
  * writer keeps the blocks of a table in memory (a table is bounded, TreeOptions.tableBytesMax) and then writes region,
  * blocks and footer front to back. That costs memory for the time of a job, and spares an estimate of the region's size,
@@ -56,7 +63,7 @@ import type { Stamp } from "../core/stamp.ts";
 import { BLOOM_LINE_BYTES } from "./bloom.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 
-const TABLE_FORMAT_VERSION = 1;
+export type TableVersion = 1 | 2;
 export const PROLOGUE_BYTES = 64;
 export const FOOTER_FIXED_BYTES = 128;
 const REGION_ALIGNMENT = 64;
@@ -66,6 +73,7 @@ const FOOTER_MAGIC = "EDB.end\x01";
 const CLUSTER_ID_BYTES = 16;
 
 export interface TableFooter {
+  readonly version: TableVersion;
   /** Table keys. */
   readonly smallest: Uint8Array;
   readonly largest: Uint8Array;
@@ -84,6 +92,8 @@ export interface TableHeader {
   readonly region: Uint8Array;
   readonly filterLines: number;
   readonly filterProbes: number;
+  readonly prefixFilterLines: number;
+  readonly prefixBytes: number;
   readonly blockCount: number;
   /** blockCount + 1 offsets, from the start of the file. */
   readonly blockOffsets: Uint32Array;
@@ -93,6 +103,11 @@ export interface TableHeader {
 
 export function tableName(number: FileNumber): string {
   return `${String(number).padStart(8, "0")}.sst`;
+}
+
+/** Where the prefix filter begins in the region, behind a filter of so many lines. */
+export function prefixFilterStart(filterLines: number): number {
+  return PROLOGUE_BYTES + filterLines * BLOOM_LINE_BYTES;
 }
 
 /** With which the checksum of a block begins. */
@@ -109,32 +124,45 @@ export function tableSeed(identity: TreeIdentity, number: FileNumber): number {
   return crc32(bytes, crc32(identity.clusterId));
 }
 
+/** The filters of a table to be written, and what writes their bits at their place in the region. */
+export interface TableFilters {
+  readonly lines: number;
+  readonly probes: number;
+  /** 0, both, in version 1. */
+  readonly prefixLines: number;
+  readonly prefixBytes: number;
+  fill(region: Uint8Array, start: number): void;
+  fillPrefixes(region: Uint8Array, start: number): void;
+}
+
 /** Encodes the header region. `anchors` and `blockOffsets` (one more: the end) as in the drawing. */
 export function encodeTableHeader(
+  version: TableVersion,
   number: FileNumber,
-  filterLines: number,
-  filterProbes: number,
-  fillFilter: (region: Uint8Array, start: number) => void,
+  filters: TableFilters,
   blockOffsets: readonly number[],
   anchors: readonly Uint8Array[],
 ): { readonly region: Uint8Array; readonly checksum: number } {
   let anchorBytes = 0;
   for (const anchor of anchors) anchorBytes += anchor.length;
-  const filterBytes = filterLines * BLOOM_LINE_BYTES;
-  const usedBytes = PROLOGUE_BYTES + filterBytes + 8 * blockOffsets.length + anchorBytes;
+  const filtersEnd = prefixFilterStart(filters.lines) + filters.prefixLines * BLOOM_LINE_BYTES;
+  const usedBytes = filtersEnd + 8 * blockOffsets.length + anchorBytes;
   const headerBytes = Math.ceil(usedBytes / REGION_ALIGNMENT) * REGION_ALIGNMENT;
   const region = new Uint8Array(headerBytes);
   const view = viewOf(region);
   writeMagic(region, 0, HEADER_MAGIC);
-  view.setUint32(8, TABLE_FORMAT_VERSION, true);
+  view.setUint32(8, version, true);
   view.setUint32(12, headerBytes, true);
-  view.setUint32(16, filterLines, true);
-  view.setUint32(20, filterProbes, true);
+  view.setUint32(16, filters.lines, true);
+  view.setUint32(20, filters.probes, true);
   view.setUint32(24, anchors.length, true);
   view.setUint32(28, anchorBytes, true);
   setU64(view, 32, number);
-  fillFilter(region, PROLOGUE_BYTES);
-  let offset = PROLOGUE_BYTES + filterBytes;
+  view.setUint32(40, filters.prefixLines, true);
+  view.setUint32(44, filters.prefixBytes, true);
+  filters.fill(region, PROLOGUE_BYTES);
+  filters.fillPrefixes(region, prefixFilterStart(filters.lines));
+  let offset = filtersEnd;
   for (const blockOffset of blockOffsets) {
     view.setUint32(offset, blockOffset, true);
     offset += 4;
@@ -167,7 +195,9 @@ export function decodeTableHeader(region: Uint8Array, footer: TableFooter, file:
   }
   const filterLines = view.getUint32(16, true);
   const blockCount = view.getUint32(24, true);
-  const blockArray = PROLOGUE_BYTES + filterLines * BLOOM_LINE_BYTES;
+  const prefixFilterLines = view.getUint32(40, true);
+  const prefixBytes = view.getUint32(44, true);
+  const blockArray = prefixFilterStart(filterLines) + prefixFilterLines * BLOOM_LINE_BYTES;
   const anchorArray = blockArray + 4 * (blockCount + 1);
   const anchorsStart = anchorArray + 4 * (blockCount + 1);
   if (blockCount === 0 || anchorsStart + view.getUint32(28, true) > region.length) {
@@ -179,7 +209,9 @@ export function decodeTableHeader(region: Uint8Array, footer: TableFooter, file:
     blockOffsets[i] = region.length + view.getUint32(blockArray + 4 * i, true);
     anchorOffsets[i] = anchorsStart + view.getUint32(anchorArray + 4 * i, true);
   }
-  return { region, filterLines, filterProbes: view.getUint32(20, true), blockCount, blockOffsets, anchorOffsets };
+  const filterProbes = view.getUint32(20, true);
+  const filters = { filterLines, filterProbes, prefixFilterLines, prefixBytes };
+  return { region, ...filters, blockCount, blockOffsets, anchorOffsets };
 }
 
 export function encodeTableFooter(footer: TableFooter, identity: TreeIdentity): Uint8Array {
@@ -202,7 +234,7 @@ export function encodeTableFooter(footer: TableFooter, identity: TreeIdentity): 
   view.setUint32(68, footer.headerBytes, true);
   view.setUint32(72, footer.headerChecksum, true);
   view.setUint32(76, footer.blocksBytes, true);
-  view.setUint32(80, TABLE_FORMAT_VERSION, true);
+  view.setUint32(80, footer.version, true);
   writeMagic(bytes, keyBytes + 116, FOOTER_MAGIC);
   view.setUint32(124, crc32(bytes.subarray(0, bytes.length - 4)), true);
   return bytes;
@@ -246,7 +278,7 @@ export function decodeTableFooter(
   const view = new DataView(bytes.buffer, bytes.byteOffset + keyBytes, FOOTER_FIXED_BYTES);
   if (!hasMagic(bytes, keyBytes + 116, FOOTER_MAGIC)) return corruption(file, offset, "no footer of a table");
   const version = view.getUint32(80, true);
-  if (version !== TABLE_FORMAT_VERSION) {
+  if (version !== 1 && version !== 2) {
     return new EnvelopeError("NEWER_FORMAT", `${file} has table format ${version}: it needs a newer release`);
   }
   if (identity !== null && !sameIdentity(bytes, keyBytes, view, identity)) {
@@ -257,6 +289,7 @@ export function decodeTableFooter(
     return corruption(file, offset, "a footer whose keys do not fit");
   }
   return {
+    version,
     smallest: bytes.slice(0, smallestBytes),
     largest: bytes.slice(smallestBytes, keyBytes),
     minStamp: { high: view.getUint32(8, true), low: view.getUint32(12, true) },

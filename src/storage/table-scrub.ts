@@ -15,7 +15,7 @@ export function* scrubTable(disk: Disk, table: Table, identity: TreeIdentity): G
       throw corruption(path, opened.footerOffset, "a footer that is not the one in the manifest");
     }
     yield record.headerBytes + record.footerBytes;
-    for (let block = 0; block < opened.header.blockCount; block++) yield readTableBlock(opened, block).length;
+    for (let block = 0; block < opened.header.blockCount; block++) yield readTableBlock(opened, block).storedBytes;
   } finally {
     file.close();
   }

@@ -16,7 +16,15 @@ import { BlockBuilder, BUCKET_BYTES, sharedBytes, writeTableKey } from "./block-
 import { bloomAdd, bloomLines, bloomProbes } from "./bloom.ts";
 import { giveChunk, takeChunk } from "./chunk-pool.ts";
 import type { TableRecord } from "./manifest-format.ts";
-import { blockSeed, encodeTableFooter, encodeTableHeader, footerChecksum, tableSeed } from "./table-format.ts";
+import { BlockPacker } from "./stored-block-format.ts";
+import {
+  blockSeed,
+  encodeTableFooter,
+  encodeTableHeader,
+  footerChecksum,
+  type TableFilters,
+  tableSeed,
+} from "./table-format.ts";
 import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
 
 /** A sync carries no more than about this, so that none of them holds up the thread for long. */
@@ -32,6 +40,8 @@ export class TableWriter {
   readonly #identity: TreeIdentity;
   readonly #seed: number;
   readonly #block = new BlockBuilder();
+  /** Null: the table is of version 1. */
+  readonly #packer: BlockPacker | null;
   #chunks: Uint8Array[] = [];
   /** What the chunks are views of. */
   #borrowed: Uint8Array[] = [];
@@ -40,6 +50,8 @@ export class TableWriter {
   #blockOffsets: number[] = [];
   #anchors: Uint8Array[] = [];
   #hashes = new Uint32Array(1024);
+  #prefixHashes = new Uint32Array(64);
+  #prefixCount = 0;
   #keyCount = 0;
   #tombstoneCount = 0;
   #minStamp: Stamp = MAX_STAMP;
@@ -61,6 +73,8 @@ export class TableWriter {
     this.#seed = tableSeed(identity, number);
     this.number = number;
     this.path = path;
+    const level = options.compression === "zstd" ? options.compressionLevel : 0;
+    this.#packer = level === 0 && options.prefixFilterBytes === 0 ? null : new BlockPacker(level);
   }
 
   /** Bytes held in memory: finished blocks and the one being built. */
@@ -97,14 +111,11 @@ export class TableWriter {
     assert(this.entryCount > 0 && this.#file === null, "a table is sealed once and is not empty");
     this.#endBlock();
     this.#blockOffsets.push(this.blocksBytes);
-    const lines = bloomLines(this.#keyCount, this.#options.bloomBitsPerKey);
-    const probes = bloomProbes(this.#options.bloomBitsPerKey);
-    const fillFilter = (region: Uint8Array, start: number): void => {
-      for (let i = 0; i < this.#keyCount; i++) bloomAdd(region, start, lines, probes, this.#hashes[i]!);
-    };
-    const header = encodeTableHeader(this.number, lines, probes, fillFilter, this.#blockOffsets, this.#anchors);
+    const version = this.#packer === null ? 1 : 2;
+    const header = encodeTableHeader(version, this.number, this.#filters(), this.#blockOffsets, this.#anchors);
     const footer = encodeTableFooter(
       {
+        version,
         smallest: this.#smallest,
         largest: this.#lastKey.subarray(0, this.#lastKeyBytes),
         minStamp: this.#minStamp,
@@ -129,6 +140,22 @@ export class TableWriter {
       footerChecksum: footerChecksum(footer),
     };
     this.#file = disk.open(this.path, "create");
+  }
+
+  #filters(): TableFilters {
+    const { bloomBitsPerKey, prefixFilterBytes } = this.#options;
+    const lines = bloomLines(this.#keyCount, bloomBitsPerKey);
+    const probes = bloomProbes(bloomBitsPerKey);
+    const prefixLines = prefixFilterBytes === 0 ? 0 : bloomLines(this.#prefixCount, bloomBitsPerKey);
+    return {
+      lines,
+      probes,
+      prefixLines,
+      prefixBytes: prefixFilterBytes,
+      fill: (region, start) => addAll(region, start, lines, probes, this.#hashes, this.#keyCount),
+      fillPrefixes: (region, start) =>
+        addAll(region, start, prefixLines, probes, this.#prefixHashes, this.#prefixCount),
+    };
   }
 
   /** Writes at most `budgetBytes`. True: there is more to write. False: the file is whole, synced and closed. */
@@ -201,19 +228,28 @@ export class TableWriter {
       this.#anchors.push(this.#key.slice(0, Math.min(shared + 1, keyBytes)));
     }
     if (this.#keyCount === 0) this.#smallest = this.#key.slice(0, keyBytes);
-    if (this.#keyCount === this.#hashes.length) {
-      const larger = new Uint32Array(this.#hashes.length * 2);
-      larger.set(this.#hashes);
-      this.#hashes = larger;
-    }
+    if (this.#keyCount === this.#hashes.length) this.#hashes = twice(this.#hashes);
     this.#hashes[this.#keyCount++] = murmur3(key, 0, key.length, bucket);
+    this.#notePrefix(bucket, key);
     if (this.#lastKey.length < keyBytes) this.#lastKey = new Uint8Array(keyBytes * 2);
     copyBytes(this.#key, 0, keyBytes, this.#lastKey, 0);
     this.#lastKeyBytes = keyBytes;
   }
 
+  /** Neighbours that share their prefix are noted once. */
+  #notePrefix(bucket: number, key: Uint8Array): void {
+    const { prefixFilterBytes } = this.#options;
+    if (prefixFilterBytes === 0 || key.length < prefixFilterBytes) return;
+    const hash = murmur3(key, 0, prefixFilterBytes, bucket);
+    if (this.#prefixCount > 0 && this.#prefixHashes[this.#prefixCount - 1] === hash) return;
+    if (this.#prefixCount === this.#prefixHashes.length) this.#prefixHashes = twice(this.#prefixHashes);
+    this.#prefixHashes[this.#prefixCount++] = hash;
+  }
+
   #endBlock(): void {
-    const block = this.#block.finish(blockSeed(this.#seed, this.#blockOffsets.length));
+    const seed = blockSeed(this.#seed, this.#blockOffsets.length);
+    const packer = this.#packer;
+    const block = packer === null ? this.#block.finish(seed) : packer.pack(this.#block.finishBody(), seed);
     if (this.#chunkUsed + block.length > this.#chunk.length) {
       this.#endChunk();
       this.#chunk = takeChunk(block.length);
@@ -230,4 +266,21 @@ export class TableWriter {
     this.#chunk = EMPTY_BYTES;
     this.#chunkUsed = 0;
   }
+}
+
+function addAll(
+  region: Uint8Array,
+  start: number,
+  lines: number,
+  probes: number,
+  hashes: Uint32Array,
+  count: number,
+): void {
+  for (let i = 0; i < count; i++) bloomAdd(region, start, lines, probes, hashes[i]!);
+}
+
+function twice(numbers: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
+  const larger = new Uint32Array(numbers.length * 2);
+  larger.set(numbers);
+  return larger;
 }

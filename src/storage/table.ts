@@ -1,6 +1,7 @@
 /**
  * An open table: footer and header region in memory, blocks through a mapping made at the first read. A block's
- * checksum is verified the first time the mapping is read there, and remembered; from then on its bytes are trusted.
+ * checksum is verified the first time the mapping is read there, and remembered; from then on its bytes are trusted
+ * (unless `blockChecks` says otherwise). Packed blocks are unpacked into memory of their own, and kept in the cache.
  *
  * Opening reads the header region and the footer with ordinary reads, so that unreadable media is an error here and
  * not a signal; only the blocks are read through the mapping. The region costs about 1.3 bytes a key and, for each
@@ -12,14 +13,17 @@
 import { assert, at } from "../core/assert.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
 import { SYSTEM_BUCKET } from "../core/ids.ts";
+import { murmur3 } from "../core/murmur3.ts";
 import type { Stamp } from "../core/stamp.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
 import type { FoundVersion, VersionKind } from "../record/version.ts";
 import { compareToTarget, findInBlock } from "./block-cursor.ts";
+import type { BlockCache } from "./block-cache.ts";
+import { CHECKSUM_BYTES, STORED_BYTES_MIN, storedType, TYPE_BYTES, unpackBody } from "./stored-block-format.ts";
 import {
-  BLOCK_TRAILER_BYTES,
-  BlockPlace,
   BUCKET_BYTES,
+  writeTableKey,
+  BlockPlace,
   blockChecksum,
   EntryReader,
   readU32,
@@ -33,13 +37,23 @@ import {
   blockSeed,
   decodeTableFooter,
   decodeTableHeader,
+  prefixFilterStart,
   PROLOGUE_BYTES,
   type TableFooter,
   type TableHeader,
   tableSeed,
 } from "./table-format.ts";
 import { readRange } from "./table-file.ts";
-import type { TreeIdentity } from "./tree-options.ts";
+import type { BlockChecks, TreeIdentity } from "./tree-options.ts";
+
+/** How the blocks of a table are read. */
+export interface TableReading {
+  readonly checks: BlockChecks;
+  /** For blocks that have to be unpacked; null: they are unpacked at every read. */
+  readonly cache: BlockCache | null;
+}
+
+const CHECKED_ONCE: TableReading = { checks: "first", cache: null };
 
 /** As many as a number holds exactly, in whole bytes. */
 const HEAD_BYTES = 6;
@@ -86,6 +100,10 @@ export class Table {
   /** The bytes behind the common ones of each anchor, six, as a number: most of a search is done on these. */
   readonly #anchorHeads: Float64Array;
   readonly #verified: Uint8Array;
+  readonly #reading: TableReading;
+  readonly #cacheId: number;
+  /** Of format version 1. */
+  readonly #isPlain: boolean;
   #map: Uint8Array<ArrayBuffer> | null = null;
   #references = 0;
 
@@ -96,11 +114,15 @@ export class Table {
     footer: TableFooter,
     header: TableHeader,
     seed: number,
+    reading: TableReading,
   ) {
+    this.#reading = reading;
+    this.#cacheId = reading.cache?.takeTable() ?? 0;
     this.#disk = disk;
     this.path = path;
     this.record = record;
     this.footer = footer;
+    this.#isPlain = footer.version === 1;
     this.blockCount = header.blockCount;
     this.#header = header;
     this.#seed = seed;
@@ -117,16 +139,29 @@ export class Table {
    * Opens the file that the manifest's record describes. Throws MISSING_FILE, CORRUPTION (also when it is another
    * table than the record says), NEWER_FORMAT or FOREIGN_DIRECTORY.
    */
-  static open(disk: Disk, path: string, record: TableRecord, identity: TreeIdentity): Table {
+  static open(
+    disk: Disk,
+    path: string,
+    record: TableRecord,
+    identity: TreeIdentity,
+    reading: TableReading = CHECKED_ONCE,
+  ): Table {
     const file = disk.open(path, "read");
     try {
-      return Table.#read(disk, path, file, record, identity);
+      return Table.#read(disk, path, file, record, identity, reading);
     } finally {
       file.close();
     }
   }
 
-  static #read(disk: Disk, path: string, file: DiskFile, record: TableRecord, identity: TreeIdentity): Table {
+  static #read(
+    disk: Disk,
+    path: string,
+    file: DiskFile,
+    record: TableRecord,
+    identity: TreeIdentity,
+    reading: TableReading,
+  ): Table {
     if (file.size() !== record.fileBytes) {
       throw corruption(path, file.size(), `a table of ${file.size()} bytes where ${record.fileBytes} are expected`);
     }
@@ -140,7 +175,7 @@ export class Table {
     }
     const header = decodeTableHeader(region, footer, path);
     if (header instanceof EnvelopeError) throw header;
-    return new Table(disk, path, record, footer, header, tableSeed(identity, record.number));
+    return new Table(disk, path, record, footer, header, tableSeed(identity, record.number), reading);
   }
 
   retain(): void {
@@ -153,6 +188,7 @@ export class Table {
     if (this.#references > 0) return;
     if (this.#map !== null) this.#disk.unmap(this.#map);
     this.#map = null;
+    this.#reading.cache?.forget(this.#cacheId, this.blockCount);
     if (this.obsolete) removeGarbage(this.#disk, this.path);
   }
 
@@ -164,7 +200,7 @@ export class Table {
     if (!this.mayHold(hash)) return false;
     this.requireSound(target);
     const place = found.place;
-    this.loadBlock(this.findBlock(target, targetBytes), place);
+    this.loadBlock(this.findBlock(target, targetBytes), place, true);
     return findInBlock(found.entry, place.bytes, place.start, place.end, target, targetBytes, asOf);
   }
 
@@ -172,6 +208,14 @@ export class Table {
   mayHold(hash: number): boolean {
     const { region, filterLines, filterProbes } = this.#header;
     return bloomHas(region, PROLOGUE_BYTES, filterLines, filterProbes, hash);
+  }
+
+  /** Whether the table may have keys of the bucket that begin with the prefix: false is certain. */
+  mayHoldPrefix(bucket: number, prefix: Uint8Array): boolean {
+    const { region, filterLines, filterProbes, prefixFilterLines, prefixBytes } = this.#header;
+    if (prefixFilterLines === 0 || prefix.length < prefixBytes) return true;
+    const hash = murmur3(prefix, 0, prefixBytes, bucket);
+    return bloomHas(region, prefixFilterStart(filterLines), prefixFilterLines, filterProbes, hash);
   }
 
   /** Looks at what `mayHold` is going to look at; the number means nothing, but has to be used. */
@@ -216,17 +260,46 @@ export class Table {
     return tableKeyBucket(anchor, 0);
   }
 
-  /** Verifies a block if that is still to be done, and says where it lies. Throws CORRUPTION. */
-  loadBlock(block: number, place: BlockPlace): void {
+  /**
+   * Verifies a block as far as that is to be done, unpacks it if need be, and says where its body lies. A look-up keeps what
+   * it unpacks (`isKept`), a walk does not. Throws CORRUPTION.
+   */
+  loadBlock(block: number, place: BlockPlace, isKept: boolean): void {
     const map = this.#map ?? this.#mapFile();
     const start = this.#header.blockOffsets[block]!;
     const end = this.#header.blockOffsets[block + 1]!;
-    const mask = 1 << (block & 7);
-    if ((this.#verified[block >>> 3]! & mask) === 0) {
-      this.#verify(map, block, start, end);
-      this.#verified[block >>> 3]! |= mask;
+    if (this.#isPlain) {
+      this.#check(map, block, start, end);
+      place.set(map, start, end - CHECKSUM_BYTES);
+      return;
     }
-    place.over(map, start, end);
+    if (storedType(map, start) === "zstd") {
+      const body = this.#unpacked(map, block, start, end, isKept);
+      place.set(body, 0, body.length);
+      return;
+    }
+    this.#check(map, block, start, end);
+    if (storedType(map, start) !== "raw") throw corruption(this.path, start, "a block of a type that does not exist");
+    place.set(map, start + TYPE_BYTES, end - CHECKSUM_BYTES);
+  }
+
+  #unpacked(map: Uint8Array, block: number, start: number, end: number, isKept: boolean): Uint8Array {
+    const { cache } = this.#reading;
+    const known = cache?.get(this.#cacheId, block, isKept) ?? null;
+    if (known !== null) return known;
+    this.#check(map, block, start, end);
+    const body = unpackBody(map, start, end);
+    if (body === null) throw corruption(this.path, start, "a block that cannot be unpacked");
+    if (isKept) cache?.put(this.#cacheId, block, body);
+    return body;
+  }
+
+  #check(map: Uint8Array, block: number, start: number, end: number): void {
+    const { checks } = this.#reading;
+    const mask = 1 << (block & 7);
+    if (checks === "never" || (checks === "first" && (this.#verified[block >>> 3]! & mask) !== 0)) return;
+    this.#verify(map, block, start, end);
+    this.#verified[block >>> 3]! |= mask;
   }
 
   #mapFile(): Uint8Array {
@@ -241,13 +314,33 @@ export class Table {
   }
 
   #verify(map: Uint8Array, block: number, start: number, end: number): void {
-    if (end - start <= BLOCK_TRAILER_BYTES || end > map.length) {
+    if (end - start < STORED_BYTES_MIN || end > map.length) {
       throw corruption(this.path, start, "a block that does not fit");
     }
     if (blockChecksum(map, start, end, blockSeed(this.#seed, block)) !== readU32(map, end - 4)) {
       throw corruption(this.path, start, "a block with a wrong checksum");
     }
   }
+}
+
+/** All keys of a bucket that begin with the same bytes. */
+export interface KeyPrefix {
+  readonly bucket: number;
+  readonly prefix: Uint8Array;
+}
+
+/** Whether a run may have keys with the prefix, by the ranges and filters of its tables: false is certain. */
+export function mayHoldPrefix(run: readonly Table[], { bucket, prefix }: KeyPrefix): boolean {
+  const target = new Uint8Array(prefix.length + BUCKET_BYTES);
+  writeTableKey(target, bucket, prefix);
+  for (let i = firstTableEndingAt(run, target, target.length); i < run.length; i++) {
+    const table = at(run, i);
+    const { smallest } = table.footer;
+    const isBehind = compareToTarget(smallest, 0, smallest.length, target, target.length) > 0;
+    if (isBehind && sharedBytes(smallest, smallest.length, target, target.length) < target.length) return false;
+    if (table.mayHoldPrefix(bucket, prefix)) return true;
+  }
+  return false;
 }
 
 /** The table of a run (tables in key order, none overlapping) that may hold the key, or null. */

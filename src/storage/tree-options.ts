@@ -10,6 +10,14 @@ export interface TreeOptions {
   readonly bloomBitsPerKey: number;
   /** Leveled: the least space and the quickest reads. Tiered: the fewest bytes written. */
   readonly compaction: "leveled" | "tiered";
+  /** Blocks written from now on: as they are, or packed if that makes them smaller by an eighth. */
+  readonly compression: "none" | "zstd";
+  /** 1 to 22. */
+  readonly compressionLevel: number;
+  /** The first bytes of keys for which tables written from now on have a filter of their own; 0: none. */
+  readonly prefixFilterBytes: number;
+  /** When the checksum of a block is verified. */
+  readonly blockChecks: BlockChecks;
   /** The largest that the level may be into which level 0 goes; each deeper one holds ten times the one above. */
   readonly levelBytesBase: number;
   /** Runs in level 0 that make a compaction due; tiered: twice as many in the whole tree. */
@@ -17,6 +25,9 @@ export interface TreeOptions {
   /** A table is ended at the first key behind this size. As much memory is held by a job that writes one. */
   readonly tableBytesMax: number;
 }
+
+/** always: at every read. first: at the first since the table was opened. never: at none, and damage may pass for data. */
+export type BlockChecks = "always" | "first" | "never";
 
 /** Whose data this is. Every table and manifest carries it, and one that carries another is refused. */
 export interface TreeIdentity {

@@ -14,9 +14,18 @@ import { compareStamps, type Stamp } from "../core/stamp.ts";
 import type { Disk } from "../env/disk.ts";
 import type { FoundVersion, TwoWayCursor, VersionCursor } from "../record/version.ts";
 import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
+import type { BlockCache } from "./block-cache.ts";
 import { compactionJob } from "./compaction-job.ts";
-import { type Claim, Claims } from "./compaction-claims.ts";
-import { compactionDebt, excessRuns, inputsOf, type Pick, pickAll, pickCompaction } from "./compaction-pick.ts";
+import { Claims } from "./compaction-claims.ts";
+import {
+  claimOf,
+  compactionDebt,
+  excessRuns,
+  inputsOf,
+  type Pick,
+  pickAll,
+  pickCompaction,
+} from "./compaction-pick.ts";
 import { DamagedRunCursor } from "./damaged-run-cursor.ts";
 import { FencedRemains } from "./fenced-remains.ts";
 import { flushJob } from "./flush-job.ts";
@@ -29,29 +38,10 @@ import { TwoWayMergeCursor } from "./merge-cursor.ts";
 import { rangeOf } from "./older-ranges.ts";
 import type { JobHome, RewriteJob } from "./rewrite-job.ts";
 import { RunCursor } from "./run-cursor.ts";
-import { FoundEntry, Table, tableFor } from "./table.ts";
+import { FoundEntry, type KeyPrefix, mayHoldPrefix, Table, type TableReading, tableFor } from "./table.ts";
 import { tableName } from "./table-format.ts";
 import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
-
-export interface TreeStats {
-  readonly tableCount: number;
-  readonly tableBytes: number;
-  /** Runs that a look-up may have to ask: read amplification. */
-  readonly runCount: number;
-  /** Bytes of the oldest run. All bytes over these are space amplification, at most: what lies above may be new. */
-  readonly oldestRunBytes: number;
-  /** Versions, tombstones among them. */
-  readonly tableEntries: number;
-  /** Level 0 first. */
-  readonly tablesPerLevel: readonly number[];
-  /** Since the tree was opened. */
-  readonly flushCount: number;
-  readonly compactionCount: number;
-  /** Bytes of the tables that flushes wrote. */
-  readonly flushBytes: number;
-  /** Bytes of the tables that compactions wrote. */
-  readonly compactionBytes: number;
-}
+import type { TreeStats } from "./tree-stats.ts";
 
 /** The tables of a directory, opened and verified, and nothing changed yet. */
 export interface UnstartedTree {
@@ -66,6 +56,7 @@ export class Tree {
   readonly #remains = new FencedRemains();
   /** Tables rewritten for their tombstones: what is left in them has a reason to stay. */
   readonly #settled = new Set<FileNumber>();
+  readonly #reading: TableReading;
   #tables: Map<FileNumber, Table>;
   #layout: Layout;
   #isFlushing = false;
@@ -82,8 +73,9 @@ export class Tree {
   #found = new FoundEntry();
   #spare = new FoundEntry();
 
-  private constructor(home: JobHome, manifest: Manifest, tables: Map<FileNumber, Table>) {
+  private constructor(home: JobHome, manifest: Manifest, tables: Map<FileNumber, Table>, reading: TableReading) {
     this.#home = home;
+    this.#reading = reading;
     this.#manifest = manifest;
     this.#tables = tables;
     this.#layout = new Layout(manifest.records.values(), tables);
@@ -96,25 +88,41 @@ export class Tree {
    * opened; then the state is made durable anew and files that are not part of it are removed.
    * Throws CORRUPTION, MISSING_FILE, FOREIGN_DIRECTORY, NEWER_FORMAT, IO or DISKFULL.
    */
-  static open(disk: Disk, directory: string, options: TreeOptions, identity: TreeIdentity): Tree {
-    return Tree.look(disk, directory, options, identity).start();
+  static open(
+    disk: Disk,
+    directory: string,
+    options: TreeOptions,
+    identity: TreeIdentity,
+    cache: BlockCache | null = null,
+  ): Tree {
+    return Tree.look(disk, directory, options, identity, cache).start();
   }
 
   /** As `open`, up to the point from which files are changed: the caller may still refuse what it finds. */
-  static look(disk: Disk, directory: string, options: TreeOptions, identity: TreeIdentity): UnstartedTree {
+  static look(
+    disk: Disk,
+    directory: string,
+    options: TreeOptions,
+    identity: TreeIdentity,
+    cache: BlockCache | null = null,
+  ): UnstartedTree {
+    const reading = { checks: options.blockChecks, cache };
     assert(identity.clusterId.length === 16, "a cluster id has 16 bytes");
     if (!disk.exists(directory)) disk.makeDirectory(directory);
     const manifest = Manifest.open(disk, directory, identity);
     const tables = new Map<FileNumber, Table>();
     for (const record of manifest.records.values()) {
-      tables.set(record.number, Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity));
+      tables.set(
+        record.number,
+        Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity, reading),
+      );
     }
     const takeFileNumber = () => manifest.takeFileNumber();
     return {
       flushed: manifest.flushed,
       start: () => {
         manifest.start();
-        return new Tree({ disk, directory, options, identity, takeFileNumber }, manifest, tables);
+        return new Tree({ disk, directory, options, identity, takeFileNumber }, manifest, tables, reading);
       },
     };
   }
@@ -220,10 +228,10 @@ export class Tree {
 
   /**
    * All versions in the tables as of now, and those of the sources above; not valid before its first `seek`. Its tables
-   * live until it is disposed.
+   * live until it is disposed. A walk that stays `within` a prefix spares itself the runs whose filters exclude it.
    */
-  cursor(above: readonly TwoWayCursor[] = []): TwoWayCursor & Disposable {
-    return new TreeCursor(above, this.#layout, this.hasDamage);
+  cursor(above: readonly TwoWayCursor[] = [], within: KeyPrefix | null = null): TwoWayCursor & Disposable {
+    return new TreeCursor(above, this.#layout, within, this.hasDamage);
   }
 
   /** Changes whenever there is another set of tables. */
@@ -350,17 +358,18 @@ export class Tree {
 
   #open(record: TableRecord): Table {
     const { disk, directory, identity } = this.#home;
-    return Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity);
+    return Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity, this.#reading);
   }
 }
 
 class TreeCursor extends TwoWayMergeCursor implements Disposable {
   #layout: Layout | null;
 
-  constructor(above: readonly TwoWayCursor[], layout: Layout, hasDamage: boolean) {
+  constructor(above: readonly TwoWayCursor[], layout: Layout, within: KeyPrefix | null, hasDamage: boolean) {
+    const runs = within === null ? layout.runs : layout.runs.filter((run) => mayHoldPrefix(run, within));
     const cursorOf = (run: Run): TwoWayCursor =>
       hasDamage && run.some(isDamaged) ? new DamagedRunCursor(run) : new RunCursor(run);
-    super([...above, ...layout.runs.map(cursorOf)]);
+    super([...above, ...runs.map(cursorOf)]);
     layout.retain();
     this.#layout = layout;
   }
@@ -369,12 +378,6 @@ class TreeCursor extends TwoWayMergeCursor implements Disposable {
     this.#layout?.release();
     this.#layout = null;
   }
-}
-
-function claimOf(pick: Pick): Claim {
-  const tables = inputsOf(pick);
-  const outputLevel = pick.kind === "remove" ? 0 : pick.output.level;
-  return { inputs: new Set(tables), outputLevel, range: rangeOf(tables) };
 }
 
 function isInPlace(layout: Layout, pick: Extract<Pick, { kind: "rewrite" }>): boolean {

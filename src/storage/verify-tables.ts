@@ -12,7 +12,7 @@ import { compareStamps, MAX_STAMP, type Stamp, ZERO_STAMP } from "../core/stamp.
 import type { Disk } from "../env/disk.ts";
 import { VersionKind } from "../record/version.ts";
 import { BlockCursor } from "./block-cursor.ts";
-import { BlockPlace, BUCKET_BYTES, writeTableKey } from "./block-format.ts";
+import { type BlockPlace, BUCKET_BYTES, writeTableKey } from "./block-format.ts";
 import { bloomHas } from "./bloom.ts";
 import { Manifest, storageFiles } from "./manifest.ts";
 import { type FlushedPosition, FrameKind, type TableRecord } from "./manifest-format.ts";
@@ -134,7 +134,7 @@ function verifyBlocks(table: TableFile, report: FindingVisitor): void {
   const tally = new TableTally(table, report);
   let isWhole = true;
   for (let block = 0; block < header.blockCount; block++) {
-    const isSound = attempt(file.path, report, () => tally.addBlock(block, readTableBlock(table, block)));
+    const isSound = attempt(file.path, report, () => tally.addBlock(block, readTableBlock(table, block).place));
     if (!isSound) tally.forgetNeighbour();
     isWhole &&= isSound;
   }
@@ -170,13 +170,11 @@ class TableTally {
   }
 
   /** Throws CORRUPTION where the versions of a block whose checksum is right are not what they should be. */
-  addBlock(block: number, bytes: Uint8Array): void {
+  addBlock(block: number, place: BlockPlace): void {
     const { header, file } = this.#table;
     const start = header.blockOffsets[block]!;
     const anchor = header.region.subarray(header.anchorOffsets[block]!, header.anchorOffsets[block + 1]!);
     const cursor = this.#cursor;
-    const place = new BlockPlace();
-    place.over(bytes, 0, bytes.length);
     cursor.first(place);
     const isAbove = this.#lastKey !== null && compareBytes(this.#lastKey, anchor) >= 0;
     const isBelow = cursor.valid && compareBytes(this.#currentKey(), anchor) < 0;

@@ -149,6 +149,9 @@ const stats: fc.Arbitrary<ShardStats> = fc.record({
   stallCount: safe,
   quarantinedTables: safe,
   quarantinedSegments: safe,
+  blockCacheBytes: safe,
+  blockCacheHits: safe,
+  blockCacheMisses: safe,
   snapshotCount: safe,
   oldestSnapshotAgeMs: safe,
   tablesPerLevel: fc.array(u32),
@@ -183,7 +186,7 @@ function reader(encoded: Uint8Array): ByteReader {
 
 const GOLDEN_SCAN =
   "04" + "02010000" + "0100000001" + "0102000000020301" + "00" + "0100" + "0400000005000000" + "010600000007000000";
-const GOLDEN_ENTRIES = "0801" + "01000000" + "0100000008" + "0900000000000000" + "020000000a0b";
+const GOLDEN_ENTRIES = "0a01" + "01000000" + "0100000008" + "0900000000000000" + "020000000a0b";
 
 function encoded(encode: (into: ByteWriter) => void): Uint8Array {
   const writer = new ByteWriter(1);

@@ -35,6 +35,7 @@ const RING = {
   logLevel: "silent",
   logFields: {},
   compactors: [],
+  blockCacheBytes: 0,
 } as const;
 
 const directories: string[] = [];

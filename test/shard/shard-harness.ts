@@ -18,6 +18,7 @@ import { SYNC } from "../../src/record/durability.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, sealEntry } from "../../src/record/entry-format.ts";
 import type { Result } from "../../src/record/result.ts";
 import type { Compactors } from "../../src/shard/compactors.ts";
+import { BlockCache } from "../../src/storage/block-cache.ts";
 import { Shard } from "../../src/shard/shard.ts";
 import type { ShardOptions } from "../../src/shard/shard-options.ts";
 
@@ -138,6 +139,10 @@ export function testOptions(directory: string, more: Partial<ShardOptions> = {})
       blockBytes: 512,
       bloomBitsPerKey: 10,
       compaction: "leveled" as const,
+      compression: "none" as const,
+      compressionLevel: 1,
+      prefixFilterBytes: 0,
+      blockChecks: "first" as const,
       levelBytesBase: 64 * KIB,
       level0Tables: 2,
       tableBytesMax: 16 * KIB,
@@ -338,7 +343,13 @@ export class ShardHarness implements Disposable {
     const memory = createShardMemory(memtableBytes, 3);
     let boot: ShardBoot | null = null;
     const shard = Shard.open(
-      { disk, clock: this.clock, log: SILENT, ...(compactors === undefined ? {} : { compactors }) },
+      {
+        disk,
+        clock: this.clock,
+        log: SILENT,
+        blockCache: new BlockCache(64 * KIB),
+        ...(compactors === undefined ? {} : { compactors }),
+      },
       testOptions(join(this.directory, "shard-0000"), options),
       memory,
       (reply) => {

@@ -8,7 +8,7 @@ import { keyRange } from "../../src/shard/key-range.ts";
 import type { ShardIterator } from "../../src/shard/shard-iterator.ts";
 import type { Snapshot } from "../../src/shard/snapshots.ts";
 import { MemoryDisk } from "../storage/support/memory-disk.ts";
-import { BUCKET, command, put, ShardHarness } from "./shard-harness.ts";
+import { BUCKET, command, put, ShardHarness, testOptions } from "./shard-harness.ts";
 
 interface Pair {
   readonly key: string;
@@ -88,13 +88,20 @@ function back(iterator: ShardIterator): Pair[] {
 }
 
 test("an iterator shows what was visible at its moment, in its range, both ways, whatever the shard does meanwhile", () => {
+  const packing = fc.record({
+    compression: fc.constantFrom("none" as const, "zstd" as const),
+    prefixFilterBytes: fc.nat(2),
+    blockChecks: fc.constantFrom("always" as const, "first" as const, "never" as const),
+  });
   const wanted = fc.record({
     actions: fc.array(action, { maxLength: 60 }),
     queries: fc.array(query, { maxLength: 6 }),
+    packing,
   });
   fc.assert(
-    fc.property(wanted, ({ actions, queries }) => {
-      using harness = new ShardHarness({ disk: new MemoryDisk(), options: { snapshotsMax: 1000 } });
+    fc.property(wanted, ({ actions, queries, packing }) => {
+      const tree = { ...testOptions("").tree, ...packing };
+      using harness = new ShardHarness({ disk: new MemoryDisk(), options: { snapshotsMax: 1000, tree } });
       const model = new Model();
       const taken: { readonly snapshot: Snapshot; readonly pairs: Pair[] }[] = [];
       for (const [serial, one] of actions.entries()) {

@@ -35,10 +35,17 @@ export const SMALL: TreeOptions = {
   blockBytes: 256,
   bloomBitsPerKey: 10,
   compaction: "leveled",
+  compression: "none",
+  compressionLevel: 1,
+  prefixFilterBytes: 0,
+  blockChecks: "first",
   levelBytesBase: 4096,
   level0Tables: 3,
   tableBytesMax: 1024,
 };
+
+/** The same with everything that needs table format 2. */
+export const PACKED: TreeOptions = { ...SMALL, compression: "zstd", prefixFilterBytes: 2 };
 
 export const KEEP_ALL: DropRule = { fenced: () => false, expireBeforeMs: 0, retention: NO_RETENTION };
 
