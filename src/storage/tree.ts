@@ -26,20 +26,18 @@ import {
   pickAll,
   pickCompaction,
 } from "./compaction-pick.ts";
-import { DamagedRunCursor } from "./damaged-run-cursor.ts";
 import { FencedRemains } from "./fenced-remains.ts";
 import { flushJob } from "./flush-job.ts";
 import type { DropRule } from "./job.ts";
-import { bytesOf, Layout, type Run } from "./layout.ts";
+import { bytesOf, Layout } from "./layout.ts";
 import type { LookUpBatch } from "./look-up-batch.ts";
 import { Manifest, type StateChange } from "./manifest.ts";
 import type { FlushedPosition, TableRecord } from "./manifest-format.ts";
-import { TwoWayMergeCursor } from "./merge-cursor.ts";
 import { rangeOf } from "./older-ranges.ts";
 import type { JobHome, RewriteJob } from "./rewrite-job.ts";
-import { RunCursor } from "./run-cursor.ts";
-import { FoundEntry, type KeyPrefix, mayHoldPrefix, Table, type TableReading, tableFor } from "./table.ts";
+import { FoundEntry, type KeyPrefix, Table, type TableReading, tableFor } from "./table.ts";
 import { tableName } from "./table-format.ts";
+import { TreeCursor } from "./tree-cursor.ts";
 import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
 import type { TreeStats } from "./tree-stats.ts";
 
@@ -362,24 +360,6 @@ export class Tree {
   }
 }
 
-class TreeCursor extends TwoWayMergeCursor implements Disposable {
-  #layout: Layout | null;
-
-  constructor(above: readonly TwoWayCursor[], layout: Layout, within: KeyPrefix | null, hasDamage: boolean) {
-    const runs = within === null ? layout.runs : layout.runs.filter((run) => mayHoldPrefix(run, within));
-    const cursorOf = (run: Run): TwoWayCursor =>
-      hasDamage && run.some(isDamaged) ? new DamagedRunCursor(run) : new RunCursor(run);
-    super([...above, ...runs.map(cursorOf)]);
-    layout.retain();
-    this.#layout = layout;
-  }
-
-  [Symbol.dispose](): void {
-    this.#layout?.release();
-    this.#layout = null;
-  }
-}
-
 function isInPlace(layout: Layout, pick: Extract<Pick, { kind: "rewrite" }>): boolean {
   const [table, ...others] = inputsOf(pick);
   return table !== undefined && others.length === 0 && layout.placeOf(table).level === pick.output.level;
@@ -389,10 +369,6 @@ function addedBytes(change: StateChange): number {
   let byteCount = 0;
   for (const { fileBytes } of change.added) byteCount += fileBytes;
   return byteCount;
-}
-
-function isDamaged({ damage }: Table): boolean {
-  return damage !== null;
 }
 
 function isAbove(found: FoundVersion, stamp: { readonly high: number; readonly low: number }): boolean {
