@@ -37,6 +37,19 @@ export class ShardReader {
     return this.#store.snapshot();
   }
 
+  /** The stamp of the last version applied: the present. */
+  get lastStamp(): Stamp {
+    return this.#store.lastStamp;
+  }
+
+  /**
+   * Keeps every moment from the stamp on readable, as far as it lies ahead of what was applied when this was first asked
+   * for; null ends that.
+   */
+  retainFrom(stamp: Stamp | null): void {
+    this.#store.snapshots.retainFrom(stamp, this.#store.lastStamp);
+  }
+
   /** The moment of a stamp, with expiry as it was then. Throws HISTORY_GONE when it is no longer kept. */
   asOf(stamp: Stamp): ReadPoint {
     const point = { stamp, nowMs: stampMilliseconds(stamp.high, stamp.low) };

@@ -22,7 +22,16 @@ const action = fc.oneof(
   { weight: 2, arbitrary: fc.record({ type: fc.constant("brief" as const), key: keys, ms: fc.nat(50) }) },
   { weight: 4, arbitrary: fc.record({ type: fc.constant("remove" as const), key: keys }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constantFrom("flush" as const, "compact" as const, "wait" as const) }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant("snapshot" as const) }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant("snapshot" as const) }) },
+  // A flush or compaction is asked for and not waited for, or goes on a little.
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant("ask" as const),
+      what: fc.constantFrom("flush" as const, "compact" as const),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ type: fc.constant("work" as const), steps: fc.nat(6) }) },
 );
 type Action = typeof action extends fc.Arbitrary<infer T> ? T : never;
 const bound = fc.option(fc.record({ key: keys, isInclusive: fc.boolean() }));
@@ -60,7 +69,12 @@ class Model {
       harness.run(command(CommandType.delete, one.key));
       this.#pairs.delete(one.key);
     } else if (one.type === "wait") harness.clock.nowMs += 25;
-    else if (one.type !== "snapshot") harness.maintain(one.type);
+    else if (one.type === "ask") {
+      harness.send({ type: one.what, requestId: 1_000_000 + serial });
+      harness.shard.turn();
+    } else if (one.type === "work") {
+      for (let i = 0; i < one.steps; i++) harness.shard.backgroundStep();
+    } else if (one.type !== "snapshot") harness.maintain(one.type);
   }
 
   visible(nowMs: number): Pair[] {
@@ -101,7 +115,10 @@ test("an iterator shows what was visible at its moment, in its range, both ways,
   fc.assert(
     fc.property(wanted, ({ actions, queries, packing }) => {
       const tree = { ...testOptions("").tree, ...packing };
-      using harness = new ShardHarness({ disk: new MemoryDisk(), options: { snapshotsMax: 1000, tree } });
+      using harness = new ShardHarness({
+        disk: new MemoryDisk(),
+        options: { snapshotsMax: 1000, stepBytes: 100, tree },
+      });
       const model = new Model();
       const taken: { readonly snapshot: Snapshot; readonly pairs: Pair[] }[] = [];
       for (const [serial, one] of actions.entries()) {
@@ -119,7 +136,7 @@ test("an iterator shows what was visible at its moment, in its range, both ways,
         }
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 150 },
   );
 }, 60_000);
 
@@ -128,7 +145,7 @@ test("an iterator turns round anywhere, and writes, flushes and compactions betw
   const wanted = fc.record({ before: fc.array(action, { maxLength: 40 }), steps: fc.array(step, { maxLength: 60 }) });
   fc.assert(
     fc.property(wanted, ({ before, steps }) => {
-      using harness = new ShardHarness({ disk: new MemoryDisk() });
+      using harness = new ShardHarness({ disk: new MemoryDisk(), options: { stepBytes: 100 } });
       const model = new Model();
       for (const [serial, one] of before.entries()) model.act(harness, one, serial);
       const pairs = model.visible(harness.clock.nowMs);
@@ -154,7 +171,7 @@ test("an iterator turns round anywhere, and writes, flushes and compactions betw
         expect(iterator.valid ? here(iterator) : null).toEqual(expected ?? null);
       }
     }),
-    { numRuns: 80 },
+    { numRuns: 150 },
   );
 }, 60_000);
 

@@ -3,6 +3,7 @@ import { SharedState } from "../../src/bridge/shared-state.ts";
 import { text, utf8 } from "../../src/core/bytes.ts";
 import { EnvelopeError } from "../../src/core/errors.ts";
 import { Random } from "../../src/core/random.ts";
+import type { Stamp } from "../../src/core/stamp.ts";
 import { CommandType } from "../../src/record/command-format.ts";
 import type { Snapshot } from "../../src/shard/snapshots.ts";
 import { MemoryDisk } from "../storage/support/memory-disk.ts";
@@ -147,4 +148,39 @@ test("the moment of a stamp can be read only while it is kept", () => {
   expect(text(harness.shard.reader.get(BUCKET, utf8("key-0"), point)?.value ?? new Uint8Array(0))).toBe("one");
   snapshot.release();
   expect(codeOf(() => harness.shard.reader.asOf(stamp))).toBe("HISTORY_GONE");
+});
+
+test("every moment from a stamp on can be read while that is asked for", () => {
+  using harness = new ShardHarness({ disk: new MemoryDisk() });
+  const { reader } = harness.shard;
+  const random = new Random(5);
+  harness.run(put("key-0", "before"));
+  const early = reader.lastStamp;
+  harness.run(put("key-0", "first"));
+  reader.retainFrom({ high: 0, low: 0 });
+  const moments: { readonly stamp: Stamp; readonly content: (string | null)[] }[] = [];
+  for (let i = 0; i < 60; i++) {
+    const key = KEYS[random.below(5)] ?? "";
+    harness.run(random.chance(0.3) ? command(CommandType.delete, key) : put(key, String(i)));
+    if (random.chance(0.1)) harness.maintain(random.chance(0.5) ? "flush" : "compact");
+    const stamp = reader.lastStamp;
+    moments.push({ stamp, content: KEYS.map((one) => harness.get(one)) });
+  }
+  const seenAt = (stamp: Stamp): (string | null)[] => {
+    const point = reader.asOf(stamp);
+    return KEYS.map((key) => reader.get(BUCKET, utf8(key), point)).map((one) =>
+      one === null ? null : text(one.value),
+    );
+  };
+  for (const { stamp, content } of moments) expect(seenAt(stamp)).toEqual(content);
+  // What was past when it began is not promised.
+  expect(codeOf(() => reader.asOf(early))).toBe("HISTORY_GONE");
+  const later = moments[30]?.stamp ?? early;
+  reader.retainFrom(later);
+  harness.maintain("compact");
+  expect(codeOf(() => reader.asOf(moments[29]?.stamp ?? early))).toBe("HISTORY_GONE");
+  for (const { stamp, content } of moments.slice(30)) expect(seenAt(stamp)).toEqual(content);
+  reader.retainFrom(null);
+  expect(codeOf(() => reader.asOf(later))).toBe("HISTORY_GONE");
+  expect(contentOf(harness, null)).toEqual(moments.at(-1)?.content ?? []);
 });
