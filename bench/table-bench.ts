@@ -104,7 +104,7 @@ function lookUps(tree: Tree, first: number, step: number): number {
   let found = 0;
   for (let i = 0; i < LOOKUP_COUNT; i++) {
     writeKey(key, first + step * random.below(Math.floor(KEY_COUNT / step)));
-    if (tree.find(BUCKET, key, murmur3(key, 0, KEY_BYTES, BUCKET), MAX_STAMP) !== null) found += 1;
+    if (tree.find(BUCKET, key, 0, KEY_BYTES, murmur3(key, 0, KEY_BYTES, BUCKET), MAX_STAMP) !== null) found += 1;
   }
   return found;
 }
@@ -154,7 +154,7 @@ function measure(tree: Tree): void {
   report("visible keys, back", KEY_COUNT, () => iterate(store, true));
 }
 
-const packing = process.argv[4] === "zstd" ? "zstd" : "none";
+const packing: "none" | "zstd" = process.argv[4] === "zstd" ? "zstd" : "none";
 const cache = new BlockCache(256 * MIB);
 const directory = mkdtempSync(join(tmpdir(), "table-bench-"));
 try {
@@ -162,7 +162,7 @@ try {
     blockBytes: 4096,
     bloomBitsPerKey: 10,
     compaction: "leveled" as const,
-    compression: packing as "none" | "zstd",
+    compression: packing,
     compressionLevel: 1,
     prefixFilterBytes: 0,
     blockChecks: "first" as const,

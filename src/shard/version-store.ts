@@ -3,8 +3,8 @@
  * needs no look at older sources, because stamps rise with the log (see memtable-set.ts).
  *
  * After a `find` that returned true the fields describe the newest version; its value is a range inside an arena or a
- * view of a table, and good until the next change of arenas or tables. Nothing is allocated for a hit in memory, or for
- * an insert. Shard thread.
+ * table, and good until the next change of arenas or tables. Nothing is allocated for a look-up or for an insert.
+ * Shard thread.
  */
 import { ArenaPool } from "../bridge/arena-pool.ts";
 import { arenaShape } from "../bridge/memtable-format.ts";
@@ -16,8 +16,8 @@ import type { SharedState } from "../bridge/shared-state.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import { compareStamps, MAX_STAMP, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import type { Clock } from "../env/clock.ts";
-import { type FoundVersion, type TwoWayCursor, VersionKind } from "../record/version.ts";
-import type { KeyPrefix } from "../storage/table.ts";
+import { type TwoWayCursor, VersionKind } from "../record/version.ts";
+import type { FoundEntry, KeyPrefix } from "../storage/table.ts";
 import type { Tree } from "../storage/tree.ts";
 import { type Snapshot, type SnapshotLimits, Snapshots } from "./snapshots.ts";
 
@@ -66,7 +66,7 @@ export class VersionStore {
     const hit = this.memtables.find(bucket, key, keyStart, keyEnd, keyHash);
     if (hit !== null) return this.#takeFromMemory(hit);
     if (this.tree.tableCount === 0) return false;
-    return this.#takeFromTables(this.tree.find(bucket, key.subarray(keyStart, keyEnd), keyHash, MAX_STAMP));
+    return this.#takeFromTables(this.tree.find(bucket, key, keyStart, keyEnd, keyHash, MAX_STAMP));
   }
 
   /**
@@ -76,7 +76,7 @@ export class VersionStore {
   findAsOf(bucket: number, key: Uint8Array, keyHash: number, asOf: Stamp): boolean {
     const hit = this.memtables.findAsOf(bucket, key, 0, key.length, keyHash, asOf.high, asOf.low);
     if (hit !== null) return this.#takeFromMemory(hit);
-    return this.#takeFromTables(this.tree.find(bucket, key, keyHash, asOf));
+    return this.#takeFromTables(this.tree.find(bucket, key, 0, key.length, keyHash, asOf));
   }
 
   /** The largest stamp of all versions that have come: the present. */
@@ -148,13 +148,13 @@ export class VersionStore {
     return true;
   }
 
-  #takeFromTables(found: FoundVersion | null): boolean {
+  #takeFromTables(found: FoundEntry | null): boolean {
     if (found === null) return false;
     this.kind = found.kind;
     this.expiryMs = found.expiryMs;
-    this.valueBytes = found.value;
-    this.valueStart = 0;
-    this.valueEnd = found.value.length;
+    this.valueBytes = found.valueBytes;
+    this.valueStart = found.valueStart;
+    this.valueEnd = found.valueEnd;
     return true;
   }
 

@@ -44,14 +44,20 @@ const FLAG_STAMP_HIGH = 16;
 /** Flags, three varints, stamp, origin, expiry. */
 const ENTRY_HEADER_BYTES_MAX = 1 + 15 + 8 + 2 + 8;
 
-/** Writes bucket and user key as a table key at the start of `target`; returns its bytes. */
-export function writeTableKey(target: Uint8Array, bucket: number, key: Uint8Array): number {
+/** Writes bucket and user key, `start`–`end` of `key`, as a table key at the start of `target`; returns its bytes. */
+export function writeTableKey(
+  target: Uint8Array,
+  bucket: number,
+  key: Uint8Array,
+  start = 0,
+  end: number = key.length,
+): number {
   target[0] = bucket >>> 24;
   target[1] = bucket >>> 16;
   target[2] = bucket >>> 8;
   target[3] = bucket;
-  copyBytes(key, 0, key.length, target, BUCKET_BYTES);
-  return BUCKET_BYTES + key.length;
+  copyBytes(key, start, end, target, BUCKET_BYTES);
+  return BUCKET_BYTES + end - start;
 }
 
 /** The bucket id at the start of a table key. */

@@ -79,7 +79,18 @@ export class FoundEntry implements FoundVersion {
     return this.entry.expiryMs;
   }
   get value(): Uint8Array {
-    return this.place.bytes.subarray(this.entry.suffixEnd, this.entry.valueEnd);
+    return this.valueBytes.subarray(this.valueStart, this.valueEnd);
+  }
+
+  /** The value where it lies: at [valueStart, valueEnd) of these. */
+  get valueBytes(): Uint8Array {
+    return this.place.bytes;
+  }
+  get valueStart(): number {
+    return this.entry.suffixEnd;
+  }
+  get valueEnd(): number {
+    return this.entry.valueEnd;
   }
 }
 
@@ -356,11 +367,22 @@ export function tableFor(run: readonly Table[], target: Uint8Array, targetBytes:
 export function firstTableEndingAt(run: readonly Table[], target: Uint8Array, targetBytes: number): number {
   let low = 0;
   let high = run.length;
+  // Bytes that the target shares with the table before `low` and with the one at `high`: all between share as many.
+  let lowShared = 0;
+  let highShared = 0;
   while (low < high) {
     const middle = (low + high) >>> 1;
     const { largest } = run[middle]!.footer;
-    if (compareToTarget(largest, 0, largest.length, target, targetBytes) < 0) low = middle + 1;
-    else high = middle;
+    const limit = Math.min(largest.length, targetBytes);
+    let shared = Math.min(lowShared, highShared);
+    while (shared < limit && largest[shared] === target[shared]) shared++;
+    if (shared < limit ? largest[shared]! < target[shared]! : largest.length < targetBytes) {
+      low = middle + 1;
+      lowShared = shared;
+    } else {
+      high = middle;
+      highShared = shared;
+    }
   }
   return low;
 }

@@ -143,14 +143,23 @@ export class Tree {
   }
 
   /**
-   * The newest version of a key not above `asOf`, be it a tombstone, or null. `keyHash` is murmur3 of the key, seeded by the bucket. The
-   * object is reused by the next call, and its value is a view that lives until the next step of a job.
+   * The newest version of a key (`keyStart`–`keyEnd` of `key`) not above `asOf`, be it a tombstone, or null. `keyHash` is
+   * murmur3 of the key, seeded by the bucket. The object is reused by the next call, and its value lives until the next
+   * step of a job.
    * Throws CORRUPTION at damage.
    */
-  find(bucket: number, key: Uint8Array, keyHash: number, asOf: Stamp): FoundVersion | null {
-    if (this.#target.length < key.length + BUCKET_BYTES) this.#target = new Uint8Array(key.length + BUCKET_BYTES);
+  find(
+    bucket: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    keyHash: number,
+    asOf: Stamp,
+  ): FoundEntry | null {
+    const needed = keyEnd - keyStart + BUCKET_BYTES;
+    if (this.#target.length < needed) this.#target = new Uint8Array(needed * 2);
     const target = this.#target;
-    const targetBytes = writeTableKey(target, bucket, key);
+    const targetBytes = writeTableKey(target, bucket, key, keyStart, keyEnd);
     const { runs, maxStampFrom } = this.#layout;
     let isFound = false;
     for (let i = 0; i < runs.length; i++) {

@@ -168,7 +168,7 @@ export function walkBack(cursor: TwoWayCursor, bucket: number, key: Uint8Array):
 }
 
 export function findIn(tree: Tree, bucket: number, key: Uint8Array, asOf = MAX_STAMP): FoundVersion | null {
-  return tree.find(bucket, key, murmur3(key, 0, key.length, bucket), asOf);
+  return tree.find(bucket, key, 0, key.length, murmur3(key, 0, key.length, bucket), asOf);
 }
 
 /** What a reader sees of a key: its value as text, or null. */
