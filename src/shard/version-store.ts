@@ -17,7 +17,8 @@ import { EMPTY_BYTES } from "../core/bytes.ts";
 import { compareStamps, MAX_STAMP, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import type { Clock } from "../env/clock.ts";
 import { type TwoWayCursor, VersionKind } from "../record/version.ts";
-import type { FoundEntry, KeyPrefix } from "../storage/table.ts";
+import type { KeyPrefix } from "../storage/key-prefix.ts";
+import type { FoundEntry } from "../storage/table.ts";
 import type { Tree } from "../storage/tree.ts";
 import { type Snapshot, type SnapshotLimits, Snapshots } from "./snapshots.ts";
 

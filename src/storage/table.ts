@@ -22,7 +22,6 @@ import type { BlockCache } from "./block-cache.ts";
 import { CHECKSUM_BYTES, STORED_BYTES_MIN, storedType, TYPE_BYTES, unpackBody } from "./stored-block-format.ts";
 import {
   BUCKET_BYTES,
-  writeTableKey,
   BlockPlace,
   blockChecksum,
   EntryReader,
@@ -332,26 +331,6 @@ export class Table {
       throw corruption(this.path, start, "a block with a wrong checksum");
     }
   }
-}
-
-/** All keys of a bucket that begin with the same bytes. */
-export interface KeyPrefix {
-  readonly bucket: number;
-  readonly prefix: Uint8Array;
-}
-
-/** Whether a run may have keys with the prefix, by the ranges and filters of its tables: false is certain. */
-export function mayHoldPrefix(run: readonly Table[], { bucket, prefix }: KeyPrefix): boolean {
-  const target = new Uint8Array(prefix.length + BUCKET_BYTES);
-  writeTableKey(target, bucket, prefix);
-  for (let i = firstTableEndingAt(run, target, target.length); i < run.length; i++) {
-    const table = at(run, i);
-    const { smallest } = table.footer;
-    const isBehind = compareToTarget(smallest, 0, smallest.length, target, target.length) > 0;
-    if (isBehind && sharedBytes(smallest, smallest.length, target, target.length) < target.length) return false;
-    if (table.mayHoldPrefix(bucket, prefix)) return true;
-  }
-  return false;
 }
 
 /** The table of a run (tables in key order, none overlapping) that may hold the key, or null. */

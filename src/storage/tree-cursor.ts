@@ -4,10 +4,11 @@
  */
 import type { TwoWayCursor } from "../record/version.ts";
 import { DamagedRunCursor } from "./damaged-run-cursor.ts";
+import { type KeyPrefix, mayHoldPrefix } from "./key-prefix.ts";
 import type { Layout, Run } from "./layout.ts";
 import { TwoWayMergeCursor } from "./merge-cursor.ts";
 import { RunCursor } from "./run-cursor.ts";
-import { type KeyPrefix, mayHoldPrefix, type Table } from "./table.ts";
+import type { Table } from "./table.ts";
 
 export class TreeCursor extends TwoWayMergeCursor implements Disposable {
   #layout: Layout | null;

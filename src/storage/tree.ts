@@ -29,13 +29,14 @@ import {
 import { FencedRemains } from "./fenced-remains.ts";
 import { flushJob } from "./flush-job.ts";
 import type { DropRule } from "./job.ts";
+import type { KeyPrefix } from "./key-prefix.ts";
 import { bytesOf, Layout } from "./layout.ts";
 import type { LookUpBatch } from "./look-up-batch.ts";
 import { Manifest, type StateChange } from "./manifest.ts";
 import type { FlushedPosition, TableRecord } from "./manifest-format.ts";
 import { rangeOf } from "./older-ranges.ts";
 import type { JobHome, RewriteJob } from "./rewrite-job.ts";
-import { FoundEntry, type KeyPrefix, Table, type TableReading, tableFor } from "./table.ts";
+import { FoundEntry, Table, type TableReading, tableFor } from "./table.ts";
 import { tableName } from "./table-format.ts";
 import { TreeCursor } from "./tree-cursor.ts";
 import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
