@@ -198,7 +198,9 @@ export class ShardGroup {
     const { reader, raft } = this.#accepting();
     // A write of its own in the open entry closes that entry, so that later writes do not come before the read.
     if (ownWriteIndex > raft.lastIndex) this.propose();
-    if (!reader.get(bucket, key, metadataOnly, ownWriteIndex, asker, waiter, tag)) this.#events.wake();
+    const isSettled = reader.get(bucket, key, metadataOnly, ownWriteIndex, asker, waiter, tag);
+    // Those who read for clients of this node settle by themselves.
+    if (!isSettled || asker !== this.self) this.#events.wake();
   }
 
   /** Answers the gathered reads that memory can answer now. */

@@ -46,6 +46,8 @@ export class LeadingGroup {
   readonly requests: ShardRequest[] = [];
   readonly sent: RaftMessage[] = [];
   readonly failures: string[] = [];
+  /** How often the group has asked for a turn. */
+  wakeCount = 0;
   say: (reply: ShardReply) => void = () => undefined;
   readonly #state: SharedState;
   #done = 0;
@@ -56,7 +58,9 @@ export class LeadingGroup {
     this.#state.setWritable(true);
     const events = {
       send: (_shard: number, message: RaftMessage) => this.sent.push(message),
-      wake: () => undefined,
+      wake: () => {
+        this.wakeCount += 1;
+      },
       replied: () => undefined,
       turnWallMs: () => this.clock.nowMs,
       systemChanged: () => undefined,

@@ -5,6 +5,7 @@ import { Lane } from "../../src/cluster/lane.ts";
 import { Router } from "../../src/cluster/router.ts";
 import { TokenTable } from "../../src/cluster/token-table.ts";
 import { utf8 } from "../../src/core/bytes.ts";
+import { nodeId } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import { encode } from "@msgpack/msgpack";
 import { CommandType } from "../../src/record/command-format.ts";
@@ -59,6 +60,19 @@ test("reads given up for their age leave no gate behind that later ones would wa
   leading.confirm(leading.round());
   leading.turn();
   expect(waiter.said).toEqual(["1:UNAVAILABLE", "2:nil"]);
+});
+
+test("a read handed over by a voter needs no round, and asks for the turn in which it is answered", () => {
+  const leading = new LeadingGroup();
+  const { group } = leading;
+  const waiter = recorder();
+  const rounds = leading.round;
+  leading.wakeCount = 0;
+  group.get(1, range("a"), false, 0, nodeId(2), waiter, 1);
+  expect(leading.wakeCount).toBe(1);
+  leading.turn();
+  expect(waiter.said).toEqual(["1:nil"]);
+  expect(leading.round).toBe(rounds);
 });
 
 test("voters acknowledge to each other only what is on disk, whatever a bucket asks for", () => {

@@ -70,8 +70,8 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     changes: [
       {
         file: "src/cluster/shard-group.ts",
-        text: "if (ownWriteIndex > raft.lastIndex) this.propose();\n    if (!reader.get(",
-        replacement: "if (!reader.get(",
+        text: "if (ownWriteIndex > raft.lastIndex) this.propose();\n    const isSettled = reader.get(",
+        replacement: "const isSettled = reader.get(",
       },
     ],
     seedCount: 100,
