@@ -5,6 +5,7 @@
  */
 import { createShardMemory } from "../../src/bridge/shard-memory.ts";
 import type { ShardBoot, ShardReply, ShardStats } from "../../src/bridge/shard-protocol.ts";
+import { OS_DECIDES, SYNC } from "../../src/record/durability.ts";
 import { ProposalBatch } from "../../src/cluster/proposal-batch.ts";
 import { assert } from "../../src/core/assert.ts";
 import { EMPTY_BYTES } from "../../src/core/bytes.ts";
@@ -33,6 +34,7 @@ export class EnvelopeStore implements BenchStore {
   readonly #shard: Shard;
   readonly #clock = new HybridClock();
   readonly #batch = new ProposalBatch(this.#clock, ORIGIN);
+  readonly #durability: number;
   readonly #key: ReusedRange = { bytes: EMPTY_BYTES, start: 0, end: 0 };
   readonly #value: ReusedRange = { bytes: EMPTY_BYTES, start: 0, end: 0 };
   readonly #term: Term;
@@ -44,6 +46,7 @@ export class EnvelopeStore implements BenchStore {
   #owesRelease = false;
 
   constructor(options: StoreOptions) {
+    this.#durability = options.isSynced ? SYNC : OS_DECIDES;
     const settings = benchSettings(options.directory);
     const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
     const blockCache = new BlockCache(settings.blockCacheBytes);
@@ -70,7 +73,7 @@ export class EnvelopeStore implements BenchStore {
     keyRange.end = key.length;
     valueRange.bytes = value;
     valueRange.end = value.length;
-    this.#batch.add(CommandType.put, 0, BENCH_BUCKET, keyRange, valueRange, 0, Date.now());
+    this.#batch.add(CommandType.put, 0, BENCH_BUCKET, keyRange, valueRange, 0, this.#durability, Date.now());
   }
 
   /** Writes the entry and, when it returns, has applied it. */

@@ -28,12 +28,16 @@ export class ProposalBatch {
   #start = 0;
   #end = ENTRY_HEADER_BYTES;
   commandCount = 0;
-  /** What is promised to those who wrote: the strongest that any of them was (record/durability.ts). */
-  durability = OS_DECIDES;
+  #durability = OS_DECIDES;
 
   constructor(clock: HybridClock, origin: number) {
     this.#clock = clock;
     this.#origin = origin;
+  }
+
+  /** What is promised to those who wrote: the strongest that any of them was (record/durability.ts). */
+  get durability(): number {
+    return this.#durability;
   }
 
   /** Bytes of the entry so far, header included. */
@@ -49,29 +53,30 @@ export class ProposalBatch {
     key: ByteRange,
     value: ByteRange,
     expiryMs: number,
+    durability: number,
     wallMs: number,
   ): number {
     const flags = expiryMs === 0 ? 0 : 1;
     this.#reserve(commandBytes(flags, key.end - key.start, value.end - value.start));
     const offset = this.#end;
     this.#end = encodeCommand(this.#slab, this.#view, offset, type, modifiers, bucket, key, value, expiryMs);
-    return this.#stamp(offset, wallMs);
+    return this.#stamp(offset, durability, wallMs);
   }
 
   /** Adds a command that is encoded already, without its stamp. */
-  addEncoded(command: Uint8Array, wallMs: number): number {
+  addEncoded(command: Uint8Array, durability: number, wallMs: number): number {
     this.#reserve(command.length);
     const offset = this.#end;
     this.#slab.set(command, offset);
     this.#end = offset + command.length;
-    return this.#stamp(offset, wallMs);
+    return this.#stamp(offset, durability, wallMs);
   }
 
   /** Closes the entry under the index and term that Raft gave it, and begins the next one. */
   seal(index: LogIndex, term: Term): Uint8Array {
     assert(this.commandCount > 0, "only an entry with commands is proposed");
     const entry = this.#slab.subarray(this.#start, this.#end);
-    sealEntry(entry, index, term, this.commandCount, EntryKind.commands, this.durability);
+    sealEntry(entry, index, term, this.commandCount, EntryKind.commands, this.#durability);
     this.#begin(this.#end);
     return entry;
   }
@@ -86,11 +91,12 @@ export class ProposalBatch {
     this.#start = (start + 7) & ~7;
     this.#end = this.#start + ENTRY_HEADER_BYTES;
     this.commandCount = 0;
-    this.durability = OS_DECIDES;
+    this.#durability = OS_DECIDES;
     if (this.#end > this.#slab.length) this.#move(0);
   }
 
-  #stamp(offset: number, wallMs: number): number {
+  #stamp(offset: number, durability: number, wallMs: number): number {
+    if (durability < this.#durability) this.#durability = durability;
     const clock = this.#clock;
     clock.next(wallMs);
     sealCommand(this.#slab, this.#view, offset, this.#end, this.#origin, clock.high, clock.low);

@@ -74,13 +74,13 @@ export class Proposer {
     waiter: Waiter,
     tag: number,
   ): number {
-    const ordinal = this.#batch.add(type, modifiers, bucket, key, value, expiryMs, this.#turnWallMs());
-    return this.#added(type, ordinal, durability, waiter, tag);
+    const ordinal = this.#batch.add(type, modifiers, bucket, key, value, expiryMs, durability, this.#turnWallMs());
+    return this.#added(type, ordinal, waiter, tag);
   }
 
   /** The same for a command that is encoded already, on disk before it is answered. */
   writeEncoded(type: CommandType, command: Uint8Array, waiter: Waiter, tag: number): number {
-    return this.#added(type, this.#batch.addEncoded(command, this.#turnWallMs()), SYNC, waiter, tag);
+    return this.#added(type, this.#batch.addEncoded(command, SYNC, this.#turnWallMs()), waiter, tag);
   }
 
   /** Whether the open entry had better gather more before it is proposed, where others have to answer it. */
@@ -145,9 +145,8 @@ export class Proposer {
     this.expire(Number.POSITIVE_INFINITY);
   }
 
-  #added(type: CommandType, ordinal: number, durability: number, waiter: Waiter, tag: number): number {
+  #added(type: CommandType, ordinal: number, waiter: Waiter, tag: number): number {
     const entry = this.#entry;
-    if (durability < this.#batch.durability) this.#batch.durability = durability;
     if (type === CommandType.put) {
       entry.commitWaiters.push(waiter);
       entry.commitTags.push(tag);

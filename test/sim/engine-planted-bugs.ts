@@ -60,7 +60,7 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
     changes: [
       {
         file: "src/storage/survivors.ts",
-        text: 'return this.#olderElsewhere(tableKey, version.stampHigh, version.stampLow) ? "bury" : "drop";',
+        text: 'return this.#olderElsewhere(tableKey, stampHigh, stampLow) ? "bury" : "drop";',
         replacement: 'return this.#olderElsewhere(tableKey, 0, 0) ? "bury" : "drop";',
       },
     ],
@@ -116,8 +116,8 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
         replacement: "this.#isSplit = false;",
       },
     ],
-    seedCount: 200,
-    profile: "crash",
+    seedCount: 150,
+    profile: "mixed",
   },
   "a compaction drops what has expired by the last applied stamp": {
     changes: [
