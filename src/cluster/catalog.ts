@@ -33,6 +33,8 @@ export class Catalog {
   readonly #pending = new Map<number, string>();
 
   readonly #defaultDurability: number;
+  /** Told of every id that a name gets. */
+  onNewId: (bucket: BucketRef) => void = () => undefined;
 
   /** `defaultDurability`: of buckets that were created without one. */
   constructor(defaultDurability: number) {
@@ -85,6 +87,7 @@ export class Catalog {
     const ref = this.#ref(name);
     ref.id = id;
     ref.durability = durability;
+    this.onNewId(ref);
   }
 
   #ref(name: string): MutableRef {

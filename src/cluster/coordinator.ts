@@ -20,7 +20,10 @@ export interface Waiter {
   resolve(tag: number, result: Result): void;
 }
 
-/** The order of one connection: operations submitted with the same one take effect in that order, per shard. */
+/**
+ * The order of one connection: operations submitted with the same one take effect in that order, per shard, and on one
+ * bucket also while its id changes.
+ */
 export interface Ordering {
   readonly __ordering: never;
 }

@@ -8,6 +8,9 @@ import { type ByteRange, type CommandType, commandBytes, encodeCommand } from ".
 import { errorResult } from "../record/result.ts";
 import type { BucketRef, Ordering, Waiter } from "./coordinator.ts";
 
+/** Where a command has the id of its bucket (record/command-format.ts). */
+const BUCKET_OFFSET = 16;
+
 export type Work =
   /** A command without stamp and checksum. */
   { readonly kind: "write"; readonly command: Uint8Array } | { readonly kind: "read"; readonly read: ReadRequest };
@@ -92,10 +95,15 @@ export function detachedCommand(
   return command;
 }
 
+/** The id of the bucket that work is on. */
+export function bucketOf(work: Work): number {
+  return work.kind === "read" ? work.read.bucket : viewOf(work.command).getUint32(BUCKET_OFFSET, true);
+}
+
 /** The same work on a bucket that has another id by now. */
 export function withBucket(work: Work, bucket: number): Work {
   if (work.kind === "read") return { kind: "read", read: { ...work.read, bucket } };
   const command = work.command.slice();
-  viewOf(command).setUint32(16, bucket, true);
+  viewOf(command).setUint32(BUCKET_OFFSET, bucket, true);
   return { kind: "write", command };
 }

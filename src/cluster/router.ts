@@ -11,27 +11,24 @@ import type { Clock } from "../env/clock.ts";
 import type { ByteRange, CommandType } from "../record/command-format.ts";
 import { errorResult, NIL, OK, type Result } from "../record/result.ts";
 import { BucketAdmin, type SystemAccess } from "./bucket-admin.ts";
+import { BucketLookUps } from "./bucket-look-ups.ts";
 import type { Catalog } from "./catalog.ts";
 import type { BucketInfo, BucketRef, Coordinator, MemberStatus, Ordering, ShardStatus, Waiter } from "./coordinator.ts";
 import { DISK_FULL, type Lane } from "./lane.ts";
 import {
-  ABANDONED,
+  bucketOf,
   ConnectionOrdering,
   detachedCommand,
   isAbandoned,
   type Operation,
   type Work,
   withBucket,
-  workBytes,
 } from "./operation.ts";
 import type { TokenTable } from "./token-table.ts";
 
 const OVERLOADED = errorResult("OVERLOADED", "the shard cannot keep up; it is safe to retry");
-const TOO_MANY_LOOK_UPS = errorResult("OVERLOADED", "too many operations wait for the catalog; it is safe to retry");
 /** Bytes that may wait in an entry that Raft does not take. */
 const OPEN_BYTES_MAX = 32 * 1024 * 1024;
-/** Bytes of operations that may wait for the id of their bucket. */
-const LOOK_UP_BYTES_MAX = 32 * 1024 * 1024;
 /** Operations that may be under way to other nodes before clients are paused. */
 const FORWARDED_MAX = 100_000;
 const PAGE_BYTES_MAX = 256 * 1024;
@@ -45,13 +42,6 @@ export interface NodeView {
   wake(): void;
 }
 
-/** A question for the id of a bucket that is under way. */
-interface LookUp {
-  readonly asked: readonly Operation[];
-  /** Came after it was put. */
-  readonly later: Operation[];
-}
-
 export class Router implements Coordinator {
   readonly #lanes: readonly Lane[];
   readonly #tokens: TokenTable;
@@ -61,9 +51,7 @@ export class Router implements Coordinator {
   readonly #node: NodeView;
   readonly #requestTimeoutMs: number;
   readonly admin: BucketAdmin;
-  /** Operations that wait for their bucket's id, by bucket name. */
-  readonly #lookUps = new Map<string, LookUp>();
-  #lookUpBytes = 0;
+  readonly #lookUps: BucketLookUps;
   #relief: (() => void)[] = [];
   #sequence = 0;
 
@@ -84,6 +72,11 @@ export class Router implements Coordinator {
     this.#node = node;
     this.#requestTimeoutMs = requestTimeoutMs;
     this.admin = new BucketAdmin(catalog, this.#systemAccess());
+    this.#lookUps = new BucketLookUps({
+      ask: (name, done) => this.admin.lookUp(name, done),
+      resubmit: (operation) => this.#resubmit(operation),
+    });
+    catalog.onNewId = (bucket) => this.#lookUps.renewed(bucket);
   }
 
   // ---- keys ------------------------------------------------------------------------------------------------------
@@ -103,7 +96,7 @@ export class Router implements Coordinator {
     const shard = this.#tokens.shardOf(id, key.bytes, key.start, key.end);
     const lane = this.#lane(shard);
     const { group } = lane;
-    if (id === 0 || !lane.open || group.isFenced(id) || this.#lookUps.size > 0) {
+    if (id === 0 || !lane.open || group.isFenced(id) || this.#lookUps.any) {
       const command = detachedCommand(type, modifiers, id, key, value, expiryMs);
       this.#submit({ kind: "write", command }, shard, bucket, ordering as ConnectionOrdering, waiter, tag);
       return;
@@ -126,7 +119,7 @@ export class Router implements Coordinator {
     const shard = this.#tokens.shardOf(id, key.bytes, key.start, key.end);
     const lane = this.#lane(shard);
     const { group } = lane;
-    if (id === 0 || !lane.open || group.isFenced(id) || this.#lookUps.size > 0) {
+    if (id === 0 || !lane.open || group.isFenced(id) || this.#lookUps.any) {
       const read: ReadRequest = { type: "get", bucket: id, key: key.bytes.slice(key.start, key.end), metadataOnly };
       this.#submit({ kind: "read", read }, shard, bucket, ordering as ConnectionOrdering, waiter, tag);
       return;
@@ -271,8 +264,10 @@ export class Router implements Coordinator {
   settled(operation: Operation, result: Result): void {
     const fenced = result.kind === "error" && result.code === "FENCED";
     const mayGoOn = !isAbandoned(operation) && this.#clock.monotonicMs() < operation.deadlineMs;
-    if (fenced && operation.bucket !== null && mayGoOn) this.#lookUp(operation);
-    else operation.waiter.resolve(operation.tag, result);
+    if (fenced && operation.bucket !== null && mayGoOn) {
+      this.#lookUps.add(operation, operation.bucket, bucketOf(operation.work));
+    } else operation.waiter.resolve(operation.tag, result);
+    this.#lookUps.ended(operation);
   }
 
   // ---- private parts ---------------------------------------------------------------------------------------------
@@ -300,40 +295,18 @@ export class Router implements Coordinator {
       tag,
       deadlineMs: this.#clock.monotonicMs() + this.#requestTimeoutMs,
     };
-    if (bucket !== null && (bucket.id === 0 || this.#lookUps.has(bucket.name))) this.#lookUp(operation);
-    else this.#lane(shard).submit(operation);
+    this.#dispatch(operation);
     this.#node.wake();
   }
 
-  /** Finds the bucket's id, then submits the operation again, behind those that already wait for the same name. */
-  #lookUp(operation: Operation): void {
-    const name = operation.bucket?.name ?? "";
-    if (this.#lookUpBytes > LOOK_UP_BYTES_MAX) {
-      operation.waiter.resolve(operation.tag, TOO_MANY_LOOK_UPS);
+  #dispatch(operation: Operation): void {
+    const { bucket, shard } = operation;
+    if (bucket !== null && this.#lookUps.holds(bucket)) {
+      this.#lookUps.add(operation, bucket, 0);
       return;
     }
-    this.#lookUpBytes += workBytes(operation.work);
-    const lookUp = this.#lookUps.get(name);
-    if (lookUp === undefined) this.#ask(name, [operation]);
-    else lookUp.later.push(operation);
-  }
-
-  #ask(name: string, asked: readonly Operation[]): void {
-    const lookUp: LookUp = { asked, later: [] };
-    this.#lookUps.set(name, lookUp);
-    this.admin.lookUp(name, (result) => {
-      this.#lookUps.delete(name);
-      // Who came meanwhile may have heard that the bucket has been created since the question was put.
-      const isMissing = result.kind === "error" && result.code === "NO_BUCKET";
-      const answered = isMissing ? lookUp.asked : [...lookUp.asked, ...lookUp.later];
-      if (isMissing && lookUp.later.length > 0) this.#ask(name, lookUp.later);
-      for (const found of answered) this.#lookUpBytes -= workBytes(found.work);
-      for (const found of answered.toSorted((a, b) => a.sequence - b.sequence)) {
-        if (result.kind === "error") found.waiter.resolve(found.tag, result);
-        else if (isAbandoned(found)) found.waiter.resolve(found.tag, ABANDONED);
-        else this.#resubmit(found);
-      }
-    });
+    this.#lookUps.begun(operation);
+    this.#lane(shard).submit(operation);
   }
 
   #resubmit(operation: Operation): void {
@@ -344,7 +317,7 @@ export class Router implements Coordinator {
     const shard = key === null ? operation.shard : this.#tokens.shardOf(id, key, 0, key.length);
     // The connection's writes that waited for the same name are under way since a moment ago.
     const afterOwnWrite = ordering === null || ordering.hasUnderway(shard);
-    this.#lane(shard).submit({ ...operation, work, shard, afterOwnWrite });
+    this.#dispatch({ ...operation, work, shard, afterOwnWrite });
   }
 
   #systemAccess(): SystemAccess {

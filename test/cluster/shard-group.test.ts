@@ -167,6 +167,25 @@ test("that a bucket is missing is told only to those who asked before the catalo
   expect(group.accepting).toBe(true);
 });
 
+test("a connection's operations on a bucket do not overtake each other while its id changes", () => {
+  const { catalog, router, ...leading } = leadBehindRouter();
+  const waiter = recorder();
+  const ordering = router.newOrdering();
+  const bucket = router.bucket("0");
+  // Somebody else looks a name up, so that the first write takes the long way.
+  leading.holdReads();
+  router.read(router.newOrdering(), router.bucket("unknown"), range("k"), false, waiter, 1);
+  router.write(ordering, CommandType.put, 0, bucket, range("k"), range("a"), 0, waiter, 2);
+  catalog.learnEntry("0", encode({ id: 64 }));
+  router.write(ordering, CommandType.put, 0, bucket, range("k"), range("b"), 0, waiter, 3);
+  leading.turn();
+  leading.acknowledge();
+  expect(waiter.said).toEqual(["2:ok"]);
+  leading.turn();
+  leading.acknowledge();
+  expect(waiter.said).toEqual(["2:ok", "3:ok"]);
+});
+
 function lead() {
   const leading = new LeadingGroup();
   const { group, clock, requests, failures } = leading;
@@ -187,11 +206,12 @@ function lead() {
 
 function leadBehindRouter() {
   const leading = lead();
+  const catalog = new Catalog(0);
   const transport = { connected: () => false, frame: () => false };
   const lane: Lane = new Lane(leading.group, 1, transport, (operation, result) => router.settled(operation, result));
   const view = { nodeName: "n1", members: () => [], figures: () => ({}), nameOf: () => null, wake: () => undefined };
-  const router = new Router(leading.clock, new Random(1), [lane], new TokenTable(1), new Catalog(0), view, 5000);
-  return { ...leading, router };
+  const router = new Router(leading.clock, new Random(1), [lane], new TokenTable(1), catalog, view, 5000);
+  return { ...leading, router, catalog };
 }
 
 test("a shard that is behind has its entries held back for as long as it says, and its clients only when one is full", () => {
