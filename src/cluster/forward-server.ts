@@ -63,6 +63,11 @@ export class ForwardServer {
   #lastWriteIndex = 0;
   /** The term in which it was taken: in a later one its fate is sealed before anything is read. */
   #lastWriteTerm = 0;
+  /**
+   * The newest of these writes that a read has waited for in this term. No later read may wait for less, whoever's it
+   * is: its connection may be that of the earlier one, and would then see the past after the present.
+   */
+  #readFloorIndex = 0;
   /** The newest round of which something was refused. */
   #refusedRound = -1;
   /** In order, while the shard is congested. */
@@ -140,9 +145,9 @@ export class ForwardServer {
       return this.#answer(requestId, null);
     }
     if (group.isFenced(bucket)) return this.#answer(requestId, FENCED);
-    const ownWrite = operation.afterOwnWrite && this.#lastWriteTerm === group.term ? this.#lastWriteIndex : 0;
     if (work.kind === "read") {
       const { read } = work;
+      const ownWrite = this.#ownWriteIndex(operation.afterOwnWrite);
       if (read.type !== "get") return group.read(read, ownWrite, this.#peer, this.#waiter, requestId);
       const key = { bytes: read.key, start: 0, end: read.key.length };
       return group.get(bucket, key, read.metadataOnly, ownWrite, this.#peer, this.#waiter, requestId);
@@ -150,8 +155,15 @@ export class ForwardServer {
     if (!group.writable) return this.#answer(requestId, DISK_FULL);
     const type = commandType ?? CommandType.put;
     if (type === CommandType.fence) group.expectFence(fencedBucket(work.command));
+    if (this.#lastWriteTerm !== group.term) this.#readFloorIndex = 0;
     this.#lastWriteTerm = group.term;
     this.#lastWriteIndex = group.writeEncoded(type, work.command, this.#waiter, requestId);
+  }
+
+  #ownWriteIndex(afterOwnWrite: boolean): number {
+    if (this.#lastWriteTerm !== this.#group.term) return 0;
+    if (afterOwnWrite) this.#readFloorIndex = this.#lastWriteIndex;
+    return this.#readFloorIndex;
   }
 
   #answer(requestId: number, result: Result | null): void {

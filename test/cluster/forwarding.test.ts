@@ -320,6 +320,27 @@ test("a read does not wait for a write of an earlier term, which may never stand
   expect(group.readIndexes).toEqual([1, 0]);
 });
 
+test("a read waits for what an earlier read of the same node has waited for, though no write of its own is under way", () => {
+  const { waiter, group, forwarder, deliver, reply } = setUp();
+  const waitsForWrite = (afterOwnWrite: boolean): Operation => ({ ...read(waiter), afterOwnWrite });
+  forwarder.hold(write(waiter));
+  forwarder.hold(waitsForWrite(false));
+  forwarder.hold(waitsForWrite(true));
+  forwarder.hold(write(waiter));
+  forwarder.hold(waitsForWrite(false));
+  forwarder.pump(LEADER, false);
+  deliver();
+  expect(group.readIndexes).toEqual([0, 1, 1]);
+  // What an older term's log had at an index is nothing to wait for.
+  group.term = term(2);
+  forwarder.hold(write(waiter));
+  forwarder.hold(waitsForWrite(false));
+  forwarder.pump(LEADER, false);
+  deliver();
+  reply();
+  expect(group.readIndexes).toEqual([0, 1, 1, 0]);
+});
+
 test("large results leave in frames of bounded size", () => {
   const { waiter, back, group, forwarder, deliver } = setUp();
   const megabyte = { kind: "bytes", bytes: new Uint8Array(1024 * 1024) } as const;

@@ -92,8 +92,8 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     changes: [
       {
         file: "src/cluster/forward-server.ts",
-        text: "operation.afterOwnWrite && this.#lastWriteTerm === group.term ? this.#lastWriteIndex : 0",
-        replacement: "0",
+        text: "return this.#readFloorIndex;",
+        replacement: "return 0;",
       },
     ],
     seedCount: 100,
