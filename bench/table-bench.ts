@@ -146,7 +146,7 @@ function iterate(store: VersionStore, isReverse: boolean): number {
 function measure(tree: Tree): void {
   const memory = createShardMemory(MIB, 3);
   const limits = { snapshotsMax: 1, snapshotAgeMs: 0 };
-  const store = new VersionStore(tree, memory, new SharedState(memory.state), new RealClock(), limits);
+  const store = new VersionStore(tree, memory, new SharedState(memory.state), null, new RealClock(), limits);
   report("look-ups of keys that are there", LOOKUP_COUNT, () => lookUps(tree, 0, 2));
   report(`the same, ${BATCH_COUNT} at a time`, LOOKUP_COUNT, () => lookUpsTogether(tree, 0, 2));
   report("walk over all versions", tree.stats().tableEntries, () => walk(tree));

@@ -10,6 +10,8 @@
  * Byte settings also take a suffix in text: 64KiB, 64MiB, 1GiB. A value that is refused, or a name that does not exist,
  * is an EnvelopeError of code CONFIG that names the setting and the source it came from. This file reads nothing
  * itself: the caller hands in flags, environment, the text of the file and the number of cores.
+ *
+ * Length: the settings are one table, and the rules between them stand beside it.
  */
 import { z } from "zod";
 import { EnvelopeError } from "./core/errors.ts";
@@ -158,6 +160,15 @@ const SHAPE = {
     .default(8 * MIB)
     .describe("pace at which files that nobody reads are checked for damage, per shard; 0: never"),
   scrubIntervalHours: count(1, 8_760).default(24).describe("all files are checked at most once in so many hours"),
+  separateValueBytes: bytes(0, GIB)
+    .default(GIB)
+    .describe("values of this length stay in the log, and tables point to them; above valueBytesMax: none"),
+  collectBelowPercent: count(0, 100)
+    .default(50)
+    .describe("a file of separated values of which less is alive is collected; 0: never"),
+  hotKeyBytes: bytes(0, 64 * GIB)
+    .default(0)
+    .describe("memory for the places of separated values read last, per shard; 0: none"),
   ringBytes: bytes(64 * KIB, 256 * MIB)
     .default(4 * MIB)
     .describe("each ring between the main thread and a worker"),

@@ -8,9 +8,9 @@ import { EnvelopeError } from "./core/errors.ts";
 import type { PartVisitor } from "./core/file-report.ts";
 import type { Disk, DiskFile } from "./env/disk.ts";
 import { describeHardState, describeHint, describeQuarantine, describeSegment } from "./log/describe-log.ts";
-import { describeManifest, describeTable } from "./storage/describe-tables.ts";
+import { describeManifest, describeTable, describeValueSegment } from "./storage/describe-tables.ts";
 
-type FileKind = "segment" | "hint" | "hardState" | "identity" | "table" | "manifest" | "quarantine";
+type FileKind = "segment" | "values" | "hint" | "hardState" | "identity" | "table" | "manifest" | "quarantine";
 
 export interface InspectOptions {
   /** The entries of tables and hints too. */
@@ -22,6 +22,7 @@ export type Damage = { readonly message: string } | null;
 
 const MAGIC_KINDS: ReadonlyMap<number, FileKind> = new Map([
   [0x5350_5645, "segment"],
+  [0x5650_5645, "values"],
   [0x4850_5645, "hint"],
   [0x4d50_5645, "hardState"],
   [0x4e50_5645, "identity"],
@@ -33,7 +34,8 @@ const TABLE_END_MAGIC = "EDB.end\x01";
 const TABLE_END_MAGIC_OFFSET = 12;
 
 const NAMES: readonly (readonly [RegExp, FileKind])[] = [
-  [/^\d{8,}\.evp(\.next)?$/, "segment"],
+  [/^\d{8,}(\.kept)?\.evp(\.next)?$/, "segment"],
+  [/^\d{8,}\.values\.evp$/, "values"],
   [/^\d{8,}\.hint(\.next)?$/, "hint"],
   [/^hard-state\.[01]\.meta(\.next)?$/, "hardState"],
   [/^node\.meta(\.new)?$/, "identity"],
@@ -73,6 +75,8 @@ function describe(disk: Disk, file: DiskFile, kind: FileKind, options: InspectOp
   switch (kind) {
     case "segment":
       return describeSegment(file, visit);
+    case "values":
+      return describeValueSegment(disk.readWhole(path), path, options.withEntries, visit);
     case "hint":
       return describeHint(file, options.withEntries, visit);
     case "hardState":

@@ -17,6 +17,7 @@ import type { Environment } from "./env/environment.ts";
 import { Compactors } from "./shard/compactors.ts";
 import { Shard } from "./shard/shard.ts";
 import { BlockCache } from "./storage/block-cache.ts";
+import type { ValueOptions } from "./storage/value-options.ts";
 import type { ShardOptions } from "./shard/shard-options.ts";
 
 const WORKER_ENTRY = new URL("../workers/shard.worker.ts", import.meta.url);
@@ -133,6 +134,7 @@ export function shardOptions(settings: NodeSettings, shard: number, clusterId: s
       levelBytesBase: settings.levelBytes,
       level0Tables: settings.level0Tables,
       tableBytesMax: settings.tableBytes,
+      ...(settings.separateValueBytes > settings.valueBytesMax ? {} : { values: valueOptions(settings) }),
     },
     memtableAgeMs: settings.memtableAgeMs === 0 ? Number.POSITIVE_INFINITY : settings.memtableAgeMs,
     replayBytesMax: settings.replayBytes,
@@ -146,5 +148,14 @@ export function shardOptions(settings: NodeSettings, shard: number, clusterId: s
     stepBytes: STEP_BYTES,
     scrubBytesPerSecond: settings.scrubBytesPerSecond,
     scrubIntervalMs: settings.scrubIntervalHours * MS_OF_HOUR,
+  };
+}
+
+function valueOptions(settings: NodeSettings): ValueOptions {
+  return {
+    thresholdBytes: settings.separateValueBytes,
+    collectBelow: settings.collectBelowPercent / 100,
+    segmentBytes: settings.segmentBytes,
+    hotKeyBytes: settings.hotKeyBytes,
   };
 }

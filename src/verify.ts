@@ -25,7 +25,7 @@ export interface VerifySummary {
 
 const IDENTITY_NAME = "node.meta";
 const SHARD_NAME = /^shard-(\d{4,})$/;
-const SHARD_FILE = /^(\d{8,}\.((evp|sst)(\.quarantine)?|hint|manifest)|hard-state\.[01]\.meta)$/;
+const SHARD_FILE = /^(\d{8,}\.(((values\.)?evp|sst)(\.quarantine)?|kept\.evp|hint|manifest)|hard-state\.[01]\.meta)$/;
 /** Still being made when a process ended, or kept to be used again. */
 const UNFINISHED = /\.(next|new)$/;
 const NODE_FILE = /^(node\.meta|LOCK|LOCK\.pid)$/;

@@ -19,6 +19,8 @@ export type LogIndex = Branded<"LogIndex">;
 export type BucketId = Branded<"BucketId">;
 /** A file of one shard (segment, table, manifest): a safe integer from 1, never reused. */
 export type FileNumber = Branded<"FileNumber">;
+/** A file that tables point into for values: a safe integer from 2 (value-pointer-format.ts says how it is made up). */
+export type ValueFileId = Branded<"ValueFileId">;
 /** A byte position in the shard's log, counted over all its segments: a safe integer. */
 export type LogPosition = Branded<"LogPosition">;
 
@@ -48,6 +50,11 @@ export function logIndex(value: number): LogIndex {
 export function fileNumber(value: number): FileNumber {
   assert(Number.isSafeInteger(value) && value >= 1, "a file number starts at 1");
   return value as FileNumber;
+}
+
+export function valueFileId(value: number): ValueFileId {
+  assert(Number.isSafeInteger(value) && value >= 2, "a value file id starts at 2");
+  return value as ValueFileId;
 }
 
 export function logPosition(value: number): LogPosition {

@@ -20,6 +20,11 @@ export function segmentPath(directory: string, id: number): string {
   return `${directory}/${stem(id)}.evp`;
 }
 
+/** The name of a segment that has left the log and is kept for the values in it: no part of the log any more. */
+export function keptSegmentPath(directory: string, id: number): string {
+  return `${directory}/${stem(id)}.kept.evp`;
+}
+
 export function hintPath(directory: string, id: number): string {
   return `${directory}/${stem(id)}.hint`;
 }

@@ -1,5 +1,5 @@
 /**
- * The work of a log that nobody waits for, done in bounded steps between the shard's turns: deleting released segments,
+ * The work of a log that nobody waits for, done in bounded steps between the shard's turns: letting go of released segments,
  * making the next segment ahead of its use (out of a released one if there is one), writing the hints of sealed ones. Nothing depends on it having been done:
  * `takeNext` makes a segment on the spot when it must. The shard's thread only.
  */
@@ -9,9 +9,10 @@ import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "../record/segment-form
 import { DiskRoom } from "./disk-room.ts";
 import { HintWriter } from "./hint-writer.ts";
 import type { LogEntries } from "./log-entries.ts";
-import { hintPath } from "./log-files.ts";
+import { hintPath, keptSegmentPath } from "./log-files.ts";
 import type { LogOptions } from "./log-options.ts";
 import type { Segment } from "./segment.ts";
+import type { SegmentClaims } from "./segment-claims.ts";
 import { type MadeSegment, SegmentPreparation, segmentBytesFor } from "./segment-preparation.ts";
 import type { SegmentReader } from "./segment-reader.ts";
 import { SpareSegments } from "./spare-segments.ts";
@@ -36,6 +37,7 @@ export class LogUpkeep {
   readonly #spares: SpareSegments;
   /** The disk had no room for the next segment when it was last tried, whatever it says about free bytes. */
   #refused = false;
+  readonly #claims: SegmentClaims;
   #releaseBelow = 0;
   #appliedIndex = 0;
 
@@ -47,6 +49,7 @@ export class LogUpkeep {
     segments: Segment[],
     entries: LogEntries,
     reader: SegmentReader,
+    claims: SegmentClaims,
   ) {
     this.#disk = disk;
     this.#directory = directory;
@@ -54,6 +57,7 @@ export class LogUpkeep {
     this.#segments = segments;
     this.#entries = entries;
     this.#reader = reader;
+    this.#claims = claims;
     this.#room = new DiskRoom(disk, directory, options.segmentBytes);
     this.#spares = new SpareSegments(disk, directory, options.segmentBytes);
   }
@@ -152,11 +156,17 @@ export class LogUpkeep {
     this.#reader.release(segment.path);
     const hint = hintPath(this.#directory, segment.id);
     if (this.#disk.exists(hint)) this.#disk.remove(hint);
-    if (segment.isDamaged || !this.#spares.keep(segment)) this.#disk.remove(segment.path);
+    this.#letGo(segment);
     this.#disk.syncDirectory(this.#directory);
     this.#entries.dropOldest(segment.entries);
     this.#segments.shift();
     this.#room.look();
+  }
+
+  #letGo(segment: Segment): void {
+    const fate = this.#claims.released(segment.id);
+    if (fate === "keep") this.#disk.rename(segment.path, keptSegmentPath(this.#directory, segment.id));
+    else if (fate === "remove" || segment.isDamaged || !this.#spares.keep(segment)) this.#disk.remove(segment.path);
   }
 
   #isPreparing(active: Segment): boolean {

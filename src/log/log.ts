@@ -26,9 +26,16 @@ import type { LogStats } from "./log-stats.ts";
 import { LogUpkeep } from "./log-upkeep.ts";
 import { type RecoveredLog, type RecoveryReport, recoverLog } from "./recovery.ts";
 import { Segment } from "./segment.ts";
+import { NO_CLAIMS, type SegmentClaims } from "./segment-claims.ts";
 import { SegmentEntries } from "./segment-entries.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import { type SyncedCallback, SyncQueue, type SyncTicket } from "./sync-queue.ts";
+
+/** Where an entry lies, in a reused object. */
+export interface EntryPlace {
+  segmentId: number;
+  offset: number;
+}
 
 export class Log {
   /** What opening it found and did. */
@@ -67,13 +74,19 @@ export class Log {
   #failure: EnvelopeError | null = null;
   #closed = false;
 
-  private constructor(disk: Disk, directory: string, options: LogOptions, recovered: RecoveredLog) {
+  private constructor(
+    disk: Disk,
+    directory: string,
+    options: LogOptions,
+    recovered: RecoveredLog,
+    claims: SegmentClaims,
+  ) {
     this.recovery = recovered.report;
     this.#directory = directory;
     this.#segments = recovered.segments;
     this.#entries = recovered.entries;
     this.#reader = new SegmentReader(disk);
-    this.#upkeep = new LogUpkeep(disk, directory, options, this.#segments, this.#entries, this.#reader);
+    this.#upkeep = new LogUpkeep(disk, directory, options, this.#segments, this.#entries, this.#reader, claims);
     this.#syncs = new SyncQueue((ticket) => this.#delivered(ticket));
     this.#active = at(recovered.segments, recovered.segments.length - 1);
     this.#file = recovered.active.file;
@@ -90,13 +103,13 @@ export class Log {
 
   /**
    * Recovers the log in `directory`, or begins one in a directory that holds no data. `options.segmentBytes` is rounded
-   * up to whole blocks. Throws CORRUPTION, MISSING_FILE, FOREIGN_DIRECTORY, NEWER_FORMAT, DISKFULL, IO.
+   * up to whole blocks; `claims` tells which segments are pointed into. Throws CORRUPTION, MISSING_FILE, FOREIGN_DIRECTORY, NEWER_FORMAT, DISKFULL, IO.
    */
-  static open(disk: Disk, directory: string, options: LogOptions): Log {
+  static open(disk: Disk, directory: string, options: LogOptions, claims: SegmentClaims = NO_CLAIMS): Log {
     if (!disk.exists(directory)) disk.makeDirectory(directory);
     const blocks = Math.max(2, Math.ceil(options.segmentBytes / GROUP_ALIGNMENT_BYTES));
     const rounded = { ...options, segmentBytes: blocks * GROUP_ALIGNMENT_BYTES };
-    return new Log(disk, directory, rounded, recoverLog(disk, directory, rounded));
+    return new Log(disk, directory, rounded, recoverLog(disk, directory, rounded, claims), claims);
   }
 
   /** First entry still in the log; lastIndex + 1 when it is empty. */
@@ -234,6 +247,14 @@ export class Log {
       if (room <= 0) break;
     }
     return found;
+  }
+
+  /** Where a written entry lies: tells `place`. */
+  locate(index: LogIndex, place: EntryPlace): void {
+    const entries = this.#entries.segmentOf(index);
+    entries.ensureLoaded();
+    place.segmentId = this.#segmentWith(entries).id;
+    place.offset = entries.offsets[index - entries.firstIndex]!;
   }
 
   /** Visits the written entries `from` to `to` in order. Throws CORRUPTION. */
@@ -414,8 +435,12 @@ export class Log {
   /** Reads the entries of one span; returns how many. */
   #readSpan(index: number, bytesMax: number, into: Uint8Array[]): number {
     const entries = this.#entries.segmentOf(index);
-    const segment = this.#segments.find((candidate) => candidate.entries === entries);
+    return this.#reader.readSpan(this.#segmentWith(entries), index - entries.firstIndex, bytesMax, into);
+  }
+
+  #segmentWith(entries: SegmentEntries): Segment {
+    const segment = this.#segments.findLast((candidate) => candidate.entries === entries);
     assert(segment !== undefined, "every live entry lies in a segment of the log");
-    return this.#reader.readSpan(segment, index - entries.firstIndex, bytesMax, into);
+    return segment;
   }
 }

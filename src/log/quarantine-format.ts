@@ -2,23 +2,24 @@
  * A quarantine record (`00000012.sst.quarantine`, `00000003.evp.quarantine`): the file of this name is known to be
  * damaged, and what it held is not to be believed before somebody has repaired it. A file of its own beside the damaged
  * one, rather than an edit of the manifest: segments stand in no manifest, a record must not wait for one that is being
- * written anew, and whoever restores the damaged file from a copy removes the record by its name.
+ * written anew, and whoever restores the damaged file from a copy removes the record by its name. A segment that has left
+ * the log for the values in it (`.kept.evp`) keeps the record under the name that it had there.
  *
  *   offset  bytes
  *        0      4  magic "EVPQ"
  *        4      4  CRC-32 of everything behind it
  *        8      2  format version, u16
- *       10      2  kind, u16: 1 table, 2 segment
+ *       10      2  kind, u16: 1 table, 2 segment, 3 value segment (storage/value-segment-format.ts)
  *       12      2  shard, u16
  *       14      2  zero
  *       16     16  cluster id
  *       32      8  number in the damaged file's name, u64
  *       40      8  offset at which the damage was seen, u64
  *       48      8  when it was found: milliseconds since 1970, u64
- *       56      8  segment: index of its first live entry, u64; table: 0
- *       64      8  segment: index of its last live entry, u64; table: 0
- *       72      4  smallest key bytes, u32; segment: 0
- *       76      4  largest key bytes, u32; segment: 0
+ *       56      8  segment: index of its first live entry, u64; others, and one that has left the log: 0
+ *       64      8  segment: index of its last live entry, u64; others, and one that has left the log: 0
+ *       72      4  smallest key bytes, u32; segments: 0
+ *       76      4  largest key bytes, u32; segments: 0
  *       80      4  checksum that ties it to the file: of a table's footer, of a segment's header
  *       84      4  bytes of the reason, u32
  *       88         smallest table key, largest table key, reason (UTF-8)
@@ -35,7 +36,7 @@ const CLUSTER_ID_OFFSET = 16;
 const CLUSTER_ID_BYTES = 16;
 const ENDING = ".quarantine";
 
-export const QuarantineKind = { table: 1, segment: 2 } as const;
+export const QuarantineKind = { table: 1, segment: 2, valueSegment: 3 } as const;
 export type QuarantineKind = (typeof QuarantineKind)[keyof typeof QuarantineKind];
 
 export interface QuarantineRecord {
@@ -112,8 +113,7 @@ export function decodeQuarantine(
   const kind = view.getUint16(10, true);
   const largestStart = HEADER_BYTES + view.getUint32(72, true);
   const reasonStart = largestStart + view.getUint32(76, true);
-  const isSane = kind === QuarantineKind.table || kind === QuarantineKind.segment;
-  if (!isSane || reasonStart + view.getUint32(84, true) !== bytes.length) {
+  if (!isKind(kind) || reasonStart + view.getUint32(84, true) !== bytes.length) {
     return corruption(file, 8, "an absurd quarantine record");
   }
   return {
@@ -128,4 +128,8 @@ export function decodeQuarantine(
     largest: bytes.slice(largestStart, reasonStart),
     reason: text(bytes.subarray(reasonStart)),
   };
+}
+
+function isKind(kind: number): kind is QuarantineKind {
+  return kind === QuarantineKind.table || kind === QuarantineKind.segment || kind === QuarantineKind.valueSegment;
 }

@@ -5,7 +5,8 @@
  * the same recovery from the same bytes.
  *
  * It takes a new id, or replaces the last segment when that one has nothing left that counts; a last segment that
- * holds little is copied whole for that purpose. So many short runs do not pile up segments. The shard's thread only.
+ * holds little is copied whole for that purpose. So many short runs do not pile up segments. A segment that tables point
+ * into is never replaced, whatever of it still counts. The shard's thread only.
  */
 import { at } from "../core/assert.ts";
 import { viewOf } from "../core/bytes.ts";
@@ -23,6 +24,7 @@ import type { LogChain, SegmentEvidence } from "./log-chain.ts";
 import { segmentPath } from "./log-files.ts";
 import type { LogOptions } from "./log-options.ts";
 import type { GroupSummary } from "./segment.ts";
+import type { SegmentClaims } from "./segment-claims.ts";
 import { type MadeSegment, SegmentPreparation, segmentBytesFor } from "./segment-preparation.ts";
 import type { ScannedGroup } from "./segment-scan.ts";
 
@@ -46,14 +48,15 @@ export interface Plan {
   readonly copied: readonly { readonly path: string; readonly group: ScannedGroup }[];
 }
 
-export function makePlan(found: readonly SegmentEvidence[], chain: LogChain): Plan {
+export function makePlan(found: readonly SegmentEvidence[], chain: LogChain, claims: SegmentClaims): Plan {
   const spare = spareOf(found);
   const segments = spare === null ? found : found.slice(0, -1);
   const last = segments.at(-1);
   if (last === undefined) {
     return { id: 1, basePosition: 0, cutPosition: 0, firstGroup: 1, spare, kept: [], copied: [] };
   }
-  const copyFrom = firstToCopy(segments, chain);
+  const isClaimed = claims.holds(last.header.segmentId);
+  const copyFrom = firstToCopy(segments, chain, isClaimed);
   const kept = segments.map((evidence, i) => ({
     evidence,
     groups: at(chain.groups, i).filter((group) => evidence.header.basePosition + group.offset < copyFrom),
@@ -63,7 +66,7 @@ export function makePlan(found: readonly SegmentEvidence[], chain: LogChain): Pl
       .filter((group) => header.basePosition + group.offset >= copyFrom)
       .map((group) => ({ path, group })),
   );
-  const replaces = last.content.kind === "scan" && at(kept, kept.length - 1).groups.length === 0;
+  const replaces = !isClaimed && last.content.kind === "scan" && at(kept, kept.length - 1).groups.length === 0;
   if (replaces) kept.pop();
   const { header } = last;
   return {
@@ -116,14 +119,16 @@ function spareOf(found: readonly SegmentEvidence[]): SegmentHeader | null {
   return last.header.firstGroup === 0 && groups.length === 0 && dirtyEnd === SEGMENT_HEADER_BYTES ? last.header : null;
 }
 
-/** The log position from which groups move. */
-function firstToCopy(segments: readonly SegmentEvidence[], chain: LogChain): number {
+/** The log position from which groups move. `isClaimed`: the last segment stays, so that copying it whole gains nothing. */
+function firstToCopy(segments: readonly SegmentEvidence[], chain: LogChain, isClaimed: boolean): number {
   const lastGroups = at(chain.groups, segments.length - 1);
   const base = at(segments, segments.length - 1).header.basePosition;
   const lastBytes = lastGroups.reduce((sum, group) => sum + group.byteCount, 0);
   const first = lastGroups[0];
   const small =
-    first !== undefined && lastBytes <= SMALL_SEGMENT_BYTES ? base + first.offset : Number.POSITIVE_INFINITY;
+    !isClaimed && first !== undefined && lastBytes <= SMALL_SEGMENT_BYTES
+      ? base + first.offset
+      : Number.POSITIVE_INFINITY;
   return Math.min(small, firstUnproven(segments, chain));
 }
 

@@ -26,6 +26,7 @@ import { hintPath, type LogFiles, segmentPath, sortLogFiles } from "./log-files.
 import type { LogIdentity, LogOptions } from "./log-options.ts";
 import { copiedGroups, makePlan, type Plan, settle } from "./recovery-plan.ts";
 import { Segment } from "./segment.ts";
+import type { SegmentClaims } from "./segment-claims.ts";
 import { SegmentEntries } from "./segment-entries.ts";
 import type { MadeSegment } from "./segment-preparation.ts";
 import { readSegment, type ScannedEntry, type ScannedGroup, scanSegment } from "./segment-scan.ts";
@@ -65,7 +66,7 @@ interface Survey {
 }
 
 /** Recovers the log in `directory`, or begins one where there is none. Throws CORRUPTION, MISSING_FILE, … */
-export function recoverLog(disk: Disk, directory: string, options: LogOptions): RecoveredLog {
+export function recoverLog(disk: Disk, directory: string, options: LogOptions, claims: SegmentClaims): RecoveredLog {
   const files = sortLogFiles(disk.list(directory));
   refuseMissing(disk, directory, files, options);
   const survey = surveySegments(disk, directory, files, options);
@@ -73,7 +74,7 @@ export function recoverLog(disk: Disk, directory: string, options: LogOptions): 
     survey.segments.length === 0
       ? { groups: [], provenPosition: 0, nextGroup: 1, dropped: [] }
       : resolveChain(survey.segments);
-  const plan = makePlan(survey.segments, chain);
+  const plan = makePlan(survey.segments, chain, claims);
   const entries = new LogEntries();
   const segments = plan.kept.map(({ evidence, groups }) => keptSegment(disk, directory, evidence, groups, entries));
   const copiedEntries = indexCopied(plan, entries);

@@ -8,7 +8,8 @@
 import { compareBytes } from "../core/bytes.ts";
 import { compareStamps } from "../core/stamp.ts";
 
-export const VersionKind = { value: 1, tombstone: 2 } as const;
+/** A `pointer` occurs in tables alone: its value is no value but the place of one (storage/value-pointer-format.ts). */
+export const VersionKind = { value: 1, tombstone: 2, pointer: 3 } as const;
 export type VersionKind = (typeof VersionKind)[keyof typeof VersionKind];
 
 /**
@@ -38,7 +39,10 @@ export interface TwoWayCursor extends VersionCursor {
   previous(): void;
 }
 
-/** What a look-up found: the newest version of a key at one source. `value` is a view into that source. */
+/**
+ * What a look-up found: the newest version of a key at one source. `value` is a view into that source, and lies at
+ * [valueStart, valueEnd) of `valueBytes`.
+ */
 export interface FoundVersion {
   readonly stampHigh: number;
   readonly stampLow: number;
@@ -46,6 +50,9 @@ export interface FoundVersion {
   readonly kind: VersionKind;
   readonly expiryMs: number;
   readonly value: Uint8Array;
+  readonly valueBytes: Uint8Array;
+  readonly valueStart: number;
+  readonly valueEnd: number;
 }
 
 export function compareUserKeys(aBucket: number, aKey: Uint8Array, bBucket: number, bKey: Uint8Array): number {
@@ -62,5 +69,5 @@ export function compareVersions(a: VersionCursor, b: VersionCursor): number {
 
 /** Whether a version answers a read at this wall-clock time. */
 export function isVisible(kind: VersionKind, expiryMs: number, nowMs: number): boolean {
-  return kind === VersionKind.value && (expiryMs === 0 || expiryMs > nowMs);
+  return kind !== VersionKind.tombstone && (expiryMs === 0 || expiryMs > nowMs);
 }

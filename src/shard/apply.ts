@@ -78,6 +78,7 @@ export class Applier {
     this.#offset = ENTRY_HEADER_BYTES;
     this.#ordinal = 0;
     this.#wantResults = wantResults;
+    this.#context.store.places?.beginEntry(this.#index);
     const isBatch = entryKind(command.view) === EntryKind.commands;
     this.#commandCount = isBatch ? command.view.getUint32(ENTRY_COUNT_OFFSET, true) : 0;
   }
@@ -97,6 +98,7 @@ export class Applier {
         const hash = this.#keysAhead.hashes[this.#ordinal % KEYS_AHEAD_MAX]!;
         const isDone = isPut ? fences.has(command.bucket) || applyPut(store, command, hash) : this.#applyOne();
         if (!isDone) return false;
+        if (isPut) store.places?.note(command, this.#offset, next - this.#offset);
         this.stampHigh = command.stampHigh;
         this.stampLow = command.stampLow;
       }

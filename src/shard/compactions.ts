@@ -1,7 +1,7 @@
 /**
  * The compactions of a shard under way: begun as they come due, several at once where the tree allows it. With compactors
  * each of them has one; without, at most two are worked on here, and the later of them first: it was begun although
- * another was running, so it is the more urgent one. A request for everything waits until it has the tree for itself.
+ * another was running, so it is the more urgent one. Collections of value files come last. A request for everything waits until it has the tree for itself.
  * Shard thread.
  */
 import { dropRule, type FrozenRule } from "../storage/job.ts";
@@ -52,6 +52,13 @@ export class Compactions {
     for (const job of this.#running.splice(0)) job.abort();
   }
 
+  /** Values are moved on this thread, which alone knows their files, and only when it has no other such work. */
+  #beginCollection(rule: () => FrozenRule): void {
+    if (this.#running.some((job) => !job.isElsewhere)) return;
+    const job = this.#tree.nextCollection(dropRule(rule()));
+    if (job !== null) this.#running.push(runHere(job));
+  }
+
   #begin(rule: () => FrozenRule, wantsAll: boolean): void {
     if (wantsAll) {
       if (this.#running.length > 0) return;
@@ -63,9 +70,10 @@ export class Compactions {
     while (this.#tree.mayBeDue && this.#hasRoom) {
       const frozen = rule();
       const job = this.#tree.nextCompaction(dropRule(frozen));
-      if (job === null) return;
+      if (job === null) break;
       this.#start(job, frozen);
     }
+    this.#beginCollection(rule);
   }
 
   /** Without a compactor that lives, the work is done here. */

@@ -22,11 +22,12 @@ import type { VersionCursor } from "../record/version.ts";
 import { dropRule, type FrozenRule } from "../storage/job.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import type { RewriteJob } from "../storage/rewrite-job.ts";
+import type { ValueLocator } from "../storage/separating-cursor.ts";
 import type { Tree } from "../storage/tree.ts";
 import { Compactions } from "./compactions.ts";
 import type { Compactors } from "./compactors.ts";
 import { compactionBudget, flushBudget, type Pressure, writeDelayMicros } from "./pace.ts";
-import { runHere, type RunningJob } from "./running-job.ts";
+import { type Progress, runHere, type RunningJob } from "./running-job.ts";
 import type { ShardEnvironment } from "./shard-environment.ts";
 import type { ShardOptions } from "./shard-options.ts";
 import type { VersionStore } from "./version-store.ts";
@@ -192,9 +193,10 @@ export class Maintenance {
   flushInPlace(): void {
     const store = this.#store;
     const cursor = store.memtables.cursorOf(store.arenas.activeArena);
-    const job = this.#newFlush(cursor, this.#events.position());
+    const job = this.#newFlush(cursor, this.#events.position(), store.places?.active ?? null);
     while (job.step(Number.POSITIVE_INFINITY));
     store.active.reset();
+    store.places?.reset();
     this.#activeSinceMs = null;
     this.#activeFrom = this.#logPosition;
   }
@@ -217,16 +219,24 @@ export class Maintenance {
     return isMore;
   }
 
-  /** Gives up the compactions that are running, which may be reading a table that has been quarantined. */
-  abandonCompactions(): void {
+  /**
+   * Gives up what is running and may be reading a file that has been quarantined, or, a flush that leaves values in the
+   * log, pointing into it. It comes due again by itself.
+   */
+  abandonReaders(): void {
     this.#compactions.abort();
+    if (this.#store.places !== null) this.#abandonFlush();
   }
 
   /** Gives up what is running. Nothing of it is visible. */
   abort(): void {
+    this.#abandonFlush();
+    this.#compactions.abort();
+  }
+
+  #abandonFlush(): void {
     this.#flush?.abort();
     this.#flush = null;
-    this.#compactions.abort();
   }
 
   #freezeWhatIsDue(): void {
@@ -268,30 +278,43 @@ export class Maintenance {
     const frozen = this.#frozen[0];
     if (frozen === undefined) return "idle";
     this.#flush ??= this.#beginFlush(frozen);
-    const progress = this.#flush.step(budgetBytes);
+    const progress = this.#advance(this.#flush, budgetBytes);
     if (progress === "working" || progress === "waiting") return progress;
     if (progress === "lost") {
-      this.#flush.abort();
-      this.#flush = null;
+      this.#abandonFlush();
       return "working";
     }
     this.#flush = null;
     this.#frozen.shift();
     this.#store.memtables.retire(frozen.arena);
+    this.#store.places?.drop(frozen.arena);
     this.#events.arenaFlushed(frozen.arena);
     return "flushed";
   }
 
+  /** A segment that is found damaged when a flush wants to point into it is quarantined, and the flush lost. */
+  #advance(flush: RunningJob, budgetBytes: number): Progress {
+    try {
+      return flush.step(budgetBytes);
+    } catch (cause) {
+      if (this.#store.places === null || !this.#events.damaged(cause)) throw cause;
+      return "lost";
+    }
+  }
+
+  /** A flush that leaves values in the log stays here: what it needs to know of them is no other thread's. */
   #beginFlush({ arena, byteCount, position }: FrozenArena): RunningJob {
-    const job = this.#newFlush(this.#store.memtables.cursorOf(arena), position);
-    const source = { kind: "memtable", arena: this.#store.arenas.memoryOf(arena) } as const;
+    const { places, memtables, arenas } = this.#store;
+    const job = this.#newFlush(memtables.cursorOf(arena), position, places?.of(arena) ?? null);
+    if (places !== null) return runHere(job);
+    const source = { kind: "memtable", arena: arenas.memoryOf(arena) } as const;
     return this.#compactors?.offer(job, source, byteCount, this.#frozenRule(position)) ?? runHere(job);
   }
 
-  #newFlush(source: VersionCursor, at: FlushedPosition): RewriteJob {
+  #newFlush(source: VersionCursor, at: FlushedPosition, locator: ValueLocator | null): RewriteJob {
     this.#noteFences();
     const position = { ...at, sequence: this.#tree.flushed.sequence + 1 };
-    return this.#tree.beginFlush(source, position, dropRule(this.#frozenRule(at)));
+    return this.#tree.beginFlush(source, position, dropRule(this.#frozenRule(at)), locator);
   }
 
   /** True: a request was answered. */

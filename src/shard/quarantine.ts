@@ -1,12 +1,12 @@
 /**
- * What is known to be damaged in a shard: tables and sealed segments of which some byte is not what was written. Each is
+ * What is known to be damaged in a shard: tables, sealed segments and value files of which some byte is not what was written. Each is
  * recorded durably (`quarantine-format.ts`) before anything is decided in the knowledge of it, and stays recorded until
  * the file is gone or somebody has repaired it and removed the record. Nothing is ever deleted here but records.
  *
  * What that means. A read that would need a quarantined table is an error: never a wrong value, never a missing one. A
  * command that would have to read one is answered with that error and changes nothing, so from then on this replica
- * knows less of that key than the others do; but it never says anything else of it, because the table stays in the way
- * of every look-up until a plain put has given the key a newer version, and from then on all replicas agree again. That
+ * knows less of that key than the others do; but it never says anything else of it, because the table (or the pointer
+ * into the value file, which is refused as a whole) stays in the way of every look-up until a plain put has given the key a newer version, and from then on all replicas agree again. That
  * is why the record has to be durable first: a restart must not find the table readable by chance.
  *
  * Shard thread.
@@ -30,11 +30,13 @@ import type { Segment } from "../log/segment.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import type { Table } from "../storage/table.ts";
 import type { Tree } from "../storage/tree.ts";
+import type { ValueFile } from "../storage/value-file.ts";
+import { isLogSegment, stemOf } from "../storage/value-pointer-format.ts";
 
 /** How often a full disk is looked at again. */
 const RETRY_MS = 500;
 
-/** Told when a file has been quarantined: a segment, or (null) a table. */
+/** Told when a file has been quarantined: a segment of the log, or (null) another one. */
 type QuarantineListener = (segment: Segment | null) => void;
 
 export class Quarantine {
@@ -100,19 +102,20 @@ export class Quarantine {
   }
 
   /**
-   * Quarantines the table or sealed segment that an error was thrown about. False: it is about neither, and the caller
-   * must not go on. Throws IO when the record cannot be written; want of room is made up for later (`retry`).
+   * Quarantines the table, sealed segment or value file that an error was thrown about. False: it is about none, and the
+   * caller must not go on. Throws IO when the record cannot be written; want of room is made up for later (`retry`).
    */
   note(cause: unknown): boolean {
     if (!(cause instanceof EnvelopeError) || cause.place === null) return false;
-    const { file } = cause.place;
-    const table = this.#tree.liveTables.find(({ path }) => path === file) ?? null;
-    const segment = this.#log.sealedSegments.find(({ path }) => path === file) ?? null;
-    if (table === null && segment === null) return false;
-    if (this.#records.has(file)) return true;
+    const seen = cause.place.file;
+    const values = this.#tree.valueFiles.live.find(({ path }) => path === seen) ?? null;
+    const file = values?.writtenAs ?? seen;
+    const parts = this.#partsOf(file);
     const found = { offset: cause.place.offset, reason: cause.place.what, foundMs: this.#clock.wallMs() };
-    const record = table === null ? segmentRecord(segment!, found) : tableRecord(table, found);
-    this.#heed(table, segment, cause);
+    const record = recordOf(parts, found);
+    if (record === null) return false;
+    if (this.#records.has(file)) return true;
+    this.#heed(parts, cause);
     this.#records.set(file, record);
     this.#unwritten.add(file);
     const { shard } = this.#identity;
@@ -122,7 +125,7 @@ export class Quarantine {
       offset: record.offset,
       why: record.reason,
     });
-    this.#listener(segment);
+    this.#listener(parts.segment);
     this.retry();
     return true;
   }
@@ -149,6 +152,7 @@ export class Quarantine {
     const live = new Set<string>();
     for (const { path } of this.#tree.damagedTables) live.add(path);
     for (const { path } of this.#log.damagedSegments) live.add(path);
+    for (const { writtenAs, damage } of this.#tree.valueFiles.live) if (damage !== null) live.add(writtenAs);
     for (const file of this.#records.keys()) {
       if (live.has(file)) continue;
       this.#records.delete(file);
@@ -163,31 +167,40 @@ export class Quarantine {
     const damagedName = quarantinedName(name);
     if (damagedName === null) return this.#remove(path);
     const file = `${this.#directory}/${damagedName}`;
-    const table = this.#tree.liveTables.find((one) => one.path === file) ?? null;
-    const segment = this.#log.sealedSegments.find((one) => one.path === file) ?? null;
-    const record = this.#recordIn(path, table, segment);
-    const checksum = table?.record.footerChecksum ?? segment?.checksum ?? null;
+    const parts = this.#partsOf(file);
+    const record = this.#recordIn(path, parts);
+    const { table, segment, values } = parts;
+    const checksum = table?.record.footerChecksum ?? segment?.checksum ?? values?.record.checksum ?? null;
     // The file is gone, or another one stands in its place.
     if (record === null || checksum !== record.fileChecksum) return this.#remove(path);
-    this.#heed(table, segment, corruption(file, record.offset, record.reason));
+    this.#heed(parts, corruption(file, record.offset, record.reason));
     this.#records.set(file, record);
     const { shard } = this.#identity;
     this.#logger.error("a file is quarantined", { shard, file, offset: record.offset, why: record.reason });
   }
 
   /** A record that is itself damaged still says by its name which file it is about. */
-  #recordIn(path: string, table: Table | null, segment: Segment | null): QuarantineRecord | null {
+  #recordIn(path: string, parts: Parts): QuarantineRecord | null {
     const record = decodeQuarantine(this.#disk.readWhole(path), this.#identity, path);
     if (!(record instanceof EnvelopeError)) return record;
     if (record.code !== "CORRUPTION") throw record;
     const found = { offset: 0, reason: "it was found damaged once, and the record of that is damaged too", foundMs: 0 };
-    if (table !== null) return tableRecord(table, found);
-    return segment === null ? null : segmentRecord(segment, found);
+    return recordOf(parts, found);
   }
 
-  #heed(table: Table | null, segment: Segment | null, damage: EnvelopeError): void {
+  /** Who uses the file that was written under this path. */
+  #partsOf(file: string): Parts {
+    return {
+      table: this.#tree.liveTables.find(({ path }) => path === file) ?? null,
+      segment: this.#log.sealedSegments.find(({ path }) => path === file) ?? null,
+      values: this.#tree.valueFiles.live.find(({ writtenAs }) => writtenAs === file) ?? null,
+    };
+  }
+
+  #heed({ table, segment, values }: Parts, damage: EnvelopeError): void {
     if (table !== null) this.#tree.quarantine(table, damage);
     if (segment !== null) this.#log.quarantine(segment);
+    if (values !== null) this.#tree.valueFiles.quarantine(values, damage);
   }
 
   /** Half a record never has the name of one. */
@@ -212,7 +225,21 @@ export class Quarantine {
   }
 }
 
+/** Whose business a damaged file is: a segment may be the log's and the tables', which point into it. */
+interface Parts {
+  readonly table: Table | null;
+  readonly segment: Segment | null;
+  readonly values: ValueFile | null;
+}
+
 type Found = Pick<QuarantineRecord, "offset" | "reason" | "foundMs">;
+
+/** Null: nobody's. */
+function recordOf({ table, segment, values }: Parts, found: Found): QuarantineRecord | null {
+  if (table !== null) return tableRecord(table, found);
+  if (segment !== null) return segmentRecord(segment, found);
+  return values === null ? null : valuesRecord(values, found);
+}
 
 function tableRecord({ record, footer }: Table, found: Found): QuarantineRecord {
   const { number, footerChecksum } = record;
@@ -226,4 +253,11 @@ function segmentRecord({ id, checksum, entries }: Segment, found: Found): Quaran
   const held = count === 0 ? { firstIndex: 0, lastIndex: 0 } : { firstIndex, lastIndex };
   const kind = QuarantineKind.segment;
   return { ...found, ...held, kind, number: id, fileChecksum: checksum, smallest: EMPTY_BYTES, largest: EMPTY_BYTES };
+}
+
+/** Of a file that the log knows nothing of, or writes yet. */
+function valuesRecord({ record }: ValueFile, found: Found): QuarantineRecord {
+  const kind = isLogSegment(record.id) ? QuarantineKind.segment : QuarantineKind.valueSegment;
+  const nothing = { smallest: EMPTY_BYTES, largest: EMPTY_BYTES, firstIndex: 0, lastIndex: 0 };
+  return { ...found, ...nothing, kind, number: stemOf(record.id), fileChecksum: record.checksum };
 }

@@ -33,6 +33,7 @@ import { PendingEntries } from "./pending-entries.ts";
 import { Quarantine } from "./quarantine.ts";
 import type { ShardEnvironment } from "./shard-environment.ts";
 import type { ShardOptions } from "./shard-options.ts";
+import { ValuePlaces } from "./value-places.ts";
 import { VersionStore } from "./version-store.ts";
 
 /** The parts of an open shard. */
@@ -65,12 +66,14 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const hardState = HardStateFile.open(disk, directory, options.log);
   // Damaged tables are found before the log begins a new segment, and a log that does not fit before tables are removed.
   const found = Tree.look(disk, directory, options.tree, options.log, env.blockCache);
-  const log = Log.open(disk, directory, withPossibleIo(env, options));
+  const log = Log.open(disk, directory, withPossibleIo(env, options), found.claims);
   checkContinuity(log, found.flushed, directory);
   const tree = found.start();
   report(env.log, options, log, tree);
   const state = new SharedState(memory.state);
-  const store = new VersionStore(tree, memory, state, env.clock, options);
+  const { values } = options.tree;
+  const places = values === undefined ? null : new ValuePlaces(log, values.thresholdBytes);
+  const store = new VersionStore(tree, memory, state, places, env.clock, options);
   const fences = new Set<number>();
   const context = new CommandContext(store, fences, options.valueBytesMax, options.shard === CATALOG_SHARD);
   const quarantine = Quarantine.open(disk, directory, options.log, tree, log, env.clock, env.log);

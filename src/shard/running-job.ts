@@ -1,5 +1,5 @@
-/** A flush or compaction under way, wherever it is carried out: on the shard's thread in steps, or by a compactor. */
-import type { RewriteJob } from "../storage/rewrite-job.ts";
+/** A flush, compaction or collection under way, wherever it is carried out: on the shard's thread in steps, or by a compactor. */
+import type { Job } from "../storage/job.ts";
 
 /**
  * working  there is more to do here            waiting  it is being worked on elsewhere
@@ -16,7 +16,7 @@ export interface RunningJob {
   abort(): void;
 }
 
-export function runHere(job: RewriteJob): RunningJob {
+export function runHere(job: Job): RunningJob {
   return {
     isElsewhere: false,
     get doneBytes() {

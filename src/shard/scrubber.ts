@@ -1,5 +1,5 @@
 /**
- * Reads what nobody reads: tables and sealed segments, one after the other, all of them in a pass, and checks every
+ * Reads what nobody reads: tables with the values that they point to, and sealed segments, one after the other, all of them in a pass, and checks every
  * checksum in them, so that damage is found while there still are other copies. A pass begins at a start and then at most
  * once in `intervalMs`; within it the bytes read are paced to `bytesPerSecond`. Each step is bounded, and the shard takes
  * one only when it has nothing better to do.
@@ -121,7 +121,7 @@ export class Scrubber {
     return {
       path: table.path,
       isLive: () => table.damage === null && !table.obsolete,
-      walk: () => scrubTable(this.#disk, table, this.#tree.identity),
+      walk: () => scrubTable(this.#disk, table, this.#tree.valueFiles, this.#tree.identity),
     };
   }
 

@@ -224,7 +224,7 @@ export class Shard {
   #onDamage(segment: Segment | null): void {
     const { quarantine, state, tree } = this.#parts;
     state.setQuarantined(quarantine.records.length);
-    this.#maintenance.abandonCompactions();
+    this.#maintenance.abandonReaders();
     // What a damaged segment holds is still in memory: the sooner it is in tables, the better.
     if (segment !== null && segment.entries.lastIndex > tree.flushed.index) this.#maintenance.freeze();
   }

@@ -3,8 +3,9 @@
  * needs no look at older sources, because stamps rise with the log (see memtable-set.ts).
  *
  * After a `find` that returned true the fields describe the newest version; its value is a range inside an arena or a
- * table, and good until the next change of arenas or tables. Nothing is allocated for a look-up or for an insert.
- * Shard thread.
+ * table or value file, and good until the next change of arenas or tables. A value that a table points to is read when
+ * somebody asks for its bytes, and not for its length. Nothing is allocated for a hit in memory, for a look-up in tables,
+ * or for an insert. Shard thread.
  */
 import { ArenaPool } from "../bridge/arena-pool.ts";
 import { arenaShape } from "../bridge/memtable-format.ts";
@@ -16,14 +17,15 @@ import type { SharedState } from "../bridge/shared-state.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import { compareStamps, MAX_STAMP, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import type { Clock } from "../env/clock.ts";
-import { type TwoWayCursor, VersionKind } from "../record/version.ts";
+import { type FoundVersion, type TwoWayCursor, VersionKind } from "../record/version.ts";
 import type { KeyPrefix } from "../storage/key-prefix.ts";
-import type { FoundEntry } from "../storage/table.ts";
 import type { Tree } from "../storage/tree.ts";
 import { type Snapshot, type SnapshotLimits, Snapshots } from "./snapshots.ts";
+import type { ValuePlaces } from "./value-places.ts";
 
 /** What a node and its version take at most beside key and value: 6 + 12 + 7 words, and the padding of both. */
 const VERSION_OVERHEAD_BYTES = 116;
+const NOTHING = { valueBytes: EMPTY_BYTES };
 
 /** What there was to be read at some moment: as long as it is the same, a cursor stands where it stood. */
 export interface StoreState {
@@ -38,18 +40,29 @@ export class VersionStore {
   readonly arenas: ArenaPool;
   readonly memtables: MemtableSet;
   readonly snapshots: Snapshots;
+  /** Where the values of the memtables lie in the log; null when tables hold every value. */
+  readonly places: ValuePlaces | null;
   kind: VersionKind = VersionKind.tombstone;
   expiryMs = 0;
-  valueBytes: Uint8Array = EMPTY_BYTES;
   valueStart = 0;
   valueEnd = 0;
   readonly #keyCountMax: number;
   /** The largest stamp in arenas before the active one. */
   #rotatedStamp: Stamp = ZERO_STAMP;
   #active: MemtableWriter;
+  /** What was found last, in memory or in tables. */
+  #hit: { readonly valueBytes: Uint8Array } = NOTHING;
 
-  constructor(tree: Tree, memory: ShardMemory, state: SharedState, clock: Clock, limits: SnapshotLimits) {
+  constructor(
+    tree: Tree,
+    memory: ShardMemory,
+    state: SharedState,
+    places: ValuePlaces | null,
+    clock: Clock,
+    limits: SnapshotLimits,
+  ) {
     this.tree = tree;
+    this.places = places;
     this.snapshots = new Snapshots(clock, limits, () => this.#keep());
     this.arenas = new ArenaPool(state, memory.arenas);
     this.memtables = new MemtableSet(state, memory.arenas);
@@ -61,6 +74,11 @@ export class VersionStore {
   /** The writer of the active memtable. */
   get active(): MemtableWriter {
     return this.#active;
+  }
+
+  /** What the value lies in, from `valueStart` to `valueEnd`. Throws CORRUPTION. */
+  get valueBytes(): Uint8Array {
+    return this.#hit.valueBytes;
   }
 
   find(bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): boolean {
@@ -133,8 +151,10 @@ export class VersionStore {
 
   /** Freezes the active arena and goes on to the next; false when none is free. */
   rotate(): boolean {
+    const frozen = this.arenas.activeArena;
     if (!this.arenas.rotate()) return false;
     this.#rotatedStamp = later(this.#active.newestStamp, this.#rotatedStamp);
+    this.places?.freeze(frozen);
     this.#active = this.arenas.active;
     this.#keep();
     return true;
@@ -143,17 +163,17 @@ export class VersionStore {
   #takeFromMemory(hit: MemtableReader): true {
     this.kind = hit.kind;
     this.expiryMs = hit.expiryMs;
-    this.valueBytes = hit.valueBytes;
+    this.#hit = hit;
     this.valueStart = hit.valueStart;
     this.valueEnd = hit.valueEnd;
     return true;
   }
 
-  #takeFromTables(found: FoundEntry | null): boolean {
+  #takeFromTables(found: FoundVersion | null): boolean {
     if (found === null) return false;
     this.kind = found.kind;
     this.expiryMs = found.expiryMs;
-    this.valueBytes = found.valueBytes;
+    this.#hit = found;
     this.valueStart = found.valueStart;
     this.valueEnd = found.valueEnd;
     return true;

@@ -22,6 +22,8 @@
  * the order of buckets and keys at once. The count of shared bytes is the largest possible one, except at a restart,
  * where it is 0: look-ups rely on it. All versions of a key lie in one block.
  *
+ * The value of a version of kind pointer is a pointer (value-pointer-format.ts).
+ *
  * The seed of the checksum is made of the table's identity and the number of the block, so that a block written to
  * the wrong place, or left over from another table, does not pass. Any thread; objects are not shared.
  */

@@ -4,7 +4,7 @@
  * Where versions stand never decides which is the newest (stamps do), so nothing else has to be kept apart. A quarantined
  * table is withheld for good: nothing reads or moves it, and nothing is laid over its keys on its own level. One thread.
  */
-import { type KeyRange, rangesOverlap } from "./older-ranges.ts";
+import { type KeyRange, rangeOf, rangesOverlap } from "./older-ranges.ts";
 import type { Table } from "./table.ts";
 
 export interface Claim {
@@ -12,6 +12,11 @@ export interface Claim {
   readonly outputLevel: number;
   /** Null: it has no inputs. */
   readonly range: KeyRange | null;
+}
+
+/** Of a job that reads the tables and writes what is left of them into the level. */
+export function claimOf(inputs: readonly Table[], outputLevel: number): Claim {
+  return { inputs: new Set(inputs), outputLevel, range: rangeOf(inputs) };
 }
 
 export class Claims {

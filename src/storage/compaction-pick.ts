@@ -10,12 +10,12 @@
  * What running compactions have taken is left out. Pure functions over a layout.
  */
 import type { FileNumber } from "../core/ids.ts";
-import type { Claim, Claims } from "./compaction-claims.ts";
+import type { Claims } from "./compaction-claims.ts";
 import { leveledDebt, pickLeveled, pickTombstonesLeveled } from "./compaction-leveled.ts";
 import { RUNS_FACTOR, pickTiered, pickTombstonesTiered, tieredDebt } from "./compaction-tiered.ts";
 import type { DropRule } from "./job.ts";
 import { LAST_LEVEL, type Layout, type Place, type Run } from "./layout.ts";
-import { olderRanges, rangeOf } from "./older-ranges.ts";
+import { olderRanges } from "./older-ranges.ts";
 import type { Table } from "./table.ts";
 import type { TreeOptions } from "./tree-options.ts";
 
@@ -72,6 +72,12 @@ export function inputsOf(pick: Pick): Table[] {
   return pick.kind === "rewrite" ? pick.inputs.flat() : [...pick.tables];
 }
 
+/** Whether it writes one table anew where it stands. */
+export function isInPlace(layout: Layout, pick: Extract<Pick, { kind: "rewrite" }>): boolean {
+  const [table, ...others] = inputsOf(pick);
+  return table !== undefined && others.length === 0 && layout.placeOf(table).level === pick.output.level;
+}
+
 function removeFenced(layout: Layout, rule: DropRule, claims: Claims): Pick | null {
   const gone: Table[] = [];
   for (const [bucket, tables] of layout.tablesOfOneBucket) {
@@ -122,11 +128,4 @@ function isCovering(layout: Layout, table: Table): boolean {
 
 function rewriteInPlace(layout: Layout, table: Table): Pick {
   return { kind: "rewrite", inputs: [[table]], output: layout.placeOf(table) };
-}
-
-/** What nobody else may touch while the pick is carried out. */
-export function claimOf(pick: Pick): Claim {
-  const tables = inputsOf(pick);
-  const outputLevel = pick.kind === "remove" ? 0 : pick.output.level;
-  return { inputs: new Set(tables), outputLevel, range: rangeOf(tables) };
 }

@@ -3,26 +3,38 @@
  * place where the file stops being so. A table is read block by block. Any thread.
  */
 import { escapeBytes, type FilePart, type PartVisitor } from "../core/file-report.ts";
+import { crc32 } from "../core/crc32.ts";
 import { corruption } from "../core/errors.ts";
 import { fileNumber } from "../core/ids.ts";
 import { type Stamp, stampMilliseconds } from "../core/stamp.ts";
 import type { DiskFile } from "../env/disk.ts";
+import { CommandReader } from "../record/command-format.ts";
 import { VersionKind } from "../record/version.ts";
 import { BlockCursor } from "./block-cursor.ts";
-import { BUCKET_BYTES, restartCount, tableKeyBucket } from "./block-format.ts";
+import { BUCKET_BYTES, readU32, restartCount, tableKeyBucket } from "./block-format.ts";
 import {
   decodeEdit,
   decodeSnapshot,
   FrameKind,
   type ManifestEdit,
+  ManifestVersion,
   snapshotIdentity,
   type TableRecord,
+  type ValueFileChange,
 } from "./manifest-format.ts";
 import { isProven, walkManifest } from "./manifest-walk.ts";
 import { readTableBlock, readTableFile, type TableFile } from "./table-file.ts";
+import { valueFileName } from "./value-file-names.ts";
+import { ValuePointer } from "./value-pointer-format.ts";
+import { readValueSegmentHeader, VALUE_SEGMENT_HEADER_BYTES } from "./value-segment-format.ts";
 
 type Position = Pick<ManifestEdit, "nextFileNumber" | "flushed">;
 
+const KIND_NAMES = {
+  [VersionKind.value]: "value",
+  [VersionKind.tombstone]: "tombstone",
+  [VersionKind.pointer]: "pointer",
+};
 const FRAME_NAMES = ["", "snapshot", "edit", "proof"] as const;
 
 /** With `withEntries` the versions in its blocks too. */
@@ -96,15 +108,35 @@ function versionFields(cursor: BlockCursor): FilePart["fields"] {
   const { kind, stampHigh, stampLow, origin, expiryMs } = cursor.entry;
   const { bucket, key, value } = cursor;
   return {
-    kind: kind === VersionKind.value ? "value" : "tombstone",
+    kind: KIND_NAMES[kind],
     bucket,
     key: escapeBytes(key),
-    valueBytes: value.length,
-    value: escapeBytes(value),
+    ...(kind === VersionKind.pointer ? pointerFields(value) : { valueBytes: value.length, value: escapeBytes(value) }),
     stamp: shownStamp({ high: stampHigh, low: stampLow }),
     origin,
     ...(expiryMs === 0 ? {} : { expiryMs }),
   };
+}
+
+function pointerFields(value: Uint8Array): FilePart["fields"] {
+  const { file, commandOffset, commandBytes, valueBytes, checksum } = new ValuePointer().read(value, 0);
+  return { valueBytes, file: valueFileName(file), commandOffset, commandBytes, checksum };
+}
+
+/** A value segment; with `withEntries` the commands in it too. Read whole. */
+export function describeValueSegment(bytes: Uint8Array, path: string, withEntries: boolean, visit: PartVisitor): void {
+  const { identity, number } = readValueSegmentHeader(bytes, path);
+  const { shard, clusterId } = identity;
+  visit({ kind: "values", depth: 0, offset: 0, fields: { number, shard, clusterId: clusterId.toHex() } });
+  const command = new CommandReader().over(bytes);
+  for (let offset = VALUE_SEGMENT_HEADER_BYTES; offset < bytes.length; ) {
+    const next = command.read(offset, bytes.length);
+    const isWhole = next > offset && crc32(bytes.subarray(offset + 4, next)) === readU32(bytes, offset);
+    if (!isWhole) throw corruption(path, offset, "a command with a wrong checksum");
+    const fields = { bucket: command.bucket, key: escapeBytes(command.key()), byteCount: next - offset };
+    if (withEntries) visit({ kind: "command", depth: 1, offset, fields });
+    offset = next;
+  }
 }
 
 /** `number` is the one in the file's name: the frames' checksums begin with it. */
@@ -112,6 +144,7 @@ export function describeManifest(bytes: Uint8Array, number: number, path: string
   const parts = walkManifest(bytes, fileNumber(number));
   const live = new Map<number, TableRecord>();
   const state: { nextFileNumber: number; flushed: ManifestEdit["flushed"] } = { nextFileNumber: 0, flushed: null };
+  let version: ManifestVersion = ManifestVersion.tables;
   let damage: unknown = null;
   for (const part of parts) {
     if (part.kind === "break") {
@@ -124,11 +157,9 @@ export function describeManifest(bytes: Uint8Array, number: number, path: string
     const { syncedThrough, kind, body } = frame;
     const isSnapshot = kind === FrameKind.snapshot;
     const fields = { syncedThrough, bodyBytes: body.length };
-    const edit = isSnapshot
-      ? decodeSnapshot(body, null, path)
-      : kind === FrameKind.edit
-        ? decodeEdit(body, path)
-        : null;
+    const snapshot = isSnapshot ? decodeSnapshot(body, null, path) : null;
+    version = snapshot?.version ?? version;
+    const edit = snapshot?.edit ?? (kind === FrameKind.edit ? decodeEdit(body, version, path) : null);
     visit({
       kind: FRAME_NAMES[kind],
       depth: 0,
@@ -142,8 +173,9 @@ export function describeManifest(bytes: Uint8Array, number: number, path: string
     }
     for (const record of edit.added) {
       live.set(record.number, record);
-      visit({ kind: "added", depth: 1, offset, fields: { ...record } });
+      describeRecord("added", record, offset, visit);
     }
+    describeValueFiles(edit.values, offset, visit);
     state.nextFileNumber = edit.nextFileNumber;
     state.flushed = edit.flushed ?? state.flushed;
   }
@@ -159,7 +191,22 @@ function describeState(
 ): void {
   visit({ kind: "state", depth: 0, offset, fields: { tableCount: live.size, ...editFields(last) } });
   const ordered = [...live.values()].sort((a, b) => a.level - b.level || b.run - a.run || a.number - b.number);
-  for (const record of ordered) visit({ kind: "live", depth: 1, offset, fields: { ...record } });
+  for (const record of ordered) describeRecord("live", record, offset, visit);
+}
+
+function describeRecord(kind: string, record: TableRecord, offset: number, visit: PartVisitor): void {
+  const { references = [], ...fields } = record;
+  visit({ kind, depth: 1, offset, fields });
+  for (const { file, byteCount } of references) {
+    visit({ kind: "reference", depth: 2, offset, fields: { file: valueFileName(file), byteCount } });
+  }
+}
+
+function describeValueFiles({ removed, added }: ValueFileChange, offset: number, visit: PartVisitor): void {
+  for (const id of removed) visit({ kind: "valuesRemoved", depth: 1, offset, fields: { file: valueFileName(id) } });
+  for (const { id, fileBytes, checksum } of added) {
+    visit({ kind: "valuesAdded", depth: 1, offset, fields: { file: valueFileName(id), fileBytes, checksum } });
+  }
 }
 
 function ownerFields(body: Uint8Array): FilePart["fields"] {

@@ -5,6 +5,8 @@
 import type { Retention } from "./retention.ts";
 
 export interface Job {
+  /** Bytes worked off so far. */
+  readonly doneBytes: number;
   /**
    * Works off about `budgetBytes` of input or output. True: there is more to do. After a thrown error the only thing
    * left to call is `abort`; the work may then be begun anew.

@@ -9,7 +9,7 @@
 import { assert } from "../core/assert.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import { compareStamps, type Stamp } from "../core/stamp.ts";
-import type { VersionKind } from "../record/version.ts";
+import { VersionKind } from "../record/version.ts";
 import { findFromRestart, lastRestartBefore } from "./block-cursor.ts";
 import {
   BlockPlace,
@@ -21,6 +21,8 @@ import {
   writeTableKey,
 } from "./block-format.ts";
 import { type Table, tableFor } from "./table.ts";
+import type { ValueFiles } from "./value-files.ts";
+import { ValuePointer } from "./value-pointer-format.ts";
 
 const TARGET_BYTES_AT_FIRST = 64;
 const CACHE_LINE_BYTES = 64;
@@ -38,7 +40,7 @@ export class LookUpBatch {
   readonly origin: Uint16Array;
   readonly kind: Uint8Array;
   readonly expiryMs: Float64Array;
-  /** Views of a table, good until the next step of a job: the value lies at [valueStart, valueEnd) of its bytes. */
+  /** Views of a table or a value file, good until the next step of a job: the value lies at [valueStart, valueEnd) of its bytes. */
   readonly valueBytes: Uint8Array[];
   readonly valueStart: Uint32Array;
   readonly valueEnd: Uint32Array;
@@ -52,6 +54,7 @@ export class LookUpBatch {
   /** Where the entries of that restart begin. */
   readonly #offsets: Uint32Array;
   readonly #entry = new EntryReader();
+  readonly #pointer = new ValuePointer();
   /** Keeps what is looked at ahead from being optimized away. */
   readonly #warmth = new Int32Array(1);
 
@@ -103,6 +106,18 @@ export class LookUpBatch {
     this.#warmMiddles();
     this.#chooseRestarts();
     for (let i = 0; i < this.count; i++) if (this.#tables[i] !== null) this.#findInBlock(i, asOf);
+  }
+
+  /** Reads the values that the tables only point to. Throws CORRUPTION at damage. */
+  readSeparateValues(files: ValueFiles): void {
+    for (let i = 0; i < this.count; i++) {
+      if (this.isFound[i] === 0 || this.kind[i] !== VersionKind.pointer) continue;
+      const value = files.read(this.#pointer.read(this.valueBytes[i]!, this.valueStart[i]!));
+      this.kind[i] = VersionKind.value;
+      this.valueBytes[i] = value;
+      this.valueStart[i] = 0;
+      this.valueEnd[i] = value.length;
+    }
   }
 
   /** Whether a found version is above the stamp. */

@@ -1,6 +1,6 @@
 /**
- * A manifest (`.manifest`): the log of edits to the set of live tables. A file begins with a snapshot of the whole
- * state; edits follow. Little-endian; frames begin at multiples of 8.
+ * A manifest (`.manifest`): the log of edits to the set of live tables, and of the value files they point into. A file
+ * begins with a snapshot of the whole state; edits follow. Little-endian; frames begin at multiples of 8.
  *
  *   frame:  0   4   CRC-32 of the frame behind it, padding included, begun with the CRC of the file number (u64)
  *           4   4   body bytes
@@ -9,7 +9,7 @@
  *          20   4   zero
  *          24       body, zeros to a multiple of 8
  *
- *   snapshot body:   4   format version                  edit body:   the edit
+ *   snapshot body:   4   format version (1 or 2)         edit body:   the edit
  *                    2   shard
  *                    2   zero
  *                   16   cluster id                      proof body:  empty
@@ -23,6 +23,12 @@
  *                  8  file number       2  tree (1)        2  level      8  run
  *                  8  file bytes        4  header bytes    4  footer bytes
  *                  4  footer checksum
+ *          in a manifest of format version 2, which has value files, furthermore:
+ *           4   removed count, then that many value file ids (8)
+ *           4   added count, then that many value files:
+ *                  8  id                8  file bytes      4  checksum in its header
+ *           4   reference count, then that many references of the added tables:
+ *                  8  table number      8  value file id   8  bytes of the commands pointed to
  *
  * A *proof* says that everything before it had been synced when it was written. It is written, not synced, after every
  * edit, so that damage to the newest edit can be told from an edit that was being written at a crash. Numbers here are
@@ -33,14 +39,28 @@ import { ByteWriter } from "../core/byte-writer.ts";
 import { equalBytes, getU64, setU64, viewOf } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { EnvelopeError } from "../core/errors.ts";
-import { type FileNumber, fileNumber, type LogIndex, logIndex, shardId, type Term, term } from "../core/ids.ts";
+import {
+  type FileNumber,
+  fileNumber,
+  type LogIndex,
+  logIndex,
+  shardId,
+  type Term,
+  term,
+  type ValueFileId,
+  valueFileId,
+} from "../core/ids.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 
-const MANIFEST_FORMAT_VERSION = 1;
+/** Of a manifest without value files, and of one with them. */
+export const ManifestVersion = { tables: 1, values: 2 } as const;
+export type ManifestVersion = (typeof ManifestVersion)[keyof typeof ManifestVersion];
 const FRAME_HEADER_BYTES = 24;
 export const FRAME_ALIGNMENT = 8;
 const TABLE_RECORD_BYTES = 40;
 const CLUSTER_ID_BYTES = 16;
+const VALUE_FILE_RECORD_BYTES = 20;
+const REFERENCE_BYTES = 24;
 const TREE = 1;
 
 export const FrameKind = { snapshot: 1, edit: 2, proof: 3 } as const;
@@ -67,7 +87,32 @@ export interface TableRecord {
   readonly headerBytes: number;
   readonly footerBytes: number;
   readonly footerChecksum: number;
+  /** The files it points into; absent: it holds no pointers. */
+  readonly references?: readonly ValueReference[];
 }
+
+/** How much of a value file a table points to. */
+export interface ValueReference {
+  readonly file: ValueFileId;
+  /** Bytes of the commands, each counted whole. */
+  readonly byteCount: number;
+}
+
+/** A file that live tables point into, and what it must be like. */
+export interface ValueFileRecord {
+  readonly id: ValueFileId;
+  readonly fileBytes: number;
+  /** In its header: which of all files that may ever have borne this name it is. */
+  readonly checksum: number;
+}
+
+/** A change to the set of value files. */
+export interface ValueFileChange {
+  readonly removed: readonly ValueFileId[];
+  readonly added: readonly ValueFileRecord[];
+}
+
+export const NO_VALUE_FILE_CHANGE: ValueFileChange = { removed: [], added: [] };
 
 export interface ManifestEdit {
   readonly nextFileNumber: number;
@@ -75,6 +120,8 @@ export interface ManifestEdit {
   readonly flushed: FlushedPosition | null;
   readonly removed: readonly FileNumber[];
   readonly added: readonly TableRecord[];
+  /** Empty in a manifest of version 1. */
+  readonly values: ValueFileChange;
 }
 
 export interface Frame {
@@ -114,13 +161,13 @@ export function decodeFrame(bytes: Uint8Array, offset: number, number: FileNumbe
   return { kind: kind as FrameKind, syncedThrough: getU64(view, 8), body, end };
 }
 
-export function encodeSnapshot(identity: TreeIdentity, edit: ManifestEdit): Uint8Array {
+export function encodeSnapshot(identity: TreeIdentity, edit: ManifestEdit, version: ManifestVersion): Uint8Array {
   const writer = new ByteWriter();
-  writer.u32(MANIFEST_FORMAT_VERSION);
+  writer.u32(version);
   writer.u16(identity.shard);
   writer.u16(0);
   writer.raw(identity.clusterId);
-  writeEdit(writer, edit);
+  writeEdit(writer, edit, version);
   return writer.written();
 }
 
@@ -128,10 +175,14 @@ export function encodeSnapshot(identity: TreeIdentity, edit: ManifestEdit): Uint
  * Throws CORRUPTION, NEWER_FORMAT, or FOREIGN_DIRECTORY when it is of another cluster or shard; with a null identity it
  * may be anybody's.
  */
-export function decodeSnapshot(body: Uint8Array, identity: TreeIdentity | null, file: string): ManifestEdit {
+export function decodeSnapshot(
+  body: Uint8Array,
+  identity: TreeIdentity | null,
+  file: string,
+): { readonly edit: ManifestEdit; readonly version: ManifestVersion } {
   const reader = new ByteReader("CORRUPTION", file).over(body);
   const version = reader.u32();
-  if (version !== MANIFEST_FORMAT_VERSION) {
+  if (version !== ManifestVersion.tables && version !== ManifestVersion.values) {
     throw new EnvelopeError("NEWER_FORMAT", `${file} has manifest format ${version}: it needs a newer release`);
   }
   const shard = reader.u16();
@@ -140,7 +191,7 @@ export function decodeSnapshot(body: Uint8Array, identity: TreeIdentity | null, 
   if (identity !== null && (shard !== identity.shard || !equalBytes(clusterId, identity.clusterId))) {
     throw new EnvelopeError("FOREIGN_DIRECTORY", `${file} belongs to another cluster or shard`);
   }
-  return readEdit(reader);
+  return { edit: readEdit(reader, version), version };
 }
 
 /** Whose manifest it is. The body has been decoded without an error. */
@@ -151,18 +202,19 @@ export function snapshotIdentity(body: Uint8Array): TreeIdentity {
   return { shard, clusterId: reader.raw(CLUSTER_ID_BYTES).slice() };
 }
 
-export function encodeEdit(edit: ManifestEdit): Uint8Array {
+/** An edit of a manifest whose snapshot has this version. */
+export function encodeEdit(edit: ManifestEdit, version: ManifestVersion): Uint8Array {
   const writer = new ByteWriter();
-  writeEdit(writer, edit);
+  writeEdit(writer, edit, version);
   return writer.written();
 }
 
 /** Throws CORRUPTION. */
-export function decodeEdit(body: Uint8Array, file: string): ManifestEdit {
-  return readEdit(new ByteReader("CORRUPTION", file).over(body));
+export function decodeEdit(body: Uint8Array, version: ManifestVersion, file: string): ManifestEdit {
+  return readEdit(new ByteReader("CORRUPTION", file).over(body), version);
 }
 
-function writeEdit(writer: ByteWriter, edit: ManifestEdit): void {
+function writeEdit(writer: ByteWriter, edit: ManifestEdit, version: ManifestVersion): void {
   writer.u64(edit.nextFileNumber);
   writer.u8(edit.flushed === null ? 0 : 1);
   if (edit.flushed !== null) {
@@ -185,17 +237,62 @@ function writeEdit(writer: ByteWriter, edit: ManifestEdit): void {
     writer.u32(table.footerBytes);
     writer.u32(table.footerChecksum);
   }
+  if (version === ManifestVersion.values) writeValues(writer, edit);
 }
 
-function readEdit(reader: ByteReader): ManifestEdit {
+function writeValues(writer: ByteWriter, { added, values }: ManifestEdit): void {
+  writer.u32(values.removed.length);
+  for (const id of values.removed) writer.u64(id);
+  writer.u32(values.added.length);
+  for (const file of values.added) {
+    writer.u64(file.id);
+    writer.u64(file.fileBytes);
+    writer.u32(file.checksum);
+  }
+  const references = added.flatMap(({ number, references: of = [] }) => of.map((reference) => ({ number, reference })));
+  writer.u32(references.length);
+  for (const { number, reference } of references) {
+    writer.u64(number);
+    writer.u64(reference.file);
+    writer.u64(reference.byteCount);
+  }
+}
+
+function readEdit(reader: ByteReader, version: ManifestVersion): ManifestEdit {
   const nextFileNumber = reader.u64();
   const flushed = reader.flag() ? readFlushed(reader) : null;
   const removed: FileNumber[] = [];
   for (let left = reader.count(8); left > 0; left--) removed.push(fileNumber(reader.u64()));
-  const added: TableRecord[] = [];
-  for (let left = reader.count(TABLE_RECORD_BYTES); left > 0; left--) added.push(readTable(reader));
+  const tables: TableRecord[] = [];
+  for (let left = reader.count(TABLE_RECORD_BYTES); left > 0; left--) tables.push(readTable(reader));
+  const values = version === ManifestVersion.values ? readValueFiles(reader) : NO_VALUE_FILE_CHANGE;
+  const added = version === ManifestVersion.values ? withReferences(tables, reader) : tables;
   reader.finish();
-  return { nextFileNumber, flushed, removed, added };
+  return { nextFileNumber, flushed, removed, added, values };
+}
+
+function readValueFiles(reader: ByteReader): ValueFileChange {
+  const removed: ValueFileId[] = [];
+  for (let left = reader.count(8); left > 0; left--) removed.push(valueFileId(reader.u64()));
+  const added: ValueFileRecord[] = [];
+  for (let left = reader.count(VALUE_FILE_RECORD_BYTES); left > 0; left--) {
+    added.push({ id: valueFileId(reader.u64()), fileBytes: reader.u64(), checksum: reader.u32() });
+  }
+  return { removed, added };
+}
+
+function withReferences(tables: readonly TableRecord[], reader: ByteReader): TableRecord[] {
+  const referencesOf = new Map<FileNumber, ValueReference[]>();
+  for (let left = reader.count(REFERENCE_BYTES); left > 0; left--) {
+    const table = fileNumber(reader.u64());
+    const references = referencesOf.get(table) ?? [];
+    referencesOf.set(table, references);
+    references.push({ file: valueFileId(reader.u64()), byteCount: reader.u64() });
+  }
+  return tables.map((table) => {
+    const references = referencesOf.get(table.number);
+    return references === undefined ? table : { ...table, references };
+  });
 }
 
 function readFlushed(reader: ByteReader): FlushedPosition {

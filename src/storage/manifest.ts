@@ -15,7 +15,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
-import { type FileNumber, fileNumber, logIndex, term } from "../core/ids.ts";
+import { type FileNumber, fileNumber, logIndex, term, type ValueFileId } from "../core/ids.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
 import {
   decodeEdit,
@@ -28,10 +28,15 @@ import {
   type FlushedPosition,
   FrameKind,
   type ManifestEdit,
+  ManifestVersion,
   manifestName,
+  NO_VALUE_FILE_CHANGE,
   type TableRecord,
+  type ValueFileChange,
+  type ValueFileRecord,
 } from "./manifest-format.ts";
 import type { TreeIdentity } from "./tree-options.ts";
+import { valueSegmentNumbers } from "./value-file-names.ts";
 
 /** A manifest is begun anew when its edits have come to this, or to four snapshots, whichever is more. */
 const EDIT_BYTES_MAX = 64 * 1024;
@@ -40,7 +45,7 @@ const NAME_PATTERN = /^(\d{8,})\.(sst|manifest|manifest\.new)$/;
 const NOTHING: FlushedPosition = { sequence: 0, index: logIndex(0), term: term(0), stampHigh: 0, stampLow: 0 };
 
 /** A change of state: what `publish` makes durable. */
-export type StateChange = Omit<ManifestEdit, "nextFileNumber">;
+export type StateChange = Omit<ManifestEdit, "nextFileNumber" | "values">;
 
 export class Manifest {
   flushed: FlushedPosition = NOTHING;
@@ -50,6 +55,8 @@ export class Manifest {
   readonly #directory: string;
   readonly #identity: TreeIdentity;
   readonly #records = new Map<FileNumber, TableRecord>();
+  readonly #valueFiles = new Map<ValueFileId, ValueFileRecord>();
+  #version: ManifestVersion = ManifestVersion.tables;
   #nextFileNumber = 1;
   #file: DiskFile | null = null;
   #number: FileNumber = fileNumber(1);
@@ -77,7 +84,7 @@ export class Manifest {
     else if (files.some((file) => file.kind === "sst")) {
       throw new EnvelopeError("MISSING_FILE", `${directory} holds tables and no manifest that names them`);
     }
-    const last = Math.max(0, ...files.map((file) => file.number));
+    const last = Math.max(0, ...files.map((file) => file.number), ...valueSegmentNumbers(disk.list(directory)));
     manifest.#nextFileNumber = Math.max(manifest.#nextFileNumber, last + 1);
     return manifest;
   }
@@ -86,13 +93,23 @@ export class Manifest {
     return this.#records;
   }
 
+  /** The files that the tables point into. */
+  get valueFiles(): ReadonlyMap<ValueFileId, ValueFileRecord> {
+    return this.#valueFiles;
+  }
+
   /** Whether a failed write or sync has left the state on disk uncertain. */
   get hasFailed(): boolean {
     return this.#failure !== null;
   }
 
-  /** Makes the recovered state durable in a new manifest and removes every file that is not part of it. */
-  start(): void {
+  /**
+   * Makes the recovered state durable in a new manifest and removes every file that is not part of it. `separates`:
+   * tables may come to point into value files.
+   */
+  start(separates = false): void {
+    const hasValues = separates || this.#valueFiles.size > 0;
+    this.#version = hasValues ? ManifestVersion.values : ManifestVersion.tables;
     this.#rollOver();
     for (const file of storageFiles(this.#disk, this.#directory)) {
       const isLive = file.kind === "sst" ? this.#records.has(file.number) : file.number === this.#number;
@@ -107,14 +124,14 @@ export class Manifest {
     return number;
   }
 
-  /** Makes a change of state durable. The tables it adds are written and synced. Throws IO or DISKFULL. */
-  publish(change: StateChange): void {
+  /** Makes a change of state durable. The files it adds are written and synced. Throws IO or DISKFULL. */
+  publish(change: StateChange, values: ValueFileChange = NO_VALUE_FILE_CHANGE): void {
     if (this.#failure !== null) throw this.#failure;
     const limit = Math.max(EDIT_BYTES_MAX, SNAPSHOTS_OF_EDITS_MAX * this.#snapshotBytes);
     if (this.#end - this.#snapshotBytes > limit) this.#rollOver();
-    const edit: ManifestEdit = { nextFileNumber: this.#nextFileNumber, ...change };
+    const edit: ManifestEdit = { nextFileNumber: this.#nextFileNumber, ...change, values };
     if (change.added.length > 0) this.#guarded(() => this.#disk.syncDirectory(this.#directory));
-    const end = this.#append(FrameKind.edit, encodeEdit(edit));
+    const end = this.#append(FrameKind.edit, encodeEdit(edit, this.#version));
     this.#guarded(() => this.#openFile().sync());
     this.#end = end;
     this.#synced = end;
@@ -131,7 +148,9 @@ export class Manifest {
     const bytes = this.#disk.readWhole(path);
     const first = decodeFrame(bytes, 0, number);
     if (first === null || first.kind !== FrameKind.snapshot) throw corruption(path, 0, "no snapshot");
-    this.#apply(decodeSnapshot(first.body, this.#identity, path), path);
+    const snapshot = decodeSnapshot(first.body, this.#identity, path);
+    this.#version = snapshot.version;
+    this.#apply(snapshot.edit, path);
     let offset = first.end;
     while (offset < bytes.length) {
       const frame = decodeFrame(bytes, offset, number);
@@ -140,7 +159,7 @@ export class Manifest {
         this.droppedBytes = bytes.length - offset;
         return;
       }
-      if (frame.kind === FrameKind.edit) this.#apply(decodeEdit(frame.body, path), path);
+      if (frame.kind === FrameKind.edit) this.#apply(decodeEdit(frame.body, this.#version, path), path);
       offset = frame.end;
     }
   }
@@ -153,6 +172,15 @@ export class Manifest {
       if (this.#records.has(record.number)) throw corruption(path, 0, `an edit that adds table ${record.number} twice`);
       this.#records.set(record.number, record);
     }
+    for (const id of edit.values.removed) {
+      if (!this.#valueFiles.delete(id)) throw corruption(path, 0, `an edit that removes the unknown value file ${id}`);
+    }
+    for (const file of edit.values.added) this.#valueFiles.set(file.id, file);
+    for (const { references = [] } of edit.added) {
+      for (const { file } of references) {
+        if (!this.#valueFiles.has(file)) throw corruption(path, 0, `a table that points into the unknown file ${file}`);
+      }
+    }
     this.flushed = edit.flushed ?? this.flushed;
     this.#nextFileNumber = Math.max(this.#nextFileNumber, edit.nextFileNumber);
   }
@@ -161,8 +189,14 @@ export class Manifest {
   #rollOver(): void {
     const number = this.takeFileNumber();
     const added = [...this.#records.values()];
-    const edit: ManifestEdit = { nextFileNumber: this.#nextFileNumber, flushed: this.flushed, removed: [], added };
-    const frame = encodeFrame(number, FrameKind.snapshot, 0, encodeSnapshot(this.#identity, edit));
+    const edit: ManifestEdit = {
+      nextFileNumber: this.#nextFileNumber,
+      flushed: this.flushed,
+      removed: [],
+      added,
+      values: { removed: [], added: [...this.#valueFiles.values()] },
+    };
+    const frame = encodeFrame(number, FrameKind.snapshot, 0, encodeSnapshot(this.#identity, edit, this.#version));
     const path = this.#path(number);
     this.#writeAside(`${path}.new`, frame);
     this.#guarded(() => {

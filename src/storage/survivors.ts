@@ -55,7 +55,7 @@ export class Survivors {
     if (!isNewest && !isRetained(this.#rule.retention, this.#stamp, newer)) return "drop";
     const expiryMs = version.expiryMs;
     const hasExpired = expiryMs !== 0 && expiryMs <= this.#rule.expireBeforeMs;
-    if (version.kind === VersionKind.value && !hasExpired) return "keep";
+    if (version.kind !== VersionKind.tombstone && !hasExpired) return "keep";
     if (isReadBefore(this.#rule.retention, this.#stamp)) return "bury";
     const tableKey = this.#lastKey.subarray(0, this.#lastKeyBytes);
     return this.#olderElsewhere(tableKey, stampHigh, stampLow) ? "bury" : "drop";

@@ -6,7 +6,7 @@
 import { assert } from "../core/assert.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import { copyBytes } from "../core/copy-bytes.ts";
-import type { FileNumber } from "../core/ids.ts";
+import type { FileNumber, ValueFileId } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import { compareStamps, MAX_STAMP, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
@@ -15,7 +15,7 @@ import { compareToTarget } from "./block-cursor.ts";
 import { BlockBuilder, BUCKET_BYTES, sharedBytes, writeTableKey } from "./block-format.ts";
 import { bloomAdd, bloomLines, bloomProbes } from "./bloom.ts";
 import { giveChunk, takeChunk } from "./chunk-pool.ts";
-import type { TableRecord } from "./manifest-format.ts";
+import type { TableRecord, ValueReference } from "./manifest-format.ts";
 import { BlockPacker } from "./stored-block-format.ts";
 import {
   blockSeed,
@@ -26,6 +26,7 @@ import {
   tableSeed,
 } from "./table-format.ts";
 import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
+import { ValuePointer } from "./value-pointer-format.ts";
 
 /** A sync carries no more than about this, so that none of them holds up the thread for long. */
 const UNSYNCED_BYTES_MAX = 1024 * 1024;
@@ -54,6 +55,9 @@ export class TableWriter {
   #prefixCount = 0;
   #keyCount = 0;
   #tombstoneCount = 0;
+  /** Bytes pointed to in each value file. */
+  readonly #references = new Map<ValueFileId, number>();
+  readonly #pointer = new ValuePointer();
   #minStamp: Stamp = MAX_STAMP;
   #maxStamp: Stamp = ZERO_STAMP;
   #smallest: Uint8Array = EMPTY_BYTES;
@@ -100,6 +104,7 @@ export class TableWriter {
     this.#block.add(this.#key, keyBytes, kind, stampHigh, stampLow, origin, expiryMs, value);
     this.entryCount += 1;
     if (kind === VersionKind.tombstone) this.#tombstoneCount += 1;
+    if (kind === VersionKind.pointer) this.#noteReference(value);
     if (compareStamps(stampHigh, stampLow, this.#minStamp.high, this.#minStamp.low) < 0)
       this.#minStamp = { high: stampHigh, low: stampLow };
     if (compareStamps(stampHigh, stampLow, this.#maxStamp.high, this.#maxStamp.low) > 0)
@@ -178,7 +183,10 @@ export class TableWriter {
   /** What the manifest is to say of the finished table. */
   record(level: number, run: number): TableRecord {
     assert(this.#record !== null && this.#file === null, "the table is finished");
-    return { ...this.#record, level, run };
+    const record = { ...this.#record, level, run };
+    if (this.#references.size === 0) return record;
+    const references: ValueReference[] = [...this.#references].map(([file, byteCount]) => ({ file, byteCount }));
+    return { ...record, references };
   }
 
   /** Closes the file if it is open; removing it is the caller's part. */
@@ -192,6 +200,11 @@ export class TableWriter {
     this.#chunks = [];
     this.#pieces = [];
     for (const chunk of this.#borrowed.splice(0)) giveChunk(chunk);
+  }
+
+  #noteReference(pointer: Uint8Array): void {
+    const { file, commandBytes } = this.#pointer.read(pointer, 0);
+    this.#references.set(file, (this.#references.get(file) ?? 0) + commandBytes);
   }
 
   #writePiece(file: DiskFile, budgetBytes: number): number {

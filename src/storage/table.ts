@@ -44,6 +44,7 @@ import {
 } from "./table-format.ts";
 import { readRange } from "./table-file.ts";
 import type { BlockChecks, TreeIdentity } from "./tree-options.ts";
+import type { ValueFile } from "./value-file.ts";
 
 /** How the blocks of a table are read. */
 export interface TableReading {
@@ -102,6 +103,8 @@ export class Table {
   obsolete = false;
   /** Not null: the table is quarantined. A look-up that would need it throws this instead. */
   damage: EnvelopeError | null = null;
+  /** The files that its pointers lead into, held as long as it is itself. Set before the first `retain`. */
+  valueFiles: readonly ValueFile[] = [];
   readonly #disk: Disk;
   readonly #header: TableHeader;
   readonly #seed: number;
@@ -189,6 +192,7 @@ export class Table {
   }
 
   retain(): void {
+    if (this.#references === 0) for (const file of this.valueFiles) file.retain();
     this.#references += 1;
   }
 
@@ -200,6 +204,7 @@ export class Table {
     this.#map = null;
     this.#reading.cache?.forget(this.#cacheId, this.blockCount);
     if (this.obsolete) removeGarbage(this.#disk, this.path);
+    for (const file of this.valueFiles) file.release();
   }
 
   /**

@@ -2,6 +2,7 @@
  * What a tree is told when it is opened: sizes, and whose data it holds. Defaults live in the configuration alone.
  */
 import type { ShardId } from "../core/ids.ts";
+import type { ValueOptions } from "./value-options.ts";
 
 export interface TreeOptions {
   /** A block is ended when it has reached this size; an entry that is larger by itself gets a block of its own. */
@@ -24,6 +25,8 @@ export interface TreeOptions {
   readonly level0Tables: number;
   /** A table is ended at the first key behind this size. As much memory is held by a job that writes one. */
   readonly tableBytesMax: number;
+  /** Absent: every value lies in the tables. */
+  readonly values?: ValueOptions;
 }
 
 /** always: at every read. first: at the first since the table was opened. never: at none, and damage may pass for data. */

@@ -1,5 +1,18 @@
-/** What a tree tells of itself. */
-export interface TreeStats {
+/** The figures of a tree. */
+import { bytesOf, type Layout } from "./layout.ts";
+import type { ValueStats } from "./tree-values.ts";
+
+export interface TreeStats extends LayoutStats, ValueStats {
+  /** Since the tree was opened. */
+  readonly flushCount: number;
+  readonly compactionCount: number;
+  /** Bytes of the tables that flushes wrote. */
+  readonly flushBytes: number;
+  /** Bytes of the tables that compactions wrote. */
+  readonly compactionBytes: number;
+}
+
+interface LayoutStats {
   readonly tableCount: number;
   readonly tableBytes: number;
   /** Runs that a look-up may have to ask: read amplification. */
@@ -10,11 +23,17 @@ export interface TreeStats {
   readonly tableEntries: number;
   /** Level 0 first. */
   readonly tablesPerLevel: readonly number[];
-  /** Since the tree was opened. */
-  readonly flushCount: number;
-  readonly compactionCount: number;
-  /** Bytes of the tables that flushes wrote. */
-  readonly flushBytes: number;
-  /** Bytes of the tables that compactions wrote. */
-  readonly compactionBytes: number;
+}
+
+export function layoutStats({ tables, levels, runs }: Layout): LayoutStats {
+  let tableEntries = 0;
+  for (const table of tables) tableEntries += table.footer.entryCount;
+  return {
+    tableCount: tables.length,
+    tableBytes: bytesOf(tables),
+    runCount: runs.length,
+    oldestRunBytes: bytesOf(runs.at(-1) ?? []),
+    tableEntries,
+    tablesPerLevel: levels.map((runsOf) => runsOf.flat().length),
+  };
 }

@@ -6,22 +6,26 @@
  * At most one flush at a time, in the order of the memtables, and any number of compactions that do not get in each
  * other's way (compaction-claims.ts). Stamps grow with every flush (they come from one log), so what is flushed while a
  * compaction runs is newer than everything it reads. One thread.
+ *
+ * Length: every change of the set of tables and every question about it meet here; what each of them does is in files of
+ * its own.
  */
 import { assert } from "../core/assert.ts";
 import type { EnvelopeError } from "../core/errors.ts";
 import type { FileNumber } from "../core/ids.ts";
-import { compareStamps, type Stamp } from "../core/stamp.ts";
+import { MAX_STAMP, type Stamp } from "../core/stamp.ts";
 import type { Disk } from "../env/disk.ts";
-import type { FoundVersion, TwoWayCursor, VersionCursor } from "../record/version.ts";
-import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
+import type { SegmentClaims } from "../log/segment-claims.ts";
+import { type FoundVersion, type TwoWayCursor, type VersionCursor, VersionKind } from "../record/version.ts";
 import type { BlockCache } from "./block-cache.ts";
+import { CollectionJob } from "./collection-job.ts";
 import { compactionJob } from "./compaction-job.ts";
-import { Claims } from "./compaction-claims.ts";
+import { type Claim, claimOf, Claims } from "./compaction-claims.ts";
 import {
-  claimOf,
   compactionDebt,
   excessRuns,
   inputsOf,
+  isInPlace,
   type Pick,
   pickAll,
   pickCompaction,
@@ -30,27 +34,33 @@ import { FencedRemains } from "./fenced-remains.ts";
 import { flushJob } from "./flush-job.ts";
 import type { DropRule } from "./job.ts";
 import type { KeyPrefix } from "./key-prefix.ts";
-import { bytesOf, Layout } from "./layout.ts";
+import { Layout } from "./layout.ts";
+import { LookUp } from "./look-up.ts";
 import type { LookUpBatch } from "./look-up-batch.ts";
 import { Manifest, type StateChange } from "./manifest.ts";
 import type { FlushedPosition, TableRecord } from "./manifest-format.ts";
-import { rangeOf } from "./older-ranges.ts";
-import type { JobHome, RewriteJob } from "./rewrite-job.ts";
-import { FoundEntry, Table, type TableReading, tableFor } from "./table.ts";
-import { tableName } from "./table-format.ts";
+import { openTable } from "./open-table.ts";
+import type { JobHome, JobPorts, RewriteJob } from "./rewrite-job.ts";
+import type { ValueLocator } from "./separating-cursor.ts";
+import type { Table, TableReading } from "./table.ts";
 import { TreeCursor } from "./tree-cursor.ts";
 import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
-import type { TreeStats } from "./tree-stats.ts";
+import { type TreeStats, layoutStats } from "./tree-stats.ts";
+import { TreeValues } from "./tree-values.ts";
+import { ValueFiles } from "./value-files.ts";
 
 /** The tables of a directory, opened and verified, and nothing changed yet. */
 export interface UnstartedTree {
   readonly flushed: FlushedPosition;
+  /** What the log has to ask before it lets a segment go. */
+  readonly claims: SegmentClaims;
   start(): Tree;
 }
 
 export class Tree {
   readonly #home: JobHome;
   readonly #manifest: Manifest;
+  readonly #values: TreeValues;
   readonly #claims = new Claims();
   readonly #remains = new FencedRemains();
   /** Tables rewritten for their tombstones: what is left in them has a reason to stay. */
@@ -59,6 +69,7 @@ export class Tree {
   #tables: Map<FileNumber, Table>;
   #layout: Layout;
   #isFlushing = false;
+  #isCollecting = false;
   #publishCount = 0;
   #flushCount = 0;
   #compactionCount = 0;
@@ -68,14 +79,19 @@ export class Tree {
   #excessRuns = 0;
   /** False: nothing was due, and nothing has changed since. */
   #mayBeDue = true;
-  #target = new Uint8Array(256);
-  #found = new FoundEntry();
-  #spare = new FoundEntry();
+  readonly #lookUp = new LookUp();
 
-  private constructor(home: JobHome, manifest: Manifest, tables: Map<FileNumber, Table>, reading: TableReading) {
+  private constructor(
+    home: JobHome,
+    manifest: Manifest,
+    files: ValueFiles,
+    tables: Map<FileNumber, Table>,
+    reading: TableReading,
+  ) {
     this.#home = home;
     this.#reading = reading;
     this.#manifest = manifest;
+    this.#values = new TreeValues(files, manifest, home.options.values);
     this.#tables = tables;
     this.#layout = new Layout(manifest.records.values(), tables);
     this.#layout.retain();
@@ -109,19 +125,20 @@ export class Tree {
     assert(identity.clusterId.length === 16, "a cluster id has 16 bytes");
     if (!disk.exists(directory)) disk.makeDirectory(directory);
     const manifest = Manifest.open(disk, directory, identity);
+    const files = new ValueFiles(disk, directory, identity);
+    for (const record of manifest.valueFiles.values()) files.open(record);
     const tables = new Map<FileNumber, Table>();
     for (const record of manifest.records.values()) {
-      tables.set(
-        record.number,
-        Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity, reading),
-      );
+      tables.set(record.number, openTable(disk, directory, record, identity, reading, files));
     }
     const takeFileNumber = () => manifest.takeFileNumber();
     return {
       flushed: manifest.flushed,
+      claims: files,
       start: () => {
-        manifest.start();
-        return new Tree({ disk, directory, options, identity, takeFileNumber }, manifest, tables, reading);
+        manifest.start(options.values !== undefined);
+        files.removeUnlisted();
+        return new Tree({ disk, directory, options, identity, takeFileNumber }, manifest, files, tables, reading);
       },
     };
   }
@@ -146,8 +163,8 @@ export class Tree {
   /**
    * The newest version of a key (`keyStart`–`keyEnd` of `key`) not above `asOf`, be it a tombstone, or null. `keyHash` is
    * murmur3 of the key, seeded by the bucket. The object is reused by the next call, and its value lives until the next
-   * step of a job.
-   * Throws CORRUPTION at damage.
+   * step of a job. A value that lies elsewhere (SeparateValue) is read only when it is asked for. Throws CORRUPTION at
+   * damage.
    */
   find(
     bucket: number,
@@ -156,31 +173,19 @@ export class Tree {
     keyEnd: number,
     keyHash: number,
     asOf: Stamp,
-  ): FoundEntry | null {
-    const needed = keyEnd - keyStart + BUCKET_BYTES;
-    if (this.#target.length < needed) this.#target = new Uint8Array(needed * 2);
-    const target = this.#target;
-    const targetBytes = writeTableKey(target, bucket, key, keyStart, keyEnd);
-    const { runs, maxStampFrom } = this.#layout;
-    let isFound = false;
-    for (let i = 0; i < runs.length; i++) {
-      const best = this.#found;
-      if (isFound && isAbove(best, maxStampFrom[i]!)) break;
-      const table = tableFor(runs[i]!, target, targetBytes);
-      if (table === null || (isFound && isAbove(best, table.footer.maxStamp))) continue;
-      if (!table.find(target, targetBytes, keyHash, asOf, this.#spare)) continue;
-      if (isFound && !isNewer(this.#spare, best)) continue;
-      isFound = true;
-      this.#found = this.#spare;
-      this.#spare = best;
-    }
-    return isFound ? this.#found : null;
+  ): FoundVersion | null {
+    const isNow = asOf === MAX_STAMP;
+    const hot = isNow ? this.#values.findHot(bucket, key, keyStart, keyEnd, keyHash) : null;
+    if (hot !== null) return hot;
+    const found = this.#lookUp.find(this.#layout, bucket, key, keyStart, keyEnd, keyHash, asOf);
+    return found?.kind === VersionKind.pointer ? this.#values.separate(found, isNow ? keyHash : null) : found;
   }
 
   /** `find` for every key of a batch, at the cost of fewer waits for memory. What is found stays good as long. */
   findMany(batch: LookUpBatch, asOf: Stamp): void {
     const { runs, maxStampFrom } = this.#layout;
     for (let i = 0; i < runs.length; i++) batch.searchRun(runs[i]!, maxStampFrom[i]!, asOf);
+    batch.readSeparateValues(this.#values.files);
   }
 
   /** Whether a table is quarantined. */
@@ -206,7 +211,12 @@ export class Tree {
     if (table.damage !== null) return;
     table.damage = damage;
     const { level } = this.#layout.placeOf(table);
-    this.#claims.withhold({ inputs: new Set([table]), outputLevel: level, range: rangeOf([table]) });
+    this.#claims.withhold(claimOf([table], level));
+  }
+
+  /** The files that the tables point into. */
+  get valueFiles(): ValueFiles {
+    return this.#values.files;
   }
 
   /** Runs beyond those at which a compaction becomes due. */
@@ -239,7 +249,7 @@ export class Tree {
    * live until it is disposed. A walk that stays `within` a prefix spares itself the runs whose filters exclude it.
    */
   cursor(above: readonly TwoWayCursor[] = [], within: KeyPrefix | null = null): TwoWayCursor & Disposable {
-    return new TreeCursor(above, this.#layout, within, this.hasDamage);
+    return new TreeCursor(above, this.#layout, this.#values.files, within, this.hasDamage);
   }
 
   /** Changes whenever there is another set of tables. */
@@ -247,14 +257,24 @@ export class Tree {
     return this.#publishCount;
   }
 
-  /** A frozen memtable into level 0. `source` is moved from its start; it stays readable until the job has ended. */
-  beginFlush(source: VersionCursor, position: FlushedPosition, drop: DropRule): RewriteJob {
+  /**
+   * A frozen memtable into level 0. `source` is moved from its start; it stays readable until the job has ended.
+   * `locator` knows which of its values lie in the log.
+   */
+  beginFlush(
+    source: VersionCursor,
+    position: FlushedPosition,
+    drop: DropRule,
+    locator: ValueLocator | null = null,
+  ): RewriteJob {
     assert(!this.#isFlushing, "one flush at a time");
     this.#isFlushing = true;
     const fenceCount = this.#remains.fenceCount;
-    return flushJob(this.#home, this.#layout, source, position, drop, {
+    const separated = this.#values.flushed(source, locator);
+    return flushJob(this.#home, this.#layout, separated.source, position, drop, {
       publish: (change) => {
         this.#publish(change);
+        this.#values.flushPublished(separated);
         this.#remains.noteWritten(fenceCount);
         this.#flushCount += 1;
         this.#flushBytes += addedBytes(change);
@@ -287,6 +307,27 @@ export class Tree {
     return pick === null ? null : this.#beginCompaction(pick, drop);
   }
 
+  /** The next collection, or null: none is due, one is running, or a compaction has what it would need. */
+  nextCollection(drop: DropRule): CollectionJob | null {
+    if (this.#isCollecting) return null;
+    const pick = this.#values.pickCollection(this.#layout, this.#claims);
+    if (pick === null) return null;
+    this.#isCollecting = true;
+    const { level } = this.#layout.placeOf(pick.table);
+    const ports = this.#rewritePorts(claimOf([pick.table], level), true, () => {
+      this.#isCollecting = false;
+    });
+    return new CollectionJob(
+      this.#home,
+      this.#values.files,
+      this.#layout,
+      pick,
+      this.#values.segmentBytes,
+      drop,
+      ports,
+    );
+  }
+
   /** Everything that is in tables now, into one level. No other compaction may be running, no table quarantined. */
   compactAll(drop: DropRule): RewriteJob {
     assert(this.#claims.count === 0, "everything is compacted while nothing else is");
@@ -295,20 +336,13 @@ export class Tree {
   }
 
   stats(): TreeStats {
-    const { tables, levels, runs } = this.#layout;
-    let tableEntries = 0;
-    for (const table of tables) tableEntries += table.footer.entryCount;
     return {
-      tableCount: tables.length,
-      tableBytes: bytesOf(tables),
-      runCount: runs.length,
-      oldestRunBytes: bytesOf(runs.at(-1) ?? []),
-      tableEntries,
-      tablesPerLevel: levels.map((runs) => runs.flat().length),
+      ...layoutStats(this.#layout),
       flushCount: this.#flushCount,
       compactionCount: this.#compactionCount,
       flushBytes: this.#flushBytes,
       compactionBytes: this.#compactionBytes,
+      ...this.#values.stats(),
     };
   }
 
@@ -320,33 +354,40 @@ export class Tree {
   }
 
   #beginCompaction(pick: Pick, drop: DropRule): RewriteJob {
-    const claim = claimOf(pick);
     const settles = pick.kind === "rewrite" && isInPlace(this.#layout, pick);
+    const claim = claimOf(inputsOf(pick), pick.kind === "remove" ? 0 : pick.output.level);
+    const ports = this.#rewritePorts(claim, settles, () => undefined);
+    return compactionJob(this.#home, this.#layout, pick, drop, ports);
+  }
+
+  /** Of a job that has this claim until it ends. `settles`: what it leaves in its tables has a reason to stay. */
+  #rewritePorts(claim: Claim, settles: boolean, ended: () => void): JobPorts {
     this.#claims.add(claim);
     const fenceCount = this.#remains.fenceCount;
-    return compactionJob(this.#home, this.#layout, pick, drop, {
+    return {
       publish: (change) => {
+        const before = this.#tables;
         this.#publish(change);
-        if (pick.kind === "rewrite") {
-          this.#remains.noteWritten(fenceCount);
-          this.#compactionBytes += addedBytes(change);
-          if (settles) for (const { number } of change.added) this.#settled.add(number);
-        }
+        const written = change.added.filter(({ number }) => !before.has(number));
+        if (written.length > 0) this.#remains.noteWritten(fenceCount);
+        for (const { fileBytes } of written) this.#compactionBytes += fileBytes;
+        if (settles) for (const { number } of written) this.#settled.add(number);
         this.#compactionCount += 1;
       },
       mayBePublished: () => this.#manifest.hasFailed,
       ended: () => {
         this.#claims.remove(claim);
         this.#mayBeDue = true;
+        ended();
       },
-    });
+    };
   }
 
   #publish(change: StateChange): void {
     const tables = new Map(this.#tables);
     for (const number of change.removed) tables.delete(number);
     for (const record of change.added) tables.set(record.number, this.#tables.get(record.number) ?? this.#open(record));
-    this.#manifest.publish(change);
+    this.#values.publish(change);
     for (const [number, table] of this.#tables) if (!tables.has(number)) table.obsolete = true;
     const previous = this.#layout;
     this.#tables = tables;
@@ -366,26 +407,12 @@ export class Tree {
 
   #open(record: TableRecord): Table {
     const { disk, directory, identity } = this.#home;
-    return Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity, this.#reading);
+    return openTable(disk, directory, record, identity, this.#reading, this.#values.files);
   }
-}
-
-function isInPlace(layout: Layout, pick: Extract<Pick, { kind: "rewrite" }>): boolean {
-  const [table, ...others] = inputsOf(pick);
-  return table !== undefined && others.length === 0 && layout.placeOf(table).level === pick.output.level;
 }
 
 function addedBytes(change: StateChange): number {
   let byteCount = 0;
   for (const { fileBytes } of change.added) byteCount += fileBytes;
   return byteCount;
-}
-
-function isAbove(found: FoundVersion, stamp: { readonly high: number; readonly low: number }): boolean {
-  return compareStamps(found.stampHigh, found.stampLow, stamp.high, stamp.low) > 0;
-}
-
-function isNewer(a: FoundVersion, b: FoundVersion): boolean {
-  const byStamp = compareStamps(a.stampHigh, a.stampLow, b.stampHigh, b.stampLow);
-  return byStamp > 0 || (byStamp === 0 && a.origin > b.origin);
 }

@@ -20,6 +20,7 @@ import { isProven, walkManifest } from "./manifest-walk.ts";
 import { PROLOGUE_BYTES, tableName } from "./table-format.ts";
 import { readTableBlock, readTableFile, type TableFile } from "./table-file.ts";
 import type { TreeIdentity } from "./tree-options.ts";
+import { verifyReferences, verifyValueFiles } from "./verify-values.ts";
 
 export interface VerifiedTables {
   /** Null: the manifest does not say. */
@@ -50,11 +51,13 @@ export function verifyTables(
     if (!isLive) report({ severity: "note", file, offset: null, what: "part of no state; the next start removes it" });
     if (kind === "sst" && records === null) verifyTable(disk, file, null, identity, isShallow, report);
   }
+  if (state !== null) verifyValueFiles(disk, directory, state, identity, report);
   const tables: PlacedTable[] = [];
   for (const record of records?.values() ?? []) {
     const path = `${directory}/${tableName(record.number)}`;
     const table = verifyTable(disk, path, record, identity, isShallow, report);
     if (table !== null) tables.push({ record, path, table });
+    if (table !== null && !isShallow) verifyReferences(disk, path, record, identity, report);
   }
   verifyLevels(tables, report);
   return { flushed: state?.flushed ?? null, tableCount: files.filter(({ kind }) => kind === "sst").length };

@@ -9,7 +9,13 @@ import { RealDisk } from "../../src/env/real-disk.ts";
 import { inspectFile } from "../../src/inspect.ts";
 import { encodeQuarantine, QuarantineKind, quarantinePath } from "../../src/log/quarantine-format.ts";
 import { Manifest } from "../../src/storage/manifest.ts";
-import { encodeFrame, encodeSnapshot, FrameKind } from "../../src/storage/manifest-format.ts";
+import {
+  encodeFrame,
+  encodeSnapshot,
+  FrameKind,
+  ManifestVersion,
+  NO_VALUE_FILE_CHANGE,
+} from "../../src/storage/manifest-format.ts";
 import { verifyDirectory, type VerifySummary } from "../../src/verify.ts";
 import { KIB, put, ShardHarness } from "../shard/shard-harness.ts";
 import { runMain, temporaryDirectory } from "./run-main.ts";
@@ -209,10 +215,14 @@ test("tables that overlap within a level are found out", () => {
   const identity = { shard: shardId(0), clusterId: Uint8Array.fromHex(CLUSTER_ID) };
   const manifest = Manifest.open(new RealDisk(), node.shard, identity);
   const added = [...manifest.records.values()].map((record) => ({ ...record, level: 1, run: 0 }));
-  const edit = { nextFileNumber: 9000, flushed: manifest.flushed, removed: [], added };
+  const values = NO_VALUE_FILE_CHANGE;
+  const edit = { nextFileNumber: 9000, flushed: manifest.flushed, removed: [], added, values };
   const path = nth(node.shard, ".manifest");
   const number = fileNumber(Number.parseInt(basename(path), 10));
-  writeFileSync(path, encodeFrame(number, FrameKind.snapshot, 0, encodeSnapshot(identity, edit)));
+  writeFileSync(
+    path,
+    encodeFrame(number, FrameKind.snapshot, 0, encodeSnapshot(identity, edit, ManifestVersion.tables)),
+  );
   expect(verified(node.path).damage.map(({ what }) => what)).toContainEqual(expect.stringContaining("overlaps"));
 });
 

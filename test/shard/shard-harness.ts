@@ -10,6 +10,7 @@ import type { ReadRequest, ShardBoot, ShardReply, ShardRequest } from "../../src
 import { EMPTY_BYTES, text, utf8, viewOf } from "../../src/core/bytes.ts";
 import { type LogIndex, logIndex, shardId, term } from "../../src/core/ids.ts";
 import type { Clock } from "../../src/env/clock.ts";
+import { EnvelopeError } from "../../src/core/errors.ts";
 import type { Disk } from "../../src/env/disk.ts";
 import type { Logger } from "../../src/env/environment.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
@@ -298,7 +299,11 @@ export class ShardHarness implements Disposable {
         mode: "keys",
       });
       if (page.kind !== "page") throw new Error(`a page came as ${page.kind}`);
-      for (const key of page.keys) content.set(text(key), this.get(text(key), bucket) ?? "(gone)");
+      for (const key of page.keys) {
+        const found = this.read({ type: "get", bucket, key, metadataOnly: false });
+        if (found.kind === "error") throw new EnvelopeError(found.code, found.message);
+        content.set(text(key), found.kind === "version" ? text(found.value) : "(gone)");
+      }
       if (page.next === null) return content;
       after = page.next;
     }

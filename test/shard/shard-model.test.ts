@@ -6,6 +6,7 @@ import { Random } from "../../src/core/random.ts";
 import { MemtableSet } from "../../src/bridge/memtable-set.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
 import { CommandType } from "../../src/record/command-format.ts";
+import { COLLECTED, EVERY_VALUE, HOT_AND_COLD, LARGE_VALUES, separated } from "./separation-kit.ts";
 import {
   BUCKET,
   command,
@@ -79,41 +80,52 @@ function randomCommand(random: Random, nowMs: number): TestCommand {
   return put(key, String(random.below(1000)));
 }
 
-test("random batches, flushes, compactions and restarts: the shard holds what a map would", () => {
-  const seed = newSeed();
-  const random = new Random(seed);
-  using harness = new ShardHarness();
-  const model = new Model();
-  for (let round = 0; round < 120; round++) {
-    harness.stamps.pass(random.below(60));
-    for (let entry = random.between(1, 4); entry > 0; entry--) {
-      const commands: TestCommand[] = [];
-      for (let count = random.between(1, 40); count > 0; count--) {
-        commands.push(randomCommand(random, harness.stamps.ms));
+const PLACES_OF_VALUES = [
+  ["in tables", undefined],
+  ["in the log", EVERY_VALUE],
+  ["in the log if they are large", LARGE_VALUES],
+  ["in the log and collected", COLLECTED],
+  ["in the log, some of them hot", HOT_AND_COLD],
+] as const;
+
+test.each(PLACES_OF_VALUES)(
+  "random batches, flushes, compactions and restarts, values %s: the shard holds what a map would",
+  (_, values) => {
+    const seed = newSeed();
+    const random = new Random(seed);
+    using harness = new ShardHarness({ options: separated(values) });
+    const model = new Model();
+    for (let round = 0; round < 120; round++) {
+      harness.stamps.pass(random.below(60));
+      for (let entry = random.between(1, 4); entry > 0; entry--) {
+        const commands: TestCommand[] = [];
+        for (let count = random.between(1, 40); count > 0; count--) {
+          commands.push(randomCommand(random, harness.stamps.ms));
+        }
+        for (const one of commands) model.apply(one, harness.stamps.ms);
+        harness.append(commands);
       }
-      for (const one of commands) model.apply(one, harness.stamps.ms);
-      harness.append(commands);
-    }
-    harness.clock.nowMs = harness.stamps.ms;
-    harness.shard.turn();
-    for (let steps = random.below(4); steps > 0; steps--) harness.shard.backgroundStep();
-    const dice = random.below(20);
-    if (dice === 0) harness.maintain("flush");
-    if (dice === 1) harness.maintain("compact");
-    if (dice === 2) {
-      harness.stop();
-      harness.reopen();
-      harness.send({ type: "commit", commitIndex: logIndex(harness.lastIndex) });
+      harness.clock.nowMs = harness.stamps.ms;
       harness.shard.turn();
-      harness.settle();
+      for (let steps = random.below(4); steps > 0; steps--) harness.shard.backgroundStep();
+      const dice = random.below(20);
+      if (dice === 0) harness.maintain("flush");
+      if (dice === 1) harness.maintain("compact");
+      if (dice === 2) {
+        harness.stop();
+        harness.reopen();
+        harness.send({ type: "commit", commitIndex: logIndex(harness.lastIndex) });
+        harness.shard.turn();
+        harness.settle();
+      }
+      if (dice === 3) harness.send({ type: "release", index: logIndex(harness.lastIndex) });
+      if (round % 10 === 9 || dice < 3) {
+        expect(harness.content(), `seed ${seed} round ${round}`).toEqual(model.visible(harness.clock.nowMs));
+      }
     }
-    if (dice === 3) harness.send({ type: "release", index: logIndex(harness.lastIndex) });
-    if (round % 10 === 9 || dice < 3) {
-      expect(harness.content(), `seed ${seed} round ${round}`).toEqual(model.visible(harness.clock.nowMs));
-    }
-  }
-  expect(harness.stats().tableCount, `seed ${seed}: memory was small enough to be flushed`).toBeGreaterThan(0);
-});
+    expect(harness.stats().tableCount, `seed ${seed}: memory was small enough to be flushed`).toBeGreaterThan(0);
+  },
+);
 
 test("two shards that apply the same entries come to the same state, however they flush", () => {
   const seed = newSeed();
