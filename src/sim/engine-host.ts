@@ -12,6 +12,7 @@ import type { Random } from "../core/random.ts";
 import { Shard } from "../shard/shard.ts";
 import { BlockCache } from "../storage/block-cache.ts";
 import type { ShardOptions } from "../shard/shard-options.ts";
+import type { ValueOptions } from "../storage/value-options.ts";
 import { type Scheduler, SimProcess } from "./scheduler.ts";
 import { SimClock } from "./sim-clock.ts";
 import { SimDisk, SimulatedCrash } from "./sim-disk.ts";
@@ -22,6 +23,8 @@ const DIRECTORY = "/shard-0000";
 const CAPACITY_BYTES = 1 << 28;
 const KIB = 1024;
 export const VALUE_BYTES_MAX = KIB;
+/** So often values are left in the log. */
+const SEPARATING = 0.4;
 
 /** How a life stands. */
 export type Condition =
@@ -46,6 +49,8 @@ export class EngineHost {
   #shard: Shard | null = null;
   #state: SharedState | null = null;
   condition: Condition = { kind: "stopped" };
+  /** A call of the disk was made to fail in an earlier life. */
+  #hadFailedCalls = false;
 
   constructor(
     random: Random,
@@ -132,6 +137,7 @@ export class EngineHost {
   end(survival: Survival | null): void {
     this.#process.end();
     this.#shard = null;
+    this.#hadFailedCalls ||= this.disk.hasFailed;
     if (survival === null) this.disk.kill();
     else this.disk.crash(survival);
     this.condition = { kind: "stopped" };
@@ -144,6 +150,12 @@ export class EngineHost {
     if (condition.message.includes("planned")) return true;
     if (condition.code === "DISKFULL" && disk.isSqueezed) return true;
     return disk.hasFailed && (condition.code === "IO" || condition.code === "DISKFULL");
+  }
+
+  /** A call has failed, or one has in an earlier life and the engine still takes the file for damaged. */
+  get mayReadsFail(): boolean {
+    if (this.disk.hasFailed) return true;
+    return this.#hadFailedCalls && this.disk.files().some((path) => path.endsWith(".quarantine"));
   }
 
   #clock(): SimClock {
@@ -170,6 +182,16 @@ export class EngineHost {
   }
 }
 
+/** Every value, or large ones alone; collected soon, late or never; with and without memory for hot keys. */
+function valuesOf(random: Random): ValueOptions {
+  return {
+    thresholdBytes: random.chance(0.4) ? 0 : random.between(1, 200),
+    collectBelow: random.chance(0.2) ? 0 : random.between(1, 9) / 10,
+    segmentBytes: random.between(1, 16) * KIB,
+    hotKeyBytes: random.chance(0.5) ? random.between(1, 4) * KIB : 0,
+  };
+}
+
 function shapeOf(random: Random, fillsMemtables: boolean): ShardOptions {
   const shard = shardId(0);
   return {
@@ -192,6 +214,7 @@ function shapeOf(random: Random, fillsMemtables: boolean): ShardOptions {
       levelBytesBase: 256 << random.below(5),
       level0Tables: random.between(1, 4),
       tableBytesMax: 512 << random.below(4),
+      ...(random.chance(SEPARATING) ? { values: valuesOf(random) } : {}),
     },
     memtableAgeMs: random.chance(0.3) ? random.between(50, 1000) : 0,
     valueBytesMax: VALUE_BYTES_MAX,

@@ -50,7 +50,7 @@ export class EngineSim {
     this.host = host;
     this.#mainPace = host.fillsMemtables ? 0.05 : 0.8;
     this.witness = new EngineWitness(VALUE_BYTES_MAX, () => host.wallMs);
-    this.witness.mayReadsFail = () => host.disk.hasFailed;
+    this.witness.mayReadsFail = () => host.mayReadsFail;
     this.leader = new EngineLeader(new Random(this.random.u32()), host, this.witness, this.trace);
   }
 

@@ -67,6 +67,28 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
     seedCount: 50,
     profile: "mixed",
   },
+  "a segment that tables point into is let go": {
+    changes: [
+      {
+        file: "src/storage/value-files.ts",
+        text: "const file = this.known(valueFileOfSegment(segmentId));\n    if (file === null)",
+        replacement: "const file = null as ValueFile | null;\n    if (file === null)",
+      },
+    ],
+    seedCount: 50,
+    profile: "crash",
+  },
+  "a flush leaves the places of older values in memory": {
+    changes: [
+      {
+        file: "src/storage/tree-values.ts",
+        text: "if (written !== null) this.#hot?.forget(written);",
+        replacement: "if (written !== null) return;",
+      },
+    ],
+    seedCount: 50,
+    profile: "crash",
+  },
   "the checksum of a block is not looked at": {
     changes: [
       {
