@@ -356,6 +356,13 @@ const STAT_NAMES = Object.keys({
   blockCacheMisses: 0,
   snapshotCount: 0,
   oldestSnapshotAgeMs: 0,
+  valueFileCount: 0,
+  valueFileBytes: 0,
+  valueBytesLive: 0,
+  quarantinedValueFiles: 0,
+  hotKeyCount: 0,
+  hotKeyBytes: 0,
+  hotKeyHits: 0,
 } satisfies Record<StatName, 0>) as StatName[];
 
 function decodeFailed(from: ByteReader): ShardReply {

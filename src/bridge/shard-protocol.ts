@@ -160,6 +160,16 @@ export interface ShardStats {
   readonly snapshotCount: number;
   /** 0 when there is none. */
   readonly oldestSnapshotAgeMs: number;
+  /** Files outside the tables that hold values, their bytes, and how many of these are pointed to. */
+  readonly valueFileCount: number;
+  readonly valueFileBytes: number;
+  readonly valueBytesLive: number;
+  /** Those among them that are known to be damaged, segments of the log too. */
+  readonly quarantinedValueFiles: number;
+  /** Keys whose places are in memory, the memory set aside for them, and how many look-ups they have answered. */
+  readonly hotKeyCount: number;
+  readonly hotKeyBytes: number;
+  readonly hotKeyHits: number;
   /** Tables of each level, level 0 first. */
   readonly tablesPerLevel: readonly number[];
 }

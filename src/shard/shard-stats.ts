@@ -36,6 +36,13 @@ export function statsOf(parts: Recovered, appliedIndex: number): ShardStats {
     blockCacheMisses: parts.blockCache.stats.missCount,
     snapshotCount: store.snapshots.count,
     oldestSnapshotAgeMs: Math.floor(store.snapshots.oldestAgeMs),
+    valueFileCount: tables.valueFileCount,
+    valueFileBytes: tables.valueFileBytes,
+    valueBytesLive: tables.valueBytesLive,
+    quarantinedValueFiles: tree.valueFiles.live.filter(({ damage }) => damage !== null).length,
+    hotKeyCount: tables.hotKeyCount,
+    hotKeyBytes: tables.hotKeyBytes,
+    hotKeyHits: tables.hotKeyHits,
     tablesPerLevel: tables.tablesPerLevel,
   };
 }

@@ -154,6 +154,13 @@ const stats: fc.Arbitrary<ShardStats> = fc.record({
   blockCacheMisses: safe,
   snapshotCount: safe,
   oldestSnapshotAgeMs: safe,
+  valueFileCount: safe,
+  valueFileBytes: safe,
+  valueBytesLive: safe,
+  quarantinedValueFiles: safe,
+  hotKeyCount: safe,
+  hotKeyBytes: safe,
+  hotKeyHits: safe,
   tablesPerLevel: fc.array(u32),
 });
 
