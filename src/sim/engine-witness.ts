@@ -67,6 +67,7 @@ export class EngineWitness {
   /** Entries of this life whose results were asked for. */
   #wanted = new Set<number>();
   readonly #system = new Map<string, string>();
+  readonly #fencesLost = new Set<number>();
   /** Arenas that the engine reads no longer, oldest first, and that nobody has returned yet. */
   retiredArenas: number[] = [];
   readonly #maintenance = new Set<number>();
@@ -165,6 +166,7 @@ export class EngineWitness {
       this.#complain(`came back with a log that ends at ${boot.lastIndex}@${boot.lastTerm}; ${sent}`);
       return null;
     }
+    this.#noteFencesLost(state.length);
     this.log.begin(state);
     this.model.forgetBehind(state.length);
     this.appliedIndex = boot.appliedIndex;
@@ -300,12 +302,24 @@ export class EngineWitness {
 
   /** A fence may be known to the engine before it says so, and what it drops is missing at every earlier index. */
   #isFenceAhead(bucket: number): boolean {
+    if (this.#fencesLost.has(bucket)) return true;
     for (let index = this.model.lastIndex + 1; index <= this.decidedIndex; index++) {
-      for (const { type, value } of this.log.sent[index - 1]?.commands ?? []) {
-        if (type === CommandType.fence && Buffer.from(value, "latin1").readUInt32LE() === bucket) return true;
-      }
+      if (this.#fencesIn(index).includes(bucket)) return true;
     }
     return false;
+  }
+
+  /** Damage may take a decided fence out of the log again, behind which the tables have dropped its bucket already. */
+  #noteFencesLost(lastIndex: number): void {
+    for (let index = lastIndex + 1; index <= this.decidedIndex; index++) {
+      for (const bucket of this.#fencesIn(index)) this.#fencesLost.add(bucket);
+    }
+  }
+
+  #fencesIn(index: number): number[] {
+    const commands = this.log.sent[index - 1]?.commands ?? [];
+    const fences = commands.filter(({ type }) => type === CommandType.fence);
+    return fences.map(({ value }) => Buffer.from(value, "latin1").readUInt32LE());
   }
 
   /** Whether a judgement passes behind the entry, or in the midst of the next one if that one is decided. */
