@@ -69,17 +69,7 @@ interface Survey {
 export function recoverLog(disk: Disk, directory: string, options: LogOptions, claims: SegmentClaims): RecoveredLog {
   const files = sortLogFiles(disk.list(directory));
   refuseMissing(disk, directory, files, options);
-  const survey = surveySegments(disk, directory, files, options);
-  const chain: LogChain =
-    survey.segments.length === 0
-      ? { groups: [], provenPosition: 0, nextGroup: 1, dropped: [] }
-      : resolveChain(survey.segments);
-  const plan = makePlan(survey.segments, chain, claims);
-  const entries = new LogEntries();
-  const segments = plan.kept.map(({ evidence, groups }) => keptSegment(disk, directory, evidence, groups, entries));
-  const copiedEntries = indexCopied(plan, entries);
-  const first = files.segments[0] ?? 1;
-  if (entries.isEmpty && first !== 1) throw corruption(segmentPath(directory, first), 0, "a log without its entries");
+  const { survey, chain, plan, entries, segments, copiedEntries } = look(disk, directory, files, options, claims);
   const commitIndex = Math.min(entries.lastIndex, largestCommitIndex(survey.segments, chain));
   removeLeftovers(disk, directory, files, plan.id);
   const active = settle(disk, directory, plan, options);
@@ -94,6 +84,53 @@ export function recoverLog(disk: Disk, directory: string, options: LogOptions, c
     nextGroup: plan.firstGroup + plan.copied.length,
     report: { ...counters, copiedBytes: summary.endOffset - SEGMENT_HEADER_BYTES, dropped: chain.dropped },
   };
+}
+
+/** What the files come to, before anything is changed. */
+interface Findings {
+  readonly survey: Survey;
+  readonly chain: LogChain;
+  readonly plan: Plan;
+  readonly entries: LogEntries;
+  readonly segments: Segment[];
+  readonly copiedEntries: SegmentEntries;
+}
+
+/**
+ * A hint leaves out what later segments supersede, as their hints know. So when one of those is bad, what its segment says
+ * by itself need not follow on what the hints before it say: then the segments alone are asked.
+ */
+function look(disk: Disk, directory: string, files: LogFiles, options: LogOptions, claims: SegmentClaims): Findings {
+  const refused: string[] = [];
+  try {
+    return lookOnce(disk, directory, files, options, claims, refused);
+  } catch (cause) {
+    if (!(cause instanceof EnvelopeError) || cause.code !== "CORRUPTION" || refused.length === 0) throw cause;
+    refused.push(`without it the other hints do not lead on (${cause.message}); the whole log is read`);
+    return lookOnce(disk, directory, { ...files, hints: [] }, options, claims, refused);
+  }
+}
+
+function lookOnce(
+  disk: Disk,
+  directory: string,
+  files: LogFiles,
+  options: LogOptions,
+  claims: SegmentClaims,
+  hintsRefused: string[],
+): Findings {
+  const survey = surveySegments(disk, directory, files, options, hintsRefused);
+  const chain: LogChain =
+    survey.segments.length === 0
+      ? { groups: [], provenPosition: 0, nextGroup: 1, dropped: [] }
+      : resolveChain(survey.segments);
+  const plan = makePlan(survey.segments, chain, claims);
+  const entries = new LogEntries();
+  const segments = plan.kept.map(({ evidence, groups }) => keptSegment(disk, directory, evidence, groups, entries));
+  const copiedEntries = indexCopied(plan, entries);
+  const first = files.segments[0] ?? 1;
+  if (entries.isEmpty && first !== 1) throw corruption(segmentPath(directory, first), 0, "a log without its entries");
+  return { survey, chain, plan, entries, segments, copiedEntries };
 }
 
 /** A log that has lost all of its segments, one from the middle, or the last behind a sealed one. */
@@ -113,12 +150,18 @@ function refuseMissing(disk: Disk, directory: string, files: LogFiles, options: 
   if (hasTables || (state !== null && state.generation > 1)) throw missing(1, "the shard holds data, its log is gone");
 }
 
-function surveySegments(disk: Disk, directory: string, files: LogFiles, options: LogOptions): Survey {
+function surveySegments(
+  disk: Disk,
+  directory: string,
+  files: LogFiles,
+  options: LogOptions,
+  hintsRefused: string[],
+): Survey {
   const survey: Survey = {
     segments: [],
     segmentsScanned: 0,
     hintsUsed: 0,
-    hintsRefused: [],
+    hintsRefused,
     segmentBytesRead: 0,
     hintBytesRead: 0,
   };

@@ -48,6 +48,8 @@ export class EngineWitness {
   readonly model: EngineModel;
   /** Whether a file has been damaged, or a call of the disk made to fail: a read may say so, but not say anything wrong. */
   mayReadsFail: () => boolean = () => false;
+  /** A command was refused because what it needs is damaged: this replica goes its own way from there, until it is repaired. */
+  #isBlind = false;
   readonly violations: string[] = [];
   readonly #nowMs: () => number;
   /** Entries up to here may be applied, and are never superseded. */
@@ -252,6 +254,7 @@ export class EngineWitness {
     if (index > acknowledgedIndex) this.#complain(`applied ${index}, durable is ${acknowledgedIndex}`);
     if (index > this.decidedIndex) this.#complain(`applied ${index}, decided is ${this.decidedIndex}`);
     if (this.violations.length > 0) return;
+    if (this.mayReadsFail() && results.some(isRefusedForDamage)) this.#isBlind = true;
     for (const result of results) {
       const list = this.#results.get(result.index) ?? [];
       list.push(result);
@@ -354,6 +357,7 @@ export class EngineWitness {
   }
 
   #complain(what: string): void {
+    if (this.#isBlind) return;
     this.violations.push(what);
   }
 }
@@ -379,4 +383,8 @@ function describeResult(result: Result): string {
 function systemText(key: string, value: Uint8Array): string {
   if (key === "next-bucket") return String(viewOf(value).getUint32(0, true));
   return key.startsWith("bucket/") ? String((decode(value) as { id: number }).id) : textOf(value);
+}
+
+function isRefusedForDamage({ result }: CommandResult): boolean {
+  return result.kind === "error" && result.code === "CORRUPTION";
 }

@@ -49,6 +49,30 @@ describe("hints", () => {
     expect(log.stats().segmentCount).toBe(4);
   });
 
+  test("that leave out what was superseded do not keep a log from opening when one behind them is gone bad", () => {
+    const disk = new MemoryDisk();
+    const log = openLog(disk);
+    // Superseded twice, far behind where it was written, so that whole segments are left out of the hints.
+    for (let index = 1; index <= 40; index++) append(log, [entryOf(index, 1, 3000)]);
+    for (let index = 5; index <= 40; index++) append(log, [entryOf(index, 2, 3000)]);
+    for (let index = 20; index <= 60; index++) append(log, [entryOf(index, 3, 3000)]);
+    log.noteApplied(at(60));
+    drain(log);
+    log.close();
+    const wanted = [...entriesOf(1, 4, 1, 3000), ...entriesOf(5, 19, 2, 3000), ...entriesOf(20, 60, 3, 3000)];
+    const hints = disk.list(DIRECTORY).filter((name) => name.endsWith(".hint"));
+    expect(hints.length).toBeGreaterThan(4);
+    for (const bad of hints) {
+      const copy = disk.copy();
+      const bytes = copy.bytes(`${DIRECTORY}/${bad}`).slice();
+      bytes[20]! ^= 4;
+      copy.put(`${DIRECTORY}/${bad}`, bytes);
+      const reopened = openLog(copy);
+      expect({ bad, right: equal(contents(reopened), wanted) }).toEqual({ bad, right: true });
+      reopened.close();
+    }
+  });
+
   test("save a start from reading values", () => {
     const disk = hinted();
     disk.bytesRead.clear();
@@ -139,4 +163,8 @@ function check(disk: MemoryDisk, whole: MemoryDisk): void {
   drain(log);
   expect(disk.readWhole(hintFile(2))).toEqual(whole.readWhole(hintFile(2)));
   log.close();
+}
+
+function equal(found: readonly Uint8Array[], wanted: readonly Uint8Array[]): boolean {
+  return found.length === wanted.length && found.every((entry, i) => Buffer.compare(entry, wanted[i]!) === 0);
 }
