@@ -52,10 +52,14 @@ export class PendingEntries {
     this.lastIndex = (firstIndex + entries.length - 1) as LogIndex;
   }
 
-  /** The entry at `nextIndex`, which the log has. */
-  peek(): Uint8Array {
+  /**
+   * The entry at `nextIndex`, which the log has. Up to `through` the log is as it will stay: behind it may be entries that
+   * others have superseded which are staged and not yet written, for want of room, so no more is read back.
+   */
+  peek(through: LogIndex): Uint8Array {
+    assert(this.nextIndex <= through, "an entry is looked at when it may be applied");
     if (this.#heldCount === 0) {
-      this.#entries = this.#log.read(this.nextIndex, READ_BACK_BYTES);
+      this.#entries = this.#log.read(this.nextIndex, READ_BACK_BYTES).slice(0, through - this.nextIndex + 1);
       this.#head = 0;
       for (const entry of this.#entries) this.#heldBytes += entry.length;
     }

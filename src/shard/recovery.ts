@@ -209,7 +209,7 @@ function replay(env: ShardEnvironment, options: ShardOptions, parts: ReplayParts
     damaged: () => false,
   });
   while (appliedIndex < commitIndex) {
-    const entry = pending.peek();
+    const entry = pending.peek(commitIndex);
     applier.begin(entry, false);
     while (!applier.run()) {
       if (store.active.entryCount === 0) throw memtableTooSmall();

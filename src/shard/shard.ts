@@ -390,14 +390,14 @@ export class Shard {
   /** Applies what may be applied, a bounded amount at a time: `backgroundStep` goes on with the rest. */
   #apply(): void {
     const { pending, applier, log } = this.#parts;
-    const limit = Math.min(this.#persisted.index, this.#applyThrough);
+    const limit = logIndex(Math.min(this.#persisted.index, this.#applyThrough));
     if (this.#appliedIndex >= limit) return;
     const before = this.#appliedIndex;
     this.#parts.store.active.observe(this.#parts.state.readerTurn);
     let appliedBytes = 0;
     let budgetBytes = Math.min(APPLY_BYTES_MAX, this.#options.pendingBytesMax);
     while (this.#appliedIndex < limit && budgetBytes > 0) {
-      const entry = pending.peek();
+      const entry = pending.peek(limit);
       if (!this.#isInsideEntry) applier.begin(entry, pending.wantResults);
       this.#isInsideEntry = !this.#runApplier();
       if (this.#isInsideEntry) break;

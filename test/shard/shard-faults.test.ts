@@ -38,6 +38,32 @@ test("on a full disk writes are announced as refused, none is lost, and there ar
   expect(harness.ofType("failed")).toEqual([]);
 });
 
+test("what is superseded by entries that wait for room is never applied, however far the log is read back", () => {
+  const disk = new HeldSyncDisk();
+  using harness = new ShardHarness({ disk });
+  for (const value of ["a", "b", "c"]) harness.append([put("k", value)], { applyThrough: 0 });
+  harness.shard.turn();
+  harness.stop();
+  harness.reopen();
+  disk.isFull = true;
+  // Another leader's second entry, too large for what is left, and its third.
+  harness.lastIndex = 1;
+  const large = Array.from({ length: 20 }, (_, i) => put(`large${i}`, "x".repeat(15 * KIB)));
+  harness.append([...large, put("k", "B")], { term: 2, applyThrough: 0 });
+  harness.append([put("after", "C")], { term: 2, applyThrough: 0 });
+  harness.send({ type: "commit", commitIndex: logIndex(3) });
+  harness.shard.turn();
+  harness.settle();
+  expect(harness.get("k")).toBe("a");
+  disk.isFull = false;
+  for (let i = 0; i < 20; i++) {
+    harness.clock.nowMs += 1000;
+    harness.shard.turn();
+    harness.settle();
+  }
+  expect([harness.get("k"), harness.get("after"), harness.get("large19")?.length]).toEqual(["B", "C", 15 * KIB]);
+});
+
 test("a log put back from an earlier day is not taken for the log of these tables", () => {
   const harness = new ShardHarness();
   try {
