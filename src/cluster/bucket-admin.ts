@@ -56,20 +56,22 @@ export class BucketAdmin {
 
   /** Looks a name up in shard 0 itself and tells the catalog; ok, or NO_BUCKET, or why it could not be known. */
   lookUp(name: string, done: (result: Result) => void): void {
+    const { id } = this.#catalog.ref(name);
     this.#access.get(CATALOG_SHARD, bucketKey(name), (result) => {
       if (result.kind === "error") return done(result);
       if (result.kind === "version") this.#catalog.learnEntry(name, result.value);
-      else this.#catalog.forget(name);
+      else this.#catalog.forget(name, id);
       done(this.#catalog.ref(name).id === 0 ? errorResult("NO_BUCKET", `no such bucket: ${name}`) : OK);
     });
   }
 
   /** Brings the whole view up to date: every name that shard 0 has, and no other. */
   refresh(done: (result: Result) => void): void {
+    const known = this.#catalog.list();
     this.#list(BUCKET_PREFIX, null, [], (names) => {
       if (!Array.isArray(names)) return done(names as Result);
       const found = new Set(names as readonly string[]);
-      for (const { name } of this.#catalog.list()) if (!found.has(name)) this.#catalog.forget(name);
+      for (const { name, id } of known) if (!found.has(name)) this.#catalog.forget(name, id);
       let waiting = found.size;
       if (waiting === 0) return done(OK);
       let failure: Result | null = null;
@@ -108,7 +110,7 @@ export class BucketAdmin {
   #retire(type: CommandType, name: string, done: (result: Result) => void): void {
     this.#access.command(CATALOG_SHARD, type, utf8(name), new Uint8Array(0), (result) => {
       if (result.kind !== "integer") return done(result);
-      if (type === CommandType.dropBucket) this.#catalog.forget(name);
+      if (type === CommandType.dropBucket) this.#catalog.forget(name, Number(result.value));
       this.#fencePending((fenced) => {
         // The catalog has changed for good: what is missing is finished later, and the caller must not be told "not done".
         if (fenced.kind === "error") return done(UNFINISHED);

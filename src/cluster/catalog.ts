@@ -64,7 +64,7 @@ export class Catalog {
       else this.#pending.set(id, text(change.value));
     } else if (key.startsWith(BUCKET_PREFIX)) {
       const name = key.slice(BUCKET_PREFIX.length);
-      if (change.value === null) this.forget(name);
+      if (change.value === null) this.forget(name, this.#ref(name).id);
       else this.learnEntry(name, change.value);
     }
   }
@@ -75,9 +75,9 @@ export class Catalog {
     if (id > (this.#live.get(name) ?? 0)) this.#set(name, id, profile?.durability);
   }
 
-  /** The name is known to have no bucket. */
-  forget(name: string): void {
-    if (isNumbered(name)) return;
+  /** The bucket that had the name under this id is gone. A newer one is not: such news may come late. */
+  forget(name: string, id: number): void {
+    if (isNumbered(name) || this.#ref(name).id > id) return;
     this.#live.delete(name);
     this.#ref(name).id = 0;
   }

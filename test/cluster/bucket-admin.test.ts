@@ -5,7 +5,7 @@ import { BucketAdmin, type SystemAccess } from "../../src/cluster/bucket-admin.t
 import { Catalog } from "../../src/cluster/catalog.ts";
 import { text, utf8 } from "../../src/core/bytes.ts";
 import { CommandType } from "../../src/record/command-format.ts";
-import { errorResult, integerResult, OK, type Result } from "../../src/record/result.ts";
+import { errorResult, integerResult, NIL, OK, type Result } from "../../src/record/result.ts";
 
 const UNAVAILABLE = errorResult("UNAVAILABLE", "no leader could be reached; the operation was not executed");
 
@@ -65,4 +65,34 @@ test("what the catalog refused was not executed; what it took and a shard did no
   }
   const atLookUp = setUp((_shard, type) => type === "get");
   expect(outcome((done) => atLookUp.admin.renew("news", done))).toBe("UNKNOWN_OUTCOME");
+});
+
+test("late news of a bucket that is gone does not make a newer one of its name unknown", () => {
+  const catalog = new Catalog(0);
+  const answers: (() => void)[] = [];
+  const admin = new BucketAdmin(catalog, {
+    shardCount: 1,
+    command: (_shard, type, _key, _value, done) =>
+      answers.push(() => done(type === CommandType.dropBucket ? integerResult(64) : OK)),
+    get: (_shard, _key, done) => answers.push(() => done(NIL)),
+    page: (_shard, _after, _pattern, done) =>
+      answers.push(() => done({ kind: "page", keys: [], matchCount: 0, next: null })),
+  });
+  for (const act of [
+    (done: (result: Result) => void) => admin.lookUp("news", done),
+    (done: (result: Result) => void) => admin.refresh(done),
+    (done: (result: Result) => void) => admin.drop("news", done),
+  ]) {
+    for (const [before, meanwhile, after] of [
+      [64, 64, 0],
+      [64, 65, 65],
+    ] as const) {
+      catalog.forget("news", Infinity);
+      catalog.learnEntry("news", encode({ id: before }));
+      act(() => undefined);
+      catalog.learnEntry("news", encode({ id: meanwhile }));
+      while (answers.length > 0) answers.shift()!();
+      expect(catalog.ref("news").id).toBe(after);
+    }
+  }
 });
