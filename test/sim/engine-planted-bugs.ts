@@ -138,8 +138,8 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
         replacement: "this.#isSplit = false;",
       },
     ],
-    seedCount: 150,
-    profile: "mixed",
+    seedCount: 250,
+    profile: "crash",
   },
   "a compaction drops what has expired by the last applied stamp": {
     changes: [
@@ -150,7 +150,7 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
       },
     ],
     seedCount: 300,
-    profile: "mixed",
+    profile: "faults",
   },
   "segments are released that no table covers yet": {
     changes: [
