@@ -16,6 +16,8 @@ export const KEYS_AHEAD_MAX = 64;
 
 export class KeysAhead {
   count = 0;
+  /** Length of the value that comes with the first key: those of a batch are much alike. */
+  valueBytes = 0;
   readonly hashes = new Uint32Array(KEYS_AHEAD_MAX);
   readonly #buckets = new Uint32Array(KEYS_AHEAD_MAX);
   readonly #prefixesHigh = new Int32Array(KEYS_AHEAD_MAX);

@@ -203,6 +203,7 @@ export class MemtableWriter {
       sum ^= words[node]! ^ words[node + WARM_WORDS]!;
       if (slot === 0 || ((slot ^ hashes[i]!) & ~nodeMask) !== 0) fresh[freshCount++] = i;
     }
+    if (this.#blocks !== null) sum ^= this.#blocks.warm(words, versionWords(keys.valueBytes), count - freshCount);
     this.#warmth[0] = sum;
     this.#ahead = keys;
     // Keys that come in order need no search.

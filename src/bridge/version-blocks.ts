@@ -15,6 +15,8 @@
 
 /** Larger blocks, in words, are not kept: they are few, and every size has a list of its own. */
 const BLOCK_WORDS_MAX = 1024;
+/** Words of a cache line. */
+const LINE_WORDS = 16;
 
 export class VersionBlocks {
   /** Free blocks of each size, in words. */
@@ -27,6 +29,22 @@ export class VersionBlocks {
   /** A free block of exactly this size, or 0. */
   take(words: number): number {
     return this.#free[words]?.pop() ?? 0;
+  }
+
+  /**
+   * Loads what the next `count` calls of `take` would write into, each as long as `words`: a block has been left alone
+   * for long, and its cache lines come in the time of one when they are asked for together. Returns what keeps the loads.
+   */
+  warm(arena: Int32Array, words: number, count: number): number {
+    const list = this.#free[words];
+    if (list === undefined) return 0;
+    let sum = 0;
+    for (let i = Math.max(0, list.length - count); i < list.length; i++) {
+      const block = list[i]!;
+      for (let word = 0; word < words; word += LINE_WORDS) sum ^= arena[block + word]!;
+      sum ^= arena[block + words - 1]!;
+    }
+    return sum;
   }
 
   /** Nothing new leads to this block any more. */

@@ -120,6 +120,7 @@ export class Applier {
     let offset = this.#offset;
     for (let i = 0; i < count; i++) {
       offset = ahead.read(offset, this.#entryBytes);
+      if (i === 0) keys.valueBytes = ahead.valueEnd - ahead.valueStart;
       const { bucket, bytes, keyStart, keyEnd } = ahead;
       keys.add(murmur3(bytes, keyStart, keyEnd, bucket), bucket, bytes, keyStart, keyEnd);
     }
