@@ -1,6 +1,6 @@
 /**
  * The group being gathered: staged entries are copied once, to where they will be written from. The buffer is reused
- * from group to group, its length and the group's are multiples of the block. What the index has to know of each entry
+ * from group to group. What the index has to know of each entry
  * waits in columns. The shard's thread only.
  */
 import { assert } from "../core/assert.ts";
@@ -9,10 +9,10 @@ import { crc32 } from "../core/crc32.ts";
 import { ENTRY_HEADER_BYTES } from "../record/entry-format.ts";
 import {
   encodeGroupHeader,
-  GROUP_ALIGNMENT_BYTES,
   GROUP_HEADER_BYTES,
   type GroupHeader,
-  groupBytes,
+  groupBytesAt,
+  LOG_BLOCK_BYTES,
 } from "../record/group-format.ts";
 
 const INITIAL_BYTES = 256 * 1024;
@@ -20,7 +20,7 @@ const INITIAL_BYTES = 256 * 1024;
 const KEPT_BYTES_MAX = 8 * 1024 * 1024;
 const INITIAL_ENTRIES = 64;
 /** Bodies are counted in a u32; entries larger than this never come near it. */
-const BODY_BYTES_MAX = 0xffff_ffff - GROUP_ALIGNMENT_BYTES;
+const BODY_BYTES_MAX = 0xffff_ffff - 2 * LOG_BLOCK_BYTES;
 
 export class GroupBuffer {
   entryCount = 0;
@@ -41,9 +41,9 @@ export class GroupBuffer {
     return this.#end - GROUP_HEADER_BYTES;
   }
 
-  /** Bytes the group takes in a segment. */
-  get groupBytes(): number {
-    return groupBytes(this.bodyBytes);
+  /** Bytes the group takes in a segment from `offset` on. */
+  groupBytesAt(offset: number, isSynced: boolean): number {
+    return groupBytesAt(offset, this.bodyBytes, isSynced);
   }
 
   /** Copies a whole, verified entry. */
@@ -67,15 +67,18 @@ export class GroupBuffer {
     this.entryCount = ordinal + 1;
   }
 
-  /** Completes `header` with what is known here, seals the group and returns its bytes, valid until `reset`. */
-  seal(header: GroupHeader, seed: number): Uint8Array {
-    const end = this.groupBytes;
-    this.#bytes.fill(0, this.#end, end);
+  /**
+   * Completes `header` with what is known here, seals the group at a length of `groupBytes` and returns its bytes, valid
+   * until `reset`.
+   */
+  seal(header: GroupHeader, seed: number, groupBytes: number): Uint8Array {
+    this.#bytes.fill(0, this.#end, groupBytes);
+    header.groupBytes = groupBytes;
     header.bodyBytes = this.bodyBytes;
-    header.bodyChecksum = crc32(this.#bytes.subarray(this.#end, end), this.#bodyChecksum);
+    header.bodyChecksum = crc32(this.#bytes.subarray(this.#end, groupBytes), this.#bodyChecksum);
     header.entryCount = this.entryCount;
     encodeGroupHeader(header, seed, this.#bytes, this.#view, 0);
-    return this.#bytes.subarray(0, end);
+    return this.#bytes.subarray(0, groupBytes);
   }
 
   /** Empties the group. */
@@ -90,9 +93,9 @@ export class GroupBuffer {
     const needed = this.#end + entryBytes;
     assert(needed < BODY_BYTES_MAX, "a group's length fits in a u32");
     // Room to the end of the block is always there, for the padding.
-    if (needed + GROUP_ALIGNMENT_BYTES > this.#bytes.length) {
+    if (needed + LOG_BLOCK_BYTES > this.#bytes.length) {
       const old = this.#bytes;
-      this.#replaceBytes(Math.max(old.length * 2, groupBytes(needed) + GROUP_ALIGNMENT_BYTES));
+      this.#replaceBytes(Math.max(old.length * 2, needed + LOG_BLOCK_BYTES));
       this.#bytes.set(old.subarray(0, this.#end));
     }
     if (this.entryCount === this.indexes.length) this.#growColumns();

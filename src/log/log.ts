@@ -17,7 +17,7 @@ import { assert, at } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import { type LogIndex, type LogPosition, logIndex, logPosition, type Term, term } from "../core/ids.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
-import { GROUP_ALIGNMENT_BYTES, GroupHeader } from "../record/group-format.ts";
+import { blockBehind, GroupHeader, LOG_BLOCK_BYTES } from "../record/group-format.ts";
 import { SEGMENT_HEADER_BYTES, segmentChecksum } from "../record/segment-format.ts";
 import { GroupBuffer } from "./group-buffer.ts";
 import type { LogEntries, TermRun } from "./log-entries.ts";
@@ -41,6 +41,8 @@ export class Log {
   /** What opening it found and did. */
   readonly recovery: RecoveryReport;
   readonly #directory: string;
+  /** Whole blocks are written, past the page cache. */
+  readonly #isDirect: boolean;
   readonly #segments: Segment[];
   readonly #entries: LogEntries;
   readonly #reader: SegmentReader;
@@ -83,6 +85,7 @@ export class Log {
   ) {
     this.recovery = recovered.report;
     this.#directory = directory;
+    this.#isDirect = options.isDirect;
     this.#segments = recovered.segments;
     this.#entries = recovered.entries;
     this.#reader = new SegmentReader(disk);
@@ -107,8 +110,7 @@ export class Log {
    */
   static open(disk: Disk, directory: string, options: LogOptions, claims: SegmentClaims = NO_CLAIMS): Log {
     if (!disk.exists(directory)) disk.makeDirectory(directory);
-    const blocks = Math.max(2, Math.ceil(options.segmentBytes / GROUP_ALIGNMENT_BYTES));
-    const rounded = { ...options, segmentBytes: blocks * GROUP_ALIGNMENT_BYTES };
+    const rounded = { ...options, segmentBytes: blockBehind(Math.max(2 * LOG_BLOCK_BYTES, options.segmentBytes)) };
     return new Log(disk, directory, rounded, recoverLog(disk, directory, rounded, claims), claims);
   }
 
@@ -204,13 +206,17 @@ export class Log {
    */
   write(commitIndex: LogIndex, synced: SyncedCallback, isSync = true): void {
     this.#check();
-    const groupBytes = this.#buffer.groupBytes;
-    if (this.#active.groups.endOffset + groupBytes > this.#active.header.segmentBytes) this.#rotate(groupBytes);
+    const isPadded = isSync || this.#isDirect;
+    if (this.#startOffset + this.#buffer.groupBytesAt(this.#startOffset, isPadded) > this.#active.header.segmentBytes) {
+      this.#rotate(this.#buffer.groupBytesAt(0, true));
+    }
     const segment = this.#active;
-    const bytes = this.#buffer.seal(this.#nextHeader(commitIndex), segment.checksum);
+    const start = this.#startOffset;
+    const groupBytes = this.#buffer.groupBytesAt(start, isPadded);
+    const bytes = this.#buffer.seal(this.#nextHeader(commitIndex), segment.checksum, groupBytes);
     const ticket: SyncTicket = {
       segment,
-      endPosition: logPosition(this.#writePosition + groupBytes),
+      endPosition: logPosition(segment.header.basePosition + start + groupBytes),
       lastIndex: logIndex(this.#lastIndex),
       lastTerm: term(this.#lastTerm),
       synced,
@@ -219,12 +225,12 @@ export class Log {
     };
     this.#syncs.add(ticket);
     try {
-      this.#file.write(bytes, segment.groups.endOffset);
+      this.#file.write(bytes, start);
     } catch (failure) {
       this.#fail(failure);
       return;
     }
-    this.#noteWritten(segment, groupBytes, commitIndex, isSync);
+    this.#noteWritten(segment, start, groupBytes, commitIndex, isSync);
     this.#isInsecure = !isSync;
     if (isSync) this.#file.beginSync((failure) => this.#syncEnded(ticket, failure));
     else this.#syncEnded(ticket, null);
@@ -331,6 +337,12 @@ export class Log {
     this.#file.close();
   }
 
+  /** Where the next group begins in the active segment: behind a sync in a new block. */
+  get #startOffset(): number {
+    const { endOffset } = this.#active.groups;
+    return this.#isInsecure ? endOffset : blockBehind(endOffset);
+  }
+
   get #writePosition(): LogPosition {
     return logPosition(this.#active.header.basePosition + this.#active.groups.endOffset);
   }
@@ -363,10 +375,9 @@ export class Log {
     return header;
   }
 
-  #noteWritten(segment: Segment, groupBytes: number, commitIndex: number, isSync: boolean): void {
+  #noteWritten(segment: Segment, start: number, groupBytes: number, commitIndex: number, isSync: boolean): void {
     const { indexes, terms, offsets, byteCounts, checksums, entryCount } = this.#buffer;
     const { groups } = segment;
-    const start = groups.endOffset;
     for (let i = 0; i < entryCount; i++) {
       const offset = start + offsets[i]!;
       this.#entries.append(
@@ -381,7 +392,7 @@ export class Log {
     }
     if (groups.groupCount === 0) groups.firstGroup = this.#nextGroup;
     groups.groupCount += 1;
-    groups.endOffset += groupBytes;
+    groups.endOffset = start + groupBytes;
     groups.commitIndex = Math.max(groups.commitIndex, commitIndex);
     this.#commitIndex = Math.max(this.#commitIndex, commitIndex);
     this.#provenPosition = logPosition(this.#header.syncedThrough);

@@ -13,7 +13,7 @@ import { viewOf } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
 import type { Disk } from "../env/disk.ts";
-import { encodeGroupHeader, GROUP_HEADER_BYTES, GroupHeader } from "../record/group-format.ts";
+import { blockBehind, encodeGroupHeader, GROUP_HEADER_BYTES, GroupHeader } from "../record/group-format.ts";
 import {
   encodeSegmentHeader,
   SEGMENT_HEADER_BYTES,
@@ -98,7 +98,7 @@ export function copiedGroups(plan: Plan): GroupSummary {
 
 /** Makes the new segment durable under its name. On a full disk it is made as short as it can be. */
 export function settle(disk: Disk, directory: string, plan: Plan, options: LogOptions): MadeSegment {
-  const copiedBytes = copiedGroups(plan).endOffset - SEGMENT_HEADER_BYTES;
+  const copiedBytes = blockBehind(copiedGroups(plan).endOffset) - SEGMENT_HEADER_BYTES;
   const usual = segmentBytesFor(copiedBytes, options.segmentBytes);
   const least = Math.min(usual, SEGMENT_HEADER_BYTES + copiedBytes + LEAST_ROOM_BYTES);
   try {
@@ -217,6 +217,7 @@ function copyGroups(disk: Disk, plan: Plan, into: SegmentPreparation, seed: numb
     }
     header.segmentId = plan.id;
     header.groupNumber = plan.firstGroup + i;
+    header.groupBytes = group.byteCount;
     header.bodyBytes = group.bodyBytes;
     header.bodyChecksum = group.bodyChecksum;
     header.syncedThrough = plan.cutPosition;

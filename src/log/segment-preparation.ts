@@ -9,8 +9,13 @@ import type { Disk, DiskFile } from "../env/disk.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from "../record/segment-format.ts";
 import { segmentPath, unfinishedPath } from "./log-files.ts";
 
+/** What is synced at once. */
 const ZERO_PIECE_BYTES = 1024 * 1024;
-const ZEROS = new Uint8Array(ZERO_PIECE_BYTES);
+/**
+ * What is written at once. Linux 6.18 gives ext4 page cache folios as large as the write, and goes over all blocks of a
+ * folio at each later write into it: after writes of 1 MiB a group of 320 bytes takes 2.1 µs, after these 0.9.
+ */
+const ZEROS = new Uint8Array(64 * 1024);
 
 /** A segment that has just got its name: its header block and its file, open for writing. */
 export interface MadeSegment {
@@ -84,8 +89,11 @@ export class SegmentPreparation {
   /** Writes one piece of zeros and, for work in the background, syncs it. */
   fillPiece(sync: boolean): void {
     const byteCount = Math.min(ZERO_PIECE_BYTES, this.segmentBytes - this.#filledBytes);
-    this.#file.write(ZEROS.subarray(0, byteCount), this.#filledBytes);
-    this.#filledBytes += byteCount;
+    for (const end = this.#filledBytes + byteCount; this.#filledBytes < end; ) {
+      const zeros = ZEROS.subarray(0, Math.min(ZEROS.length, end - this.#filledBytes));
+      this.#file.write(zeros, this.#filledBytes);
+      this.#filledBytes += zeros.length;
+    }
     if (sync) this.#file.sync();
   }
 

@@ -11,10 +11,10 @@ import type { Disk } from "../env/disk.ts";
 import { decodeEntryHeader } from "../record/entry-format.ts";
 import {
   decodeGroupHeader,
-  GROUP_ALIGNMENT_BYTES,
+  blockBehind,
   GROUP_HEADER_BYTES,
+  GROUP_UNIT_BYTES,
   GroupHeader,
-  groupBytes,
 } from "../record/group-format.ts";
 import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "../record/segment-format.ts";
 
@@ -62,23 +62,22 @@ export function scanSegment(bytes: Uint8Array, segment: SegmentHeader, seed: num
   const groups: ScannedGroup[] = [];
   let offset = SEGMENT_HEADER_BYTES;
   let expected = 0;
-  while (decodeGroupHeader(bytes, view, offset, seed, segmentId, header)) {
-    if (expected !== 0 && header.groupNumber !== expected) break;
-    const end = offset + groupBytes(header.bodyBytes);
-    if (crc32(bytes.subarray(offset + GROUP_HEADER_BYTES, end)) !== header.bodyChecksum) break;
+  for (;;) {
+    const start = startOfNext(bytes, view, offset, seed, segmentId, expected, header);
+    if (start < 0) break;
     groups.push({
       number: header.groupNumber,
-      offset,
-      byteCount: end - offset,
+      offset: start,
+      byteCount: header.groupBytes,
       syncedThrough: header.syncedThrough,
       commitIndex: header.commitIndex,
       previousTerm: header.previousTerm,
       bodyBytes: header.bodyBytes,
       bodyChecksum: header.bodyChecksum,
-      entries: scanEntries(bytes, offset + GROUP_HEADER_BYTES, header, path),
+      entries: scanEntries(bytes, start + GROUP_HEADER_BYTES, header, path),
     });
     expected = header.groupNumber + 1;
-    offset = end;
+    offset = start + header.groupBytes;
   }
   const dirtyEnd = behindLastNonZero(bytes, offset);
   if (dirtyEnd === offset) return { groups, endOffset: offset, provenByLater: 0, dirtyEnd };
@@ -102,6 +101,35 @@ export function readSegment(disk: Disk, path: string, segmentBytes: number, buff
     file.close();
   }
   return bytes;
+}
+
+/** Where the whole group of number `expected` (0: any) begins that follows `end`, its header in `into`; −1: nowhere. */
+function startOfNext(
+  bytes: Uint8Array,
+  view: DataView,
+  end: number,
+  seed: number,
+  segmentId: number,
+  expected: number,
+  into: GroupHeader,
+): number {
+  if (isWholeGroup(bytes, view, end, seed, segmentId, expected, into)) return end;
+  const block = blockBehind(end);
+  return block > end && isWholeGroup(bytes, view, block, seed, segmentId, expected, into) ? block : -1;
+}
+
+function isWholeGroup(
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+  seed: number,
+  segmentId: number,
+  expected: number,
+  into: GroupHeader,
+): boolean {
+  if (!decodeGroupHeader(bytes, view, start, seed, segmentId, into)) return false;
+  if (expected !== 0 && into.groupNumber !== expected) return false;
+  return crc32(bytes.subarray(start + GROUP_HEADER_BYTES, start + into.groupBytes)) === into.bodyChecksum;
 }
 
 function scanEntries(bytes: Uint8Array, start: number, header: GroupHeader, path: string): ScannedEntry[] {
@@ -131,15 +159,15 @@ function groupsBehind(
   const header = new GroupHeader();
   let proven = 0;
   let end = start;
-  for (let offset = start; offset < bytes.length; offset += GROUP_ALIGNMENT_BYTES) {
+  for (let offset = start; offset < bytes.length; offset += GROUP_UNIT_BYTES) {
     if (!decodeGroupHeader(bytes, view, offset, seed, segmentId, header)) continue;
     if (header.syncedThrough > proven) proven = header.syncedThrough;
-    end = Math.max(end, offset + groupBytes(header.bodyBytes));
+    end = Math.max(end, offset + header.groupBytes);
   }
   return { proven, end };
 }
 
-/** Segment lengths and group ends are multiples of the block, so the rest is looked at as words. */
+/** Segment lengths and group ends are multiples of a word, so the rest is looked at as words. */
 function behindLastNonZero(bytes: Uint8Array, start: number): number {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset + start, (bytes.length - start) >>> 2);
   let i = words.length - 1;

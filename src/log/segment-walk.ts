@@ -12,10 +12,10 @@ import { verifyCommands } from "../record/command-format.ts";
 import { decodeEntryHeader, ENTRY_HEADER_BYTES, EntryKind } from "../record/entry-format.ts";
 import {
   decodeGroupHeader,
-  GROUP_ALIGNMENT_BYTES,
+  blockBehind,
   GROUP_HEADER_BYTES,
+  GROUP_UNIT_BYTES,
   GroupHeader,
-  groupBytes,
 } from "../record/group-format.ts";
 import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "../record/segment-format.ts";
 import type { ScannedEntry, ScannedGroup } from "./segment-scan.ts";
@@ -42,9 +42,18 @@ export function* walkSegment(
   let offset = start;
   let expected = 0;
   for (;;) {
-    const found = groupAt(file, offset, fileBytes, segment.segmentId, seed, header);
+    let found = groupAt(file, offset, fileBytes, segment.segmentId, seed, header);
+    const block = blockBehind(offset);
+    if (typeof found === "string" && block > offset) {
+      // Behind a sync a new block was begun.
+      const behindSync = groupAt(file, block, fileBytes, segment.segmentId, seed, header);
+      if (typeof behindSync !== "string" && header.groupNumber === expected) {
+        found = behindSync;
+        offset = block;
+      }
+    }
     if (typeof found === "string") {
-      const next = nextHeader(file, offset + GROUP_ALIGNMENT_BYTES, fileBytes, segment.segmentId, seed, header);
+      const next = nextHeader(file, offset + GROUP_UNIT_BYTES, fileBytes, segment.segmentId, seed, header);
       if (next < 0) {
         yield { kind: "end", offset, dirtyEnd: behindLastNonZero(file, offset, fileBytes), why: found };
         return;
@@ -93,7 +102,7 @@ function groupAt(
   const head = new Uint8Array(GROUP_HEADER_BYTES);
   if (offset + GROUP_HEADER_BYTES > fileBytes || file.read(head, offset) < head.length) return "the end of the file";
   if (!decodeGroupHeader(head, viewOf(head), 0, seed, segmentId, into, fileBytes - offset)) return "no group header";
-  const group = new Uint8Array(groupBytes(into.bodyBytes));
+  const group = new Uint8Array(into.groupBytes);
   if (file.read(group, offset) < group.length) return "a group cut short";
   const checksum = crc32(group.subarray(GROUP_HEADER_BYTES));
   return checksum === into.bodyChecksum ? group : "a group with a wrong checksum";
@@ -112,7 +121,7 @@ function nextHeader(
   const view = viewOf(piece);
   for (let start = from; start < fileBytes; start += PIECE_BYTES) {
     const byteCount = file.read(piece.subarray(0, Math.min(PIECE_BYTES, fileBytes - start)), start);
-    for (let at = 0; at + GROUP_HEADER_BYTES <= byteCount; at += GROUP_ALIGNMENT_BYTES) {
+    for (let at = 0; at + GROUP_HEADER_BYTES <= byteCount; at += GROUP_UNIT_BYTES) {
       const room = fileBytes - start - at;
       if (decodeGroupHeader(piece, view, at, seed, segmentId, into, room)) return start + at;
     }

@@ -1,6 +1,7 @@
 /**
- * A group: what one sync of the log makes durable. It starts at a block of 4096 bytes and is padded with zeros to the
- * next one, so that a block which has been acknowledged is never written again.
+ * A group: what is written to the log at once. It begins at a multiple of 64 bytes. One that is synced is padded with
+ * zeros to the end of its block of 4096, so that a block which has been synced is never written again; one that is not
+ * synced is padded to 64 bytes, and the next one follows it at once, or at the next block if a sync came in between.
  *
  *   offset  bytes
  *        0      4  magic "EVPG"
@@ -12,9 +13,9 @@
  *       32      8  synced through, u64: the log position that was proven durable before this group was written
  *       40      8  commit index known then, u64
  *       48      4  entry count, u32; 0 with an empty body: a group that only proves what came before it
- *       52      4  zero
+ *       52      4  bytes of the group with header and padding, u32; 0 in segments of format version 1: as many as its blocks have
  *       56      8  term of the entry before the first one here (of the log's last entry when the group is empty), u64
- *       64         entries, then zeros to the next multiple of 4096
+ *       64         entries, then zeros
  *
  * Segment id, group number and the seed are in the checksum, so bytes of another segment, of another shard or of a
  * segment's former life never pass for a group of this one; nor does a client's value that contains such bytes.
@@ -23,7 +24,10 @@ import { getU64, setU64 } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 
 export const GROUP_HEADER_BYTES = 64;
-export const GROUP_ALIGNMENT_BYTES = 4096;
+/** Groups begin at multiples of this. */
+export const GROUP_UNIT_BYTES = 64;
+/** What a disk writes at once. */
+export const LOG_BLOCK_BYTES = 4096;
 const GROUP_MAGIC = 0x4750_5645;
 const ENTRY_BYTES_MIN = 32;
 
@@ -33,15 +37,22 @@ export class GroupHeader {
   groupNumber = 0;
   bodyBytes = 0;
   bodyChecksum = 0;
+  groupBytes = 0;
   syncedThrough = 0;
   commitIndex = 0;
   entryCount = 0;
   previousTerm = 0;
 }
 
-/** Bytes a group with such a body takes in its segment. */
-export function groupBytes(bodyBytes: number): number {
-  return Math.ceil((GROUP_HEADER_BYTES + bodyBytes) / GROUP_ALIGNMENT_BYTES) * GROUP_ALIGNMENT_BYTES;
+/** The offset, or the start of the next block behind it. */
+export function blockBehind(offset: number): number {
+  return Math.ceil(offset / LOG_BLOCK_BYTES) * LOG_BLOCK_BYTES;
+}
+
+/** Bytes a group with such a body takes from `offset` on: to the end of its last unit, or if it is synced of its last block. */
+export function groupBytesAt(offset: number, bodyBytes: number, isSynced: boolean): number {
+  const bytes = Math.ceil((GROUP_HEADER_BYTES + bodyBytes) / GROUP_UNIT_BYTES) * GROUP_UNIT_BYTES;
+  return isSynced ? blockBehind(offset + bytes) - offset : bytes;
 }
 
 /** Writes the header over 64 bytes at `offset`. `seed` is the checksum of the segment's header. */
@@ -60,7 +71,7 @@ export function encodeGroupHeader(
   setU64(view, offset + 32, header.syncedThrough);
   setU64(view, offset + 40, header.commitIndex);
   view.setUint32(offset + 48, header.entryCount, true);
-  view.setUint32(offset + 52, 0, true);
+  view.setUint32(offset + 52, header.groupBytes, true);
   setU64(view, offset + 56, header.previousTerm);
   view.setUint32(offset + 4, crc32(target.subarray(offset + 8, offset + GROUP_HEADER_BYTES), seed), true);
 }
@@ -89,6 +100,8 @@ export function decodeGroupHeader(
   into.commitIndex = getU64(view, offset + 40);
   into.entryCount = view.getUint32(offset + 48, true);
   into.previousTerm = getU64(view, offset + 56);
+  const contentBytes = GROUP_HEADER_BYTES + into.bodyBytes;
+  into.groupBytes = view.getUint32(offset + 52, true) || blockBehind(contentBytes);
   return (
     into.segmentId === segmentId &&
     into.groupNumber > 0 &&
@@ -98,6 +111,9 @@ export function decodeGroupHeader(
     Number.isSafeInteger(into.previousTerm) &&
     into.entryCount * ENTRY_BYTES_MIN <= into.bodyBytes &&
     into.entryCount > 0 === into.bodyBytes > 0 &&
-    groupBytes(into.bodyBytes) <= room
+    into.groupBytes >= contentBytes &&
+    into.groupBytes < contentBytes + LOG_BLOCK_BYTES &&
+    into.groupBytes % GROUP_UNIT_BYTES === 0 &&
+    into.groupBytes <= room
   );
 }

@@ -6,7 +6,7 @@
  *   offset  bytes
  *        0      4  magic "EVPS"
  *        4      4  CRC-32 of bytes 8–4095: also the seed of every group's checksum
- *        8      2  format version, u16
+ *        8      2  format version, u16: 2; in version 1 every group begins a block, and its header does not tell its length
  *       10      2  shard, u16
  *       12      2  1: the file was a segment before, and bytes not yet written are of that life; 0: they are zeros
  *       14      2  zero
@@ -30,7 +30,7 @@ import { type ShardId, shardId } from "../core/ids.ts";
 export const SEGMENT_HEADER_BYTES = 4096;
 const CLUSTER_ID_BYTES = 16;
 const SEGMENT_MAGIC = 0x5350_5645;
-const SEGMENT_VERSION = 1;
+const SEGMENT_VERSION = 2;
 const CLUSTER_ID_OFFSET = 40;
 
 export interface SegmentHeader {
@@ -80,7 +80,10 @@ export function decodeSegmentHeader(block: Uint8Array, file: string): SegmentHea
   }
   const version = view.getUint16(8, true);
   if (version > SEGMENT_VERSION) {
-    return new EnvelopeError("NEWER_FORMAT", `${file} has segment format ${version}; this release knows 1`);
+    return new EnvelopeError(
+      "NEWER_FORMAT",
+      `${file} has segment format ${version}; this release knows 1 and ${SEGMENT_VERSION}`,
+    );
   }
   const header: SegmentHeader = {
     shard: shardId(view.getUint16(10, true)),

@@ -20,7 +20,7 @@ import {
   verifyCommands,
 } from "../../src/record/command-format.ts";
 import { decodeEntries, decodeEntryHeader, EntryKind, emptyEntry, sealEntry } from "../../src/record/entry-format.ts";
-import { decodeGroupHeader, encodeGroupHeader, GroupHeader, groupBytes } from "../../src/record/group-format.ts";
+import { decodeGroupHeader, encodeGroupHeader, GroupHeader, groupBytesAt } from "../../src/record/group-format.ts";
 import { decodeSegmentHeader, encodeSegmentHeader, segmentChecksum } from "../../src/record/segment-format.ts";
 
 const GOLDEN = {
@@ -32,8 +32,12 @@ const GOLDEN = {
     "d86c69e86c000000050000000001000007000000000000000200000001000000f5c9f14601000300341292010700cdab400000000600000005000000757365723a31416c6963656f9f173405010300341292010700cdab4000000001000005000000007bb4c5dab80100006b",
   emptyEntry: "dc09df9b20000000090000000000000004000000000000000000000002000000",
   group:
+    "45565047fa721d140c000000000000005a0000000000000091000000efbeadde002000160000000043420f000000000001000000000100000600000000000000",
+  groupVersion1:
     "45565047a5d1c72d0c000000000000005a0000000000000091000000efbeadde002000160000000043420f000000000001000000000000000600000000000000",
   segment:
+    "45565053189a256402000200000000000c0000000000000000000016000000000000000200000000000102030405060708090a0b0c0d0e0f58000000000000000080fe15000000000030000000000000",
+  segmentVersion1:
     "45565053577d64dd01000200000000000c0000000000000000000016000000000000000200000000000102030405060708090a0b0c0d0e0f58000000000000000080fe15000000000030000000000000",
 } as const;
 
@@ -163,6 +167,7 @@ describe("a group header", () => {
       segmentId: 12,
       groupNumber: 90,
       bodyBytes: 145,
+      groupBytes: 256,
       bodyChecksum: 0xdead_beef,
       syncedThrough: 369_106_944,
       commitIndex: 1_000_003,
@@ -184,6 +189,7 @@ describe("a group header", () => {
     const header = new GroupHeader();
     expect(decodeGroupHeader(bytes, view, 0, seed, 12, header)).toBe(true);
     expect(header).toMatchObject({ segmentId: 12, groupNumber: 90, bodyBytes: 145, entryCount: 1, previousTerm: 6 });
+    expect(header.groupBytes).toBe(256);
     expect(header).toMatchObject({ bodyChecksum: 0xdead_beef, syncedThrough: 369_106_944, commitIndex: 1_000_003 });
     expect(decodeGroupHeader(bytes, view, 0, seed, 13, header)).toBe(false);
     expect(decodeGroupHeader(bytes, view, 0, seed + 1, 12, header)).toBe(false);
@@ -200,8 +206,41 @@ describe("a group header", () => {
     }
   });
 
-  test("counts whole blocks", () => {
-    expect([0, 1, 4032, 4033, 8128, 8129].map(groupBytes)).toEqual([4096, 4096, 4096, 8192, 8192, 12288]);
+  test("of version 1 is read back from its bytes, and is as long as its blocks", () => {
+    const bytes = new Uint8Array(4096);
+    bytes.set(Uint8Array.fromHex(GOLDEN.groupVersion1));
+    const header = new GroupHeader();
+    const seedOfVersion1 = segmentChecksum(Uint8Array.fromHex(GOLDEN.segmentVersion1));
+    expect(decodeGroupHeader(bytes, new DataView(bytes.buffer), 0, seedOfVersion1, 12, header)).toBe(true);
+    expect(header).toMatchObject({ groupNumber: 90, bodyBytes: 145, groupBytes: 4096, bodyChecksum: 0xdead_beef });
+  });
+
+  test("of a length that its body does not ask for is not accepted", () => {
+    const lengths = [0, 192, 208, 209, 250, 256, 320, 4096, 4288, 4352];
+    const accepted = lengths.filter((groupBytes) => {
+      const bytes = new Uint8Array(8192);
+      const view = new DataView(bytes.buffer);
+      const header = Object.assign(new GroupHeader(), {
+        segmentId: 12,
+        groupNumber: 90,
+        bodyBytes: 145,
+        entryCount: 1,
+      });
+      encodeGroupHeader(Object.assign(header, { groupBytes }), seed, bytes, view, 0);
+      return decodeGroupHeader(bytes, view, 0, seed, 12, new GroupHeader());
+    });
+    expect(accepted).toEqual([0, 256, 320, 4096, 4288]);
+  });
+
+  test("counts units, and with a sync behind it to the end of the block", () => {
+    const bodies = [0, 1, 64, 65, 4032, 4033];
+    expect(bodies.map((bodyBytes) => groupBytesAt(8192, bodyBytes, false))).toEqual([64, 128, 128, 192, 4096, 4160]);
+    expect(bodies.map((bodyBytes) => groupBytesAt(8192, bodyBytes, true))).toEqual([
+      4096, 4096, 4096, 4096, 4096, 8192,
+    ]);
+    expect(bodies.map((bodyBytes) => groupBytesAt(8256, bodyBytes, true))).toEqual([
+      4032, 4032, 4032, 4032, 8128, 8128,
+    ]);
   });
 });
 
@@ -213,9 +252,9 @@ describe("a segment header", () => {
     expect(block.subarray(80).every((byte) => byte === 0)).toBe(true);
   });
 
-  test("is read back from them", () => {
+  test.each([GOLDEN.segment, GOLDEN.segmentVersion1])("is read back from them: %s", (golden) => {
     const block = new Uint8Array(4096);
-    block.set(Uint8Array.fromHex(GOLDEN.segment));
+    block.set(Uint8Array.fromHex(golden));
     expect(decodeSegmentHeader(block, "golden")).toEqual(SEGMENT);
   });
 
