@@ -77,6 +77,7 @@ report("finds, random order", KEY_COUNT * 5, filled, () => {
   for (let round = 0; round < 5; round++) all(find, shuffled);
 });
 report("walk", KEY_COUNT, filled, () => {
+  writer.link();
   const cursor = reader.cursor();
   let keyBytes = 0;
   for (cursor.seek(0, new Uint8Array(0)); cursor.valid; cursor.next()) keyBytes += cursor.key.length;

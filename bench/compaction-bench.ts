@@ -51,6 +51,7 @@ function flush(tree: Tree, index: number, numbers: Iterable<number>): number {
     const hash = murmur3(key, 0, key.length, 1);
     writer.insert(1, key, 0, key.length, hash, 1, stamp, 1, VersionKind.value, 0, VALUE, 0, VALUE.length);
   }
+  writer.link();
   const position = { sequence: index, index: logIndex(index), term: term(1), stampHigh: 1, stampLow: stamp };
   return seconds(tree.beginFlush(new MemtableReader(memory).cursor(), position, KEEP_ALL));
 }

@@ -2,10 +2,11 @@
  * The writing side of a memtable (the reading one is memtable-reader.ts). Keys stand in a skip list (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced
  * Trees", 1990) in internal-key order, each with a chain of its versions, newest first; a hash directory beside it
  * finds a key without walking the list, so a look-up and an overwrite cost one probe and only a new key pays for its
- * place in the order. The bytes are drawn in memtable-format.ts.
+ * place in the order (node-list.ts), though not at once. The bytes are drawn in memtable-format.ts.
  *
  * One thread writes, any thread reads without a lock. A reader sees a version wholly or not at all, a key's newest
- * version never goes back, and a walk is in order whatever is being inserted.
+ * version never goes back, and a walk is in order whatever is being inserted, and sees every version that was there at
+ * the last `link`.
  *
  * Heights come from a xorshift generator (Marsaglia, "Xorshift RNGs", 2003) with a fixed seed: the same inserts give
  * the same arena, byte for byte.
@@ -15,14 +16,12 @@ import { copyBytes } from "../core/copy-bytes.ts";
 import { compareStamps, type Stamp } from "../core/stamp.ts";
 import { KEY_BYTES_LIMIT } from "../record/command-format.ts";
 import type { VersionKind } from "../record/version.ts";
-import { KEYS_AHEAD_MAX, type KeysAhead } from "./keys-ahead.ts";
+import type { KeysAhead } from "./keys-ahead.ts";
 import {
   type ArenaShape,
   arenaShape,
-  compareNode,
   compareVersionAge,
   DIRECTORY,
-  HEAD,
   isNodeOf,
   MAX_HEIGHT,
   NODE_ALONE,
@@ -39,6 +38,7 @@ import {
   VERSION_VALUE,
   VERSION_VALUE_BYTES,
 } from "./memtable-format.ts";
+import { NodeList } from "./node-list.ts";
 import { VersionBlocks } from "./version-blocks.ts";
 
 const HEIGHT_SEED = 0x9e37_79b9;
@@ -58,17 +58,10 @@ export class MemtableWriter {
   readonly #keyCountMax: number;
   /** The next free word. */
   #end: number;
-  #height = 1;
   #random = HEIGHT_SEED;
-  /** For each level the last node before the key being placed; kept, since keys often come in order. */
-  readonly #before = new Int32Array(MAX_HEIGHT).fill(HEAD);
+  readonly #list: NodeList;
   #newestHigh = 0;
   #newestLow = 0;
-  /** Whether the key inserted last stands right behind the one before it. */
-  #isInOrder = false;
-  /** The keys that were warmed last, in this arena; null when it has been reset since. */
-  #ahead: KeysAhead | null = null;
-  readonly #fresh = new Uint8Array(KEYS_AHEAD_MAX);
   /** Keeps the loads of `warm` from being optimized away. */
   readonly #warmth = new Int32Array(1);
   /** The newest stamp at which somebody reads besides the present; zero: nobody does. */
@@ -82,6 +75,7 @@ export class MemtableWriter {
     this.#blocks = overwritten === "reuse" ? new VersionBlocks() : null;
     this.#words = new Int32Array(arena, 0, arena.byteLength >>> 2);
     this.#bytes = new Uint8Array(arena);
+    this.#list = new NodeList(this.#words, this.#bytes);
     this.#shape = arenaShape(arena.byteLength);
     this.#keyCountMax = this.#shape.slotMask - (this.#shape.slotMask >>> 3);
     this.#end = this.#shape.firstWord;
@@ -93,11 +87,8 @@ export class MemtableWriter {
     this.#end = this.#shape.firstWord;
     this.entryCount = 0;
     this.keyCount = 0;
-    this.#height = 1;
     this.#random = HEIGHT_SEED;
-    this.#before.fill(HEAD);
-    this.#isInOrder = false;
-    this.#ahead = null;
+    this.#list.reset();
     this.#blocks?.reset();
     this.#newestHigh = 0;
     this.#newestLow = 0;
@@ -179,35 +170,33 @@ export class MemtableWriter {
     this.#write(version, 0, stampHigh, stampLow, origin, kind, expiryMs, value, valueStart, valueEnd);
     words[node + NODE_VERSIONS] = version;
     words[node + NODE_ALONE] = versionSize;
-    this.#link(node, bucket, key, keyStart, keyEnd, keyHash);
     Atomics.store(words, slot, (keyHash & ~this.#shape.nodeMask) | (node >>> 1));
     this.keyCount += 1;
+    this.#list.add(node);
     return true;
   }
 
+  /** Puts the nodes that are not yet in the list into it: to be called before somebody walks. */
+  link(): void {
+    this.#list.link();
+  }
+
   /**
-   * Looks at what the inserts of these keys are going to look at, and finds the places of those that are new. One insert
-   * waits for memory again and again; many of these waits, which do not depend on each other, pass in the time of one.
+   * Looks at what the inserts of these keys are going to look at. One insert waits for memory again and again; many of
+   * these waits, which do not depend on each other, pass in the time of one.
    */
   warm(keys: KeysAhead): void {
     const words = this.#words;
     const { slotMask, nodeMask } = this.#shape;
     const { hashes, count } = keys;
-    const fresh = this.#fresh;
     let sum = 0;
     for (let i = 0; i < count; i++) sum ^= words[DIRECTORY + (hashes[i]! & slotMask)]!;
-    let freshCount = 0;
     for (let i = 0; i < count; i++) {
-      const slot = words[DIRECTORY + (hashes[i]! & slotMask)]!;
-      const node = (slot & nodeMask) << 1;
+      const node = (words[DIRECTORY + (hashes[i]! & slotMask)]! & nodeMask) << 1;
       sum ^= words[node]! ^ words[node + WARM_WORDS]!;
-      if (slot === 0 || ((slot ^ hashes[i]!) & ~nodeMask) !== 0) fresh[freshCount++] = i;
     }
-    if (this.#blocks !== null) sum ^= this.#blocks.warm(words, versionWords(keys.valueBytes), count - freshCount);
+    if (this.#blocks !== null) sum ^= this.#blocks.warm(words, versionWords(keys.valueBytes), count);
     this.#warmth[0] = sum;
-    this.#ahead = keys;
-    // Keys that come in order need no search.
-    if (freshCount > 1 && !this.#isInOrder) keys.walk(words, this.#height, fresh, freshCount);
   }
 
   /** The slot that holds the key's node, or the empty one where it would go. */
@@ -313,63 +302,6 @@ export class MemtableWriter {
     if (stampHigh < this.#newestHigh || (stampHigh === this.#newestHigh && stampLow < this.#newestLow)) return;
     this.#newestHigh = stampHigh;
     this.#newestLow = stampLow;
-  }
-
-  /** Finds the node's place in the list and publishes it there, level 0 first. */
-  #link(node: number, bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): void {
-    const words = this.#words;
-    const before = this.#before;
-    const height = words[node + NODE_SHAPE]! >>> 24;
-    if (height > this.#height) this.#height = height;
-    this.#isInOrder = this.#follows(node, bucket, key, keyStart, keyEnd);
-    if (!this.#isInOrder) this.#search(node, bucket, key, keyStart, keyEnd, keyHash);
-    for (let level = 0; level < height; level++) {
-      const link = before[level]! + NODE_TOWER + level;
-      words[node + NODE_TOWER + level] = words[link]!;
-      Atomics.store(words, link, node);
-      before[level] = node;
-    }
-  }
-
-  /** Whether the place behind the key inserted last is the right one: then `#before` holds as it is. */
-  #follows(node: number, bucket: number, key: Uint8Array, keyStart: number, keyEnd: number): boolean {
-    const words = this.#words;
-    const last = this.#before[0]!;
-    if (last === HEAD) return false;
-    const high = words[node + NODE_PREFIX]!;
-    const low = words[node + NODE_PREFIX + 1]!;
-    if (compareNode(words, this.#bytes, last, bucket, high, low, key, keyStart, keyEnd) >= 0) return false;
-    const next = words[last + NODE_TOWER]!;
-    return next === 0 || compareNode(words, this.#bytes, next, bucket, high, low, key, keyStart, keyEnd) > 0;
-  }
-
-  #search(node: number, bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): void {
-    const words = this.#words;
-    const bytes = this.#bytes;
-    const high = words[node + NODE_PREFIX]!;
-    const low = words[node + NODE_PREFIX + 1]!;
-    const ahead = this.#ahead;
-    const walked = ahead === null ? -1 : ahead.find(keyHash, bucket, high, low);
-    let last = HEAD;
-    let passed = 0;
-    // Until it has gone beyond what was found ahead, each level begins there.
-    let isBeyond = walked < 0;
-    for (let level = this.#height - 1; level >= 0; level--) {
-      if (!isBeyond) last = ahead!.before(walked, level);
-      const start = last;
-      let next = words[last + NODE_TOWER + level]!;
-      // A node found to be behind the key on one level need not be compared again on the next.
-      while (next !== 0 && next !== passed) {
-        if (compareNode(words, bytes, next, bucket, high, low, key, keyStart, keyEnd) > 0) {
-          passed = next;
-          break;
-        }
-        last = next;
-        next = words[last + NODE_TOWER + level]!;
-      }
-      if (last !== start) isBeyond = true;
-      this.#before[level] = last;
-    }
   }
 
   /** 1 with probability 3/4, 2 with 3/16, … */

@@ -116,13 +116,13 @@ export class Applier {
     const count = Math.min(KEYS_AHEAD_MAX, this.#commandCount - this.#ordinal);
     ahead.bytes = command.bytes;
     ahead.view = command.view;
-    keys.clear();
+    keys.count = count;
     let offset = this.#offset;
     for (let i = 0; i < count; i++) {
       offset = ahead.read(offset, this.#entryBytes);
       if (i === 0) keys.valueBytes = ahead.valueEnd - ahead.valueStart;
       const { bucket, bytes, keyStart, keyEnd } = ahead;
-      keys.add(murmur3(bytes, keyStart, keyEnd, bucket), bucket, bytes, keyStart, keyEnd);
+      keys.hashes[i] = murmur3(bytes, keyStart, keyEnd, bucket);
     }
     store.active.warm(keys);
   }

@@ -192,6 +192,7 @@ export class Maintenance {
   /** Puts everything of the active memtable into tables at once and empties it. Only while nobody else reads it. */
   flushInPlace(): void {
     const store = this.#store;
+    store.active.link();
     const cursor = store.memtables.cursorOf(store.arenas.activeArena);
     const job = this.#newFlush(cursor, this.#events.position(), store.places?.active ?? null);
     while (job.step(Number.POSITIVE_INFINITY));

@@ -152,6 +152,7 @@ export class VersionStore {
   /** Freezes the active arena and goes on to the next; false when none is free. */
   rotate(): boolean {
     const frozen = this.arenas.activeArena;
+    this.#active.link();
     if (!this.arenas.rotate()) return false;
     this.#rotatedStamp = later(this.#active.newestStamp, this.#rotatedStamp);
     this.places?.freeze(frozen);
@@ -209,6 +210,7 @@ export class VersionStore {
    * or tables.
    */
   cursor(within: KeyPrefix | null = null): TwoWayCursor & Disposable {
+    this.#active.link();
     return this.tree.cursor(this.memtables.cursors(), within);
   }
 }

@@ -116,6 +116,7 @@ describe("against a model", () => {
         if (random.chance(0.05)) expect(insert(writer, inserted)).toBe(true);
       }
       const sorted = [...model.values()].sort(inOrder);
+      writer.link();
       const cursor = reader.cursor();
       cursor.seek(0, new Uint8Array(0));
       expect(collect(cursor)).toEqual(sorted);
@@ -140,6 +141,7 @@ test("keys that come in ascending and descending order are all in order", () => 
   const names = Array.from({ length: 1000 }, (_, i) => `key:${i.toString().padStart(8, "0")}`);
   for (let i = 500; i < 1000; i++) expect(insert(writer, version(names[i]!, i + 1))).toBe(true);
   for (let i = 499; i >= 0; i--) expect(insert(writer, version(names[i]!, i + 1))).toBe(true);
+  writer.link();
   const cursor = reader.cursor();
   cursor.seek(1, new Uint8Array(0));
   expect(collect(cursor).map((found) => Buffer.from(found.key).toString())).toEqual(names);
@@ -149,6 +151,7 @@ test("an older stamp takes its place behind the newest, and the newest stays wha
   const { writer, reader } = fresh();
   for (const stamp of [50, 10, 90, 70, 20]) insert(writer, version("k", stamp, `v${stamp}`));
   expect(find(reader, 1, utf8("k"))?.stampLow).toBe(90);
+  writer.link();
   const cursor = reader.cursor();
   cursor.seek(1, utf8("k"));
   expect(collect(cursor).map((found) => found.stampLow)).toEqual([90, 70, 50, 20, 10]);
@@ -193,6 +196,7 @@ describe("a full arena", () => {
       expect(writer.bytesUsed + 2 * valueBytes + 200).toBeGreaterThan(writer.bytesMax);
       expect(insert(writer, version(longKey(0), 1_000_000, `${value}${"y".repeat(200)}`))).toBe(false);
       expect(writer.entryCount).toBe(count);
+      writer.link();
       const cursor = reader.cursor();
       cursor.seek(0, new Uint8Array(0));
       expect(collect(cursor)).toHaveLength(count);
@@ -232,6 +236,7 @@ describe("a full arena", () => {
     writer.reset();
     expect([writer.entryCount, writer.keyCount, writer.bytesUsed]).toEqual([0, 0, 0]);
     expect(find(reader, 1, utf8("key0"))).toBeNull();
+    writer.link();
     const cursor = reader.cursor();
     cursor.seek(0, new Uint8Array(0));
     expect(cursor.valid).toBe(false);
