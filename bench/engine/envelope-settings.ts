@@ -1,4 +1,5 @@
 /** The settings of the benchmark's shard: the defaults of a node, on a disk that may be told not to sync. */
+import { availableParallelism } from "node:os";
 import type { NodeSettings } from "../../src/config.ts";
 import { resolveSettings } from "../../src/config.ts";
 import type { Disk, DiskFile, OpenMode } from "../../src/env/disk.ts";
@@ -28,8 +29,11 @@ export function benchDisk(isSynced: boolean): Disk {
   return isSynced ? new RealDisk() : new UnsyncedDisk();
 }
 
+/** One shard, and compactors on the cores that it leaves free: the other engines flush and compact on threads, too. */
 export function benchSettings(directory: string): NodeSettings {
-  return resolveSettings({ flags: { data: directory }, environment: {}, file: null, cores: 1 });
+  const cores = availableParallelism();
+  const flags = { data: directory, shards: "1", compactors: String(cores - 1) };
+  return resolveSettings({ flags, environment: {}, file: null, cores });
 }
 
 export function benchOptions(settings: NodeSettings): ShardOptions {

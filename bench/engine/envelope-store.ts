@@ -1,19 +1,22 @@
 /**
  * One production shard on this thread, driven as the only voter of a group drives it: commands are encoded, stamped and
  * sealed by the code of the proposal batch, the shard writes, syncs and applies them, and what it puts off gets its
- * steps in between. Reads here are the shard's messages; envelope-reader.ts looks without them.
+ * steps in between, or is done by compactors if a core is left for them. Reads here are the shard's messages; envelope-reader.ts looks without them.
  */
 import { createShardMemory } from "../../src/bridge/shard-memory.ts";
 import type { ShardBoot, ShardReply, ShardStats } from "../../src/bridge/shard-protocol.ts";
 import { OS_DECIDES, SYNC } from "../../src/record/durability.ts";
 import { ProposalBatch } from "../../src/cluster/proposal-batch.ts";
-import { assert } from "../../src/core/assert.ts";
+import { assert, at } from "../../src/core/assert.ts";
 import { EMPTY_BYTES } from "../../src/core/bytes.ts";
 import { EnvelopeError } from "../../src/core/errors.ts";
 import { type LogIndex, logIndex, type Term, term } from "../../src/core/ids.ts";
 import { HybridClock } from "../../src/core/stamp.ts";
 import { RealClock } from "../../src/env/real-clock.ts";
 import { CommandType } from "../../src/record/command-format.ts";
+import { compactorThreads } from "../../src/compactor-threads.ts";
+import { CompactorState } from "../../src/shard/compactor-protocol.ts";
+import { Compactors } from "../../src/shard/compactors.ts";
 import { Shard } from "../../src/shard/shard.ts";
 import { BlockCache } from "../../src/storage/block-cache.ts";
 import type { BenchStore, StoreOptions } from "./bench-store.ts";
@@ -22,6 +25,8 @@ import { BENCH_BUCKET, benchDisk, benchOptions, benchSettings, LOG } from "./env
 const ORIGIN = 1;
 /** Bytes of entries for each step in the background: a step does 128 KiB of it, so an eightfold rewrite is kept up with. */
 const ENTRY_BYTES_PER_STEP = 16 * 1024;
+/** How long to look away while compactors work. */
+const WAIT_MS = 0.2;
 
 /** A range that is filled anew for each command: the proposer's callers hand in ranges of what a socket brought. */
 interface ReusedRange {
@@ -39,6 +44,9 @@ export class EnvelopeStore implements BenchStore {
   readonly #value: ReusedRange = { bytes: EMPTY_BYTES, start: 0, end: 0 };
   readonly #term: Term;
   #lastIndex: LogIndex;
+  #appliedIndex: LogIndex;
+  /** For each compactor, what it is doing. */
+  readonly #compactorStates: readonly Int32Array[];
   #found: Uint8Array | null = null;
   #stats: ShardStats | null = null;
   #isDone = false;
@@ -50,7 +58,12 @@ export class EnvelopeStore implements BenchStore {
     const settings = benchSettings(options.directory);
     const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
     const blockCache = new BlockCache(settings.blockCacheBytes);
-    const env = { disk: benchDisk(options.isSynced), clock: new RealClock(), log: LOG, blockCache };
+    const threads = compactorThreads(settings.compactors, 1, LOG);
+    const ends = at(threads.ends, 0);
+    threads.start();
+    this.#compactorStates = ends.map(({ state }) => new Int32Array(state));
+    const compactors = new Compactors(ends);
+    const env = { disk: benchDisk(options.isSynced), clock: new RealClock(), log: LOG, blockCache, compactors };
     const opened: { boot: ShardBoot | null } = { boot: null };
     this.#shard = Shard.open(env, benchOptions(settings), memory, (reply) => {
       if (reply.type === "opened") opened.boot = reply.boot;
@@ -60,6 +73,7 @@ export class EnvelopeStore implements BenchStore {
     assert(boot !== null, "a shard that opens says so");
     this.#clock.observe(boot.stampHigh, boot.stampLow);
     this.#lastIndex = boot.lastIndex;
+    this.#appliedIndex = boot.appliedIndex;
     this.#term = term(Math.max(1, boot.lastTerm));
     // What the log holds and no group has proven committed is committed now: there is no other voter to ask.
     this.#shard.handle({ type: "commit", commitIndex: boot.lastIndex });
@@ -90,9 +104,12 @@ export class EnvelopeStore implements BenchStore {
     });
     this.#shard.turn();
     this.#bytesSinceStep += entry.length;
-    if (this.#bytesSinceStep < ENTRY_BYTES_PER_STEP) return;
-    this.#bytesSinceStep = 0;
-    this.step();
+    if (this.#bytesSinceStep >= ENTRY_BYTES_PER_STEP) {
+      this.#bytesSinceStep = 0;
+      this.step();
+    }
+    // The memtables are full, and a compactor writes the oldest.
+    while (this.#appliedIndex < index) if (!this.step()) Bun.sleepSync(WAIT_MS);
   }
 
   /** One step of flush, compaction or the log's upkeep; true: there is more. */
@@ -128,14 +145,19 @@ export class EnvelopeStore implements BenchStore {
   }
 
   drain(): undefined {
-    while (this.step());
+    for (;;) {
+      const isCompacting = this.#compactorStates.some((state) => Atomics.load(state, 0) === CompactorState.taken);
+      if (this.step()) continue;
+      if (!isCompacting) return;
+      Bun.sleepSync(WAIT_MS);
+    }
   }
 
   flush(): undefined {
     this.#isDone = false;
     this.#shard.handle({ type: "flush", requestId: 1 });
     this.#shard.turn();
-    while (!this.#isDone) this.step();
+    while (!this.#isDone) if (!this.step()) Bun.sleepSync(WAIT_MS);
   }
 
   stats(): ShardStats {
@@ -161,6 +183,9 @@ export class EnvelopeStore implements BenchStore {
     switch (reply.type) {
       case "readResult":
         this.#found = reply.result.kind === "version" ? reply.result.value : null;
+        return;
+      case "applied":
+        this.#appliedIndex = reply.appliedIndex;
         return;
       case "arenaRetired":
         this.#shard.handle({ type: "returnArena", arena: reply.arena });

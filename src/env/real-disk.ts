@@ -152,14 +152,15 @@ class RealFile implements DiskFile {
   }
 
   write(bytes: Uint8Array, position: number): void {
-    guarded(this.path, "write", () => {
-      let done = 0;
-      while (done < bytes.length) {
+    try {
+      for (let done = 0; done < bytes.length; ) {
         const count = writeSync(this.fd, bytes, done, bytes.length - done, position + done);
         if (count === 0) throw new EnvelopeError("IO", `write took no bytes of ${this.path} at ${position + done}`);
         done += count;
       }
-    });
+    } catch (cause) {
+      throw translate(this.path, "write", cause);
+    }
   }
 
   sync(): void {

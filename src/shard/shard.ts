@@ -60,6 +60,8 @@ export class Shard {
   readonly #persisted: PersistedIndex;
   readonly #reads = new WaitingReads();
   #queue: ShardRequest[] = [];
+  /** The next queue while the requests of the last one are taken. */
+  #emptyQueue: ShardRequest[] = [];
   #entryReads: ReadEntries[] = [];
   #commitIndex: LogIndex;
   /** Up to here entries may be applied once they are persisted. */
@@ -76,6 +78,8 @@ export class Shard {
   #secureByMs = Number.POSITIVE_INFINITY;
   #fenceCount: number;
   #isWorking = false;
+  /** The last step in the background has left more to do. */
+  #owesSteps = false;
   /** A turn was asked for while another call was at work. */
   #isTurnAsked = false;
   #isStopping = false;
@@ -165,34 +169,28 @@ export class Shard {
   /** The first half of a turn, which others wait for: requests are taken, what they append is written and synced. */
   takeAndWrite(): void {
     this.#isTurnAsked = this.#isWorking;
-    this.#guarded(() => {
-      do {
-        const requests = this.#queue;
-        this.#queue = [];
-        for (const request of requests) this.#take(request);
-        this.#write(requests.length === 0);
-        this.#answerEntryReads();
-      } while (this.#queue.length > 0);
-      this.#parts.state.setWritable(this.#parts.log.writable && !this.#maintenance.isDiskFull);
-    });
+    this.#guarded(this.#takeAllAndWrite);
   }
 
   /** The second half, which can wait until `persisted` has left: what is durable and decided is applied. */
   settle(): void {
-    this.#goOn();
+    this.#guarded(this.#goOn);
+    if (this.#isTurnAsked) this.turn();
   }
 
   /** One bounded step each of what can wait: log preparation, flush, compaction. True: there is more to do now. */
   backgroundStep(): boolean {
-    let isMore = false;
-    this.#guarded(() => {
-      const applied = this.#appliedIndex;
-      this.#apply();
-      const isPreparing = this.#stepLog();
-      isMore = this.#maintenance.step() || isPreparing || this.#appliedIndex > applied || this.#stepScrub();
-    });
+    this.#owesSteps = false;
+    this.#guarded(this.#stepEverything);
     if (this.#isTurnAsked) this.turn();
-    return isMore && !this.#isStopped;
+    return this.#owesSteps && !this.#isStopped;
+  }
+
+  #stepEverything(): void {
+    const applied = this.#appliedIndex;
+    this.#apply();
+    const isPreparing = this.#stepLog();
+    this.#owesSteps = this.#maintenance.step() || isPreparing || this.#appliedIndex > applied || this.#stepScrub();
   }
 
   get #untilSecureMs(): number {
@@ -230,6 +228,19 @@ export class Shard {
   }
 
   // ---- requests --------------------------------------------------------------------------------------------------
+
+  #takeAllAndWrite(): void {
+    do {
+      const requests = this.#queue;
+      this.#queue = this.#emptyQueue;
+      for (const request of requests) this.#take(request);
+      this.#write(requests.length === 0);
+      this.#answerEntryReads();
+      requests.length = 0;
+      this.#emptyQueue = requests;
+    } while (this.#queue.length > 0);
+    this.#parts.state.setWritable(this.#parts.log.writable && !this.#maintenance.isDiskFull);
+  }
 
   #take(request: ShardRequest): void {
     switch (request.type) {
@@ -350,7 +361,7 @@ export class Shard {
           this.#persisted.endGroup(group);
           if (hasEntries) this.#reply({ type: "persisted", lastIndex, lastTerm });
           // Within a turn the turn goes on by itself; this is for a sync that ended later.
-          if (!this.#isWorking) this.#goOn();
+          if (!this.#isWorking) this.settle();
         },
         isSync,
       );
@@ -378,11 +389,8 @@ export class Shard {
   }
 
   #goOn(): void {
-    this.#guarded(() => {
-      this.#apply();
-      this.#stopIfAsked();
-    });
-    if (this.#isTurnAsked) this.turn();
+    this.#apply();
+    this.#stopIfAsked();
   }
 
   // ---- applying --------------------------------------------------------------------------------------------------
@@ -493,11 +501,11 @@ export class Shard {
   }
 
   /** Runs work of the shard; what disk and contents get wrong in it ends the shard. */
-  #guarded(work: () => void): void {
+  #guarded(work: (this: Shard) => void): void {
     if (this.#isStopped || this.#isWorking) return;
     this.#isWorking = true;
     try {
-      work();
+      work.call(this);
     } catch (cause) {
       if (!(cause instanceof EnvelopeError)) throw cause;
       this.#fail(cause);
