@@ -72,6 +72,8 @@ export class Log {
   #groupCount = 0;
   /** The last group was written without a sync. */
   #isInsecure = false;
+  /** Behind the last group that was. */
+  #weakPosition = 0;
   #writtenBytes = 0;
   #failure: EnvelopeError | null = null;
   #closed = false;
@@ -161,9 +163,9 @@ export class Log {
     return this.#isInsecure;
   }
 
-  /** Makes durable what was written without a sync. Throws IO, which ends this log. */
+  /** Makes durable what was written without a sync, if a later sync has not yet. Throws IO, which ends this log. */
   secure(): void {
-    if (!this.#isInsecure) return;
+    if (this.#weakPosition <= this.#syncedPosition) return;
     try {
       this.#file.sync();
     } catch (failure) {
@@ -171,6 +173,7 @@ export class Log {
       throw failure;
     }
     this.#isInsecure = false;
+    this.#weakPosition = 0;
     this.#syncCount += 1;
     if (this.#syncs.length === 0) this.#syncedPosition = this.#writePosition;
   }
@@ -232,6 +235,7 @@ export class Log {
     }
     this.#noteWritten(segment, start, groupBytes, commitIndex, isSync);
     this.#isInsecure = !isSync;
+    if (!isSync) this.#weakPosition = this.#writePosition;
     if (isSync) this.#file.beginSync((failure) => this.#syncEnded(ticket, failure));
     else this.#syncEnded(ticket, null);
   }

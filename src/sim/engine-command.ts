@@ -74,6 +74,7 @@ export function makeEntry(
   drafts: readonly CommandDraft[],
   clock: HybridClock,
   wallMs: number,
+  durability: number,
 ): EngineEntry {
   if (drafts.length === 0) {
     const bytes = emptyEntry(logIndex(index), term(entryTerm));
@@ -105,7 +106,7 @@ export function makeEntry(
     commands.push({ ...draft, atMs: clock.high * 0x10000 + (clock.low >>> 16) });
     offset = end;
   }
-  sealEntry(bytes, logIndex(index), term(entryTerm), commands.length, EntryKind.commands);
+  sealEntry(bytes, logIndex(index), term(entryTerm), commands.length, EntryKind.commands, durability);
   return { index, term: entryTerm, commands, bytes, stampHigh: clock.high, stampLow: clock.low };
 }
 

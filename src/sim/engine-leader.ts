@@ -6,7 +6,8 @@
  *   follower   entries are decided when the leader says so, even before they are durable here; those that are not may
  *              be superseded by a leader of a higher term
  */
-import { type LogIndex, logIndex, NO_NODE, nodeId, term } from "../core/ids.ts";
+import { OS_DECIDES, SYNC } from "../record/durability.ts";
+import { type LogIndex, logIndex, NO_NODE, nodeId, SYSTEM_BUCKET, term } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
 import { HybridClock } from "../core/stamp.ts";
 import type { ShardBoot } from "../bridge/shard-protocol.ts";
@@ -36,6 +37,8 @@ export class EngineLeader {
   readonly #clock = new HybridClock();
   /** The share of entries that take a good part of a memtable. */
   readonly #largeEntries: number;
+  /** The share of entries that are answered before they are synced: only a single voter does that. */
+  readonly #weakEntries: number;
   /** The log as the leader has it: the engine may have lost the end of it, or hold another. */
   #log: EngineEntry[] = [];
   #term = 1;
@@ -50,6 +53,7 @@ export class EngineLeader {
     this.#trace = trace;
     this.isAlone = random.chance(0.5);
     this.#largeEntries = host.fillsMemtables ? 0.4 : 0.03;
+    this.#weakEntries = this.isAlone && random.chance(0.5) ? random.fraction() : 0;
   }
 
   /** Buckets that commands are about, fenced ones among them. */
@@ -161,8 +165,17 @@ export class EngineLeader {
 
   #appendDrafts(firstIndex: number, entries: readonly (readonly CommandDraft[])[]): void {
     const nowMs = this.#host.wallMs;
-    const made = entries.map((drafts, i) => makeEntry(firstIndex + i, this.#term, drafts, this.#clock, nowMs));
+    const made = entries.map((drafts, i) =>
+      makeEntry(firstIndex + i, this.#term, drafts, this.#clock, nowMs, this.#durability(drafts)),
+    );
     this.#send(made, this.#random.chance(0.8));
+  }
+
+  /** As in a cluster, what is told to the system bucket is always synced. */
+  #durability(drafts: readonly CommandDraft[]): number {
+    const isSystem = drafts.some(({ bucket }) => bucket === SYSTEM_BUCKET);
+    if (isSystem || !this.#random.chance(this.#weakEntries)) return SYNC;
+    return this.#random.chance(0.5) ? OS_DECIDES : this.#random.between(1, 200);
   }
 
   #send(entries: readonly EngineEntry[], wantResults: boolean): void {

@@ -1,10 +1,13 @@
 /**
  * What was sent to a simulated engine's log, and how much of it was acknowledged: the append requests of a life, in
  * order, behind a log that is known for sure. After a crash the engine must come back with the log as it was after one of
- * those requests, not before the last acknowledged one.
+ * those requests, not before the last acknowledged one; and if power was cut, not before the last acknowledged one that
+ * asked for a sync.
  *
  * Within a term an index has one content, so (index, term) of the last entry names such a state.
  */
+import { SYNC } from "../record/durability.ts";
+import { entryDurability } from "../record/entry-format.ts";
 import type { EngineEntry } from "./engine-command.ts";
 
 type Entries = readonly EngineEntry[];
@@ -12,13 +15,17 @@ type Entries = readonly EngineEntry[];
 interface Append {
   readonly firstIndex: number;
   readonly entries: Entries;
-  /** Requests acknowledged when this one was sent, counted from the start of the life. */
-  readonly acknowledgedBefore: number;
+  /** Whether an entry in it asks for a sync. */
+  readonly isSynced: boolean;
+  /** Requests secured when this one was sent, counted from the start of the life. */
+  readonly securedBefore: number;
 }
 
 /** How much of what was acknowledged may be missing. */
 export type Tolerance =
   | "nothing"
+  /** Entries that are acknowledged when the system has them are lost with it. */
+  | "what was not synced"
   /** Damage to bytes that no later header calls proven cannot be told from a torn write. */
   | "what was not proven";
 
@@ -32,6 +39,8 @@ export class EngineLog {
   #settledCount = 0;
   /** Requests acknowledged in this life. */
   #acknowledgedCount = 0;
+  /** Those among them up to the last one that asked for a sync. */
+  #securedCount = 0;
 
   get sent(): Entries {
     return this.#sent;
@@ -60,7 +69,8 @@ export class EngineLog {
   /** Consecutive entries; a lower index than expected supersedes. */
   append(entries: Entries): void {
     const firstIndex = entries[0]?.index ?? 0;
-    this.#appends.push({ firstIndex, entries, acknowledgedBefore: this.#acknowledgedCount });
+    const isSynced = entries.some((entry) => entryDurability(entry.bytes) === SYNC);
+    this.#appends.push({ firstIndex, entries, isSynced, securedBefore: this.#securedCount });
     this.#sent.length = firstIndex - 1;
     this.#sent.push(...entries);
   }
@@ -71,7 +81,9 @@ export class EngineLog {
       const last = this.#appends[i]?.entries.at(-1);
       if (last?.index !== lastIndex || last.term !== lastTerm) continue;
       this.#acknowledgedCount = this.#settledCount + i + 1;
-      this.#settle(this.#appends[i]?.acknowledgedBefore ?? 0);
+      const secured = this.#appends.findLastIndex((append, j) => j <= i && append.isSynced);
+      this.#securedCount = Math.max(this.#securedCount, this.#settledCount + secured + 1);
+      this.#settle(this.#appends[i]?.securedBefore ?? 0);
       return true;
     }
     return false;
@@ -79,7 +91,8 @@ export class EngineLog {
 
   /** The log that was sent and ends at this entry, acknowledged as far as asked; null: there is none. */
   stateEndingAt(lastIndex: number, lastTerm: number, tolerance: Tolerance): Entries | null {
-    const least = tolerance === "nothing" ? this.#acknowledgedCount - this.#settledCount : 0;
+    const counted = { nothing: this.#acknowledgedCount, "what was not synced": this.#securedCount };
+    const least = tolerance === "what was not proven" ? 0 : counted[tolerance] - this.#settledCount;
     const state = this.#base.slice();
     for (let i = 0; i <= this.#appends.length; i++) {
       const isRight = state.length === lastIndex && (state.at(-1)?.term ?? 0) === lastTerm;
@@ -99,6 +112,7 @@ export class EngineLog {
     this.#appends = [];
     this.#settledCount = 0;
     this.#acknowledgedCount = 0;
+    this.#securedCount = 0;
   }
 
   #settle(count: number): void {

@@ -35,6 +35,8 @@ export class EngineSim {
   operationCount = 0;
   /** How soon main lets go of versions and arenas; one that is slow makes the writer wait for room. */
   readonly #mainPace: number;
+  /** Power was cut since the engine was last up. */
+  #isPowerCut = false;
 
   constructor(seed: number, listener: ((line: string) => void) | null) {
     const scheduler = new Scheduler(seed);
@@ -67,7 +69,9 @@ export class EngineSim {
       this.witness.mayLag = false;
       this.host.open();
       if (this.host.isUp) {
-        const found = this.witness.judgeBoot(tolerance);
+        const mayBeLost = this.#isPowerCut && tolerance === "nothing" ? "what was not synced" : tolerance;
+        const found = this.witness.judgeBoot(mayBeLost);
+        this.#isPowerCut = false;
         if (found === null || this.witness.boot === null) return;
         const { firstIndex, lastIndex, commitIndex } = this.witness.boot;
         this.trace.note(`opened with ${firstIndex} to ${lastIndex}, committed ${commitIndex}`);
@@ -124,6 +128,7 @@ export class EngineSim {
   /** Power is cut, or the process killed. */
   crash(survival: Survival | null): void {
     this.trace.note(survival === null ? "kill" : `power cut, sectors survive by ${survival.sector}`);
+    if (survival !== null) this.#isPowerCut = true;
     this.host.end(survival);
   }
 

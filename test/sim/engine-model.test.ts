@@ -2,6 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { type LogIndex, logIndex, term } from "../../src/core/ids.ts";
 import { HybridClock } from "../../src/core/stamp.ts";
+import { SYNC } from "../../src/record/durability.ts";
 import { CommandType } from "../../src/record/command-format.ts";
 import { type CommandDraft, type EngineEntry, makeEntry } from "../../src/sim/engine-command.ts";
 import { EngineLog } from "../../src/sim/engine-log.ts";
@@ -19,7 +20,7 @@ function draft(type: CommandType, key: string, value = "", more: Partial<Command
 }
 
 function entry(index: number, term: number, ...drafts: CommandDraft[]): EngineEntry {
-  return makeEntry(index, term, drafts, clock, NOW_MS);
+  return makeEntry(index, term, drafts, clock, NOW_MS, SYNC);
 }
 
 test("the model answers for any place in the log", () => {

@@ -49,8 +49,8 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
       { file: "src/record/group-format.ts", text: "into.segmentId === segmentId &&", replacement: "segmentId > 0 &&" },
       {
         file: "src/log/segment-scan.ts",
-        text: "if (expected !== 0 && header.groupNumber !== expected) break;",
-        replacement: "if (expected !== 0) header.groupNumber = expected;",
+        text: "if (expected !== 0 && into.groupNumber !== expected) return false;",
+        replacement: "if (expected !== 0) into.groupNumber = expected;",
       },
     ],
     seedCount: 50,
@@ -116,6 +116,17 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
       },
     ],
     seedCount: 50,
+    profile: "crash",
+  },
+  "a flush trusts a sync that is still under way": {
+    changes: [
+      {
+        file: "src/log/log.ts",
+        text: "if (this.#weakPosition <= this.#syncedPosition) return;",
+        replacement: "if (!this.#isInsecure) return;",
+      },
+    ],
+    seedCount: 300,
     profile: "crash",
   },
   // Small last segments are copied whole, which hides it, so that goes too.
