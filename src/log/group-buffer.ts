@@ -5,7 +5,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { getU64 } from "../core/bytes.ts";
-import { crc32 } from "../core/crc32.ts";
+import { crc32, crc32Range } from "../core/crc32.ts";
 import { ENTRY_HEADER_BYTES } from "../record/entry-format.ts";
 import {
   encodeGroupHeader,
@@ -75,7 +75,7 @@ export class GroupBuffer {
     this.#bytes.fill(0, this.#end, groupBytes);
     header.groupBytes = groupBytes;
     header.bodyBytes = this.bodyBytes;
-    header.bodyChecksum = crc32(this.#bytes.subarray(this.#end, groupBytes), this.#bodyChecksum);
+    header.bodyChecksum = crc32Range(this.#bytes, this.#end, groupBytes, this.#bodyChecksum);
     header.entryCount = this.entryCount;
     encodeGroupHeader(header, seed, this.#bytes, this.#view, 0);
     return this.#bytes.subarray(0, groupBytes);

@@ -5,7 +5,7 @@
  * and when a hint has to be replaced. The shard's thread only.
  */
 import { viewOf } from "../core/bytes.ts";
-import { crc32 } from "../core/crc32.ts";
+import { crc32Range } from "../core/crc32.ts";
 import { corruption } from "../core/errors.ts";
 import type { Disk } from "../env/disk.ts";
 import { decodeEntryHeader } from "../record/entry-format.ts";
@@ -129,7 +129,7 @@ function isWholeGroup(
 ): boolean {
   if (!decodeGroupHeader(bytes, view, start, seed, segmentId, into)) return false;
   if (expected !== 0 && into.groupNumber !== expected) return false;
-  return crc32(bytes.subarray(start + GROUP_HEADER_BYTES, start + into.groupBytes)) === into.bodyChecksum;
+  return crc32Range(bytes, start + GROUP_HEADER_BYTES, start + into.groupBytes) === into.bodyChecksum;
 }
 
 function scanEntries(bytes: Uint8Array, start: number, header: GroupHeader, path: string): ScannedEntry[] {
@@ -140,7 +140,7 @@ function scanEntries(bytes: Uint8Array, start: number, header: GroupHeader, path
     const entry = decodeEntryHeader(bytes, offset, limit, path);
     if (entry instanceof Error) throw entry;
     const end = offset + entry.entryBytes;
-    const checksum = crc32(bytes.subarray(offset, end));
+    const checksum = crc32Range(bytes, offset, end);
     entries.push({ index: entry.index, term: entry.term, offset, byteCount: entry.entryBytes, checksum });
     offset = end;
   }

@@ -19,7 +19,7 @@
  * the type and is said at each CommandType. Numbers here are persisted: never reuse one.
  */
 import { copyBytes } from "../core/copy-bytes.ts";
-import { crc32 } from "../core/crc32.ts";
+import { crc32Range } from "../core/crc32.ts";
 import { corruption, type EnvelopeError } from "../core/errors.ts";
 import { getU64, setU64 } from "../core/bytes.ts";
 
@@ -137,7 +137,7 @@ export function sealCommand(
   view.setUint16(offset + 6, origin, true);
   view.setUint32(offset + 8, stampHigh, true);
   view.setUint32(offset + 12, stampLow, true);
-  view.setUint32(offset, crc32(target.subarray(offset + 4, end)), true);
+  view.setUint32(offset, crc32Range(target, offset + 4, end), true);
 }
 
 /**
@@ -236,7 +236,7 @@ export function verifyCommands(
   for (let i = 0; i < count; i++) {
     const next = reader.read(offset, end);
     if (next < 0) return corruption(file, offset, "a command that does not parse");
-    if (crc32(bytes.subarray(offset + 4, next)) !== reader.view.getUint32(offset, true)) {
+    if (crc32Range(bytes, offset + 4, next) !== reader.view.getUint32(offset, true)) {
       return corruption(file, offset, "a command with a wrong checksum");
     }
     offset = next;

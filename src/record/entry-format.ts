@@ -16,7 +16,7 @@
  * Commands carry checksums of their own, so the header's covers the header alone.
  */
 import { getU64, setU64, viewOf } from "../core/bytes.ts";
-import { crc32 } from "../core/crc32.ts";
+import { crc32Range } from "../core/crc32.ts";
 import { corruption, type EnvelopeError } from "../core/errors.ts";
 import { type LogIndex, logIndex, type Term, term } from "../core/ids.ts";
 import { verifyCommands } from "./command-format.ts";
@@ -54,7 +54,7 @@ export function sealEntry(
   view.setUint32(24, commandCount, true);
   view.setUint16(KIND_OFFSET, kind, true);
   view.setUint16(DURABILITY_OFFSET, durability, true);
-  view.setUint32(0, crc32(entry.subarray(4, ENTRY_HEADER_BYTES)), true);
+  view.setUint32(0, crc32Range(entry, 4, ENTRY_HEADER_BYTES), true);
 }
 
 /** The entry a new leader appends first: no commands. */
@@ -73,7 +73,7 @@ export function decodeEntryHeader(
 ): EntryHeader | EnvelopeError {
   if (offset + ENTRY_HEADER_BYTES > limit) return corruption(file, offset, "an entry header cut short");
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset, ENTRY_HEADER_BYTES);
-  if (crc32(bytes.subarray(offset + 4, offset + ENTRY_HEADER_BYTES)) !== view.getUint32(0, true)) {
+  if (crc32Range(bytes, offset + 4, offset + ENTRY_HEADER_BYTES) !== view.getUint32(0, true)) {
     return corruption(file, offset, "an entry header with a wrong checksum");
   }
   const entryBytes = view.getUint32(4, true);

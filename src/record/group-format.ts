@@ -21,7 +21,7 @@
  * segment's former life never pass for a group of this one; nor does a client's value that contains such bytes.
  */
 import { getU64, setU64 } from "../core/bytes.ts";
-import { crc32 } from "../core/crc32.ts";
+import { crc32Range } from "../core/crc32.ts";
 
 export const GROUP_HEADER_BYTES = 64;
 /** Groups begin at multiples of this. */
@@ -73,7 +73,7 @@ export function encodeGroupHeader(
   view.setUint32(offset + 48, header.entryCount, true);
   view.setUint32(offset + 52, header.groupBytes, true);
   setU64(view, offset + 56, header.previousTerm);
-  view.setUint32(offset + 4, crc32(target.subarray(offset + 8, offset + GROUP_HEADER_BYTES), seed), true);
+  view.setUint32(offset + 4, crc32Range(target, offset + 8, offset + GROUP_HEADER_BYTES, seed), true);
 }
 
 /**
@@ -90,7 +90,7 @@ export function decodeGroupHeader(
   room: number = bytes.length - offset,
 ): boolean {
   if (offset + GROUP_HEADER_BYTES > bytes.length || view.getUint32(offset, true) !== GROUP_MAGIC) return false;
-  const checksum = crc32(bytes.subarray(offset + 8, offset + GROUP_HEADER_BYTES), seed);
+  const checksum = crc32Range(bytes, offset + 8, offset + GROUP_HEADER_BYTES, seed);
   if (checksum !== view.getUint32(offset + 4, true)) return false;
   into.segmentId = getU64(view, offset + 8);
   into.groupNumber = getU64(view, offset + 16);

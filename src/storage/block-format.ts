@@ -30,7 +30,7 @@
 import { assert } from "../core/assert.ts";
 import { EMPTY_BYTES, setU64 } from "../core/bytes.ts";
 import { copyBytes } from "../core/copy-bytes.ts";
-import { crc32 } from "../core/crc32.ts";
+import { crc32, crc32Range } from "../core/crc32.ts";
 import { VersionKind } from "../record/version.ts";
 
 const RESTART_INTERVAL = 16;
@@ -77,7 +77,7 @@ export function sharedBytes(a: Uint8Array, aBytes: number, b: Uint8Array, bBytes
 
 /** The CRC that the block must carry, over everything but its last four bytes. */
 export function blockChecksum(bytes: Uint8Array, start: number, end: number, seed: number): number {
-  return crc32(bytes.subarray(start, end - 4), seed);
+  return crc32Range(bytes, start, end - 4, seed);
 }
 
 export function readU32(bytes: Uint8Array, offset: number): number {

@@ -38,13 +38,13 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
     changes: [
       {
         file: "src/record/group-format.ts",
-        text: "const checksum = crc32(bytes.subarray(offset + 8, offset + GROUP_HEADER_BYTES), seed);",
-        replacement: "const checksum = crc32(bytes.subarray(offset + 8, offset + GROUP_HEADER_BYTES), 0 * seed);",
+        text: "const checksum = crc32Range(bytes, offset + 8, offset + GROUP_HEADER_BYTES, seed);",
+        replacement: "const checksum = crc32Range(bytes, offset + 8, offset + GROUP_HEADER_BYTES, 0 * seed);",
       },
       {
         file: "src/record/group-format.ts",
-        text: "crc32(target.subarray(offset + 8, offset + GROUP_HEADER_BYTES), seed)",
-        replacement: "crc32(target.subarray(offset + 8, offset + GROUP_HEADER_BYTES), 0 * seed)",
+        text: "crc32Range(target, offset + 8, offset + GROUP_HEADER_BYTES, seed)",
+        replacement: "crc32Range(target, offset + 8, offset + GROUP_HEADER_BYTES, 0 * seed)",
       },
       { file: "src/record/group-format.ts", text: "into.segmentId === segmentId &&", replacement: "segmentId > 0 &&" },
       {
