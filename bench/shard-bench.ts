@@ -41,7 +41,16 @@ function encodeEntries(keyCount: number): Uint8Array[] {
       sealCommand(entry, view, offset, end, 1, clock.high, clock.low);
       offset = end;
     }
-    sealEntry(entry, logIndex(index), term(1), COMMANDS_PER_ENTRY, EntryKind.commands);
+    sealEntry(
+      entry,
+      new DataView(entry.buffer),
+      0,
+      entry.length,
+      logIndex(index),
+      term(1),
+      COMMANDS_PER_ENTRY,
+      EntryKind.commands,
+    );
     entries.push(entry);
   }
   return entries;

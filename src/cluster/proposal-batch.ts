@@ -75,8 +75,19 @@ export class ProposalBatch {
   /** Closes the entry under the index and term that Raft gave it, and begins the next one. */
   seal(index: LogIndex, term: Term): Uint8Array {
     assert(this.commandCount > 0, "only an entry with commands is proposed");
+    const commands = EntryKind.commands;
+    sealEntry(
+      this.#slab,
+      this.#view,
+      this.#start,
+      this.#end,
+      index,
+      term,
+      this.commandCount,
+      commands,
+      this.#durability,
+    );
     const entry = this.#slab.subarray(this.#start, this.#end);
-    sealEntry(entry, index, term, this.commandCount, EntryKind.commands, this.#durability);
     this.#begin(this.#end);
     return entry;
   }

@@ -38,29 +38,31 @@ export interface EntryHeader {
   readonly durability: number;
 }
 
-/** Writes the header over the first 32 bytes of `entry`, whose commands are already in place and sealed. */
+/** Writes the header of the entry at [start, end) of `bytes`, whose commands are already in place and sealed. */
 export function sealEntry(
-  entry: Uint8Array,
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+  end: number,
   index: LogIndex,
   entryTerm: Term,
   commandCount: number,
   kind: EntryKind,
   durability: number = SYNC,
 ): void {
-  const view = viewOf(entry);
-  view.setUint32(4, entry.length, true);
-  setU64(view, 8, index);
-  setU64(view, 16, entryTerm);
-  view.setUint32(24, commandCount, true);
-  view.setUint16(KIND_OFFSET, kind, true);
-  view.setUint16(DURABILITY_OFFSET, durability, true);
-  view.setUint32(0, crc32Range(entry, 4, ENTRY_HEADER_BYTES), true);
+  view.setUint32(start + 4, end - start, true);
+  setU64(view, start + 8, index);
+  setU64(view, start + 16, entryTerm);
+  view.setUint32(start + 24, commandCount, true);
+  view.setUint16(start + KIND_OFFSET, kind, true);
+  view.setUint16(start + DURABILITY_OFFSET, durability, true);
+  view.setUint32(start, crc32Range(bytes, start + 4, start + ENTRY_HEADER_BYTES), true);
 }
 
 /** The entry a new leader appends first: no commands. */
 export function emptyEntry(index: LogIndex, entryTerm: Term): Uint8Array {
   const entry = new Uint8Array(ENTRY_HEADER_BYTES);
-  sealEntry(entry, index, entryTerm, 0, EntryKind.empty);
+  sealEntry(entry, viewOf(entry), 0, entry.length, index, entryTerm, 0, EntryKind.empty);
   return entry;
 }
 

@@ -106,7 +106,8 @@ export function makeEntry(
     commands.push({ ...draft, atMs: clock.high * 0x10000 + (clock.low >>> 16) });
     offset = end;
   }
-  sealEntry(bytes, logIndex(index), term(entryTerm), commands.length, EntryKind.commands, durability);
+  const commandCount = commands.length;
+  sealEntry(bytes, view, 0, offset, logIndex(index), term(entryTerm), commandCount, EntryKind.commands, durability);
   return { index, term: entryTerm, commands, bytes, stampHigh: clock.high, stampLow: clock.low };
 }
 

@@ -44,7 +44,16 @@ export function entryOf(index: number, entryTerm: number, valueBytes = 20): Uint
     0,
   );
   sealCommand(entry, view, ENTRY_HEADER_BYTES, end, 1, index, entryTerm);
-  sealEntry(entry, logIndex(index), term(entryTerm), 1, EntryKind.commands);
+  sealEntry(
+    entry,
+    new DataView(entry.buffer),
+    0,
+    entry.length,
+    logIndex(index),
+    term(entryTerm),
+    1,
+    EntryKind.commands,
+  );
   return entry;
 }
 

@@ -67,7 +67,7 @@ function entry(): Uint8Array {
   const bytes = new Uint8Array(32 + PUT.length + CONDITIONAL.length);
   bytes.set(PUT, 32);
   bytes.set(CONDITIONAL, 32 + PUT.length);
-  sealEntry(bytes, logIndex(2 ** 40 + 5), term(7), 2, EntryKind.commands);
+  sealEntry(bytes, new DataView(bytes.buffer), 0, bytes.length, logIndex(2 ** 40 + 5), term(7), 2, EntryKind.commands);
   return bytes;
 }
 

@@ -108,7 +108,17 @@ export function encodeEntry(
     sealCommand(entry, view, offset, end, 1, stamp.high, stamp.low);
     offset = end;
   }
-  sealEntry(entry, logIndex(index), term(entryTerm), commands.length, EntryKind.commands, durability);
+  sealEntry(
+    entry,
+    new DataView(entry.buffer),
+    0,
+    entry.length,
+    logIndex(index),
+    term(entryTerm),
+    commands.length,
+    EntryKind.commands,
+    durability,
+  );
   return entry;
 }
 
