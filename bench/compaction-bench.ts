@@ -76,6 +76,7 @@ function measure(directory: string): void {
     compressionLevel: 1,
     prefixFilterBytes: 0,
     blockChecks: "first" as const,
+    tableIo: "mmap" as const,
     levelBytesBase: 256 * MIB,
     level0Tables: RUNS,
     tableBytesMax: 16 * MIB,

@@ -166,6 +166,7 @@ try {
     compressionLevel: 1,
     prefixFilterBytes: 0,
     blockChecks: "first" as const,
+    tableIo: "mmap" as const,
     levelBytesBase: 256 * MIB,
     level0Tables: 4,
     tableBytesMax: 16 * MIB,

@@ -135,11 +135,15 @@ const SHAPE = {
   compressionLevel: count(1, 22).default(1).describe("level of zstd"),
   blockCacheBytes: bytes(0, 64 * GIB)
     .default(64 * MIB)
-    .describe("unpacked blocks kept in memory, per worker; 0: none"),
+    .describe("blocks kept in memory, per worker: those that were unpacked, all with tableIo = direct; 0: none"),
   blockChecks: z
     .enum(["always", "first", "never"], { error: "must be always, first or never" })
     .default("first")
     .describe("when the checksum of a block is verified"),
+  tableIo: z
+    .enum(["mmap", "direct"], { error: "must be mmap or direct" })
+    .default("mmap")
+    .describe("how tables are read: mapped, or past the page cache where the file system can"),
   compaction: z
     .enum(["leveled", "tiered"], { error: "must be leveled or tiered" })
     .default("leveled")

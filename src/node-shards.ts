@@ -131,6 +131,7 @@ export function shardOptions(settings: NodeSettings, shard: number, clusterId: s
       compressionLevel: settings.compressionLevel,
       prefixFilterBytes: settings.prefixFilterBytes,
       blockChecks: settings.blockChecks,
+      tableIo: settings.tableIo,
       levelBytesBase: settings.levelBytes,
       level0Tables: settings.level0Tables,
       tableBytesMax: settings.tableBytes,

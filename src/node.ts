@@ -15,6 +15,7 @@ import { type RunningShards, shardsInWorkers, shardsOnThisThread } from "./node-
 import { parseDurability, SYNC } from "./record/durability.ts";
 import { ClientPort } from "./server/client-port.ts";
 import { type NodeStatus, startHttpPort } from "./server/http-port.ts";
+import { DIRECT_FILES_MAX } from "./storage/direct-files.ts";
 
 const POLL_MS = 5;
 /** Shards get this long to finish what they are doing when the node stops. */
@@ -134,6 +135,7 @@ function connectionsWithin(settings: NodeSettings, descriptorCount: number): num
     DESCRIPTORS_OF_SHARD * settings.shards +
     DESCRIPTORS_OF_WORKER * settings.workers +
     DESCRIPTORS_OF_COMPACTOR * settings.compactors +
+    (settings.tableIo === "direct" ? DIRECT_FILES_MAX * (settings.shards + settings.compactors) : 0) +
     DESCRIPTORS_OF_MEMBER * others;
   if (descriptorCount > reserved) return Math.min(settings.connectionsMax, descriptorCount - reserved);
   const least = `at least ${reserved + 1} are needed`;

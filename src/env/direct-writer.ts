@@ -1,27 +1,19 @@
 /**
- * Writes past the page cache (O_DIRECT), each durable when it returns (O_DSYNC). Linux wants position, length and memory
- * to be multiples of the device's block; 4096 serves all of them. So bytes go through one buffer here that lies right: a
- * copy costs microseconds, a sync a hundred. Where in the buffer is found by trying, once for each process and file system,
- * because JavaScript does not tell where memory lies. Not every file system can do it (tmpfs, some overlays): `probe`
- * says why. Any thread; objects are not shared.
+ * Writes past the page cache (O_DIRECT), each durable when it returns (O_DSYNC). Position and length have to be multiples
+ * of 4096; the bytes may lie anywhere: they go through one buffer here that lies right. A copy costs microseconds, a sync
+ * a hundred. Not every file system can do it (tmpfs, some overlays): `probe` says why. Any thread; objects are not shared.
  */
 import { closeSync, constants, openSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { EnvelopeError } from "../core/errors.ts";
+import { alignedMemory, DIRECT_ALIGNMENT_BYTES } from "./aligned-memory.ts";
 
-const DIRECT_ALIGNMENT_BYTES = 4096;
 const BUFFER_BYTES = 1024 * 1024;
-/** Every memory a process can get is aligned to this. */
-const MEMORY_STEP_BYTES = 8;
 const FLAGS = constants.O_RDWR | constants.O_DIRECT | constants.O_DSYNC;
 const PROBE_NAME = "direct-write.probe";
 
 export class DirectWriter {
-  readonly #buffer: Uint8Array;
-
-  private constructor(buffer: Uint8Array) {
-    this.#buffer = buffer;
-  }
+  readonly #buffer = alignedMemory(BUFFER_BYTES);
 
   /** A writer for files of this directory, or the reason why there is none. */
   static probe(directory: string): DirectWriter | string {
@@ -33,26 +25,15 @@ export class DirectWriter {
       return `cannot open files with O_DIRECT: ${errno(cause)}`;
     }
     try {
-      return DirectWriter.#align(fd);
+      const writer = new DirectWriter();
+      writeSync(fd, writer.#buffer, 0, DIRECT_ALIGNMENT_BYTES, 0);
+      return writer;
+    } catch (cause) {
+      return `cannot write with O_DIRECT: ${errno(cause)}`;
     } finally {
       closeSync(fd);
       unlinkSync(path);
     }
-  }
-
-  static #align(fd: number): DirectWriter | string {
-    const memory = new Uint8Array(new ArrayBuffer(BUFFER_BYTES + DIRECT_ALIGNMENT_BYTES));
-    for (let offset = 0; offset < DIRECT_ALIGNMENT_BYTES; offset += MEMORY_STEP_BYTES) {
-      try {
-        writeSync(fd, memory, offset, DIRECT_ALIGNMENT_BYTES, 0);
-      } catch (cause) {
-        if (errno(cause) === "EINVAL") continue;
-        return `cannot write with O_DIRECT: ${errno(cause)}`;
-      }
-      // It may be content with less than a page: what it took is what it needs.
-      return new DirectWriter(memory.subarray(offset, offset + BUFFER_BYTES));
-    }
-    return "cannot write with O_DIRECT: EINVAL";
   }
 
   open(path: string): number {

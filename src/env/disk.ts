@@ -9,9 +9,9 @@ import type { EnvelopeError } from "../core/errors.ts";
 /**
  * `create` fails when the file exists; the others fail with MISSING_FILE when it does not. `writeDirect` is for files that
  * are written past the page cache, in whole blocks of 4096 bytes and where `directWriteObstacle` knows of none: a write
- * may then be durable by itself.
+ * may then be durable by itself. `readDirect` reads past it, any range, where `directReadObstacle` knows of none.
  */
-export type OpenMode = "read" | "write" | "writeDirect" | "create";
+export type OpenMode = "read" | "readDirect" | "write" | "writeDirect" | "create";
 
 export interface DiskFile {
   readonly path: string;
@@ -59,6 +59,8 @@ export interface Disk {
   freeBytes(directory: string): number;
   /** Why files in this directory cannot be opened to be written past the page cache; null: they can. */
   directWriteObstacle(directory: string): string | null;
+  /** The same of reads past the page cache. */
+  directReadObstacle(directory: string): string | null;
   /** Takes the directory for this process, or throws DIRECTORY_IN_USE. Freed by release or by the process's death. */
   lock(directory: string): DirectoryLock;
 }

@@ -26,6 +26,7 @@ import {
 import { dirname, resolve } from "node:path";
 import { assert } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
+import { DirectReader } from "./direct-reader.ts";
 import { DirectWriter } from "./direct-writer.ts";
 import type { DirectoryLock, Disk, DiskFile, OpenMode } from "./disk.ts";
 import { lockDirectory } from "./directory-lock.ts";
@@ -34,9 +35,11 @@ const FLAGS = { read: "r", write: "r+", create: "wx+" } as const;
 
 export class RealDisk implements Disk {
   #direct: DirectWriter | null = null;
+  #directReader: DirectReader | null = null;
 
   open(path: string, mode: OpenMode): DiskFile {
     if (mode === "writeDirect") return this.#openDirect(path);
+    if (mode === "readDirect") return this.#openDirectReads(path);
     return new RealFile(
       path,
       guarded(path, "open", () => openSync(path, FLAGS[mode])),
@@ -113,11 +116,27 @@ export class RealDisk implements Disk {
     return null;
   }
 
+  directReadObstacle(directory: string): string | null {
+    return guarded(directory, "probe", () => this.#reader().probe(directory));
+  }
+
   #openDirect(path: string): DiskFile {
     const direct = this.#direct;
     assert(direct !== null, "direct writes were probed before a file is opened for them");
     const fd = guarded(path, "open", () => direct.open(path));
     return new DirectFile(path, fd, direct);
+  }
+
+  #openDirectReads(path: string): DiskFile {
+    const reader = this.#reader();
+    const fd = guarded(path, "open", () => reader.open(path));
+    return new DirectlyReadFile(path, fd, reader);
+  }
+
+  /** Made when it is first needed: its memory is not small. */
+  #reader(): DirectReader {
+    this.#directReader ??= new DirectReader();
+    return this.#directReader;
   }
 
   lock(directory: string): DirectoryLock {
@@ -217,6 +236,19 @@ class DirectFile extends RealFile {
 
   override sync(): void {
     if (this.syncFailure !== null) throw this.syncFailure;
+  }
+}
+
+class DirectlyReadFile extends RealFile {
+  readonly #reader: DirectReader;
+
+  constructor(path: string, fd: number, reader: DirectReader) {
+    super(path, fd);
+    this.#reader = reader;
+  }
+
+  override read(into: Uint8Array, position: number): number {
+    return guarded(this.path, "read", () => this.#reader.read(this.fd, into, position));
   }
 }
 

@@ -9,6 +9,7 @@ import { assert } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import type { Disk } from "../env/disk.ts";
 import type { VersionCursor } from "../record/version.ts";
+import { DirectFiles } from "../storage/direct-files.ts";
 import { dropRule } from "../storage/job.ts";
 import type { TableRecord } from "../storage/manifest-format.ts";
 import { MergeCursor } from "../storage/merge-cursor.ts";
@@ -67,11 +68,13 @@ export function carryOut(disk: Disk, order: CompactorOrder, isCancelled: () => b
 }
 
 function sourceOf(disk: Disk, order: CompactorOrder, opened: Table[]): VersionCursor {
-  const { source, directory, identity } = order;
+  const { source, directory, identity, options } = order;
   if (source.kind === "memtable") return new MemtableReader(source.arena).cursor();
+  const direct = options.tableIo === "direct" ? new DirectFiles(disk) : null;
+  const reading = { checks: "first", cache: null, direct } as const;
   const runs = source.runs.map((run) =>
     run.map((record) => {
-      const table = Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity);
+      const table = Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity, reading);
       table.retain();
       opened.push(table);
       return table;

@@ -25,6 +25,7 @@ import { isVisible } from "../record/version.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import type { BlockCache } from "../storage/block-cache.ts";
 import { Tree } from "../storage/tree.ts";
+import type { TreeOptions } from "../storage/tree-options.ts";
 import { Applier } from "./apply.ts";
 import { FENCE_PREFIX } from "./apply-catalog.ts";
 import { CommandContext } from "./command-context.ts";
@@ -65,7 +66,7 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   disk.makeDirectory(directory);
   const hardState = HardStateFile.open(disk, directory, options.log);
   // Damaged tables are found before the log begins a new segment, and a log that does not fit before tables are removed.
-  const found = Tree.look(disk, directory, options.tree, options.log, env.blockCache);
+  const found = Tree.look(disk, directory, withPossibleReads(env, options), options.log, env.blockCache);
   const log = Log.open(disk, directory, withPossibleIo(env, options), found.claims);
   checkContinuity(log, found.flushed, directory);
   const tree = found.start();
@@ -101,6 +102,14 @@ function withPossibleIo({ disk, log }: ShardEnvironment, { shard, directory, log
   if (obstacle === null) return options;
   log.warn("the log is written through the page cache after all", { shard, why: obstacle });
   return { ...options, isDirect: false };
+}
+
+/** The tree's options, with mapped tables where the disk cannot read past the page cache. */
+function withPossibleReads({ disk, log }: ShardEnvironment, { shard, directory, tree }: ShardOptions): TreeOptions {
+  const obstacle = tree.tableIo === "direct" ? disk.directReadObstacle(directory) : null;
+  if (obstacle === null) return tree;
+  log.warn("tables are read through mappings after all", { shard, why: obstacle });
+  return { ...tree, tableIo: "mmap" };
 }
 
 /** Tells the operator what was found: routinely in one line, and loudly what was dropped or could not be used. */

@@ -25,6 +25,8 @@ const KIB = 1024;
 export const VALUE_BYTES_MAX = KIB;
 /** So often values are left in the log. */
 const SEPARATING = 0.4;
+/** So often tables are read past the page cache. */
+const READING_DIRECTLY = 0.4;
 
 /** How a life stands. */
 export type Condition =
@@ -62,13 +64,15 @@ export class EngineHost {
     this.#scheduler = scheduler;
     this.#trace = trace;
     this.fillsMemtables = random.chance(0.2);
-    this.#options = shapeOf(random, this.fillsMemtables);
+    const shape = shapeOf(random, this.fillsMemtables);
     this.#memtableBytes = random.between(36, 44) * KIB;
     this.#onReply = onReply;
     this.#onViolation = onViolation;
     const delayMs = { min: 0, max: random.between(1, 30) };
     const sync = random.chance(0.8) ? { scheduler, delayMs } : null;
     this.disk = new SimDisk(random.u32(), { capacityBytes: CAPACITY_BYTES, sync });
+    const tableIo = random.chance(READING_DIRECTLY) ? "direct" : "mmap";
+    this.#options = { ...shape, tree: { ...shape.tree, tableIo } };
   }
 
   get isUp(): boolean {
@@ -192,6 +196,7 @@ function valuesOf(random: Random): ValueOptions {
   };
 }
 
+/** With tables that are mapped. */
 function shapeOf(random: Random, fillsMemtables: boolean): ShardOptions {
   const shard = shardId(0);
   return {
@@ -211,6 +216,7 @@ function shapeOf(random: Random, fillsMemtables: boolean): ShardOptions {
       compressionLevel: 1,
       prefixFilterBytes: random.chance(0.3) ? random.between(1, 4) : 0,
       blockChecks: random.chance(0.3) ? "always" : "first",
+      tableIo: "mmap",
       levelBytesBase: 256 << random.below(5),
       level0Tables: random.between(1, 4),
       tableBytesMax: 512 << random.below(4),

@@ -235,6 +235,10 @@ export class SimDisk implements Disk {
     return null;
   }
 
+  directReadObstacle(): string | null {
+    return null;
+  }
+
   lock(directory: string): DirectoryLock {
     this.#checkAlive(this.#life);
     if (this.#locks.has(directory)) throw new EnvelopeError("DIRECTORY_IN_USE", `${directory} is in use`);

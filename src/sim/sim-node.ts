@@ -279,6 +279,7 @@ function openDirect(
       compressionLevel: 1,
       prefixFilterBytes: 0,
       blockChecks: "first" as const,
+      tableIo: "mmap" as const,
       levelBytesBase: 64 * KIB,
       level0Tables: 2,
       tableBytesMax: 16 * KIB,

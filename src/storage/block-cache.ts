@@ -1,12 +1,13 @@
 /**
- * Unpacked blocks, bounded in bytes, for all shards of a thread. Blocks that are stored as they are never come here: they
- * are read where the file is mapped.
+ * Blocks, unpacked, bounded in bytes, for all shards of a thread. Where tables are mapped only those come here that had to
+ * be unpacked: any other is read where the file is mapped. Where tables are read past the kernel's page cache
+ * (direct-blocks.ts) all blocks do, and this is what there is of a page cache.
  *
  * S3-FIFO (Yang et al., "FIFO Queues are All You Need for Cache Eviction", SOSP 2023): a new block enters a small queue of
  * a tenth of the bytes; if it is asked for again before it has passed through, it goes on to the main queue, where each
  * time round costs it one use. What leaves the small queue unused leaves a mark, and comes back straight into the main
  * queue. So blocks that are touched once pass by without driving out those in use. Walks enter nothing and use up
- * nothing: they look, and unpack for themselves what is not here.
+ * nothing: they look, and read and unpack for themselves what is not here.
  *
  * Bookkeeping is in typed arrays, a slot a block; slots hang in chains by hash and in the queues by links. Who has got
  * bytes from here may keep them: eviction only lets go of them. One thread.
@@ -76,8 +77,7 @@ export class BlockCache {
   }
 
   get stats(): BlockCacheStats {
-    const byteCount = this.#queueBytes[SMALL]! + this.#queueBytes[MAIN]!;
-    return { byteCount, hitCount: this.#hitCount, missCount: this.#missCount };
+    return { byteCount: this.#byteCount, hitCount: this.#hitCount, missCount: this.#missCount };
   }
 
   /** The body of a block, or null. `isUse`: whether that is a reason to keep it. */
@@ -97,7 +97,7 @@ export class BlockCache {
     if (body.length * SHARE_MAX > this.#bytesMax) return;
     const hash = hashOf(table, block);
     assert(this.#find(table, block, hash) === NONE, "a block is kept once");
-    while (this.#free === NONE || this.stats.byteCount + body.length > this.#bytesMax) this.#evict();
+    while (this.#free === NONE || this.#byteCount + body.length > this.#bytesMax) this.#evict();
     const slot = this.#free;
     this.#free = this.#next[slot]!;
     this.#bodies[slot] = body;
@@ -118,6 +118,10 @@ export class BlockCache {
       // Its slot stays in its queue, unused, until its turn comes.
       if (slot !== NONE) this.#uses[slot] = 0;
     }
+  }
+
+  get #byteCount(): number {
+    return this.#queueBytes[SMALL]! + this.#queueBytes[MAIN]!;
   }
 
   #find(table: number, block: number, hash: number): number {

@@ -28,7 +28,7 @@
  * the wrong place, or left over from another table, does not pass. Any thread; objects are not shared.
  */
 import { assert } from "../core/assert.ts";
-import { EMPTY_BYTES, setU64 } from "../core/bytes.ts";
+import { setU64 } from "../core/bytes.ts";
 import { copyBytes } from "../core/copy-bytes.ts";
 import { crc32, crc32Range } from "../core/crc32.ts";
 import { VersionKind } from "../record/version.ts";
@@ -91,19 +91,27 @@ export function writeU32(bytes: Uint8Array, offset: number, value: number): void
   bytes[offset + 3] = value >>> 24;
 }
 
+/** Without a restart. */
+const EMPTY_BODY = new Uint8Array(COUNT_BYTES);
+
 /** Where the body of a block lies that was verified. Reused from block to block. */
 export class BlockPlace {
-  bytes: Uint8Array = EMPTY_BYTES;
+  bytes: Uint8Array = EMPTY_BODY;
   /** The first entry. */
   start = 0;
   /** Behind the restart count. */
-  end = 0;
+  end = COUNT_BYTES;
 
   /** Over a body. */
   set(bytes: Uint8Array, start: number, end: number): void {
     this.bytes = bytes;
     this.start = start;
     this.end = end;
+  }
+
+  /** Lets go of the bytes. */
+  leave(): void {
+    this.set(EMPTY_BODY, 0, COUNT_BYTES);
   }
 }
 

@@ -13,6 +13,7 @@ import { MAX_STAMP } from "../core/stamp.ts";
 import type { TwoWayCursor, VersionKind } from "../record/version.ts";
 import { BlockCursor } from "./block-cursor.ts";
 import { BlockPlace, BUCKET_BYTES, tableKeyBucket, writeTableKey } from "./block-format.ts";
+import { ReadAhead } from "./read-ahead.ts";
 import { RunCursor } from "./run-cursor.ts";
 import { firstTableEndingAt, type Table } from "./table.ts";
 
@@ -186,6 +187,7 @@ class SystemCursor {
   readonly #table: Table;
   readonly #block = new BlockCursor();
   readonly #place = new BlockPlace();
+  readonly #ahead = new ReadAhead();
   #blockIndex = 0;
 
   constructor(table: Table) {
@@ -225,7 +227,7 @@ class SystemCursor {
     writeTableKey(target, SYSTEM_BUCKET, key);
     const isBefore = compareBytes(this.#table.footer.smallest, target) >= 0;
     this.#blockIndex = isBefore ? 0 : this.#table.findBlock(target, target.length);
-    this.#table.loadBlock(this.#blockIndex, this.#place, false);
+    this.#table.loadBlock(this.#blockIndex, this.#place, this.#ahead);
     this.#block.seek(this.#place, target, target.length);
     if (!this.#block.valid) this.#enterNext();
   }
@@ -243,7 +245,7 @@ class SystemCursor {
       this.#block.leave();
       return;
     }
-    table.loadBlock(this.#blockIndex, this.#place, false);
+    table.loadBlock(this.#blockIndex, this.#place, this.#ahead);
     this.#block.first(this.#place);
   }
 }

@@ -92,7 +92,10 @@ export class LookUpBatch {
 
   /** Forgets the keys and lets go of what was found. */
   clear(): void {
-    for (let i = 0; i < this.count; i++) this.valueBytes[i] = EMPTY_BYTES;
+    for (let i = 0; i < this.count; i++) {
+      this.valueBytes[i] = EMPTY_BYTES;
+      this.#places[i]!.leave();
+    }
     this.count = 0;
   }
 
@@ -144,7 +147,7 @@ export class LookUpBatch {
       if (table === null) continue;
       if (table.mayHold(this.#hashes[i]!)) {
         table.requireSound(this.#targets[i]!);
-        table.loadBlock(table.findBlock(this.#targets[i]!, this.#targetBytes[i]!), this.#places[i]!, true);
+        table.loadBlock(table.findBlock(this.#targets[i]!, this.#targetBytes[i]!), this.#places[i]!, null);
       } else {
         this.#tables[i] = null;
       }

@@ -1,7 +1,8 @@
 /** A live table and the value files that it points into. One thread. */
 import type { Disk } from "../env/disk.ts";
 import type { TableRecord } from "./manifest-format.ts";
-import { Table, type TableReading } from "./table.ts";
+import { Table } from "./table.ts";
+import type { TableReading } from "./table-blocks.ts";
 import { tableName } from "./table-format.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 import type { ValueFiles } from "./value-files.ts";

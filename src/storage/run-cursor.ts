@@ -5,12 +5,14 @@
 import type { TwoWayCursor, VersionKind } from "../record/version.ts";
 import { BlockCursor, compareToTarget } from "./block-cursor.ts";
 import { BlockPlace, BUCKET_BYTES, writeTableKey } from "./block-format.ts";
+import { ReadAhead } from "./read-ahead.ts";
 import { firstTableEndingAt, type Table } from "./table.ts";
 
 export class RunCursor implements TwoWayCursor {
   readonly #run: readonly Table[];
   readonly #block = new BlockCursor();
   readonly #place = new BlockPlace();
+  readonly #ahead = new ReadAhead();
   #table = 0;
   #blockIndex = 0;
 
@@ -59,7 +61,7 @@ export class RunCursor implements TwoWayCursor {
     const { smallest } = table.footer;
     const isBefore = compareToTarget(smallest, 0, smallest.length, target, target.length) >= 0;
     this.#blockIndex = isBefore ? 0 : table.findBlock(target, target.length);
-    table.loadBlock(this.#blockIndex, this.#place, false);
+    table.loadBlock(this.#blockIndex, this.#place, this.#ahead);
     this.#block.seek(this.#place, target, target.length);
     if (!this.#block.valid) this.#enterNext();
   }
@@ -75,7 +77,7 @@ export class RunCursor implements TwoWayCursor {
       compareToTarget(table.footer.smallest, 0, table.footer.smallest.length, target, target.length) < 0
     ) {
       this.#blockIndex = table.findBlock(target, target.length);
-      table.loadBlock(this.#blockIndex, this.#place, false);
+      table.loadBlock(this.#blockIndex, this.#place, this.#ahead);
       this.#block.seekBefore(this.#place, target, target.length);
       if (this.#block.valid) return;
     }
@@ -104,7 +106,7 @@ export class RunCursor implements TwoWayCursor {
       this.#block.leave();
       return;
     }
-    table.loadBlock(this.#blockIndex, this.#place, false);
+    table.loadBlock(this.#blockIndex, this.#place, this.#ahead);
     this.#block.last(this.#place);
   }
 
@@ -120,7 +122,7 @@ export class RunCursor implements TwoWayCursor {
       this.#block.leave();
       return;
     }
-    table.loadBlock(this.#blockIndex, this.#place, false);
+    table.loadBlock(this.#blockIndex, this.#place, this.#ahead);
     this.#block.first(this.#place);
   }
 }

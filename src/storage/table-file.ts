@@ -4,11 +4,10 @@
  * verified. What serves look-ups is `table.ts`. Any thread; the file is the caller's.
  */
 import { corruption, EnvelopeError } from "../core/errors.ts";
-import type { DiskFile } from "../env/disk.ts";
-import { BlockPlace, blockChecksum, readU32 } from "./block-format.ts";
-import { CHECKSUM_BYTES, STORED_BYTES_MIN, storedType, TYPE_BYTES, unpackBody } from "./stored-block-format.ts";
+import { BlockPlace, readU32 } from "./block-format.ts";
+import type { ReadableFile } from "./piecewise-file.ts";
+import { checkStoredBlock, checkStoredRange, openStoredBlock, type StoredTable, storedTable } from "./stored-block.ts";
 import {
-  blockSeed,
   decodeTableFooter,
   decodeTableHeader,
   FOOTER_FIXED_BYTES,
@@ -21,19 +20,18 @@ import {
 import type { TreeIdentity } from "./tree-options.ts";
 
 export interface TableFile {
-  readonly file: DiskFile;
+  readonly file: ReadableFile;
   readonly identity: TreeIdentity;
   readonly footer: TableFooter;
   readonly footerOffset: number;
   /** As the manifest repeats it. */
   readonly footerChecksum: number;
   readonly header: TableHeader;
-  /** The part of a block's seed that is the same for all blocks. */
-  readonly seed: number;
+  readonly stored: StoredTable;
 }
 
 /** Reads and checks footer and header region. With a null identity the table may be anybody's. Throws. */
-export function readTableFile(file: DiskFile, identity: TreeIdentity | null): TableFile {
+export function readTableFile(file: ReadableFile, identity: TreeIdentity | null): TableFile {
   const fileBytes = file.size();
   const fixedOffset = fileBytes - FOOTER_FIXED_BYTES;
   if (fixedOffset < 0) throw corruption(file.path, fileBytes, "a table cut short");
@@ -49,7 +47,8 @@ export function readTableFile(file: DiskFile, identity: TreeIdentity | null): Ta
   if (header instanceof EnvelopeError) throw header;
   const owner = footerIdentity(raw);
   const footerChecksum = readU32(raw, raw.length - 4);
-  return { file, identity: owner, footer, footerOffset, footerChecksum, header, seed: tableSeed(owner, footer.number) };
+  const stored = storedTable(file.path, fileBytes, footer, header, tableSeed(owner, footer.number));
+  return { file, identity: owner, footer, footerOffset, footerChecksum, header, stored };
 }
 
 export interface TableBlock {
@@ -61,32 +60,19 @@ export interface TableBlock {
 
 /** A block, its checksum verified, unpacked. Throws CORRUPTION, or IO where the disk cannot read. */
 export function readTableBlock(table: TableFile, block: number): TableBlock {
-  const { file, header, footer, footerOffset, seed } = table;
-  const start = header.blockOffsets[block]!;
-  const end = header.blockOffsets[block + 1]!;
-  if (end - start < STORED_BYTES_MIN || end > footerOffset) {
-    throw corruption(file.path, start, "a block that does not fit");
-  }
+  const { file, stored } = table;
+  const start = stored.blockOffsets[block]!;
+  const end = stored.blockOffsets[block + 1]!;
+  checkStoredRange(stored, start, end);
   const bytes = readRange(file, start, end - start);
-  const storedBytes = bytes.length;
-  if (blockChecksum(bytes, 0, storedBytes, blockSeed(seed, block)) !== readU32(bytes, storedBytes - CHECKSUM_BYTES)) {
-    throw corruption(file.path, start, "a block with a wrong checksum");
-  }
+  checkStoredBlock(stored, block, bytes, 0, bytes.length, start);
   const place = new BlockPlace();
-  const type = footer.version === 1 ? "plain" : storedType(bytes, 0);
-  if (type === null) throw corruption(file.path, start, "a block of a type that does not exist");
-  if (type !== "zstd") {
-    place.set(bytes, type === "plain" ? 0 : TYPE_BYTES, storedBytes - CHECKSUM_BYTES);
-    return { place, storedBytes, packing: "none" };
-  }
-  const body = unpackBody(bytes, 0, storedBytes);
-  if (body === null) throw corruption(file.path, start, "a block that cannot be unpacked");
-  place.set(body, 0, body.length);
-  return { place, storedBytes, packing: "zstd" };
+  const packing = openStoredBlock(stored, bytes, 0, bytes.length, start, place);
+  return { place, storedBytes: bytes.length, packing };
 }
 
 /** So many bytes of a file. Throws CORRUPTION when it ends before them. */
-export function readRange(file: DiskFile, position: number, byteCount: number): Uint8Array {
+export function readRange(file: ReadableFile, position: number, byteCount: number): Uint8Array {
   const bytes = new Uint8Array(byteCount);
   if (file.read(bytes, position) !== byteCount) throw corruption(file.path, position, "a table cut short");
   return bytes;

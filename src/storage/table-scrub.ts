@@ -1,6 +1,7 @@
 /**
  * Checks a live table on disk: footer, header region, every block, and every value that it points to outside the log,
- * whose sealed segments are checked as such. The tree's thread only.
+ * whose sealed segments are checked as such. Where tables are read past the page cache, so they are here, and it is the disk
+ * that is checked and not what the kernel remembers of it. The tree's thread only.
  */
 import { corruption } from "../core/errors.ts";
 import type { ValueFileId } from "../core/ids.ts";
@@ -8,6 +9,7 @@ import type { Disk, DiskFile } from "../env/disk.ts";
 import { VersionKind } from "../record/version.ts";
 import { BlockCursor } from "./block-cursor.ts";
 import type { BlockPlace } from "./block-format.ts";
+import { PiecewiseFile } from "./piecewise-file.ts";
 import type { Table } from "./table.ts";
 import { readTableBlock, readTableFile } from "./table-file.ts";
 import type { TreeIdentity } from "./tree-options.ts";
@@ -24,9 +26,9 @@ export function* scrubTable(
 ): Generator<number, void> {
   const { path, record } = table;
   const values = new OpenValueFiles(disk, files);
-  const file = disk.open(path, "read");
+  const file = disk.open(path, table.isDirect ? "readDirect" : "read");
   try {
-    const opened = readTableFile(file, identity);
+    const opened = readTableFile(table.isDirect ? new PiecewiseFile(file) : file, identity);
     if (opened.footerChecksum !== record.footerChecksum || file.size() !== record.fileBytes) {
       throw corruption(path, opened.footerOffset, "a footer that is not the one in the manifest");
     }

@@ -1,14 +1,13 @@
 /**
- * An open table: footer and header region in memory, blocks through a mapping made at the first read. A block's
- * checksum is verified the first time the mapping is read there, and remembered; from then on its bytes are trusted
- * (unless `blockChecks` says otherwise). Packed blocks are unpacked into memory of their own, and kept in the cache.
+ * An open table: footer and header region in memory, blocks through a mapping (mapped-blocks.ts) or by direct reads
+ * (direct-blocks.ts), as the reading says.
  *
  * Opening reads the header region and the footer with ordinary reads, so that unreadable media is an error here and
- * not a signal; only the blocks are read through the mapping. The region costs about 1.3 bytes a key and, for each
- * block of 4 KiB, an anchor and sixteen bytes.
+ * not a signal, and never touches a block. The region costs about 1.3 bytes a key and, for each block of 4 KiB, an anchor
+ * and sixteen bytes.
  *
- * Counted: whoever keeps a table `retain`s it and `release`s it; the last one out unmaps it, and removes the file if
- * the table is `obsolete` by then. Views of values are dead from that moment. One thread.
+ * Counted: whoever keeps a table `retain`s it and `release`s it; the last one out closes its blocks, and removes the file
+ * if the table is `obsolete` by then. Views of values are dead from that moment. One thread.
  */
 import { assert, at } from "../core/assert.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
@@ -18,22 +17,16 @@ import type { Stamp } from "../core/stamp.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
 import type { FoundVersion, VersionKind } from "../record/version.ts";
 import { compareToTarget, findInBlock } from "./block-cursor.ts";
-import type { BlockCache } from "./block-cache.ts";
-import { CHECKSUM_BYTES, STORED_BYTES_MIN, storedType, TYPE_BYTES, unpackBody } from "./stored-block-format.ts";
-import {
-  BUCKET_BYTES,
-  BlockPlace,
-  blockChecksum,
-  EntryReader,
-  readU32,
-  sharedBytes,
-  tableKeyBucket,
-} from "./block-format.ts";
+import { BUCKET_BYTES, BlockPlace, EntryReader, readU32, sharedBytes, tableKeyBucket } from "./block-format.ts";
 import { bloomHas, bloomLine } from "./bloom.ts";
+import { DirectBlocks } from "./direct-blocks.ts";
 import type { TableRecord } from "./manifest-format.ts";
+import { MappedBlocks } from "./mapped-blocks.ts";
+import type { ReadAhead } from "./read-ahead.ts";
 import { removeGarbage } from "./remove-garbage.ts";
+import { storedTable } from "./stored-block.ts";
+import type { TableBlocks, TableReading } from "./table-blocks.ts";
 import {
-  blockSeed,
   decodeTableFooter,
   decodeTableHeader,
   prefixFilterStart,
@@ -43,17 +36,10 @@ import {
   tableSeed,
 } from "./table-format.ts";
 import { readRange } from "./table-file.ts";
-import type { BlockChecks, TreeIdentity } from "./tree-options.ts";
+import type { TreeIdentity } from "./tree-options.ts";
 import type { ValueFile } from "./value-file.ts";
 
-/** How the blocks of a table are read. */
-export interface TableReading {
-  readonly checks: BlockChecks;
-  /** For blocks that have to be unpacked; null: they are unpacked at every read. */
-  readonly cache: BlockCache | null;
-}
-
-const CHECKED_ONCE: TableReading = { checks: "first", cache: null };
+const CHECKED_ONCE: TableReading = { checks: "first", cache: null, direct: null };
 
 /** As many as a number holds exactly, in whole bytes. */
 const HEAD_BYTES = 6;
@@ -99,6 +85,8 @@ export class Table {
   readonly record: TableRecord;
   readonly footer: TableFooter;
   readonly blockCount: number;
+  /** Whether it is read past the page cache. */
+  readonly isDirect: boolean;
   /** Removed by an edit that is durable: the file goes with the last reference. */
   obsolete = false;
   /** Not null: the table is quarantined. A look-up that would need it throws this instead. */
@@ -107,17 +95,11 @@ export class Table {
   valueFiles: readonly ValueFile[] = [];
   readonly #disk: Disk;
   readonly #header: TableHeader;
-  readonly #seed: number;
+  readonly #blocks: TableBlocks;
   /** Bytes that all keys between smallest and largest begin with, so that no search has to look at them. */
   readonly #commonBytes: number;
   /** The bytes behind the common ones of each anchor, six, as a number: most of a search is done on these. */
   readonly #anchorHeads: Float64Array;
-  readonly #verified: Uint8Array;
-  readonly #reading: TableReading;
-  readonly #cacheId: number;
-  /** Of format version 1. */
-  readonly #isPlain: boolean;
-  #map: Uint8Array<ArrayBuffer> | null = null;
   #references = 0;
 
   private constructor(
@@ -126,26 +108,22 @@ export class Table {
     record: TableRecord,
     footer: TableFooter,
     header: TableHeader,
-    seed: number,
-    reading: TableReading,
+    blocks: TableBlocks,
   ) {
-    this.#reading = reading;
-    this.#cacheId = reading.cache?.takeTable() ?? 0;
+    this.#blocks = blocks;
+    this.isDirect = blocks.isDirect;
     this.#disk = disk;
     this.path = path;
     this.record = record;
     this.footer = footer;
-    this.#isPlain = footer.version === 1;
     this.blockCount = header.blockCount;
     this.#header = header;
-    this.#seed = seed;
     this.#commonBytes = sharedBytes(footer.smallest, footer.smallest.length, footer.largest, footer.largest.length);
     this.#anchorHeads = new Float64Array(header.blockCount);
     for (let i = 0; i < header.blockCount; i++) {
       const start = header.anchorOffsets[i]! + this.#commonBytes;
       this.#anchorHeads[i] = headOf(header.region, start, header.anchorOffsets[i + 1]!);
     }
-    this.#verified = new Uint8Array(Math.ceil(header.blockCount / 8));
   }
 
   /**
@@ -159,7 +137,7 @@ export class Table {
     identity: TreeIdentity,
     reading: TableReading = CHECKED_ONCE,
   ): Table {
-    const file = disk.open(path, "read");
+    const file = disk.open(path, reading.direct === null ? "read" : "readDirect");
     try {
       return Table.#read(disk, path, file, record, identity, reading);
     } finally {
@@ -188,7 +166,11 @@ export class Table {
     }
     const header = decodeTableHeader(region, footer, path);
     if (header instanceof EnvelopeError) throw header;
-    return new Table(disk, path, record, footer, header, tableSeed(identity, record.number), reading);
+    const stored = storedTable(path, record.fileBytes, footer, header, tableSeed(identity, record.number));
+    const { direct } = reading;
+    const blocks =
+      direct === null ? new MappedBlocks(disk, stored, reading) : new DirectBlocks(stored, reading, direct);
+    return new Table(disk, path, record, footer, header, blocks);
   }
 
   retain(): void {
@@ -200,9 +182,7 @@ export class Table {
     assert(this.#references > 0, "a table is released as often as it was retained");
     this.#references -= 1;
     if (this.#references > 0) return;
-    if (this.#map !== null) this.#disk.unmap(this.#map);
-    this.#map = null;
-    this.#reading.cache?.forget(this.#cacheId, this.blockCount);
+    this.#blocks.close();
     if (this.obsolete) removeGarbage(this.#disk, this.path);
     for (const file of this.valueFiles) file.release();
   }
@@ -215,7 +195,7 @@ export class Table {
     if (!this.mayHold(hash)) return false;
     this.requireSound(target);
     const place = found.place;
-    this.loadBlock(this.findBlock(target, targetBytes), place, true);
+    this.#blocks.load(this.findBlock(target, targetBytes), place, null);
     return findInBlock(found.entry, place.bytes, place.start, place.end, target, targetBytes, asOf);
   }
 
@@ -275,66 +255,9 @@ export class Table {
     return tableKeyBucket(anchor, 0);
   }
 
-  /**
-   * Verifies a block as far as that is to be done, unpacks it if need be, and says where its body lies. A look-up keeps what
-   * it unpacks (`isKept`), a walk does not. Throws CORRUPTION.
-   */
-  loadBlock(block: number, place: BlockPlace, isKept: boolean): void {
-    const map = this.#map ?? this.#mapFile();
-    const start = this.#header.blockOffsets[block]!;
-    const end = this.#header.blockOffsets[block + 1]!;
-    if (this.#isPlain) {
-      this.#check(map, block, start, end);
-      place.set(map, start, end - CHECKSUM_BYTES);
-      return;
-    }
-    if (storedType(map, start) === "zstd") {
-      const body = this.#unpacked(map, block, start, end, isKept);
-      place.set(body, 0, body.length);
-      return;
-    }
-    this.#check(map, block, start, end);
-    if (storedType(map, start) !== "raw") throw corruption(this.path, start, "a block of a type that does not exist");
-    place.set(map, start + TYPE_BYTES, end - CHECKSUM_BYTES);
-  }
-
-  #unpacked(map: Uint8Array, block: number, start: number, end: number, isKept: boolean): Uint8Array {
-    const { cache } = this.#reading;
-    const known = cache?.get(this.#cacheId, block, isKept) ?? null;
-    if (known !== null) return known;
-    this.#check(map, block, start, end);
-    const body = unpackBody(map, start, end);
-    if (body === null) throw corruption(this.path, start, "a block that cannot be unpacked");
-    if (isKept) cache?.put(this.#cacheId, block, body);
-    return body;
-  }
-
-  #check(map: Uint8Array, block: number, start: number, end: number): void {
-    const { checks } = this.#reading;
-    const mask = 1 << (block & 7);
-    if (checks === "never" || (checks === "first" && (this.#verified[block >>> 3]! & mask) !== 0)) return;
-    this.#verify(map, block, start, end);
-    this.#verified[block >>> 3]! |= mask;
-  }
-
-  #mapFile(): Uint8Array {
-    const map = this.#disk.map(this.path);
-    if (map.length !== this.record.fileBytes) {
-      const mapped = map.length;
-      this.#disk.unmap(map);
-      throw corruption(this.path, mapped, "a table that changed its size");
-    }
-    this.#map = map;
-    return map;
-  }
-
-  #verify(map: Uint8Array, block: number, start: number, end: number): void {
-    if (end - start < STORED_BYTES_MIN || end > map.length) {
-      throw corruption(this.path, start, "a block that does not fit");
-    }
-    if (blockChecksum(map, start, end, blockSeed(this.#seed, block)) !== readU32(map, end - 4)) {
-      throw corruption(this.path, start, "a block with a wrong checksum");
-    }
+  /** As TableBlocks.load: for a look-up with null, for a walk with what it reads ahead. */
+  loadBlock(block: number, place: BlockPlace, ahead: ReadAhead | null): void {
+    this.#blocks.load(block, place, ahead);
   }
 }
 

@@ -19,6 +19,8 @@ export interface TreeOptions {
   readonly prefixFilterBytes: number;
   /** When the checksum of a block is verified. */
   readonly blockChecks: BlockChecks;
+  /** Tables are mapped, or read past the page cache; then what is kept of them is what the block cache keeps. */
+  readonly tableIo: "mmap" | "direct";
   /** The largest that the level may be into which level 0 goes; each deeper one holds ten times the one above. */
   readonly levelBytesBase: number;
   /** Runs in level 0 that make a compaction due; tiered: twice as many in the whole tree. */

@@ -30,6 +30,7 @@ import {
   pickAll,
   pickCompaction,
 } from "./compaction-pick.ts";
+import { DirectFiles } from "./direct-files.ts";
 import { FencedRemains } from "./fenced-remains.ts";
 import { flushJob } from "./flush-job.ts";
 import type { DropRule } from "./job.ts";
@@ -42,7 +43,8 @@ import type { FlushedPosition, TableRecord } from "./manifest-format.ts";
 import { openTable } from "./open-table.ts";
 import type { JobHome, JobPorts, RewriteJob } from "./rewrite-job.ts";
 import type { ValueLocator } from "./separating-cursor.ts";
-import type { Table, TableReading } from "./table.ts";
+import type { Table } from "./table.ts";
+import type { TableReading } from "./table-blocks.ts";
 import { TreeCursor } from "./tree-cursor.ts";
 import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
 import { type TreeStats, layoutStats } from "./tree-stats.ts";
@@ -121,7 +123,8 @@ export class Tree {
     identity: TreeIdentity,
     cache: BlockCache | null = null,
   ): UnstartedTree {
-    const reading = { checks: options.blockChecks, cache };
+    const direct = options.tableIo === "direct" ? new DirectFiles(disk) : null;
+    const reading = { checks: options.blockChecks, cache, direct };
     assert(identity.clusterId.length === 16, "a cluster id has 16 bytes");
     if (!disk.exists(directory)) disk.makeDirectory(directory);
     const manifest = Manifest.open(disk, directory, identity);

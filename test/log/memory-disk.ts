@@ -95,6 +95,10 @@ export class MemoryDisk implements Disk {
     return null;
   }
 
+  directReadObstacle(): string | null {
+    return null;
+  }
+
   lock(): DirectoryLock {
     return { release: () => {} };
   }

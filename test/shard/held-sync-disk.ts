@@ -88,6 +88,9 @@ export class HeldSyncDisk implements Disk {
   directWriteObstacle(directory: string): string | null {
     return this.#real.directWriteObstacle(directory);
   }
+  directReadObstacle(directory: string): string | null {
+    return this.#real.directReadObstacle(directory);
+  }
 
   lock(directory: string): DirectoryLock {
     return this.#real.lock(directory);

@@ -106,6 +106,7 @@ test("an iterator shows what was visible at its moment, in its range, both ways,
     compression: fc.constantFrom("none" as const, "zstd" as const),
     prefixFilterBytes: fc.nat(2),
     blockChecks: fc.constantFrom("always" as const, "first" as const, "never" as const),
+    tableIo: fc.constantFrom("mmap" as const, "direct" as const),
   });
   const wanted = fc.record({
     actions: fc.array(action, { maxLength: 60 }),

@@ -8,6 +8,7 @@ import { MAX_STAMP } from "../../src/core/stamp.ts";
 import { compareUserKeys } from "../../src/record/version.ts";
 import { writeTableKey } from "../../src/storage/block-format.ts";
 import { BlockCache } from "../../src/storage/block-cache.ts";
+import { DirectFiles } from "../../src/storage/direct-files.ts";
 import type { TableRecord } from "../../src/storage/manifest-format.ts";
 import { RunCursor } from "../../src/storage/run-cursor.ts";
 import { FoundEntry, Table, tableFor } from "../../src/storage/table.ts";
@@ -89,6 +90,7 @@ function checkAgainstList(seed: number): void {
   const table = Table.open(disk, "d/1.sst", record, IDENTITY, {
     checks: CHECKS[random.below(CHECKS.length)] ?? "first",
     cache,
+    direct: random.chance(0.5) ? new DirectFiles(disk) : null,
   });
   table.retain();
   const said = `seed ${seed}`;
@@ -233,8 +235,9 @@ describe("a table", () => {
     expect(table.mayHoldPrefix(1, utf8("z"))).toBe(true);
   });
 
-  test("checks its blocks as often as it is told", () => {
+  test.each([false, true])("checks its blocks as often as it is told, direct: %p", (isDirect) => {
     const disk = new MemoryDisk();
+    const direct = isDirect ? new DirectFiles(disk) : null;
     const record = write(disk, 1, [put("a", 1, "value")]);
     const key = utf8("a");
     const whole = disk.bytesOf("d/1.sst").slice();
@@ -245,7 +248,7 @@ describe("a table", () => {
       ["never", false],
     ] as const) {
       disk.replace("d/1.sst", damaged);
-      const table = Table.open(disk, "d/1.sst", record, IDENTITY, { checks, cache: null });
+      const table = Table.open(disk, "d/1.sst", record, IDENTITY, { checks, cache: null, direct });
       expect(outcome(() => lookUp([table], 1, key)) === "CORRUPTION", checks).toBe(isSeen);
     }
   });

@@ -39,6 +39,7 @@ export const SMALL: TreeOptions = {
   compressionLevel: 1,
   prefixFilterBytes: 0,
   blockChecks: "first",
+  tableIo: "mmap",
   levelBytesBase: 4096,
   level0Tables: 3,
   tableBytesMax: 1024,
