@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ErrorCode, EnvelopeError } from "../../src/core/errors.ts";
+import { Random } from "../../src/core/random.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 
 const directories: string[] = [];
@@ -154,4 +155,38 @@ test("direct writes arrive whole, or the disk says why it has none; what is not 
   // A write that failed may have lost more than itself.
   expect(codeOf(() => file.sync())).toBe("IO");
   file.close();
+});
+
+test("direct reads bring any range into any memory, or the disk says why it has none", () => {
+  const disk = new RealDisk();
+  const directory = temporary();
+  const path = join(directory, "direct");
+  const file = disk.open(path, "create");
+  const bytes = new Uint8Array(3 * 512 * 1024 + 777);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = i * 31 + (i >>> 12);
+  file.write(bytes, 0);
+  file.close();
+  const obstacle = disk.directReadObstacle(directory);
+  expect(disk.list(directory)).toEqual(["direct"]);
+  if (obstacle !== null) return expect(obstacle).toContain("O_DIRECT");
+  const direct = disk.open(path, "readDirect");
+  expect(direct.size()).toBe(bytes.length);
+  const first = Math.floor(Math.random() * 1e9);
+  for (let seed = first; seed < first + 200; seed++) {
+    const random = new Random(seed);
+    const into = new Uint8Array(random.below(random.chance(0.1) ? bytes.length : 20_000)).subarray(random.below(9));
+    const position = random.chance(0.2) ? bytes.length - random.below(9000) : random.below(bytes.length);
+    const count = direct.read(into, position);
+    const expected = bytes.subarray(position, position + into.length);
+    expect(Buffer.compare(into.subarray(0, count), expected), `seed ${seed}`).toBe(0);
+  }
+  expect(direct.read(new Uint8Array(10), bytes.length)).toBe(0);
+  expect(direct.read(new Uint8Array(10), bytes.length + 100_000)).toBe(0);
+  direct.close();
+  expect(codeOf(() => direct.read(new Uint8Array(10), 0))).toBe("IO");
+  expect(codeOf(() => disk.open(join(directory, "none"), "readDirect"))).toBe("MISSING_FILE");
+});
+
+test("where a probe cannot be made, direct reads have an obstacle and nothing is left behind", () => {
+  expect(new RealDisk().directReadObstacle(join(temporary(), "none"))).toContain("O_DIRECT: ENOENT");
 });

@@ -116,6 +116,7 @@ function checkAgainstList(seed: number): void {
   }
   table.release();
   expect(disk.mappingCount).toBe(0);
+  expect(disk.openDirectly).toBe(0);
 }
 
 describe("a table", () => {

@@ -6,6 +6,7 @@ import { Random } from "../../src/core/random.ts";
 import type { Disk } from "../../src/env/disk.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 import type { Job } from "../../src/storage/job.ts";
+import { BlockCache } from "../../src/storage/block-cache.ts";
 import { Tree } from "../../src/storage/tree.ts";
 import type { TreeOptions } from "../../src/storage/tree-options.ts";
 import { MemoryDisk } from "./support/memory-disk.ts";
@@ -31,13 +32,14 @@ class Run {
   readonly #random: Random;
 
   readonly #options: TreeOptions;
+  readonly #cache = new BlockCache(10_000);
 
-  constructor(disk: Disk, directory: string, random: Random, compaction: TreeOptions["compaction"]) {
-    this.#options = { ...SMALL, compaction };
+  constructor(disk: Disk, directory: string, random: Random, options: TreeOptions) {
+    this.#options = options;
     this.#disk = disk;
     this.#directory = directory;
     this.#random = random;
-    this.tree = Tree.open(disk, directory, this.#options, IDENTITY);
+    this.tree = Tree.open(disk, directory, this.#options, IDENTITY, this.#cache);
   }
 
   act(): void {
@@ -55,7 +57,7 @@ class Run {
   reopen(): void {
     this.#abort();
     this.tree.close();
-    this.tree = Tree.open(this.#disk, this.#directory, this.#options, IDENTITY);
+    this.tree = Tree.open(this.#disk, this.#directory, this.#options, IDENTITY, this.#cache);
     for (const bucket of this.model.fenced) this.tree.noteFence(bucket);
   }
 
@@ -119,7 +121,9 @@ class Run {
 
 function checkRun(disk: Disk, directory: string, seed: number, actions: number): number {
   const random = new Random(seed);
-  const run = new Run(disk, directory, random, seed % 2 === 0 ? "leveled" : "tiered");
+  const compaction = seed % 2 === 0 ? "leveled" : "tiered";
+  const tableIo = seed % 4 < 2 ? "mmap" : "direct";
+  const run = new Run(disk, directory, random, { ...SMALL, compaction, tableIo });
   for (let i = 0; i < actions; i++) {
     run.act();
     if (i % 23 === 0) run.check(`seed ${seed}, action ${i}`);
@@ -137,6 +141,7 @@ test("a tree agrees with a sorted Map through flushes, compactions, aborts and r
     const disk = new MemoryDisk();
     compactionsMost = Math.max(compactionsMost, checkRun(disk, "d", seed, 700));
     expect(disk.mappingCount).toBe(0);
+    expect(disk.openDirectly).toBe(0);
   }
   expect(compactionsMost, `seeds from ${first}`).toBeGreaterThan(1);
 }, 60_000);

@@ -16,7 +16,11 @@ export type Change = "create" | "write" | "sync" | "rename" | "remove" | "syncDi
 
 export class MemoryDisk implements Disk {
   beforeChange: (change: Change, path: string) => void = () => {};
+  /** Sees every read of a file first, and may throw. */
+  beforeRead: (path: string, position: number, byteCount: number) => void = () => {};
   readCount = 0;
+  /** Files that are open to be read past a page cache. */
+  openDirectly = 0;
   #names = new Map<string, Node>();
   #durableNames = new Map<string, Node>();
   #mapped = new Set<Uint8Array>();
@@ -77,7 +81,13 @@ export class MemoryDisk implements Disk {
       this.beforeChange("create", path);
       this.#names.set(path, { bytes: new Uint8Array(0), synced: new Uint8Array(0) });
     }
-    return new MemoryFile(this, path, this.#node(path));
+    const file = new MemoryFile(this, path, this.#node(path));
+    if (mode !== "readDirect") return file;
+    this.openDirectly += 1;
+    file.close = () => {
+      this.openDirectly -= 1;
+    };
+    return file;
   }
 
   readWhole(path: string): Uint8Array {
@@ -170,6 +180,7 @@ class MemoryFile implements DiskFile {
 
   read(into: Uint8Array, position: number): number {
     this.#disk.readCount += 1;
+    this.#disk.beforeRead(this.path, position, into.length);
     const piece = this.#node.bytes.subarray(position, position + into.length);
     into.set(piece);
     return piece.length;
