@@ -14,7 +14,7 @@ import {
 } from "../../src/shard/compactor-protocol.ts";
 import { Compactors } from "../../src/shard/compactors.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
-import { KIB, put, ShardHarness, SILENT } from "./shard-harness.ts";
+import { KIB, put, ShardHarness, SILENT, testOptions } from "./shard-harness.ts";
 
 setDefaultTimeout(60_000);
 
@@ -100,22 +100,27 @@ function tableNames(harness: ShardHarness): string[] {
 }
 
 describe("on a thread of their own", () => {
-  test("flushes and compactions come out as they do here, and a restart without compactors finds the same", async () => {
-    using harness = new ShardHarness({ memtableBytes: 64 * KIB, compactors: startedCompactors(2) });
-    const expected = fill(harness, 120);
-    harness.send({ type: "compact", requestId: 77 });
-    harness.shard.turn();
-    await until(harness, () => answered(harness, 77));
-    const stats = harness.stats();
-    expect(stats.flushCount).toBeGreaterThan(3);
-    expect(stats.compactionCount).toBeGreaterThan(0);
-    expect(stats.tableEntries).toBe(1000);
-    expect(harness.content()).toEqual(expected);
-    expect(tableNames(harness).length).toBe(stats.tableCount);
-    harness.stop();
-    using again = new ShardHarness({ directory: harness.directory });
-    expect(again.content()).toEqual(expected);
-  });
+  test.each(["mmap", "direct"] as const)(
+    "flushes and compactions come out as here, and a restart without compactors finds the same: %s",
+    async (tableIo) => {
+      const tree = { ...testOptions("").tree, tableIo };
+      const compactors = startedCompactors(2);
+      using harness = new ShardHarness({ memtableBytes: 64 * KIB, compactors, options: { tree } });
+      const expected = fill(harness, 120);
+      harness.send({ type: "compact", requestId: 77 });
+      harness.shard.turn();
+      await until(harness, () => answered(harness, 77));
+      const stats = harness.stats();
+      expect(stats.flushCount).toBeGreaterThan(3);
+      expect(stats.compactionCount).toBeGreaterThan(0);
+      expect(stats.tableEntries).toBe(1000);
+      expect(harness.content()).toEqual(expected);
+      expect(tableNames(harness).length).toBe(stats.tableCount);
+      harness.stop();
+      using again = new ShardHarness({ directory: harness.directory });
+      expect(again.content()).toEqual(expected);
+    },
+  );
 
   test("a shard that stops in the midst of a job leaves no file of it", async () => {
     using harness = new ShardHarness({ memtableBytes: 1024 * KIB, compactors: startedCompactors(1) });

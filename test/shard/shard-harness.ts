@@ -154,7 +154,7 @@ export function testOptions(directory: string, more: Partial<ShardOptions> = {})
       compressionLevel: 1,
       prefixFilterBytes: 0,
       blockChecks: "first" as const,
-      tableIo: "mmap",
+      tableIo: "mmap" as const,
       levelBytesBase: 64 * KIB,
       level0Tables: 2,
       tableBytesMax: 16 * KIB,
