@@ -58,7 +58,7 @@ function encodeEntries(keyCount: number): Uint8Array[] {
 
 function measure(entries: readonly Uint8Array[], directory: string): void {
   let stats = null as ShardStats | null;
-  const settings = benchSettings(directory);
+  const settings = benchSettings({ directory, isSynced: false, memoryBytes: null, tableIo: "mmap" });
   const shard: Shard = Shard.open(
     { disk: benchDisk(false), clock: new RealClock(), log: LOG, blockCache: new BlockCache(settings.blockCacheBytes) },
     benchOptions(settings),

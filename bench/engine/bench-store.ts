@@ -7,6 +7,10 @@ export interface StoreOptions {
   readonly directory: string;
   /** False: a write returns after write(2) and is not synced. */
   readonly isSynced: boolean;
+  /** As in Job. */
+  readonly memoryBytes: number | null;
+  /** Of EnvelopeDB; other engines have ways of their own. */
+  readonly tableIo: "mmap" | "direct";
 }
 
 export interface BenchReader {

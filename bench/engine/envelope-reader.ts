@@ -21,7 +21,7 @@ export class EnvelopeReader implements BenchReader {
   #cursor: (VersionCursor & Disposable) | null = null;
 
   constructor(options: StoreOptions) {
-    const settings = benchSettings(options.directory);
+    const settings = benchSettings(options);
     const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
     const blockCache = new BlockCache(settings.blockCacheBytes);
     const env = { disk: benchDisk(options.isSynced), clock: new RealClock(), log: LOG, blockCache };

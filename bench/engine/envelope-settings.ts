@@ -7,8 +7,11 @@ import type { Logger } from "../../src/env/environment.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 import { shardOptions } from "../../src/node-shards.ts";
 import type { ShardOptions } from "../../src/shard/shard-options.ts";
+import type { StoreOptions } from "./bench-store.ts";
 
 export const BENCH_BUCKET = 1;
+/** Of the memory of a process that is limited. */
+const CACHE_SHARE = 0.5;
 const CLUSTER_ID = "00".repeat(16);
 
 export const LOG: Logger = { debug: () => {}, info: () => {}, warn: console.warn, error: console.error };
@@ -29,11 +32,16 @@ export function benchDisk(isSynced: boolean): Disk {
   return isSynced ? new RealDisk() : new UnsyncedDisk();
 }
 
-/** One shard, and compactors on the cores that it leaves free: the other engines flush and compact on threads, too. */
-export function benchSettings(directory: string): NodeSettings {
+/**
+ * One shard, and compactors on the cores that it leaves free: the other engines flush and compact on threads, too. The
+ * kernel gives what memory there is to mapped tables; a cache of our own has to be given it.
+ */
+export function benchSettings({ directory, tableIo, memoryBytes }: StoreOptions): NodeSettings {
   const cores = availableParallelism();
-  const flags = { data: directory, shards: "1", compactors: String(cores - 1) };
-  return resolveSettings({ flags, environment: {}, file: null, cores });
+  const flags = { data: directory, shards: "1", compactors: String(cores - 1), tableIo };
+  const usual = resolveSettings({ flags, environment: {}, file: null, cores });
+  if (tableIo === "mmap" || memoryBytes === null) return usual;
+  return { ...usual, blockCacheBytes: Math.floor(memoryBytes * CACHE_SHARE) };
 }
 
 export function benchOptions(settings: NodeSettings): ShardOptions {

@@ -55,7 +55,7 @@ export class EnvelopeStore implements BenchStore {
 
   constructor(options: StoreOptions) {
     this.#durability = options.isSynced ? SYNC : OS_DECIDES;
-    const settings = benchSettings(options.directory);
+    const settings = benchSettings(options);
     const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
     const blockCache = new BlockCache(settings.blockCacheBytes);
     const threads = compactorThreads(settings.compactors, 1, LOG);

@@ -1,13 +1,20 @@
 /** One measurement of one engine: what a child process is told, and what it answers, each as a line of JSON. */
 import type { KeyOrder } from "./workload.ts";
 
-export type EngineName = "envelope" | "rocksdb" | "rocksdb-tuned" | "leveldb" | "lmdb";
+/** envelope-direct: with tables read past the page cache. */
+export type EngineName = "envelope" | "envelope-direct" | "rocksdb" | "rocksdb-tuned" | "leveldb" | "lmdb";
+
+export function isEnvelope(engine: EngineName): boolean {
+  return engine === "envelope" || engine === "envelope-direct";
+}
 
 interface Place {
   readonly engine: EngineName;
   readonly directory: string;
   /** Keys there are, or shall be. */
   readonly keyCount: number;
+  /** What the process is limited to, page cache included; null: nothing. */
+  readonly memoryBytes: number | null;
 }
 
 export type Job =

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { dbBenchVersion } from "./db-bench.ts";
-import type { EngineName } from "./job.ts";
+import { type EngineName, isEnvelope } from "./job.ts";
 import { type EngineBenchOptions, engineBenchOptions } from "./options.ts";
 import { whyAbsent } from "./peer-stores.ts";
 import { measuresOf } from "./plan.ts";
@@ -52,7 +52,7 @@ async function presentEngines(wanted: readonly EngineName[]): Promise<EngineName
   for (const engine of wanted) {
     let absence: string | null = null;
     if (engine === "leveldb" || engine === "lmdb") absence = await whyAbsent(engine);
-    else if (engine !== "envelope" && dbBench === null) absence = "db_bench is not installed";
+    else if (!isEnvelope(engine) && dbBench === null) absence = "db_bench is not installed";
     if (absence === null) present.push(engine);
     else say(`${engine}: skipped, ${absence}`);
   }

@@ -1,10 +1,10 @@
 /** The measurements of the engines that run in a process of ours, one at a time. */
 import { Random } from "../../src/core/random.ts";
 import { type BenchReader, type BenchStore, finished } from "./bench-store.ts";
-import { type Job, NOTHING, type Outcome } from "./job.ts";
+import { isEnvelope, type Job, NOTHING, type Outcome } from "./job.ts";
 import { startMeter } from "./meter.ts";
 import { measureMixed } from "./mixed-load.ts";
-import { openReader, openStore } from "./open-engine.ts";
+import { openReader, openStore, optionsOf } from "./open-engine.ts";
 import { distinctKeys, KeyBuffer, type KeyOrder, keyNumbers, RECORD_BYTES, Values } from "./workload.ts";
 
 const SEED = 1;
@@ -35,7 +35,7 @@ export async function measure(job: Job): Promise<Outcome> {
 }
 
 async function fill(job: Of<"fill">): Promise<Outcome> {
-  const store = await openStore(job.engine, { directory: job.directory, isSynced: false });
+  const store = await openStore(job.engine, optionsOf(job, false));
   const read = startMeter();
   await write(store, job.order, job.keyCount, job.opCount, job.batch);
   const { seconds: writeSeconds } = read();
@@ -74,7 +74,7 @@ async function write(store: BenchStore, order: KeyOrder, keyCount: number, opCou
 }
 
 async function fillSync(job: Of<"fillsync">): Promise<Outcome> {
-  const store = await openStore(job.engine, { directory: job.directory, isSynced: true });
+  const store = await openStore(job.engine, optionsOf(job, true));
   const random = new Random(SEED);
   const values = new Values(random);
   const nextNumber = keyNumbers("random", job.keyCount, random);
@@ -97,8 +97,8 @@ async function fillSync(job: Of<"fillsync">): Promise<Outcome> {
 }
 
 async function read(job: Of<"read">): Promise<Outcome> {
-  const options = { directory: job.directory, isSynced: false };
-  const isStore = job.engine === "envelope" && job.throughMessages;
+  const options = optionsOf(job, false);
+  const isStore = isEnvelope(job.engine) && job.throughMessages;
   const store = isStore ? await openStore(job.engine, options) : await openReader(job.engine, options);
   const random = new Random(SEED);
   const nextNumber = keyNumbers("random", job.keyCount, random);
@@ -126,7 +126,7 @@ function readSome(
 }
 
 async function seek(job: Of<"seek">): Promise<Outcome> {
-  const reader = await openReader(job.engine, { directory: job.directory, isSynced: false });
+  const reader = await openReader(job.engine, optionsOf(job, false));
   const nextNumber = keyNumbers("random", job.keyCount, new Random(SEED));
   await seekSome(reader, nextNumber, Math.ceil(job.opCount * WARMUP_SHARE), job.nextCount);
   const end = startMeter();
@@ -147,7 +147,7 @@ async function seekSome(reader: BenchReader, nextNumber: () => number, opCount: 
 }
 
 async function scan(job: Of<"scan">): Promise<Outcome> {
-  const reader = await openReader(job.engine, { directory: job.directory, isSynced: false });
+  const reader = await openReader(job.engine, optionsOf(job, false));
   const first = new KeyBuffer().present(0);
   await reader.scan(first, Math.ceil(job.keyCount * WARMUP_SHARE));
   const end = startMeter();
@@ -159,14 +159,14 @@ async function scan(job: Of<"scan">): Promise<Outcome> {
 
 /** Does not return. */
 async function crash(job: Of<"crash">): Promise<Outcome> {
-  const store = await openStore(job.engine, { directory: job.directory, isSynced: false });
+  const store = await openStore(job.engine, optionsOf(job, false));
   await write(store, "permuted", job.keyCount, job.keyCount, 1);
   process.kill(process.pid, "SIGKILL");
   return NOTHING;
 }
 
 async function reopen(job: Of<"reopen">): Promise<Outcome> {
-  const store = await openStore(job.engine, { directory: job.directory, isSynced: false });
+  const store = await openStore(job.engine, optionsOf(job, false));
   const found = store.get(new KeyBuffer().present(0)) === null ? 0 : 1;
   // From the start of the process, its own start included.
   const seconds = performance.now() / 1000;

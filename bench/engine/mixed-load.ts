@@ -9,6 +9,7 @@ import { Random } from "../../src/core/random.ts";
 import { EnvelopeStore } from "./envelope-store.ts";
 import { type Job, type Latencies, NOTHING, type Outcome } from "./job.ts";
 import { startMeter } from "./meter.ts";
+import { optionsOf } from "./open-engine.ts";
 import { KeyBuffer, keyNumbers, Values } from "./workload.ts";
 
 const PEAK_SECONDS = 2;
@@ -18,7 +19,7 @@ const TURN_OPS_MAX = 64;
 const NANOS = 1000;
 
 export function measureMixed(job: Extract<Job, { type: "mixed" }>): Outcome {
-  const store = new EnvelopeStore({ directory: job.directory, isSynced: false });
+  const store = new EnvelopeStore(optionsOf(job, false));
   const load = new MixedLoad(store, job.keyCount);
   const opsPerSecond = job.writesPerSecond > 0 ? 2 * job.writesPerSecond : load.peak(PEAK_SECONDS) * LOAD_SHARE;
   const before = store.stats();

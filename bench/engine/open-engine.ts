@@ -2,15 +2,19 @@
 import type { BenchReader, BenchStore, StoreOptions } from "./bench-store.ts";
 import { EnvelopeReader } from "./envelope-reader.ts";
 import { EnvelopeStore } from "./envelope-store.ts";
-import type { EngineName } from "./job.ts";
+import { type EngineName, isEnvelope, type Job } from "./job.ts";
 import { openPeer } from "./peer-stores.ts";
 
+export function optionsOf({ engine, directory, memoryBytes }: Job, isSynced: boolean): StoreOptions {
+  return { directory, isSynced, memoryBytes, tableIo: engine === "envelope-direct" ? "direct" : "mmap" };
+}
+
 export async function openStore(engine: EngineName, options: StoreOptions): Promise<BenchStore> {
-  return engine === "envelope" ? new EnvelopeStore(options) : await openPeer(peerOf(engine), options);
+  return isEnvelope(engine) ? new EnvelopeStore(options) : await openPeer(peerOf(engine), options);
 }
 
 export async function openReader(engine: EngineName, options: StoreOptions): Promise<BenchReader> {
-  return engine === "envelope" ? new EnvelopeReader(options) : await openPeer(peerOf(engine), options);
+  return isEnvelope(engine) ? new EnvelopeReader(options) : await openPeer(peerOf(engine), options);
 }
 
 function peerOf(engine: EngineName): "leveldb" | "lmdb" {

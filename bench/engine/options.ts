@@ -5,7 +5,8 @@ import { wholeNumber } from "../../src/cli/options.ts";
 import type { EngineName } from "./job.ts";
 import { FULL, SHORT, type Sizes } from "./plan.ts";
 
-export const ENGINES: readonly EngineName[] = ["envelope", "rocksdb", "rocksdb-tuned", "leveldb", "lmdb"];
+const OWN: readonly EngineName[] = ["envelope", "envelope-direct"];
+const PEERS: readonly EngineName[] = ["rocksdb", "rocksdb-tuned", "leveldb", "lmdb"];
 
 export interface EngineBenchOptions {
   readonly sizes: Sizes;
@@ -43,7 +44,7 @@ export function engineBenchOptions(args: readonly string[]): EngineBenchOptions 
     .option("--seconds <seconds>", "length of readwhilewriting", wholeNumber(1, 3_600))
     .option("--budget-keys <count>", "keys of the measures with a memory limit", wholeNumber(0, 1e9))
     .option("--only <names>", "measures, by commas: fillrandom,readrandom")
-    .option("--peers <names>", `engines beside envelope, by commas, or none: ${ENGINES.slice(1).join(",")}`)
+    .option("--peers <names>", `engines beside envelope, by commas, or none: ${PEERS.join(",")}`)
     .option("--directory <directory>", "where the data goes; it is removed at the end", tmpdir())
     .option("--rounds <count>", "times the short measures are made, in turn; the median counts", wholeNumber(1, 99), 3)
     .option("--memory-mib <MiB>", "memory of the measures that have a limit", wholeNumber(64, 1_048_576), 512)
@@ -64,7 +65,7 @@ export function engineBenchOptions(args: readonly string[]): EngineBenchOptions 
       mixedSeconds: flags.seconds ?? usual.mixedSeconds,
     },
     only: flags.only?.split(",") ?? null,
-    engines: flags.peers === undefined ? ENGINES : ["envelope", ...peersOf(flags.peers, program)],
+    engines: [...OWN, ...(flags.peers === undefined ? PEERS : peersOf(flags.peers, program))],
     directory: flags.directory,
     rounds: flags.rounds,
     memoryBytes: flags.memoryMib * 1024 * 1024,
@@ -75,7 +76,7 @@ export function engineBenchOptions(args: readonly string[]): EngineBenchOptions 
 function peersOf(text: string, program: Command): EngineName[] {
   if (text === "none" || text === "") return [];
   return text.split(",").map((name) => {
-    const engine = ENGINES.find((known) => known === name && known !== "envelope");
-    return engine ?? program.error(`error: no peer is named ${name}; there are ${ENGINES.slice(1).join(", ")}`);
+    const engine = PEERS.find((known) => known === name);
+    return engine ?? program.error(`error: no peer is named ${name}; there are ${PEERS.join(", ")}`);
   });
 }

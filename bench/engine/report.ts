@@ -72,7 +72,7 @@ export function rowsOf(measure: string, results: ReadonlyMap<EngineName, Measure
 
 const HEADINGS = [
   ["measure", -17],
-  ["engine", -14],
+  ["engine", -16],
   ["ops/s", 10],
   ["us/op", 9],
   ["cpu us", 8],

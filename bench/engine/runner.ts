@@ -69,7 +69,8 @@ export class Runner {
   }
 
   async #perform(planned: PlannedJob, engine: EngineName, directory: string, groupFile: string | null) {
-    const job: Job = { ...this.#withRate(planned), engine, directory };
+    const memoryBytes = groupFile === null ? null : this.#options.memoryBytes;
+    const job: Job = { ...this.#withRate(planned), engine, directory, memoryBytes };
     mkdirSync(directory, { recursive: true });
     const done = engine.startsWith("rocksdb") ? await runDbBench(job, groupFile) : await runChild(job, groupFile);
     if (done === null) return null;
