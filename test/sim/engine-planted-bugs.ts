@@ -89,12 +89,23 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
     seedCount: 50,
     profile: "crash",
   },
+  "blocks of different tables are kept under one number": {
+    changes: [
+      {
+        file: "src/storage/direct-blocks.ts",
+        text: "this.#cacheId = reading.cache?.takeTable() ?? 0;",
+        replacement: "this.#cacheId = 0;",
+      },
+    ],
+    seedCount: 50,
+    profile: "mixed",
+  },
   "the checksum of a block is not looked at": {
     changes: [
       {
-        file: "src/storage/table.ts",
-        text: "if (blockChecksum(map, start, end, blockSeed(this.#seed, block)) !== readU32(map, end - 4)) {",
-        replacement: "if (blockChecksum(map, start, end, blockSeed(this.#seed, block)) === -1) {",
+        file: "src/storage/stored-block.ts",
+        text: "if (blockChecksum(bytes, start, end, blockSeed(seed, block)) !== readU32(bytes, end - CHECKSUM_BYTES)) {",
+        replacement: "if (blockChecksum(bytes, start, end, blockSeed(seed, block)) === -1) {",
       },
     ],
     seedCount: 200,
