@@ -1,6 +1,6 @@
 /**
  * Reads from tables, warm: look-ups one by one and many at a time, and a walk over everything, forward.
- * The goal is a million of each a second. Run: bun bench/table-bench.ts [million keys] [keys at a time] [zstd]
+ * The goal is a million of each a second. Run: bun bench/table-bench.ts [million keys] [keys at a time] [none | zstd] [mmap | direct]
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -155,6 +155,7 @@ function measure(tree: Tree): void {
 }
 
 const packing: "none" | "zstd" = process.argv[4] === "zstd" ? "zstd" : "none";
+const tableIo: "mmap" | "direct" = process.argv[5] === "direct" ? "direct" : "mmap";
 const cache = new BlockCache(256 * MIB);
 const directory = mkdtempSync(join(tmpdir(), "table-bench-"));
 try {
@@ -166,7 +167,7 @@ try {
     compressionLevel: 1,
     prefixFilterBytes: 0,
     blockChecks: "first" as const,
-    tableIo: "mmap" as const,
+    tableIo,
     levelBytesBase: 256 * MIB,
     level0Tables: 4,
     tableBytesMax: 16 * MIB,
