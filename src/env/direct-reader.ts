@@ -17,6 +17,7 @@ export class DirectReader {
 
   /** Why files of this directory cannot be read so; null: they can. */
   probe(directory: string): string | null {
+    if (FLAGS === constants.O_RDONLY) return "this system has no O_DIRECT";
     const path = join(directory, PROBE_NAME);
     try {
       writeFileSync(path, new Uint8Array(DIRECT_ALIGNMENT_BYTES).fill(1));
