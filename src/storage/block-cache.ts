@@ -9,14 +9,21 @@
  * queue. So blocks that are touched once pass by without driving out those in use. Walks enter nothing and use up
  * nothing: they look, and read and unpack for themselves what is not here.
  *
- * Bookkeeping is in typed arrays, a slot a block; slots hang in chains by hash and in the queues by links. Who has got
- * bytes from here may keep them: eviction only lets go of them. One thread.
+ * Bookkeeping is in typed arrays, a slot a block; slots hang in chains by hash and in the queues by links. A body is kept in
+ * one of two ways. `put` keeps the very bytes, and who has got them may keep them, too: eviction only lets go of them.
+ * `copyIn` copies them into a frame, memory that is used again for another block: a cache through which everything passes
+ * would otherwise leave garbage faster than it is collected, and take several times its bytes. What is in a frame is good
+ * only until the next `copyIn`. One thread.
  */
 import { assert } from "../core/assert.ts";
 
 /** A slot for so many bytes: blocks are seldom smaller. */
 const BYTES_PER_SLOT = 2048;
 const SLOTS_MIN = 16;
+/** Frames come in multiples of this, so that one fits the next block. */
+const FRAME_STEP_BYTES = 512;
+/** Frames without a block that are kept, beside the cache's bytes. */
+const SPARE_BYTES_MAX = 1024 * 1024;
 const USES_MAX = 3;
 /** A block that is larger than this part of the cache is not kept. */
 const SHARE_MAX = 8;
@@ -42,6 +49,10 @@ export class BlockCache {
   readonly #heads = new Int32Array(2).fill(NONE);
   readonly #tails = new Int32Array(2).fill(NONE);
   readonly #bodies: (Uint8Array | null)[];
+  /** What a body is copied into; null: it is kept as it came. */
+  readonly #frames: (Uint8Array | null)[];
+  /** Bytes that a slot counts for: those of the frame, or of the body. */
+  readonly #sizes: Float64Array;
   readonly #tables: Uint32Array;
   readonly #blocks: Uint32Array;
   readonly #uses: Uint8Array;
@@ -53,6 +64,9 @@ export class BlockCache {
   /** What left the small queue unused: a hash of it, at the place that the hash says. */
   readonly #marks: Uint32Array;
   #free = 0;
+  /** Frames to be used again, by their bytes. */
+  readonly #spare = new Map<number, Uint8Array[]>();
+  #spareBytes = 0;
 
   /** At most `bytesMax` bytes of blocks; 0: nothing is kept. */
   constructor(bytesMax: number) {
@@ -60,6 +74,8 @@ export class BlockCache {
     const slotCount = bytesMax === 0 ? 0 : Math.max(SLOTS_MIN, Math.ceil(bytesMax / BYTES_PER_SLOT));
     const chainCount = 2 ** Math.ceil(Math.log2(Math.max(1, slotCount)));
     this.#bodies = new Array<Uint8Array | null>(slotCount).fill(null);
+    this.#frames = new Array<Uint8Array | null>(slotCount).fill(null);
+    this.#sizes = new Float64Array(slotCount);
     this.#tables = new Uint32Array(slotCount);
     this.#blocks = new Uint32Array(slotCount);
     this.#uses = new Uint8Array(slotCount);
@@ -94,13 +110,38 @@ export class BlockCache {
 
   /** Keeps a body that `get` did not have. */
   put(table: number, block: number, body: Uint8Array): void {
-    if (body.length * SHARE_MAX > this.#bytesMax) return;
+    if (this.#mayKeep(body.length)) this.#insert(table, block, body, null, body.length);
+  }
+
+  /** The same of a copy, which is returned; null: it is too large to be kept. */
+  copyIn(table: number, block: number, body: Uint8Array): Uint8Array | null {
+    const size = Math.ceil(body.length / FRAME_STEP_BYTES) * FRAME_STEP_BYTES;
+    if (!this.#mayKeep(size)) return null;
+    this.#makeRoom(size);
+    const frame = this.#takeFrame(size);
+    const copy = frame.subarray(0, body.length);
+    copy.set(body);
+    this.#insert(table, block, copy, frame, size);
+    return copy;
+  }
+
+  #mayKeep(size: number): boolean {
+    return size * SHARE_MAX <= this.#bytesMax;
+  }
+
+  #makeRoom(size: number): void {
+    while (this.#free === NONE || this.#byteCount + size > this.#bytesMax) this.#evict();
+  }
+
+  #insert(table: number, block: number, body: Uint8Array, frame: Uint8Array | null, size: number): void {
     const hash = hashOf(table, block);
     assert(this.#find(table, block, hash) === NONE, "a block is kept once");
-    while (this.#free === NONE || this.#byteCount + body.length > this.#bytesMax) this.#evict();
+    this.#makeRoom(size);
     const slot = this.#free;
     this.#free = this.#next[slot]!;
     this.#bodies[slot] = body;
+    this.#frames[slot] = frame;
+    this.#sizes[slot] = size;
     this.#tables[slot] = table;
     this.#blocks[slot] = block;
     this.#uses[slot] = 0;
@@ -108,6 +149,25 @@ export class BlockCache {
     this.#chainNext[slot] = this.#chains[chain]!;
     this.#chains[chain] = slot;
     this.#enter(this.#marks[chain] === hash ? MAIN : SMALL, slot);
+  }
+
+  #takeFrame(size: number): Uint8Array {
+    const frame = this.#spare.get(size)?.pop();
+    if (frame === undefined) return new Uint8Array(size);
+    this.#spareBytes -= size;
+    return frame;
+  }
+
+  #giveFrame(frame: Uint8Array): void {
+    if (this.#spareBytes + frame.length > SPARE_BYTES_MAX) {
+      // They were left by blocks of other sizes than those that come now.
+      this.#spare.clear();
+      this.#spareBytes = 0;
+    }
+    const stack = this.#spare.get(frame.length);
+    if (stack === undefined) this.#spare.set(frame.length, [frame]);
+    else stack.push(frame);
+    this.#spareBytes += frame.length;
   }
 
   /** Lets go of a table's blocks, of which there are `blockCount`. */
@@ -142,7 +202,7 @@ export class BlockCache {
     else this.#next[last] = slot;
     this.#tails[queue] = slot;
     this.#next[slot] = NONE;
-    this.#queueBytes[queue]! += this.#bodies[slot]!.length;
+    this.#queueBytes[queue]! += this.#sizes[slot]!;
   }
 
   #leave(queue: number): number {
@@ -150,7 +210,7 @@ export class BlockCache {
     assert(slot !== NONE, "a queue that is asked has a block");
     this.#heads[queue] = this.#next[slot]!;
     if (this.#heads[queue] === NONE) this.#tails[queue] = NONE;
-    this.#queueBytes[queue]! -= this.#bodies[slot]!.length;
+    this.#queueBytes[queue]! -= this.#sizes[slot]!;
     return slot;
   }
 
@@ -168,7 +228,10 @@ export class BlockCache {
     const hash = hashOf(this.#tables[slot]!, this.#blocks[slot]!);
     if (isSmall) this.#marks[this.#chainOf(hash)] = hash;
     this.#unchain(slot, this.#chainOf(hash));
+    const frame = this.#frames[slot]!;
+    if (frame !== null) this.#giveFrame(frame);
     this.#bodies[slot] = null;
+    this.#frames[slot] = null;
     this.#next[slot] = this.#free;
     this.#free = slot;
   }

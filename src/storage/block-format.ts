@@ -93,6 +93,8 @@ export function writeU32(bytes: Uint8Array, offset: number, value: number): void
 
 /** Without a restart. */
 const EMPTY_BODY = new Uint8Array(COUNT_BYTES);
+/** A place keeps no more memory of its own than this. */
+const OWN_BYTES_MAX = 64 * 1024;
 
 /** Where the body of a block lies that was verified. Reused from block to block. */
 export class BlockPlace {
@@ -101,17 +103,36 @@ export class BlockPlace {
   start = 0;
   /** Behind the restart count. */
   end = COUNT_BYTES;
+  /** The bytes are good only until the next block is loaded, anywhere; of those that were kept: until the next one here. */
+  isLent = false;
+  #own: Uint8Array = EMPTY_BODY;
 
   /** Over a body. */
   set(bytes: Uint8Array, start: number, end: number): void {
     this.bytes = bytes;
     this.start = start;
     this.end = end;
+    this.isLent = false;
+  }
+
+  /** Over a body that is somebody else's. */
+  lend(bytes: Uint8Array, start: number, end: number): void {
+    this.set(bytes, start, end);
+    this.isLent = true;
+  }
+
+  /** Copies a body that was lent into memory of its own. */
+  keep(): void {
+    const byteCount = this.end - this.start;
+    if (this.#own.length < byteCount) this.#own = new Uint8Array(byteCount);
+    copyBytes(this.bytes, this.start, this.end, this.#own, 0);
+    this.lend(this.#own, 0, byteCount);
   }
 
   /** Lets go of the bytes. */
   leave(): void {
     this.set(EMPTY_BODY, 0, COUNT_BYTES);
+    if (this.#own.length > OWN_BYTES_MAX) this.#own = EMPTY_BODY;
   }
 }
 

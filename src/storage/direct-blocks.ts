@@ -4,11 +4,12 @@
  * unpacked, in the cache; a walk looks there, reads what is missing in larger pieces for itself, and leaves nothing.
  *
  * A block comes from the disk anew whenever it is read, and so it is verified whenever it is read, unless `checks` says
- * never; what the cache holds is trusted. Bytes are never written over: a cursor or a look-up that holds a block holds it
- * by reference, whatever becomes of it in the cache.
+ * never; what the cache holds is trusted. Its frames are written over by the blocks that come, so their bytes are only lent:
+ * a look-up takes its value with it, and a walk copies the block into memory of its own.
  *
  * A read that fails is tried once more; if it fails again, the block counts as damaged. One thread.
  */
+import { copyBytes } from "../core/copy-bytes.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
 import type { DiskFile } from "../env/disk.ts";
 import type { BlockPlace } from "./block-format.ts";
@@ -38,7 +39,8 @@ export class DirectBlocks implements TableBlocks {
     }
     const table = this.#table;
     if (ahead.has(table, block)) this.#openAhead(block, place, ahead);
-    else if (!this.#inCache(block, place, false)) {
+    else if (this.#inCache(block, place, false)) copyInto(ahead, place);
+    else {
       this.#readAhead(block, ahead);
       this.#openAhead(block, place, ahead);
     }
@@ -52,13 +54,17 @@ export class DirectBlocks implements TableBlocks {
 
   #inCache(block: number, place: BlockPlace, isUse: boolean): boolean {
     const known = this.#reading.cache?.get(this.#cacheId, block, isUse) ?? null;
-    if (known !== null) place.set(known, 0, known.length);
+    if (known !== null) place.lend(known, 0, known.length);
     return known !== null;
   }
 
   #fetch(block: number, place: BlockPlace): void {
-    this.#open(block, this.#read(block), 0, place);
-    this.#reading.cache?.put(this.#cacheId, block, place.bytes.subarray(place.start, place.end));
+    const scratch = this.#files.scratch(this.#storedBytes(block));
+    this.#read(block, scratch);
+    this.#open(block, scratch, 0, place);
+    const body = place.bytes.subarray(place.start, place.end);
+    const kept = this.#reading.cache?.copyIn(this.#cacheId, block, body) ?? body;
+    place.lend(kept, 0, kept.length);
   }
 
   #openAhead(block: number, place: BlockPlace, ahead: ReadAhead): void {
@@ -81,27 +87,42 @@ export class DirectBlocks implements TableBlocks {
     const start = table.blockOffsets[ahead.firstBlock]!;
     const byteCount = table.blockOffsets[ahead.endBlock]! - start;
     if (ahead.endBlock - ahead.firstBlock > 1 && start + byteCount <= table.blocksEnd) {
-      const bytes = new Uint8Array(byteCount);
+      const bytes = ahead.take(byteCount);
       if (tryRead(this.#files.open(table.path), bytes, start) === null) return ahead.fill(table, bytes);
     }
     // What is wrong with the blocks beside it is not this one's business.
     ahead.firstBlock = block;
     ahead.endBlock = block + 1;
-    ahead.fill(table, this.#read(block));
+    const bytes = ahead.take(this.#storedBytes(block));
+    this.#read(block, bytes);
+    ahead.fill(table, bytes);
   }
 
-  /** The block as it is stored. Throws CORRUPTION when the disk cannot read it, or the file ends before it does. */
-  #read(block: number): Uint8Array {
-    const { path, blockOffsets } = this.#table;
+  /** Throws CORRUPTION when the block cannot be one. */
+  #storedBytes(block: number): number {
+    const { blockOffsets } = this.#table;
     const start = blockOffsets[block]!;
     const end = blockOffsets[block + 1]!;
     checkStoredRange(this.#table, start, end);
-    const bytes = new Uint8Array(end - start);
-    const file = this.#files.open(path);
-    const failure = tryRead(file, bytes, start) === null ? null : tryRead(file, bytes, start);
-    if (failure !== null) throw corruption(path, start, failure);
-    return bytes;
+    return end - start;
   }
+
+  /** The block as it is stored. Throws CORRUPTION when the disk cannot read it, or the file ends before it does. */
+  #read(block: number, into: Uint8Array): void {
+    const { path, blockOffsets } = this.#table;
+    const start = blockOffsets[block]!;
+    const file = this.#files.open(path);
+    const failure = tryRead(file, into, start) === null ? null : tryRead(file, into, start);
+    if (failure !== null) throw corruption(path, start, failure);
+  }
+}
+
+/** A block that was lent to a walk. */
+function copyInto(ahead: ReadAhead, place: BlockPlace): void {
+  const byteCount = place.end - place.start;
+  const copy = ahead.take(byteCount);
+  copyBytes(place.bytes, place.start, place.end, copy, 0);
+  place.set(copy, 0, byteCount);
 }
 
 /** Null, or what went wrong. */

@@ -147,7 +147,9 @@ export class LookUpBatch {
       if (table === null) continue;
       if (table.mayHold(this.#hashes[i]!)) {
         table.requireSound(this.#targets[i]!);
-        table.loadBlock(table.findBlock(this.#targets[i]!, this.#targetBytes[i]!), this.#places[i]!, null);
+        const place = this.#places[i]!;
+        table.loadBlock(table.findBlock(this.#targets[i]!, this.#targetBytes[i]!), place, null);
+        if (place.isLent) place.keep();
       } else {
         this.#tables[i] = null;
       }
@@ -193,7 +195,7 @@ export class LookUpBatch {
 
   #findInBlock(i: number, asOf: Stamp): void {
     const entry = this.#entry;
-    const { bytes, start, end } = this.#places[i]!;
+    const { bytes, start, end, isLent } = this.#places[i]!;
     const target = this.#targets[i]!;
     if (!findFromRestart(entry, bytes, start, end, this.#restarts[i]!, target, this.#targetBytes[i]!, asOf)) return;
     if (this.isFound[i] === 1) {
@@ -206,8 +208,9 @@ export class LookUpBatch {
     this.origin[i] = entry.origin;
     this.kind[i] = entry.kind satisfies VersionKind;
     this.expiryMs[i] = entry.expiryMs;
-    this.valueBytes[i] = bytes;
-    this.valueStart[i] = entry.suffixEnd;
-    this.valueEnd[i] = entry.valueEnd;
+    // The next run's block comes into the same place.
+    this.valueBytes[i] = isLent ? bytes.slice(entry.suffixEnd, entry.valueEnd) : bytes;
+    this.valueStart[i] = isLent ? 0 : entry.suffixEnd;
+    this.valueEnd[i] = isLent ? entry.valueEnd - entry.suffixEnd : entry.valueEnd;
   }
 }

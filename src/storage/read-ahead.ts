@@ -1,8 +1,8 @@
 /**
  * What one walk over tables has read ahead of itself: blocks of one table that lie side by side. The first block of a walk
  * is read alone, for it may be the only one; from then on, as long as the walk goes on from block to block, in either
- * direction, each read is twice as long as the one before. Bytes are never written over: each read has memory of its own,
- * and who has got a view of it may keep that. One thread.
+ * direction, each read is twice as long as the one before. There are two buffers in turn, so that the value a walk has just
+ * left is still there when the next block is. One thread.
  */
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import type { StoredTable } from "./stored-block.ts";
@@ -17,6 +17,8 @@ export class ReadAhead {
   firstBlock = 0;
   endBlock = 0;
   #table: StoredTable | null = null;
+  #buffer: Uint8Array = EMPTY_BYTES;
+  #otherBuffer: Uint8Array = EMPTY_BYTES;
   /** The block that the walk was in last, and of which table. */
   #lastBlock = 0;
   #lastTable: StoredTable | null = null;
@@ -47,6 +49,16 @@ export class ReadAhead {
     this.#table = null;
     this.firstBlock = first;
     this.endBlock = end;
+  }
+
+  /** Memory for what is read next. What it held is gone. */
+  take(byteCount: number): Uint8Array {
+    this.#table = null;
+    let buffer = this.#otherBuffer;
+    if (buffer.length < byteCount) buffer = new Uint8Array(byteCount);
+    this.#otherBuffer = this.#buffer;
+    this.#buffer = buffer;
+    return buffer.subarray(0, byteCount);
   }
 
   /** The blocks that were planned. */

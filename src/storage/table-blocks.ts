@@ -17,8 +17,9 @@ export interface TableBlocks {
   readonly isDirect: boolean;
   /**
    * Verifies a block as far as that is to be done, unpacks it if need be, and says where its body lies. A look-up (`ahead`
-   * is null) has kept what had to be fetched for it; a walk keeps nothing, but brings what it has read ahead. Throws
-   * CORRUPTION; IO or MISSING_FILE when the file cannot be opened.
+   * is null) has kept what had to be fetched for it, and may get bytes that are but lent. A walk keeps nothing, but brings
+   * what it has read ahead; its bytes stay until it has loaded two more blocks. Throws CORRUPTION; IO or MISSING_FILE when
+   * the file cannot be opened.
    */
   load(block: number, place: BlockPlace, ahead: ReadAhead | null): void;
   /** Lets go of the file, and of the blocks in the cache. Views into a mapping are dead from then on. */

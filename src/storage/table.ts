@@ -78,6 +78,15 @@ export class FoundEntry implements FoundVersion {
   get valueEnd(): number {
     return this.entry.valueEnd;
   }
+
+  /** Copies the value out of a block that is not there for long. */
+  keepValue(): void {
+    const { place, entry } = this;
+    const value = place.bytes.slice(entry.suffixEnd, entry.valueEnd);
+    place.set(value, 0, value.length);
+    entry.suffixEnd = 0;
+    entry.valueEnd = value.length;
+  }
 }
 
 export class Table {
@@ -196,7 +205,9 @@ export class Table {
     this.requireSound(target);
     const place = found.place;
     this.#blocks.load(this.findBlock(target, targetBytes), place, null);
-    return findInBlock(found.entry, place.bytes, place.start, place.end, target, targetBytes, asOf);
+    if (!findInBlock(found.entry, place.bytes, place.start, place.end, target, targetBytes, asOf)) return false;
+    if (place.isLent) found.keepValue();
+    return true;
   }
 
   /** What the filter says of a user key's hash: false is certain. */

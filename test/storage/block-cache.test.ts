@@ -84,3 +84,22 @@ test("a cache of no bytes keeps nothing", () => {
   expect(use(cache, 1, 1, 1)).toBe(false);
   expect(cache.stats.byteCount).toBe(0);
 });
+
+test("copies lie in frames that are used again: few are ever made, and no two blocks share one", () => {
+  const random = new Random(4);
+  const bytesMax = 100 * 4608;
+  const cache = new BlockCache(bytesMax);
+  const frames = new Set<ArrayBufferLike>();
+  const body = (block: number, byteCount: number) => new Uint8Array(byteCount).fill(block * 7);
+  for (let i = 0; i < 20_000; i++) {
+    const block = random.below(400);
+    const byteCount = 4097 + (block % 500);
+    const kept = cache.get(1, block, true) ?? cache.copyIn(1, block, body(block, byteCount));
+    if (kept === null) throw new Error("it is not too large");
+    expect(kept).toEqual(body(block, byteCount));
+    frames.add(kept.buffer);
+    expect(cache.stats.byteCount).toBeLessThanOrEqual(bytesMax);
+  }
+  expect(frames.size).toBeLessThan(110);
+  expect(cache.copyIn(2, 1, new Uint8Array(bytesMax / 4))).toBeNull();
+});

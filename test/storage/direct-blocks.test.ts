@@ -190,15 +190,12 @@ describe("a table read directly", () => {
     }
   });
 
-  test("what was read stays as it is for whoever holds it, whatever is read afterwards", () => {
+  test("what a look-up found stays as it is, whatever is read afterwards", () => {
     const disk = new MemoryDisk();
     const versions = numbered(3000).map((version, i) => ({ ...version, value: new Uint8Array(90).fill(i) }));
     const record = write(disk, versions);
     const cache = new BlockCache(4000);
     const table = openDirect(disk, record, cache);
-    const held: Uint8Array[] = [];
-    const cursor = new RunCursor([table]);
-    for (cursor.seek(0, utf8("")); cursor.valid; cursor.next()) held.push(cursor.value);
     const found: FoundEntry[] = [];
     for (const { bucket, key } of versions) {
       const entry = new FoundEntry();
@@ -207,9 +204,34 @@ describe("a table read directly", () => {
       table.find(target, target.length, murmur3(key, 0, key.length, bucket), MAX_STAMP, entry);
       found.push(entry);
     }
-    for (const [i, { value }] of versions.entries()) {
-      expect(held[i]).toEqual(value);
-      expect(found[i]?.value).toEqual(value);
+    for (const [i, { value }] of versions.entries()) expect(found[i]?.value).toEqual(value);
+  });
+
+  test("the value that a walk has left is there until its next move, whatever the cache holds and drops meanwhile", () => {
+    const disk = new MemoryDisk();
+    const versions = numbered(12_000).map((version, i) => ({ ...version, value: new Uint8Array(90).fill(i) }));
+    const record = write(disk, versions);
+    const cache = new BlockCache(40_000);
+    const table = openDirect(disk, record, cache);
+    const random = new Random(3);
+    for (const isForward of [true, false]) {
+      const cursor = new RunCursor([table]);
+      const order = isForward ? versions : versions.toReversed();
+      let left: Uint8Array = cursor.value;
+      let expected = left;
+      if (isForward) cursor.seek(0, utf8(""));
+      else cursor.seekBefore(9, utf8(""));
+      for (const [i, { value }] of order.entries()) {
+        expect(left).toEqual(expected);
+        expect(cursor.value).toEqual(value);
+        left = cursor.value;
+        expected = value;
+        const near = order[Math.min(order.length - 1, i + random.below(60))]!;
+        if (random.chance(0.3)) expect(versionIn(table, near.bucket, near.key)).not.toBeNull();
+        if (isForward) cursor.next();
+        else cursor.previous();
+      }
+      expect(cursor.valid).toBe(false);
     }
   });
 

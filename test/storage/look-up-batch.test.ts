@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { murmur3 } from "../../src/core/murmur3.ts";
 import { MAX_STAMP } from "../../src/core/stamp.ts";
 import { Random } from "../../src/core/random.ts";
+import { BlockCache } from "../../src/storage/block-cache.ts";
 import { LookUpBatch } from "../../src/storage/look-up-batch.ts";
 import { Tree } from "../../src/storage/tree.ts";
 import { MemoryDisk } from "./support/memory-disk.ts";
@@ -22,7 +23,9 @@ function foundAt(batch: LookUpBatch, i: number): Omit<PlainVersion, "bucket" | "
 
 function checkBatches(seed: number): void {
   const random = new Random(seed);
-  const tree = Tree.open(new MemoryDisk(), "d", SMALL, IDENTITY);
+  const tableIo = random.chance(0.5) ? "mmap" : "direct";
+  const cache = new BlockCache(random.below(20_000));
+  const tree = Tree.open(new MemoryDisk(), "d", { ...SMALL, tableIo }, IDENTITY, cache);
   const seen: PlainVersion[] = [];
   const batch = new LookUpBatch(random.between(1, 40));
   for (let index = 1; index <= 4; index++) {
