@@ -93,6 +93,11 @@ export class LocalReader {
     this.#reads.failed(context);
   }
 
+  /** This node leads no more: what the shard still owes is given up. */
+  leaderLost(): void {
+    this.#reads.leaderLost();
+  }
+
   /** Gives up on reads asked at or before `askedMs`; those gathered are evaluated first, and are of now. */
   expire(askedMs: number): void {
     this.settle();

@@ -81,6 +81,16 @@ export class PendingReads {
     this.#settle(context, "failed", LEADER_LOST);
   }
 
+  /**
+   * This node leads no more. A read that waits for its connection's own write would be answered as of that write's index,
+   * where another leader's log may hold what the connection has sent later; and any read can be sent again.
+   */
+  leaderLost(): void {
+    const asked = [...this.#asked.values()];
+    this.#asked.clear();
+    for (const { waiter, tag } of asked) waiter.resolve(tag, LEADER_LOST);
+  }
+
   /** Gives up on what was asked at or before `askedMs`: a read can always be sent again. */
   expire(askedMs: number): void {
     for (const gate of this.#gates.values()) {

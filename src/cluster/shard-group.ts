@@ -323,7 +323,10 @@ export class ShardGroup {
     if (this.role !== "leader") this.#core?.proposer.abandon();
     if (accepting === this.#wasAccepting) return;
     this.#wasAccepting = accepting;
-    if (!accepting) this.#fences.forgetExpected();
+    if (!accepting) {
+      this.#fences.forgetExpected();
+      this.#core?.reader.leaderLost();
+    }
     const what = accepting ? "leading the shard" : "no longer leading the shard";
     this.#log.info(what, { shard: this.shard, term: this.term });
     this.#events.wake();

@@ -4,8 +4,8 @@ import { Catalog } from "../../src/cluster/catalog.ts";
 import { Lane } from "../../src/cluster/lane.ts";
 import { Router } from "../../src/cluster/router.ts";
 import { TokenTable } from "../../src/cluster/token-table.ts";
-import { utf8 } from "../../src/core/bytes.ts";
-import { nodeId } from "../../src/core/ids.ts";
+import { EMPTY_BYTES, utf8 } from "../../src/core/bytes.ts";
+import { logIndex, nodeId, term } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import { encode } from "@msgpack/msgpack";
 import { CommandType } from "../../src/record/command-format.ts";
@@ -73,6 +73,26 @@ test("a read handed over by a voter needs no round, and asks for the turn in whi
   leading.turn();
   expect(waiter.said).toEqual(["1:nil"]);
   expect(leading.round).toBe(rounds);
+});
+
+test("a read that waits for its own write is given up when another leads: its index may hold what was sent later", () => {
+  const { group, requests, say, ...leading } = lead();
+  const [writer, reader] = [recorder(), recorder()];
+  leading.holdReads();
+  const index = group.write(CommandType.put, 0, 1, range("k"), range("v"), 0, SYNC, writer, 1);
+  group.get(1, range("k"), false, index, group.self, reader, 2);
+  leading.turn();
+  leading.confirm(leading.round());
+  leading.turn();
+  const asked = requests.findLast((request) => request.type === "read");
+  if (asked?.type !== "read") throw new Error("the shard was not asked");
+  const news = { commitIndex: logIndex(group.commitIndex), readRound: 0, releaseIndex: logIndex(0) };
+  group.step({ type: "heartbeat", from: nodeId(2), to: nodeId(1), term: term(group.term + 1), ...news });
+  leading.turn();
+  expect([group.role, reader.said]).toEqual(["follower", ["2:UNAVAILABLE"]]);
+  // The shard answers when it has applied that index, whoever's entry it is.
+  say({ type: "readResult", requestId: asked.requestId, result: NIL });
+  expect(reader.said).toEqual(["2:UNAVAILABLE"]);
 });
 
 test("voters acknowledge to each other only what is on disk, whatever a bucket asks for", () => {
