@@ -1,7 +1,13 @@
 /**
  * The buckets that are gone in one shard: those whose fence is applied, and those whose fence this node, as leader, has
  * proposed. An operation on one of them is refused before it is proposed, so a write answered at its commit can never
- * be swallowed by a fence before it. Main thread only.
+ * be swallowed by a fence before it.
+ *
+ * That a bucket is gone is said only once its fence is applied. A fence that is merely proposed may be lost with its
+ * leader, and the next one takes operations under that id again: who had been sent back to look for the newer id would be
+ * overtaken by those of its connection that reach that leader. So whatever comes for such a bucket waits.
+ *
+ * Main thread only.
  */
 import { text, viewOf } from "../core/bytes.ts";
 import type { SystemChange } from "../bridge/shard-protocol.ts";
@@ -18,8 +24,13 @@ export class FenceSet {
     );
   }
 
+  /** Whether a fence is under way of which nobody knows yet whether it will be. */
+  awaits(bucket: number): boolean {
+    return this.#expected.size > 0 && this.#expected.has(bucket);
+  }
+
   expect(bucket: number): void {
-    this.#expected.add(bucket);
+    if (!this.#applied.has(bucket)) this.#expected.add(bucket);
   }
 
   /** Leadership is lost: what was proposed may never be committed. */
@@ -33,6 +44,7 @@ export class FenceSet {
     const bucket = Number(key.slice(PREFIX.length));
     if (change.value === null) this.#applied.delete(bucket);
     else this.#applied.add(bucket);
+    this.#expected.delete(bucket);
   }
 }
 

@@ -1,8 +1,9 @@
 /**
  * The leader's side of forwarding: carries out the operations of other nodes' clients as if they were its own, and
  * gathers the results of a turn into frames of bounded size. While the shard is congested, or this node elected and not
- * yet ready, operations wait here, as those of its own clients do. Once one is refused, because this node does not lead, all that follow in the same round are:
- * they must not overtake it (see forwarder.ts). Main thread only.
+ * yet ready, or the bucket's fence under way (fence-set.ts), operations wait here, as those of its own clients do. Once one
+ * is refused, because this node does not lead, all that follow in the same round are: they must not overtake it (see
+ * forwarder.ts). Main thread only.
  */
 import { ByteReader } from "../core/byte-reader.ts";
 import { ByteWriter } from "../core/byte-writer.ts";
@@ -24,7 +25,7 @@ const KEEP_BYTES_MAX = 1024 * 1024;
 const ANSWER_BYTES_MAX = 1024 * 1024;
 /** Bytes of results that may wait for the way to the asking node; those beyond are lost to it, their outcome unknown. */
 const LATE_ANSWERS_BYTES_MAX = 32 * 1024 * 1024;
-/** Bytes of operations that may wait for a congested shard; more are refused. */
+/** Bytes of operations that may wait for the shard; more are refused. */
 const WAITING_BYTES_MAX = 32 * 1024 * 1024;
 
 /** What a server needs of the group it serves. */
@@ -38,6 +39,7 @@ type ServedGroup = Pick<
   | "congested"
   | "writable"
   | "isFenced"
+  | "awaitsFence"
   | "get"
   | "read"
   | "writeEncoded"
@@ -70,7 +72,7 @@ export class ForwardServer {
   #readFloorIndex = 0;
   /** The newest round of which something was refused. */
   #refusedRound = -1;
-  /** In order, while the shard is congested. */
+  /** In order, the first of them for a reason. */
   #waiting: WaitingOperation[] = [];
   #waitingBytes = 0;
 
@@ -104,7 +106,7 @@ export class ForwardServer {
   pump(): void {
     if (this.#waiting.length === 0) return;
     let count = 0;
-    while (count < this.#waiting.length && !this.#mustWait()) {
+    while (count < this.#waiting.length && !this.#mustWait(this.#waiting[count]!.operation)) {
       const { round, operation } = this.#waiting[count]!;
       count += 1;
       this.#waitingBytes -= workBytes(operation.work);
@@ -124,14 +126,15 @@ export class ForwardServer {
     if (taken || outcomes.length > LATE_ANSWERS_BYTES_MAX) outcomes.reset(KEEP_BYTES_MAX);
   }
 
-  /** While the shard is behind, and while this node has just been elected; one that does not lead refuses at once. */
-  #mustWait(): boolean {
+  /** Not at one that does not lead: that refuses at once. */
+  #mustWait({ bucket }: Forwarded): boolean {
     const group = this.#group;
-    return group.accepting ? group.congested : group.role === "leader" && !group.isStopped;
+    if (!group.accepting) return group.role === "leader" && !group.isStopped;
+    return group.congested || group.awaitsFence(bucket);
   }
 
   #take(round: number, operation: Forwarded): void {
-    if (this.#waiting.length === 0 && !this.#mustWait()) return this.#carryOut(round, operation);
+    if (this.#waiting.length === 0 && !this.#mustWait(operation)) return this.#carryOut(round, operation);
     if (this.#waitingBytes > WAITING_BYTES_MAX) return this.#answer(operation.requestId, OVERLOADED);
     this.#waiting.push({ round, operation });
     this.#waitingBytes += workBytes(operation.work);

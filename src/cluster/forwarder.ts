@@ -40,8 +40,8 @@ export interface ForwarderEvents {
   settled(operation: Operation, result: Result): void;
   /** The node leads the shard itself now: carry this out. */
   local(operation: Operation): void;
-  /** Whether it has to wait with that, because the shard is behind. */
-  readonly congested: boolean;
+  /** Whether that, and all that is held behind it, has to wait a little more. */
+  mustWait(operation: Operation): boolean;
 }
 
 export class Forwarder {
@@ -152,11 +152,11 @@ export class Forwarder {
     }
   }
 
-  /** As many as the shard keeps up with; the others stay, and whatever comes meanwhile queues behind them. */
+  /** Up to the first that has to wait; the others stay, and whatever comes meanwhile queues behind them. */
   #carryOutHeld(): void {
     const held = this.#held;
     let count = 0;
-    while (count < held.length && !this.#events.congested) {
+    while (count < held.length && !this.#events.mustWait(held[count]!)) {
       const operation = held[count]!;
       count += 1;
       this.#heldBytes -= workBytes(operation.work);

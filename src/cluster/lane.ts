@@ -5,7 +5,7 @@ import { CommandReader, CommandType } from "../record/command-format.ts";
 import { errorResult, type Result } from "../record/result.ts";
 import { viewOf } from "../core/bytes.ts";
 import { Forwarder, type ForwardTransport } from "./forwarder.ts";
-import type { Operation } from "./operation.ts";
+import { bucketOf, type Operation } from "./operation.ts";
 import type { ShardGroup } from "./shard-group.ts";
 
 export const DISK_FULL = errorResult("DISKFULL", "the disk is full; writes are refused until there is room");
@@ -28,9 +28,7 @@ export class Lane {
     this.forwarder = new Forwarder(group.shard, session, transport, {
       settled: (operation, result) => this.#settle(operation, result),
       local: (operation) => this.#carryOut(operation),
-      get congested() {
-        return group.congested;
-      },
+      mustWait: (operation) => this.#mustWait(operation),
     });
   }
 
@@ -41,14 +39,18 @@ export class Lane {
 
   submit(operation: Operation): void {
     if (operation.work.kind === "write") operation.ordering?.underway(this.group.shard, 1);
-    // In a congested group an own read would wait together with writes that came after it.
-    if (this.open && !this.group.congested) this.#carryOut(operation);
+    if (this.open && !this.#mustWait(operation)) this.#carryOut(operation);
     else this.forwarder.hold(operation);
   }
 
   /** Moves what is held towards the leader. */
   pump(): void {
     if (this.forwarder.busy) this.forwarder.pump(this.group.leader, this.group.accepting);
+  }
+
+  /** In a congested group an own read would wait together with writes that came after it. */
+  #mustWait({ work }: Operation): boolean {
+    return this.group.congested || this.group.awaitsFence(bucketOf(work));
   }
 
   #carryOut(operation: Operation): void {

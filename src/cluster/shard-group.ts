@@ -122,9 +122,14 @@ export class ShardGroup {
     return core === null ? 0 : core.proposer.pendingCount + core.reader.pendingCount;
   }
 
-  /** Whether the bucket is gone for good in this shard. */
+  /** Whether the bucket is gone in this shard, or is to be gone as soon as the fence under way is applied. */
   isFenced(bucket: number): boolean {
     return this.#fences.has(bucket);
+  }
+
+  /** Whether operations on the bucket have to wait until its fence is applied, or leadership lost (see fence-set.ts). */
+  awaitsFence(bucket: number): boolean {
+    return this.#fences.awaits(bucket);
   }
 
   /** Whether the disk has room for more. */
@@ -177,7 +182,7 @@ export class ShardGroup {
     return index;
   }
 
-  /** A fence is on its way: from now on operations on that bucket are refused here. */
+  /** A fence is on its way: from now on no operation on that bucket is proposed here. */
   expectFence(bucket: number): void {
     this.#fences.expect(bucket);
   }
@@ -411,6 +416,7 @@ export class ShardGroup {
   #learn(changes: readonly SystemChange[]): void {
     if (changes.length === 0) return;
     for (const change of changes) this.#fences.learn(change);
+    this.#events.wake();
     this.#events.systemChanged(this.shard, changes);
   }
 }

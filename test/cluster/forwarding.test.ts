@@ -52,8 +52,14 @@ class FakeGroup {
   readonly #unanswered: (() => void)[] = [];
   readonly #command = new CommandReader();
 
+  fence: "none" | "underway" | "applied" = "none";
+
   isFenced(): boolean {
-    return false;
+    return this.fence !== "none";
+  }
+
+  awaitsFence(): boolean {
+    return this.fence === "underway";
   }
 
   expectFence(): void {}
@@ -132,6 +138,7 @@ function setUp() {
   const group = new FakeGroup();
   const events = {
     congested: false,
+    mustWait: () => events.congested,
     settled: (operation: Operation, result: Result) => operation.waiter.resolve(operation.tag, result),
     local: (operation: Operation) => local.push(operation.tag),
   };
@@ -303,6 +310,42 @@ test("who has just been elected lets operations wait until it is ready, and refu
     reply();
     expect([outcomes.get(operation.tag), forwarder.count]).toEqual(outcome === "ok" ? ["ok", 0] : [undefined, 1]);
   }
+});
+
+test("that a bucket is fenced is said when the fence is applied; until then nobody knows, and a new leader may not", () => {
+  const { outcomes, waiter, group, forwarder, server, deliver, reply } = setUp();
+  const [first, second] = [write(waiter), write(waiter)];
+  group.fence = "underway";
+  forwarder.hold(first);
+  forwarder.pump(LEADER, false);
+  deliver();
+  reply();
+  expect(outcomes.size).toBe(0);
+  // The fence is lost with the leadership, and what comes later is not carried out before what came first.
+  group.accepting = false;
+  group.fence = "none";
+  forwarder.hold(second);
+  forwarder.pump(LEADER, false);
+  deliver();
+  server.pump();
+  server.flush();
+  reply();
+  group.accepting = true;
+  forwarder.expire(0, LEADER, 300, 5000);
+  forwarder.pump(LEADER, false);
+  deliver();
+  expect(group.executed).toEqual([first.tag, second.tag]);
+
+  const third = write(waiter);
+  group.fence = "underway";
+  forwarder.hold(third);
+  forwarder.pump(LEADER, false);
+  deliver();
+  group.fence = "applied";
+  server.pump();
+  server.flush();
+  reply();
+  expect(outcomes.get(third.tag)).toBe("FENCED");
 });
 
 test("a read does not wait for a write of an earlier term, which may never stand where it stood", () => {

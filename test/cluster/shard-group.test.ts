@@ -206,6 +206,28 @@ test("a connection's operations on a bucket do not overtake each other while its
   expect(waiter.said).toEqual(["2:ok", "3:ok"]);
 });
 
+test("the newer id of a bucket is looked up only once the older one's fence is applied, and what comes behind waits", () => {
+  const { group, requests, router, say, ...leading } = leadBehindRouter();
+  const waiter = recorder();
+  const ordering = router.newOrdering();
+  const lookUpCount = (): number => requests.filter(({ type }) => type === "read").length;
+  leading.holdReads();
+  group.expectFence(router.bucket("0").id);
+  router.write(ordering, CommandType.put, 0, router.bucket("0"), range("k"), range("a"), 0, waiter, 1);
+  router.write(ordering, CommandType.put, 0, router.bucket("1"), range("k"), range("b"), 0, waiter, 2);
+  router.pump();
+  leading.turn();
+  leading.acknowledge();
+  expect([lookUpCount(), waiter.said]).toEqual([0, []]);
+  const system = [{ key: utf8("fence/1"), value: EMPTY_BYTES }];
+  const appliedIndex = logIndex(group.appliedIndex);
+  say({ type: "applied", appliedIndex, stampHigh: 0, stampLow: 0, results: [], system });
+  router.pump();
+  leading.turn();
+  leading.acknowledge();
+  expect([lookUpCount(), waiter.said]).toEqual([1, ["2:ok"]]);
+});
+
 function lead() {
   const leading = new LeadingGroup();
   const { group, clock, requests, failures } = leading;
