@@ -10,6 +10,7 @@ import manifest from "../../package.json" with { type: "json" };
 import type { BenchOptions } from "./bench.ts";
 import type { ImportOptions } from "./import-options.ts";
 import { ENGINE_PROFILES, type EngineProfile } from "../sim/engine-profiles.ts";
+import { type Weather, WEATHERS } from "../sim/weathers.ts";
 import { duration, pidList, realNumber, targetList, wholeNumber } from "./options.ts";
 import type { PromptOptions } from "./prompt.ts";
 import { stopSignals } from "./stop-signals.ts";
@@ -277,6 +278,7 @@ function addVerify(parent: Command): void {
 interface SimFlags {
   readonly seeds: number;
   readonly seed: number;
+  readonly weather: Weather;
   readonly profile: EngineProfile;
   readonly verbose: boolean;
 }
@@ -295,13 +297,14 @@ function addSim(parent: Command): void {
     .addOption(
       new Option("--profile <name>", "what befalls the engine").choices(ENGINE_PROFILES).default(ENGINE_PROFILES[0]),
     )
+    .addOption(new Option("--weather <name>", "what befalls the cluster").choices(WEATHERS).default(WEATHERS[0]))
     .option("--verbose", "print the trace of every run of the engine", false)
     .action(async (subject: "cluster" | "engine", { seed: firstSeed, seeds: seedCount, ...flags }: SimFlags) => {
       const { runEngine, runSim } = await import("./sim.ts");
       exitCode =
         subject === "engine"
           ? await runEngine({ ...flags, firstSeed, seedCount })
-          : await runSim({ profile: subject, firstSeed, seedCount });
+          : await runSim({ weather: flags.weather, firstSeed, seedCount });
     });
 }
 

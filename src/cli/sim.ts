@@ -7,10 +7,11 @@ import type { EngineRun } from "../sim/engine-report.ts";
 import type { EngineProfile } from "../sim/engine-profiles.ts";
 import { runEngineCampaign } from "../sim/engine-run.ts";
 import { runCampaign } from "../sim/run.ts";
+import type { Weather } from "../sim/weathers.ts";
 import { Progress } from "./progress.ts";
 
 export interface SimOptions {
-  readonly profile: "cluster";
+  readonly weather: Weather;
   readonly firstSeed: number;
   readonly seedCount: number;
 }
@@ -30,7 +31,7 @@ export async function runSim(options: SimOptions): Promise<number> {
     ...options,
     report: (run) => {
       doneCount += 1;
-      if (run.violations.length > 0) progress.note(describeFailure(options.profile, run));
+      if (run.violations.length > 0) progress.note(describeFailure(options.weather, run));
       progress.update(doneCount, doneCount / options.seedCount);
     },
   });
@@ -38,15 +39,15 @@ export async function runSim(options: SimOptions): Promise<number> {
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   const undecided = result.undecidedCount === 0 ? "" : `, ${result.undecidedCount} histories undecided`;
   process.stdout.write(
-    `${result.runCount} runs from seed ${options.firstSeed} in ${seconds} s: ${result.callCount} calls, ` +
+    `${result.runCount} runs (${options.weather}) from seed ${options.firstSeed} in ${seconds} s: ${result.callCount} calls, ` +
       `${result.restartCount} restarts, ${result.failures.length} failures${undecided}\n`,
   );
   return result.failures.length === 0 ? 0 : 1;
 }
 
-function describeFailure(profile: string, run: ClusterRun): string {
-  const lines = [`seed ${run.seed} failed; again: bun run sim ${profile} --seeds 1 --seed ${run.seed}`];
-  return lines
+function describeFailure(weather: Weather, run: ClusterRun): string {
+  const again = `bun run sim cluster --weather ${weather} --seeds 1 --seed ${run.seed}`;
+  return [`seed ${run.seed} failed; again: ${again}`]
     .concat(
       run.tail.map((line) => `    ${line}`),
       run.violations.map((what) => `  ${what}`),

@@ -4,6 +4,7 @@
  *
  *   - every client's history is linearizable, key by key: nothing acknowledged is lost, nothing stale is read
  *   - every replica of a shard shows the same state, having applied the same entries
+ *   - the logs hold every write once, in the order in which its connection sent it (see committed-writes.ts)
  *
  * and all along:
  *
@@ -14,23 +15,32 @@
  *
  * Not checked: how long anything takes, beyond coming to rest at all.
  */
-import { FrameReader, FrameType } from "../wire/peer-frame-format.ts";
 import { CommittedTerms } from "./committed-terms.ts";
 import { History } from "./history.ts";
-import { Nemesis, type Season } from "./nemesis.ts";
+import { Nemesis } from "./nemesis.ts";
 import { Scheduler } from "./scheduler.ts";
+import {
+  clientOf,
+  isHunted,
+  type Season,
+  seasonOf,
+  shapeOf,
+  syncDelayOf,
+  troubledMsOf,
+  usedNodeCountOf,
+  wireOf,
+  workloadOf,
+} from "./season.ts";
 import { SimClient } from "./sim-client.ts";
 import { type SimClusterShape, SimNode } from "./sim-node.ts";
-import { Wire, type WireOptions } from "./sim-network.ts";
+import { Wire } from "./sim-network.ts";
 import { Trace } from "./trace.ts";
 import { judge } from "./verdict.ts";
+import type { Weather } from "./weathers.ts";
 import { KeySpace, Workload } from "./workload.ts";
 
-/** Virtual time with misfortunes, and the most that coming to rest may take. */
-const TROUBLED_MS = 4000;
-const BALLOTS_TROUBLED_MS = 15_000;
+/** The most virtual time that coming to rest may take. */
 const REST_MS_MAX = 30_000;
-const PADDING_BYTES = 6000;
 
 export interface ClusterRun {
   readonly seed: number;
@@ -48,12 +58,6 @@ export interface ClusterRun {
   /** The last lines of what happened. */
   readonly tail: readonly string[];
 }
-
-/**
- * `hunt`: every new leader is cut off at once. `ballots`: that too, a voter loses power in the same moment and is back at
- * once, and many messages take as long as an election. `mixed`: so in a part of the runs.
- */
-export type Weather = "mixed" | "hunt" | "ballots";
 
 export function runClusterSim(seed: number, weather: Weather): ClusterRun {
   return new ClusterSim(seed, weather).run();
@@ -79,42 +83,31 @@ class ClusterSim {
     this.#trace = new Trace(this.#scheduler, null);
     const { random } = this.#scheduler;
     const season = seasonOf(weather, random.fraction());
-    const isHunt = season !== "ordinary";
-    this.#troubledMs = season === "ballots" ? BALLOTS_TROUBLED_MS : TROUBLED_MS;
-    this.#shape = shapeOf(this.#scheduler, season);
-    const wire = new Wire(this.#scheduler, wireOf(this.#scheduler, season));
-    const syncDelayMs = random.chance(0.2) ? { min: 5, max: 40 } : { min: 0.05, max: 3 };
+    this.#troubledMs = troubledMsOf(season);
+    this.#shape = shapeOf(random, season);
+    const wire = new Wire(this.#scheduler, wireOf(random, season));
+    const syncDelayMs = syncDelayOf(random);
     this.#nodes = this.#shape.memberNames.map(
       (name) => new SimNode(name, this.#scheduler, wire, this.#trace, this.#committed, this.#shape, syncDelayMs),
     );
     this.#watch = new Watch(this.#nodes);
     for (const node of this.#nodes) node.start();
-    this.#clients = this.#newClients(season);
+    const usedNodes = this.#nodes.slice(0, usedNodeCountOf(season));
+    this.#clients = this.#newClients(season, usedNodes);
     this.#nemesis = new Nemesis(this.#scheduler, wire, this.#trace, this.#nodes, season);
-    if (isHunt) this.#watch.hunter = this.#nemesis;
+    if (isHunted(season)) this.#watch.hunter = this.#nemesis;
+    for (const client of this.#clients) client.onRenewal = (process) => this.#nemesis.emptying(process, usedNodes);
   }
 
-  #newClients(season: Season): readonly SimClient[] {
-    const isHunt = season !== "ordinary";
-    const thinkMsMax = { ordinary: 40, hunt: 10, ballots: 200 }[season];
+  #newClients(season: Season, nodes: readonly SimNode[]): readonly SimClient[] {
     const { random } = this.#scheduler;
-    const ofWorkload = {
-      keyCount: random.between(6, 16),
-      paddingBytes: PADDING_BYTES,
-      paddingChance: isHunt ? 0.7 : 0.2,
-      otherBuckets: random.chance(0.4) ? ["1", "named"] : [],
-    };
+    const ofWorkload = workloadOf(random, season);
     const created = new Set<string>();
     const keys = new KeySpace();
     return Array.from({ length: random.between(3, 6) }, (_, i) => {
-      const isPipelining = random.chance(0.4);
+      const options = clientOf(random, season);
       const workload = new Workload(`c${i}`, random, keys, ofWorkload);
-      return new SimClient(`c${i}`, this.#scheduler, this.#nodes, this.#history, workload, created, {
-        depthMax: isPipelining ? random.between(2, 8) : 1,
-        thinkMs: { min: 0, max: thinkMsMax * (isPipelining ? 2 : 1) },
-        giveUpMs: season === "hunt" ? 100 : 1500,
-        leaderChance: isHunt ? 0.8 : 0.2,
-      });
+      return new SimClient(`c${i}`, this.#scheduler, nodes, this.#history, workload, created, options);
     });
   }
 
@@ -127,6 +120,7 @@ class ClusterSim {
     this.#comeToRest();
     const { wrong, undecidedCount } = judge(this.#history.keys());
     this.#violations.push(...this.#committed.violations, ...this.#watch.violations, ...wrong);
+    this.#violations.push(...this.#committed.writes.judge(this.#history.keys()));
     for (const { broken } of this.#clients) if (broken !== null) this.#violations.push(broken);
     return {
       seed: this.#seed,
@@ -271,58 +265,4 @@ class Watch {
       this.hunter?.elected(name);
     } else this.violations.push(`${known} and ${name} both lead shard ${shard} in term ${term}`);
   }
-}
-
-/** A vote may be asked for in one election timeout and arrive in the next. */
-const BALLOTS_WIRE: WireOptions = {
-  delayMs: { min: 0.1, max: 2 },
-  slowChance: 0.3,
-  slowMs: { min: 50, max: 400 },
-  cutChance: 0,
-  frames: null,
-  windowBytes: 1 << 20,
-};
-
-/**
- * Timings are a tenth of the defaults, so that much happens in little virtual time. Not so for `ballots`: a peer is dialled
- * again after a time that does not shrink with them, and a vote has to be asked for again in the same election.
- */
-function shapeOf({ random }: Scheduler, season: Season): SimClusterShape {
-  const isHunt = season !== "ordinary";
-  const nodeCount = season === "ballots" ? 5 : isHunt ? 3 : ([3, 3, 3, 3, 3, 3, 5, 1][random.below(8)] ?? 3);
-  return {
-    memberNames: Array.from({ length: nodeCount }, (_, i) => `n${i + 1}`),
-    shardCount: isHunt ? 1 : random.between(1, 2),
-    heartbeatMs: season === "ballots" ? 150 : 15,
-    electionMs: season === "ballots" ? 450 : 45,
-    requestTimeoutMs: season === "ballots" ? 3000 : 600,
-  };
-}
-
-function seasonOf(weather: Weather, chance: number): Season {
-  if (weather !== "mixed") return weather;
-  return chance < 0.2 ? "hunt" : chance < 0.25 ? "ballots" : "ordinary";
-}
-
-function wireOf({ random }: Scheduler, season: Season): WireOptions {
-  if (season === "ballots") return BALLOTS_WIRE;
-  const isHunt = season === "hunt";
-  const isHard = random.chance(0.3);
-  return {
-    delayMs: { min: 0.1, max: random.between(1, 6) },
-    slowChance: isHunt ? 0.05 : random.chance(0.3) ? 0.02 : 0,
-    slowMs: { min: 10, max: isHunt ? 200 : 80 },
-    cutChance: random.chance(0.3) ? 0.002 : 0,
-    frames: isHard ? { loss: 0.03, reordering: 0.05, duplication: 0.05, standsAlone: isRaftOnly } : null,
-    windowBytes: 1 << 20,
-  };
-}
-
-/** Raft's messages may come twice and in any order. Forwarded operations may not: they rely on the stream for that. */
-function isRaftOnly(chunk: Uint8Array): boolean {
-  let isRaft = true;
-  new FrameReader().push(chunk, (frame) => {
-    if (frame.type !== FrameType.raft) isRaft = false;
-  });
-  return isRaft;
 }

@@ -2,20 +2,26 @@
  * State machine safety (Raft §5.4.3), watched from outside: whatever any node hands to a shard as committed at some
  * index, every other node must have committed as well. An entry is told by its index and term, which name it (log
  * matching). What passes between a node and its shards is enough to see it, so production code knows nothing of this.
+ * What is in the entries is looked at by committed-writes.ts.
  */
 import type { ShardLink, ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
 import { entryIndex, entryTerm } from "../record/entry-format.ts";
+import { CommittedWrites } from "./committed-writes.ts";
 
 /** The one committed history of each shard. */
 export class CommittedTerms {
   readonly violations: string[] = [];
+  /** What is in the entries. */
+  readonly writes = new CommittedWrites();
   readonly #terms = new Map<string, { readonly term: number; readonly by: string }>();
 
   note(shard: number, index: number, term: number, by: string): void {
     const key = `${shard}/${index}`;
     const known = this.#terms.get(key);
-    if (known === undefined) this.#terms.set(key, { term, by });
-    else if (known.term !== term) {
+    if (known === undefined) {
+      this.#terms.set(key, { term, by });
+      this.writes.committed(shard, index, term);
+    } else if (known.term !== term) {
       const said = `entry ${index} of shard ${shard} was committed by ${known.by} in term ${known.term}`;
       this.violations.push(`${said}, and by ${by} in term ${term}`);
     }
@@ -77,7 +83,10 @@ export class LogTerms {
   onRequest(request: ShardRequest): void {
     if (request.type === "commit") this.#commit(request.commitIndex);
     if (request.type !== "append") return;
-    for (const entry of request.entries) this.#append(entryIndex(entry), entryTerm(entry));
+    for (const entry of request.entries) {
+      this.#committed.writes.appended(this.#shard, entry);
+      this.#append(entryIndex(entry), entryTerm(entry));
+    }
     this.#commit(request.commitIndex);
   }
 

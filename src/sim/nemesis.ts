@@ -4,7 +4,8 @@
  */
 import { unreachable } from "../core/assert.ts";
 import type { Random } from "../core/random.ts";
-import type { Range, Scheduler } from "./scheduler.ts";
+import type { Range, Scheduler, SimProcess } from "./scheduler.ts";
+import { isHunted, type Season } from "./season.ts";
 import type { Wire } from "./sim-network.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { Trace } from "./trace.ts";
@@ -16,13 +17,17 @@ type Misfortune =
   | "crashInsideDiskCall"
   | "diskError"
   | "diskFull"
+  | "slowDisk"
   | "partition"
   | "oneWayPartition"
   | "isolateLeader"
+  | "muteLeader"
   | "pause"
   | "clockJump";
 
-const WEIGHTS: readonly (readonly [Misfortune, number])[] = [
+type Weights = readonly (readonly [Misfortune, number])[];
+
+const WEIGHTS: Weights = [
   ["powerCut", 5],
   ["powerCutOfAll", 1],
   ["kill", 2],
@@ -34,6 +39,13 @@ const WEIGHTS: readonly (readonly [Misfortune, number])[] = [
   ["isolateLeader", 3],
   ["pause", 2],
   ["clockJump", 1],
+];
+/** Leaders change while everybody lives: what is on its way to a former one comes back refused. */
+const RENEWALS_WEIGHTS: Weights = [
+  ["crashInsideDiskCall", 1],
+  ["slowDisk", 4],
+  ["muteLeader", 12],
+  ["pause", 2],
 ];
 
 /** A hunted leader is cut off before its first entry reaches anybody, or in the moment in which it first commits. */
@@ -48,16 +60,22 @@ const BALLOTS_PATIENCE_MS = 1500;
 const FOUND_AGAIN_MS: Range = { min: 60, max: 200 };
 const VOTES_AGAIN_MS: Range = { min: 460, max: 600 };
 
+const EMPTYING_LOST_CHANCE = 0.1;
+/** About as long as it takes to give a bucket a new id and to fence the old one. */
+const EMPTYING_MS: Range = { min: 1, max: 15 };
+
 const BETWEEN_MS: Range = { min: 50, max: 700 };
+const RENEWALS_BETWEEN_MS: Range = { min: 50, max: 300 };
 const DOWN_MS: Range = { min: 20, max: 600 };
 const SHORT_DOWN_MS: Range = { min: 1, max: 30 };
+/** Longer than an emptied bucket takes to be fenced: the node is behind by its name's new id, and serves all the same. */
+const SLOW_SYNC_MS: Range = { min: 50, max: 300 };
 const PARTITION_MS: Range = { min: 100, max: 1200 };
+/** About an election. */
+const MUTE_MS: Range = { min: 60, max: 160 };
 const PAUSE_MS: Range = { min: 50, max: 700 };
 const CALLS_AHEAD_MAX = 60;
 const ROOM_BYTES_MAX = 100_000;
-
-/** The weather of one run. */
-export type Season = "ordinary" | "hunt" | "ballots";
 
 export class Nemesis {
   readonly #scheduler: Scheduler;
@@ -83,7 +101,7 @@ export class Nemesis {
       node.onDeath = () => this.died(node);
     }
     this.#season = season;
-    if (season === "ordinary") this.#strikeLater();
+    if (!isHunted(season)) this.#strikeLater();
   }
 
   /**
@@ -99,6 +117,24 @@ export class Nemesis {
   /** To be called when a leader's commit index has risen, in a hunt. */
   committed(leaderName: string): void {
     if (this.#prey === leaderName) this.#catch(leaderName);
+  }
+
+  /**
+   * To be called when a client has asked a node to empty a bucket: in the season for it that node may not live to fence the
+   * old id everywhere, while another one that clients use falls behind and does not hear of the new one.
+   */
+  emptying(process: SimProcess, usedNodes: readonly SimNode[]): void {
+    if (this.#season !== "renewals" || this.#over) return;
+    const node = this.#nodes.find((one) => one.process === process);
+    if (node === undefined || !this.#random.chance(EMPTYING_LOST_CHANCE)) return;
+    const others = usedNodes.filter((one) => one !== node && one.isUp);
+    const behind = others[this.#random.below(Math.max(1, others.length))];
+    if (behind !== undefined) this.#slow(behind);
+    this.#scheduler.schedule(this.#scheduler.duration(EMPTYING_MS), null, () => {
+      if (this.#over || node.process !== process) return;
+      node.kill();
+      this.#restartLater(node);
+    });
   }
 
   #catch(leaderName: string): void {
@@ -158,6 +194,7 @@ export class Nemesis {
     for (const node of this.#nodes) {
       node.disk.cancelPlans();
       node.disk.giveRoom();
+      node.disk.slowSyncs(null);
       if (!node.isUp) node.start();
     }
   }
@@ -170,7 +207,8 @@ export class Nemesis {
   }
 
   #strikeLater(): void {
-    this.#scheduler.schedule(this.#scheduler.duration(BETWEEN_MS), null, () => {
+    const betweenMs = this.#season === "renewals" ? RENEWALS_BETWEEN_MS : BETWEEN_MS;
+    this.#scheduler.schedule(this.#scheduler.duration(betweenMs), null, () => {
       if (this.#over) return;
       this.#strike(this.#choose());
       this.#strikeLater();
@@ -178,8 +216,9 @@ export class Nemesis {
   }
 
   #choose(): Misfortune {
-    let dice = this.#random.below(WEIGHTS.reduce((sum, [, weight]) => sum + weight, 0));
-    for (const [misfortune, weight] of WEIGHTS) {
+    const weights = this.#season === "renewals" ? RENEWALS_WEIGHTS : WEIGHTS;
+    let dice = this.#random.below(weights.reduce((sum, [, weight]) => sum + weight, 0));
+    for (const [misfortune, weight] of weights) {
       dice -= weight;
       if (dice < 0) return misfortune;
     }
@@ -205,12 +244,16 @@ export class Nemesis {
         return victim.disk.plan(this.#random.between(1, CALLS_AHEAD_MAX), { kind: "fail", code: "IO" });
       case "diskFull":
         return this.#fill(victim);
+      case "slowDisk":
+        return this.#slow(victim);
       case "partition":
         return this.#split(this.#nodes.filter(() => this.#random.chance(0.5)));
       case "isolateLeader":
         return this.#split([this.#leader() ?? victim]);
       case "oneWayPartition":
         return this.#deafen(victim);
+      case "muteLeader":
+        return this.#mute(this.#leader() ?? victim);
       case "pause":
         return victim.pause(this.#scheduler.duration(PAUSE_MS));
       case "clockJump":
@@ -224,6 +267,12 @@ export class Nemesis {
   #fill(victim: SimNode): void {
     victim.disk.leaveRoom(this.#random.below(ROOM_BYTES_MAX));
     this.#scheduler.schedule(this.#scheduler.duration(PARTITION_MS), null, () => victim.disk.giveRoom());
+  }
+
+  /** Its log and what it applies fall behind, while it goes on hearing and answering. */
+  #slow(victim: SimNode): void {
+    victim.disk.slowSyncs(SLOW_SYNC_MS);
+    this.#scheduler.schedule(this.#scheduler.duration(PARTITION_MS), null, () => victim.disk.slowSyncs(null));
   }
 
   #cut(nodes: readonly SimNode[]): void {
@@ -285,6 +334,12 @@ export class Nemesis {
       else this.#wire.block(other.name, victim.name);
     }
     this.#healLater();
+  }
+
+  /** Nobody hears it, so that another one is elected, of whom it hears at once. */
+  #mute(leader: SimNode): void {
+    for (const { name } of this.#nodes) if (name !== leader.name) this.#wire.block(leader.name, name);
+    this.#scheduler.schedule(this.#scheduler.duration(MUTE_MS), null, () => this.#wire.healAll());
   }
 
   #healLater(): void {

@@ -1,8 +1,9 @@
 /** Campaigns: one profile, many seeds. What `sim` on the command line and the tests run. */
 import { type ClusterRun, runClusterSim } from "./cluster-sim.ts";
+import type { Weather } from "./weathers.ts";
 
 export interface CampaignOptions {
-  readonly profile: "cluster";
+  readonly weather: Weather;
   readonly firstSeed: number;
   readonly seedCount: number;
   /** Called after every run. */
@@ -17,7 +18,7 @@ export interface CampaignResult {
   readonly renewalCount: number;
   /** Keys whose history took too long to check. */
   readonly undecidedCount: number;
-  /** The runs in which something was wrong; `bun run sim cluster --seeds 1 --seed N` replays one. */
+  /** The runs in which something was wrong; `bun run sim cluster --weather W --seeds 1 --seed N` replays one. */
   readonly failures: readonly ClusterRun[];
 }
 
@@ -29,7 +30,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
   let undecidedCount = 0;
   let renewalCount = 0;
   for (let i = 0; i < options.seedCount; i++) {
-    const run = runClusterSim(options.firstSeed + i, "mixed");
+    const run = runClusterSim(options.firstSeed + i, options.weather);
     callCount += run.callCount;
     restartCount += run.restartCount;
     undecidedCount += run.undecidedCount;

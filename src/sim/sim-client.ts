@@ -64,6 +64,8 @@ export class SimClient implements Waiter {
   #isThinking = false;
   #isWatching = false;
   #stopped = false;
+  /** Hears of every bucket that is to be emptied, and by which node. */
+  onRenewal: (process: SimProcess) => void = () => undefined;
   /** Set when a node broke its promise to this client. */
   broken: string | null = null;
 
@@ -236,7 +238,10 @@ export class SimClient implements Waiter {
       else if (isRefused(result)) renewal.void = true;
     };
     const forsake = (): void => undefined;
-    this.#send(connection, settle, forsake, (tag) => connection.coordinator.renewBucket(bucket, this, tag));
+    this.#send(connection, settle, forsake, (tag) => {
+      connection.coordinator.renewBucket(bucket, this, tag);
+      this.onRenewal(connection.process);
+    });
   }
 
   #create(bucket: string): void {

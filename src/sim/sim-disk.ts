@@ -66,6 +66,7 @@ export class SimDisk implements Disk {
   #failed = false;
   #process: SimProcess | null = null;
   #syncFreeAtMs = 0;
+  #slowSyncMs: Range | null = null;
 
   constructor(seed: number, options: SimDiskOptions) {
     this.#random = new Random(seed);
@@ -103,6 +104,11 @@ export class SimDisk implements Disk {
   /** A call of this life was made to fail. */
   get hasFailed(): boolean {
     return this.#failed;
+  }
+
+  /** Syncs begun from now on take so long; null: as long as ever. */
+  slowSyncs(delayMs: Range | null): void {
+    this.#slowSyncMs = delayMs;
   }
 
   /** Only so many more bytes fit from now on. */
@@ -321,7 +327,8 @@ export class SimDisk implements Disk {
       return;
     }
     const nowMs = sync.scheduler.nowMs;
-    this.#syncFreeAtMs = Math.max(this.#syncFreeAtMs, nowMs) + sync.scheduler.duration(sync.delayMs);
+    this.#syncFreeAtMs =
+      Math.max(this.#syncFreeAtMs, nowMs) + sync.scheduler.duration(this.#slowSyncMs ?? sync.delayMs);
     sync.scheduler.schedule(this.#syncFreeAtMs - nowMs, this.#process, complete);
   }
 }

@@ -14,6 +14,10 @@ export interface WorkloadOptions {
   readonly paddingChance: number;
   /** Buckets that are used, created and emptied besides bucket 0. */
   readonly otherBuckets: readonly string[];
+  /** How often one of them is chosen. */
+  readonly otherBucketChance: number;
+  /** How often it is created or emptied then. */
+  readonly adminChance: number;
 }
 
 export type Wish =
@@ -21,9 +25,7 @@ export type Wish =
   | { readonly kind: "create" | "renew"; readonly bucket: string };
 
 const MAIN_BUCKET = "0";
-const OTHER_BUCKET_CHANCE = 0.5;
 const OTHER_KEY_COUNT = 2;
-const ADMIN_CHANCE = 0.1;
 const CREATE_CHANCE = 0.3;
 /** No more than there are bits in a counter. */
 const USES_MAX = 50;
@@ -59,7 +61,7 @@ export class Workload {
   burst(count: number): readonly Wish[] {
     const bucket = this.#chooseBucket();
     const isMain = bucket === MAIN_BUCKET;
-    if (!isMain && this.#random.chance(ADMIN_CHANCE)) {
+    if (!isMain && this.#random.chance(this.#options.adminChance)) {
       const isNamed = !/^\d+$/.test(bucket);
       return [{ kind: isNamed && this.#random.chance(CREATE_CHANCE) ? "create" : "renew", bucket }];
     }
@@ -74,8 +76,8 @@ export class Workload {
   }
 
   #chooseBucket(): string {
-    const { otherBuckets } = this.#options;
-    if (otherBuckets.length === 0 || !this.#random.chance(OTHER_BUCKET_CHANCE)) return MAIN_BUCKET;
+    const { otherBuckets, otherBucketChance } = this.#options;
+    if (otherBuckets.length === 0 || !this.#random.chance(otherBucketChance)) return MAIN_BUCKET;
     return otherBuckets[this.#random.below(otherBuckets.length)] ?? MAIN_BUCKET;
   }
 

@@ -48,6 +48,7 @@ describe("the command line", () => {
     [["bench", "--reads", "2"], "from 0 to 1"],
     [["bench", "--distribution", "normal"], "uniform"],
     [["sim", "galaxy"], "cluster"],
+    [["sim", "cluster", "--weather", "fair"], "renewals"],
     [["sim", "engine", "--profile", "luck"], "bitrot"],
   ])("%j is refused with exit code 2 and a reason", async (args, reason) => {
     const run = await runMain(args);

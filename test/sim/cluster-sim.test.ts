@@ -6,6 +6,7 @@ import { runCampaign } from "../../src/sim/run.ts";
 setDefaultTimeout(60_000);
 
 const SEED_COUNT = 25;
+const RENEWALS_SEED_COUNT = 8;
 
 test("a seed replays the same run, another seed is another run", () => {
   const first = runClusterSim(3, "mixed");
@@ -16,7 +17,7 @@ test("a seed replays the same run, another seed is another run", () => {
 test("crashes, partitions and lost messages break no promise", async () => {
   const reported: number[] = [];
   const result = await runCampaign({
-    profile: "cluster",
+    weather: "mixed",
     firstSeed: 1001,
     seedCount: SEED_COUNT,
     report: ({ seed }) => reported.push(seed),
@@ -26,5 +27,17 @@ test("crashes, partitions and lost messages break no promise", async () => {
   expect(result.callCount).toBeGreaterThan(SEED_COUNT * 50);
   expect(result.restartCount).toBeGreaterThan(SEED_COUNT);
   expect(result.renewalCount).toBeGreaterThan(0);
+  expect(result.undecidedCount).toBe(0);
+});
+
+test("a bucket that is emptied again and again while leaders change keeps the order of every connection", async () => {
+  const result = await runCampaign({
+    weather: "renewals",
+    firstSeed: 1001,
+    seedCount: RENEWALS_SEED_COUNT,
+    report: () => undefined,
+  });
+  expect(result.failures.map(({ seed, violations }) => ({ seed, violations }))).toEqual([]);
+  expect(result.renewalCount).toBeGreaterThan(RENEWALS_SEED_COUNT);
   expect(result.undecidedCount).toBe(0);
 });

@@ -2,7 +2,7 @@
  * The bugs that the simulator must find, as changes of a few lines of production text. Nothing in production code knows
  * of them: `plant-bug.ts` changes the text while the module is loaded.
  */
-import type { Weather } from "../../src/sim/cluster-sim.ts";
+import type { Weather } from "../../src/sim/weathers.ts";
 
 export interface Change {
   readonly file: string;
@@ -99,7 +99,40 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     seedCount: 100,
     weather: "mixed",
   },
-  // Who leads shard 0 finishes what was begun, soon enough to hide much of the next one: here nobody does.
+  "a forwarded read waits for less than an earlier one": {
+    changes: [
+      {
+        file: "src/cluster/forward-server.ts",
+        text: "return this.#readFloorIndex;",
+        replacement: "return afterOwnWrite ? this.#lastWriteIndex : 0;",
+      },
+    ],
+    seedCount: 100,
+    weather: "renewals",
+  },
+  "refused operations go behind later ones": {
+    changes: [
+      {
+        file: "src/cluster/forwarder.ts",
+        text: "[...operations, ...this.#held].sort((a, b) => a.sequence - b.sequence)",
+        replacement: "[...this.#held, ...operations]",
+      },
+    ],
+    seedCount: 100,
+    weather: "renewals",
+  },
+  "operations under a bucket's new id overtake those under the old one": {
+    changes: [
+      {
+        file: "src/cluster/bucket-look-ups.ts",
+        text: "this.#underway.set(bucket, (this.#underway.get(bucket) ?? 0) + 1);",
+        replacement: "",
+      },
+    ],
+    seedCount: 100,
+    weather: "renewals",
+  },
+  // Who leads shard 0 finishes what was begun, soon enough to hide much of the next two: here nobody does.
   "an emptied bucket is not fenced": {
     changes: [
       {
@@ -111,5 +144,17 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     ],
     seedCount: 100,
     weather: "mixed",
+  },
+  "an emptied bucket's older ids are left to others": {
+    changes: [
+      {
+        file: "src/cluster/bucket-admin.ts",
+        text: "this.#fencePending((fenced) => {",
+        replacement: "this.#fenceEverywhere(Number(result.value), (fenced) => {",
+      },
+      { file: "src/cluster/cluster-node.ts", text: "this.#ticks % RESUME_TICKS === 0", replacement: "false" },
+    ],
+    seedCount: 100,
+    weather: "renewals",
   },
 };
