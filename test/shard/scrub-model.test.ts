@@ -65,7 +65,9 @@ class Run {
     const before = truth.get(key);
     const dice = random.below(4);
     if (dice < 2) {
-      const value = String(1 + random.below(999)).padEnd(random.between(3, 600), "0").slice(0, 15);
+      const value = String(1 + random.below(999))
+        .padEnd(random.between(3, 600), "0")
+        .slice(0, 15);
       truth.set(key, value);
       harness.run(put(key, value));
     } else if (dice === 2) {
