@@ -61,7 +61,7 @@ export async function runCluster(options: ClusterOptions): Promise<number> {
  * thorough and slowest compiler, and with the next one starting early, the first seconds are half again as fast and
  * later ones no slower (docs/benchmarks.md). The environment of this command has the last word.
  */
-const QUICK_COMPILER = { BUN_JSC_useFTLJIT: "0", BUN_JSC_jitPolicyScale: "0.1" };
+const QUICK_COMPILER = { BUN_JSC_useFTLJIT: "0", BUN_JSC_jitPolicyScale: "0.4" };
 
 class NodeProcess {
   readonly place: NodePlace;
