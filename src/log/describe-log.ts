@@ -78,7 +78,7 @@ function describeGroup(group: ScannedGroup, bytes: Uint8Array, visit: PartVisito
   const command = new CommandReader().over(bytes);
   for (const entry of entries) {
     const start = entry.offset - offset;
-    const header = decodeEntryHeader(bytes, start, start + entry.byteCount, "");
+    const header = decodeEntryHeader(bytes, command.view, start, start + entry.byteCount, "");
     if (header instanceof Error) throw header;
     const { index, term, commandCount } = header;
     const fields = { index, term, kind: ENTRY_NAMES[header.kind] ?? "", byteCount: entry.byteCount, commandCount };

@@ -3,8 +3,10 @@
  * notes their places, terms and keys. Whoever asks has made sure that the entries are final. The shard's thread, or a
  * tool that compares a hint with its segment.
  */
+
 import { assert } from "../core/assert.ts";
 import { ByteWriter } from "../core/byte-writer.ts";
+import { viewOf } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { corruption } from "../core/errors.ts";
 import { CommandReader } from "../record/command-format.ts";
@@ -79,7 +81,7 @@ export class HintBuilder {
   #addEntry(ordinal: number, entry: Uint8Array): void {
     const columns = this.segment.entries;
     const start = columns.offsets[ordinal]!;
-    const header = decodeEntryHeader(entry, 0, entry.length, this.segment.path);
+    const header = decodeEntryHeader(entry, viewOf(entry), 0, entry.length, this.segment.path);
     if (header instanceof Error) throw header;
     assert(header.index === columns.firstIndex + ordinal, "an entry lies where the index says");
     if (this.#termRuns.at(-1)?.term !== header.term) {

@@ -10,7 +10,7 @@
  */
 import { at } from "../core/assert.ts";
 import { viewOf } from "../core/bytes.ts";
-import { crc32 } from "../core/crc32.ts";
+import { crc32Range } from "../core/crc32.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
 import type { Disk } from "../env/disk.ts";
 import { blockBehind, encodeGroupHeader, GROUP_HEADER_BYTES, GroupHeader } from "../record/group-format.ts";
@@ -30,6 +30,8 @@ import type { ScannedGroup } from "./segment-scan.ts";
 
 /** A last segment with no more than this in it is copied whole. */
 const SMALL_SEGMENT_BYTES = 1024 * 1024;
+/** Groups that are copied at once have no more than this, unless there is but one. */
+const SPAN_BYTES_MAX = 1024 * 1024;
 /** Room for new groups in a segment made on a disk that has no room for one of the usual length. */
 const LEAST_ROOM_BYTES = 256 * 1024;
 
@@ -203,29 +205,66 @@ function beginSegment(
   return SegmentPreparation.begin(disk, directory, id, segmentBytes);
 }
 
-/** Copies group after group under new headers; what has changed since it was scanned is corruption. */
+/** Copies the groups under new headers, as many at once as lie one behind the other; what has changed since is corruption. */
 function copyGroups(disk: Disk, plan: Plan, into: SegmentPreparation, seed: number): void {
-  const header = new GroupHeader();
   let offset = SEGMENT_HEADER_BYTES;
-  for (const [i, { path, group }] of plan.copied.entries()) {
-    const bytes = new Uint8Array(group.byteCount);
-    const file = disk.open(path, "read");
-    const byteCount = file.read(bytes, group.offset);
-    file.close();
-    if (byteCount !== bytes.length || crc32(bytes.subarray(GROUP_HEADER_BYTES)) !== group.bodyChecksum) {
-      throw corruption(path, group.offset, "a group that changes from one read to the next");
+  for (let i = 0; i < plan.copied.length; ) {
+    const { path, group } = at(plan.copied, i);
+    const next = endOfSpan(plan.copied, i);
+    const last = at(plan.copied, next - 1).group;
+    const bytes = readSpan(disk, path, group.offset, last.offset + last.byteCount);
+    for (; i < next; i++) {
+      const copied = at(plan.copied, i);
+      renewHeader(bytes, copied.group.offset - group.offset, copied, plan, plan.firstGroup + i, seed);
     }
-    header.segmentId = plan.id;
-    header.groupNumber = plan.firstGroup + i;
-    header.groupBytes = group.byteCount;
-    header.bodyBytes = group.bodyBytes;
-    header.bodyChecksum = group.bodyChecksum;
-    header.syncedThrough = plan.cutPosition;
-    header.commitIndex = group.commitIndex;
-    header.entryCount = group.entries.length;
-    header.previousTerm = group.previousTerm;
-    encodeGroupHeader(header, seed, bytes, viewOf(bytes), 0);
     into.write(bytes, offset);
-    offset += group.byteCount;
+    offset += bytes.length;
   }
+}
+
+/** The first group from `start` on that does not follow the one before it in the same file, or would make the span too long. */
+function endOfSpan(copied: Plan["copied"], start: number): number {
+  const { path, group } = at(copied, start);
+  let end = group.offset;
+  for (let i = start; i < copied.length; i++) {
+    const next = at(copied, i);
+    const isBehind = next.path === path && next.group.offset === end;
+    end += next.group.byteCount;
+    if (!isBehind || (i > start && end - group.offset > SPAN_BYTES_MAX)) return i;
+  }
+  return copied.length;
+}
+
+function readSpan(disk: Disk, path: string, start: number, end: number): Uint8Array {
+  const bytes = new Uint8Array(end - start);
+  const file = disk.open(path, "read");
+  const byteCount = file.read(bytes, start);
+  file.close();
+  if (byteCount !== bytes.length) throw corruption(path, start + byteCount, "a segment cut short");
+  return bytes;
+}
+
+/** The header under which the group at `start` of `bytes` counts in the new segment. Throws CORRUPTION. */
+function renewHeader(
+  bytes: Uint8Array,
+  start: number,
+  { path, group }: Plan["copied"][number],
+  plan: Plan,
+  groupNumber: number,
+  seed: number,
+): void {
+  if (crc32Range(bytes, start + GROUP_HEADER_BYTES, start + group.byteCount) !== group.bodyChecksum) {
+    throw corruption(path, group.offset, "a group that changes from one read to the next");
+  }
+  const header = new GroupHeader();
+  header.segmentId = plan.id;
+  header.groupNumber = groupNumber;
+  header.groupBytes = group.byteCount;
+  header.bodyBytes = group.bodyBytes;
+  header.bodyChecksum = group.bodyChecksum;
+  header.syncedThrough = plan.cutPosition;
+  header.commitIndex = group.commitIndex;
+  header.entryCount = group.entries.length;
+  header.previousTerm = group.previousTerm;
+  encodeGroupHeader(header, seed, bytes, viewOf(bytes), start);
 }

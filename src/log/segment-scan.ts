@@ -74,7 +74,7 @@ export function scanSegment(bytes: Uint8Array, segment: SegmentHeader, seed: num
       previousTerm: header.previousTerm,
       bodyBytes: header.bodyBytes,
       bodyChecksum: header.bodyChecksum,
-      entries: scanEntries(bytes, start + GROUP_HEADER_BYTES, header, path),
+      entries: scanEntries(bytes, view, start + GROUP_HEADER_BYTES, header, path),
     });
     expected = header.groupNumber + 1;
     offset = start + header.groupBytes;
@@ -132,12 +132,18 @@ function isWholeGroup(
   return crc32Range(bytes, start + GROUP_HEADER_BYTES, start + into.groupBytes) === into.bodyChecksum;
 }
 
-function scanEntries(bytes: Uint8Array, start: number, header: GroupHeader, path: string): ScannedEntry[] {
+function scanEntries(
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+  header: GroupHeader,
+  path: string,
+): ScannedEntry[] {
   const entries: ScannedEntry[] = [];
   const limit = start + header.bodyBytes;
   let offset = start;
   for (let i = 0; i < header.entryCount; i++) {
-    const entry = decodeEntryHeader(bytes, offset, limit, path);
+    const entry = decodeEntryHeader(bytes, view, offset, limit, path);
     if (entry instanceof Error) throw entry;
     const end = offset + entry.entryBytes;
     const checksum = crc32Range(bytes, offset, end);

@@ -136,11 +136,12 @@ function contentsOf(
   header: GroupHeader,
 ): { entries: ScannedEntry[]; damage: { offset: number; why: string } | null } {
   const entries: ScannedEntry[] = [];
+  const view = viewOf(bytes);
   const limit = GROUP_HEADER_BYTES + header.bodyBytes;
   let at = GROUP_HEADER_BYTES;
   const damaged = (why: string) => ({ entries, damage: { offset: groupOffset + at, why } });
   for (let i = 0; i < header.entryCount; i++) {
-    const entry = decodeEntryHeader(bytes, at, limit, "");
+    const entry = decodeEntryHeader(bytes, view, at, limit, "");
     if (entry instanceof Error) return damaged("an entry that does not parse");
     const end = at + entry.entryBytes;
     const isBatch = entry.kind === EntryKind.commands;

@@ -66,22 +66,22 @@ export function emptyEntry(index: LogIndex, entryTerm: Term): Uint8Array {
   return entry;
 }
 
-/** Decodes and checks the header at `offset`; an error when it is not one or reaches past `limit`. */
+/** Decodes and checks the header at `offset`; an error when it is not one or reaches past `limit`. `view` is of `bytes`. */
 export function decodeEntryHeader(
   bytes: Uint8Array,
+  view: DataView,
   offset: number,
   limit: number,
   file: string,
 ): EntryHeader | EnvelopeError {
   if (offset + ENTRY_HEADER_BYTES > limit) return corruption(file, offset, "an entry header cut short");
-  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, ENTRY_HEADER_BYTES);
-  if (crc32Range(bytes, offset + 4, offset + ENTRY_HEADER_BYTES) !== view.getUint32(0, true)) {
+  if (crc32Range(bytes, offset + 4, offset + ENTRY_HEADER_BYTES) !== view.getUint32(offset, true)) {
     return corruption(file, offset, "an entry header with a wrong checksum");
   }
-  const entryBytes = view.getUint32(4, true);
-  const kind = view.getUint16(KIND_OFFSET, true);
-  const index = getU64(view, 8);
-  const entryTerm = getU64(view, 16);
+  const entryBytes = view.getUint32(offset + 4, true);
+  const kind = view.getUint16(offset + KIND_OFFSET, true);
+  const index = getU64(view, offset + 8);
+  const entryTerm = getU64(view, offset + 16);
   if (entryBytes < ENTRY_HEADER_BYTES || offset + entryBytes > limit)
     return corruption(file, offset, "an entry cut short");
   if (kind < EntryKind.commands || kind > EntryKind.configuration)
@@ -92,17 +92,18 @@ export function decodeEntryHeader(
     entryBytes,
     index: logIndex(index),
     term: term(entryTerm),
-    commandCount: view.getUint32(24, true),
+    commandCount: view.getUint32(offset + 24, true),
     kind: kind as EntryKind,
-    durability: view.getUint16(DURABILITY_OFFSET, true),
+    durability: view.getUint16(offset + DURABILITY_OFFSET, true),
   };
 }
 
 /** Splits and fully verifies consecutive entries (as they arrive from a peer): headers, order and every command. */
 export function decodeEntries(bytes: Uint8Array, source: string): Uint8Array[] | EnvelopeError {
   const entries: Uint8Array[] = [];
+  const view = viewOf(bytes);
   for (let offset = 0; offset < bytes.length; ) {
-    const header = decodeEntryHeader(bytes, offset, bytes.length, source);
+    const header = decodeEntryHeader(bytes, view, offset, bytes.length, source);
     if (header instanceof Error) return header;
     const end = offset + header.entryBytes;
     if (header.kind === EntryKind.commands) {

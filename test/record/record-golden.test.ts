@@ -3,7 +3,7 @@
  * is a change of format: it needs a new version and a decoder for the old one.
  */
 import { describe, expect, test } from "bun:test";
-import { utf8 } from "../../src/core/bytes.ts";
+import { utf8, viewOf } from "../../src/core/bytes.ts";
 import { EnvelopeError } from "../../src/core/errors.ts";
 import { logIndex, shardId, term } from "../../src/core/ids.ts";
 import {
@@ -137,7 +137,7 @@ describe("an entry", () => {
 
   test("is read back from them", () => {
     const bytes = Uint8Array.fromHex(GOLDEN.entry);
-    expect(decodeEntryHeader(bytes, 0, bytes.length, "golden")).toEqual({
+    expect(decodeEntryHeader(bytes, viewOf(bytes), 0, bytes.length, "golden")).toEqual({
       entryBytes: bytes.length,
       index: logIndex(2 ** 40 + 5),
       term: term(7),
