@@ -1,7 +1,6 @@
 /**
  * The group being gathered: staged entries are copied once, to where they will be written from. The buffer is reused
- * from group to group. What the index has to know of each entry
- * waits in columns. The shard's thread only.
+ * from group to group. What the index has to know of each entry waits in columns. The shard's thread only.
  */
 import { assert } from "../core/assert.ts";
 import { getU64 } from "../core/bytes.ts";

@@ -3,7 +3,6 @@
  * notes their places, terms and keys. Whoever asks has made sure that the entries are final. The shard's thread, or a
  * tool that compares a hint with its segment.
  */
-
 import { assert } from "../core/assert.ts";
 import { ByteWriter } from "../core/byte-writer.ts";
 import { viewOf } from "../core/bytes.ts";

@@ -207,15 +207,20 @@ function beginSegment(
 
 /** Copies the groups under new headers, as many at once as lie one behind the other; what has changed since is corruption. */
 function copyGroups(disk: Disk, plan: Plan, into: SegmentPreparation, seed: number): void {
+  const header = new GroupHeader();
   let offset = SEGMENT_HEADER_BYTES;
   for (let i = 0; i < plan.copied.length; ) {
     const { path, group } = at(plan.copied, i);
     const next = endOfSpan(plan.copied, i);
     const last = at(plan.copied, next - 1).group;
     const bytes = readSpan(disk, path, group.offset, last.offset + last.byteCount);
+    const view = viewOf(bytes);
     for (; i < next; i++) {
       const copied = at(plan.copied, i);
-      renewHeader(bytes, copied.group.offset - group.offset, copied, plan, plan.firstGroup + i, seed);
+      const start = copied.group.offset - group.offset;
+      checkBody(bytes, start, copied);
+      fillHeader(header, copied.group, plan, plan.firstGroup + i);
+      encodeGroupHeader(header, seed, bytes, view, start);
     }
     into.write(bytes, offset);
     offset += bytes.length;
@@ -238,33 +243,29 @@ function endOfSpan(copied: Plan["copied"], start: number): number {
 function readSpan(disk: Disk, path: string, start: number, end: number): Uint8Array {
   const bytes = new Uint8Array(end - start);
   const file = disk.open(path, "read");
-  const byteCount = file.read(bytes, start);
-  file.close();
-  if (byteCount !== bytes.length) throw corruption(path, start + byteCount, "a segment cut short");
+  try {
+    const byteCount = file.read(bytes, start);
+    if (byteCount !== bytes.length) throw corruption(path, start + byteCount, "a segment cut short");
+  } finally {
+    file.close();
+  }
   return bytes;
 }
 
-/** The header under which the group at `start` of `bytes` counts in the new segment. Throws CORRUPTION. */
-function renewHeader(
-  bytes: Uint8Array,
-  start: number,
-  { path, group }: Plan["copied"][number],
-  plan: Plan,
-  groupNumber: number,
-  seed: number,
-): void {
-  if (crc32Range(bytes, start + GROUP_HEADER_BYTES, start + group.byteCount) !== group.bodyChecksum) {
-    throw corruption(path, group.offset, "a group that changes from one read to the next");
-  }
-  const header = new GroupHeader();
-  header.segmentId = plan.id;
-  header.groupNumber = groupNumber;
-  header.groupBytes = group.byteCount;
-  header.bodyBytes = group.bodyBytes;
-  header.bodyChecksum = group.bodyChecksum;
-  header.syncedThrough = plan.cutPosition;
-  header.commitIndex = group.commitIndex;
-  header.entryCount = group.entries.length;
-  header.previousTerm = group.previousTerm;
-  encodeGroupHeader(header, seed, bytes, viewOf(bytes), start);
+function checkBody(bytes: Uint8Array, start: number, { path, group }: Plan["copied"][number]): void {
+  if (crc32Range(bytes, start + GROUP_HEADER_BYTES, start + group.byteCount) === group.bodyChecksum) return;
+  throw corruption(path, group.offset, "a group that changes from one read to the next");
+}
+
+/** The header under which the group counts in the new segment. */
+function fillHeader(into: GroupHeader, group: ScannedGroup, plan: Plan, groupNumber: number): void {
+  into.segmentId = plan.id;
+  into.groupNumber = groupNumber;
+  into.groupBytes = group.byteCount;
+  into.bodyBytes = group.bodyBytes;
+  into.bodyChecksum = group.bodyChecksum;
+  into.syncedThrough = plan.cutPosition;
+  into.commitIndex = group.commitIndex;
+  into.entryCount = group.entries.length;
+  into.previousTerm = group.previousTerm;
 }

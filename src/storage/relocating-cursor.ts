@@ -6,10 +6,10 @@
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import type { ValueFileId } from "../core/ids.ts";
 import { type VersionCursor, VersionKind } from "../record/version.ts";
+import { PassingCursor } from "./passing-cursor.ts";
 import { POINTER_BYTES, ValuePointer } from "./value-pointer-format.ts";
 
-export class RelocatingCursor implements VersionCursor {
-  readonly #source: VersionCursor;
+export class RelocatingCursor extends PassingCursor {
   readonly #collected: ReadonlySet<ValueFileId>;
   readonly #target: ValueFileId;
   readonly #offsets: readonly number[];
@@ -26,54 +26,24 @@ export class RelocatingCursor implements VersionCursor {
     target: ValueFileId,
     offsets: readonly number[],
   ) {
-    this.#source = source;
+    super(source);
     this.#collected = collected;
     this.#target = target;
     this.#offsets = offsets;
   }
 
-  get valid(): boolean {
-    return this.#source.valid;
-  }
-  get bucket(): number {
-    return this.#source.bucket;
-  }
-  get key(): Uint8Array {
-    return this.#source.key;
-  }
-  get stampHigh(): number {
-    return this.#source.stampHigh;
-  }
-  get stampLow(): number {
-    return this.#source.stampLow;
-  }
-  get origin(): number {
-    return this.#source.origin;
-  }
-  get kind(): VersionKind {
-    return this.#source.kind;
-  }
-  get expiryMs(): number {
-    return this.#source.expiryMs;
-  }
-  get value(): Uint8Array {
+  override get value(): Uint8Array {
     return this.#value;
   }
 
   /** To the start of the table, which is where its values were moved from. */
-  seek(bucket: number, key: Uint8Array): void {
+  override seek(bucket: number, key: Uint8Array): void {
     this.#nextOffset = 0;
-    this.#source.seek(bucket, key);
-    this.#take();
+    super.seek(bucket, key);
   }
 
-  next(): void {
-    this.#source.next();
-    this.#take();
-  }
-
-  #take(): void {
-    const source = this.#source;
+  protected override moved(): void {
+    const source = this.source;
     if (!source.valid) return;
     this.#value = source.value;
     if (source.kind !== VersionKind.pointer) return;

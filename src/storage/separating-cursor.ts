@@ -9,6 +9,7 @@ import { SYSTEM_BUCKET } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import { type VersionCursor, VersionKind } from "../record/version.ts";
 import type { KeyHashes } from "./hot-reads.ts";
+import { PassingCursor } from "./passing-cursor.ts";
 import { POINTER_BYTES, ValuePointer, valueFileOfSegment } from "./value-pointer-format.ts";
 
 /** Finds commands in the log by their stamps. */
@@ -24,8 +25,7 @@ export interface ValueLocator {
 /** Of a memtable of which nobody knows where its values lie. */
 export const NO_PLACES: ValueLocator = { segmentId: 0, commandOffset: 0, commandBytes: 0, find: () => false };
 
-export class SeparatingCursor implements VersionCursor {
-  readonly #source: VersionCursor;
+export class SeparatingCursor extends PassingCursor {
   readonly #locator: ValueLocator;
   readonly #thresholdBytes: number;
   readonly #written: KeyHashes | null;
@@ -36,52 +36,21 @@ export class SeparatingCursor implements VersionCursor {
 
   /** `written`: is told the hash of every key, if anybody wants to know. */
   constructor(source: VersionCursor, locator: ValueLocator, thresholdBytes: number, written: KeyHashes | null) {
-    this.#source = source;
+    super(source);
     this.#locator = locator;
     this.#thresholdBytes = thresholdBytes;
     this.#written = written;
   }
 
-  get valid(): boolean {
-    return this.#source.valid;
+  override get kind(): VersionKind {
+    return this.#isSeparate ? VersionKind.pointer : this.source.kind;
   }
-  get bucket(): number {
-    return this.#source.bucket;
-  }
-  get key(): Uint8Array {
-    return this.#source.key;
-  }
-  get stampHigh(): number {
-    return this.#source.stampHigh;
-  }
-  get stampLow(): number {
-    return this.#source.stampLow;
-  }
-  get origin(): number {
-    return this.#source.origin;
-  }
-  get kind(): VersionKind {
-    return this.#isSeparate ? VersionKind.pointer : this.#source.kind;
-  }
-  get expiryMs(): number {
-    return this.#source.expiryMs;
-  }
-  get value(): Uint8Array {
-    return this.#isSeparate ? this.#encode() : this.#source.value;
+  override get value(): Uint8Array {
+    return this.#isSeparate ? this.#encode() : this.source.value;
   }
 
-  seek(bucket: number, key: Uint8Array): void {
-    this.#source.seek(bucket, key);
-    this.#decide();
-  }
-
-  next(): void {
-    this.#source.next();
-    this.#decide();
-  }
-
-  #decide(): void {
-    const source = this.#source;
+  protected override moved(): void {
+    const source = this.source;
     this.#isSeparate = false;
     if (!source.valid) return;
     if (this.#written !== null) this.#written.add(murmur3(source.key, 0, source.key.length, source.bucket));
@@ -94,7 +63,7 @@ export class SeparatingCursor implements VersionCursor {
 
   /** Only versions that are kept are asked for their values, so only they are checksummed. */
   #encode(): Uint8Array {
-    const value = this.#source.value;
+    const value = this.source.value;
     const { segmentId, commandOffset, commandBytes } = this.#locator;
     const pointer = this.#pointer;
     pointer.file = valueFileOfSegment(segmentId);
