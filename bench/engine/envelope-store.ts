@@ -145,11 +145,17 @@ export class EnvelopeStore implements BenchStore {
   }
 
   drain(): undefined {
+    // A step may have given a compactor its next job, or missed by a moment that one has ended.
+    let wasIdle = false;
     for (;;) {
-      const isCompacting = this.#compactorStates.some((state) => Atomics.load(state, 0) === CompactorState.taken);
-      if (this.step()) continue;
-      if (!isCompacting) return;
-      Bun.sleepSync(WAIT_MS);
+      if (this.step()) {
+        wasIdle = false;
+        continue;
+      }
+      const isIdle = this.#compactorStates.every((state) => Atomics.load(state, 0) === CompactorState.idle);
+      if (isIdle && wasIdle) return;
+      wasIdle = isIdle;
+      if (!isIdle) Bun.sleepSync(WAIT_MS);
     }
   }
 
