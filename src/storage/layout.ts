@@ -14,6 +14,7 @@ import { compareStamps, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import { tableKeyBucket } from "./block-format.ts";
 import type { TableRecord } from "./manifest-format.ts";
 import type { KeyRange } from "./older-ranges.ts";
+import { RunSearch } from "./run-search.ts";
 import { firstTableEndingAt, type Table } from "./table.ts";
 
 /** Levels 0 to 6. */
@@ -37,6 +38,8 @@ export class Layout {
   readonly levelBytes: readonly number[];
   /** All runs in the order of a look-up. */
   readonly runs: readonly Run[];
+  /** For each of them, how its tables are found. */
+  readonly searches: readonly RunSearch[];
   /** The largest stamp in runs[i] and all behind it. */
   readonly maxStampFrom: readonly Stamp[];
   /** Tables of which every key is in one and the same bucket, by bucket. */
@@ -63,6 +66,7 @@ export class Layout {
     this.levels = runsOf.map(sortedRuns);
     this.levelBytes = this.levels.map((runs) => bytesOf(runs.flat()));
     this.runs = this.levels.flat();
+    this.searches = this.runs.map((run) => new RunSearch(run));
     this.maxStampFrom = suffixMaxStamps(this.runs);
     this.tablesOfOneBucket = groupByOnlyBucket(tables);
   }

@@ -20,7 +20,8 @@ import {
   restartCount,
   writeTableKey,
 } from "./block-format.ts";
-import { type Table, tableFor } from "./table.ts";
+import type { RunSearch } from "./run-search.ts";
+import type { Table } from "./table.ts";
 import type { ValueFiles } from "./value-files.ts";
 import { ValuePointer } from "./value-pointer-format.ts";
 
@@ -103,7 +104,7 @@ export class LookUpBatch {
    * Looks for every key in one run and keeps what is newer than what it has. Keys of which a version above
    * `maxStamp` has been found are done: this run and all behind it are older. Throws CORRUPTION at damage.
    */
-  searchRun(run: readonly Table[], maxStamp: Stamp, asOf: Stamp): void {
+  searchRun(run: RunSearch, maxStamp: Stamp, asOf: Stamp): void {
     this.#warmFilters(run, maxStamp);
     this.#enterBlocks();
     this.#warmMiddles();
@@ -128,12 +129,12 @@ export class LookUpBatch {
     return this.isFound[i] === 1 && compareStamps(this.stampHigh[i]!, this.stampLow[i]!, stamp.high, stamp.low) > 0;
   }
 
-  #warmFilters(run: readonly Table[], maxStamp: Stamp): void {
+  #warmFilters(run: RunSearch, maxStamp: Stamp): void {
     let sum = 0;
     for (let i = 0; i < this.count; i++) {
       this.#tables[i] = null;
       if (this.#isAbove(i, maxStamp)) continue;
-      const table = tableFor(run, this.#targets[i]!, this.#targetBytes[i]!);
+      const table = run.tableFor(this.#targets[i]!, this.#targetBytes[i]!);
       if (table === null || this.#isAbove(i, table.footer.maxStamp)) continue;
       this.#tables[i] = table;
       sum ^= table.warmFilter(this.#hashes[i]!);

@@ -6,7 +6,7 @@ import { compareStamps, type Stamp } from "../core/stamp.ts";
 import type { FoundVersion } from "../record/version.ts";
 import { BUCKET_BYTES, writeTableKey } from "./block-format.ts";
 import type { Layout } from "./layout.ts";
-import { FoundEntry, tableFor } from "./table.ts";
+import { FoundEntry } from "./table.ts";
 
 export class LookUp {
   #target = new Uint8Array(256);
@@ -27,12 +27,12 @@ export class LookUp {
     if (this.#target.length < needed) this.#target = new Uint8Array(needed * 2);
     const target = this.#target;
     const targetBytes = writeTableKey(target, bucket, key, keyStart, keyEnd);
-    const { runs, maxStampFrom } = layout;
+    const { searches, maxStampFrom } = layout;
     let isFound = false;
-    for (let i = 0; i < runs.length; i++) {
+    for (let i = 0; i < searches.length; i++) {
       const best = this.#found;
       if (isFound && isAbove(best, maxStampFrom[i]!)) break;
-      const table = tableFor(runs[i]!, target, targetBytes);
+      const table = searches[i]!.tableFor(target, targetBytes);
       if (table === null || (isFound && isAbove(best, table.footer.maxStamp))) continue;
       if (!table.find(target, targetBytes, keyHash, asOf, this.#spare)) continue;
       if (isFound && !isNewer(this.#spare, best)) continue;

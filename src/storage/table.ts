@@ -9,7 +9,7 @@
  * Counted: whoever keeps a table `retain`s it and `release`s it; the last one out closes its blocks, and removes the file
  * if the table is `obsolete` by then. Views of values are dead from that moment. One thread.
  */
-import { assert, at } from "../core/assert.ts";
+import { assert } from "../core/assert.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
 import { SYSTEM_BUCKET } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
@@ -20,6 +20,7 @@ import { compareToTarget, findInBlock } from "./block-cursor.ts";
 import { BUCKET_BYTES, BlockPlace, EntryReader, readU32, sharedBytes, tableKeyBucket } from "./block-format.ts";
 import { bloomHas, bloomLine } from "./bloom.ts";
 import { DirectBlocks } from "./direct-blocks.ts";
+import { headOf } from "./key-head.ts";
 import type { TableRecord } from "./manifest-format.ts";
 import { MappedBlocks } from "./mapped-blocks.ts";
 import type { ReadAhead } from "./read-ahead.ts";
@@ -40,9 +41,6 @@ import type { TreeIdentity } from "./tree-options.ts";
 import type { ValueFile } from "./value-file.ts";
 
 const CHECKED_ONCE: TableReading = { checks: "first", cache: null, direct: null };
-
-/** As many as a number holds exactly, in whole bytes. */
-const HEAD_BYTES = 6;
 
 /** What `Table.find` found, reused by the next look-up: copy what is to be kept. */
 export class FoundEntry implements FoundVersion {
@@ -272,15 +270,6 @@ export class Table {
   }
 }
 
-/** The table of a run (tables in key order, none overlapping) that may hold the key, or null. */
-export function tableFor(run: readonly Table[], target: Uint8Array, targetBytes: number): Table | null {
-  const index = firstTableEndingAt(run, target, targetBytes);
-  if (index === run.length) return null;
-  const table = at(run, index);
-  const { smallest } = table.footer;
-  return compareToTarget(smallest, 0, smallest.length, target, targetBytes) <= 0 ? table : null;
-}
-
 /** Index of the first table of a run whose largest key is at or behind the target; the run's length if none is. */
 export function firstTableEndingAt(run: readonly Table[], target: Uint8Array, targetBytes: number): number {
   let low = 0;
@@ -303,17 +292,4 @@ export function firstTableEndingAt(run: readonly Table[], target: Uint8Array, ta
     }
   }
   return low;
-}
-
-/**
- * HEAD_BYTES bytes at `start`, big-endian, zeros from `end` on. Order of heads is order of bytes, unless they are equal.
- */
-function headOf(bytes: Uint8Array, start: number, end: number): number {
-  if (start + HEAD_BYTES <= end) {
-    const high = (bytes[start]! << 16) | (bytes[start + 1]! << 8) | bytes[start + 2]!;
-    return high * 0x100_0000 + ((bytes[start + 3]! << 16) | (bytes[start + 4]! << 8) | bytes[start + 5]!);
-  }
-  let head = 0;
-  for (let i = start; i < start + HEAD_BYTES; i++) head = head * 256 + (i < end ? bytes[i]! : 0);
-  return head;
 }

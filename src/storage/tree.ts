@@ -186,8 +186,8 @@ export class Tree {
 
   /** `find` for every key of a batch, at the cost of fewer waits for memory. What is found stays good as long. */
   findMany(batch: LookUpBatch, asOf: Stamp): void {
-    const { runs, maxStampFrom } = this.#layout;
-    for (let i = 0; i < runs.length; i++) batch.searchRun(runs[i]!, maxStampFrom[i]!, asOf);
+    const { searches, maxStampFrom } = this.#layout;
+    for (let i = 0; i < searches.length; i++) batch.searchRun(searches[i]!, maxStampFrom[i]!, asOf);
     batch.readSeparateValues(this.#values.files);
   }
 

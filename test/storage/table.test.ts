@@ -11,7 +11,8 @@ import { BlockCache } from "../../src/storage/block-cache.ts";
 import { DirectFiles } from "../../src/storage/direct-files.ts";
 import type { TableRecord } from "../../src/storage/manifest-format.ts";
 import { RunCursor } from "../../src/storage/run-cursor.ts";
-import { FoundEntry, Table, tableFor } from "../../src/storage/table.ts";
+import { RunSearch } from "../../src/storage/run-search.ts";
+import { FoundEntry, Table } from "../../src/storage/table.ts";
 import { TableWriter } from "../../src/storage/table-writer.ts";
 import type { BlockChecks, TreeIdentity } from "../../src/storage/tree-options.ts";
 import { GOLDEN_PACKED_TABLE, GOLDEN_TABLE } from "./support/golden.ts";
@@ -52,7 +53,7 @@ function lookUp(run: readonly Table[], bucket: number, key: Uint8Array): FoundEn
   const target = new Uint8Array(key.length + 4);
   writeTableKey(target, bucket, key);
   const found = new FoundEntry();
-  const table = tableFor(run, target, target.length);
+  const table = new RunSearch(run).tableFor(target, target.length);
   return table?.find(target, target.length, murmur3(key, 0, key.length, bucket), MAX_STAMP, found) === true
     ? found
     : null;
