@@ -12,6 +12,7 @@ import { EMPTY_BYTES } from "../../src/core/bytes.ts";
 import { EnvelopeError } from "../../src/core/errors.ts";
 import { type LogIndex, logIndex, type Term, term } from "../../src/core/ids.ts";
 import { HybridClock } from "../../src/core/stamp.ts";
+import { YoungGarbage } from "../../src/core/young-garbage.ts";
 import { RealClock } from "../../src/env/real-clock.ts";
 import { CommandType } from "../../src/record/command-format.ts";
 import { compactorThreads } from "../../src/compactor-threads.ts";
@@ -40,6 +41,7 @@ export class EnvelopeStore implements BenchStore {
   readonly #clock = new HybridClock();
   readonly #batch = new ProposalBatch(this.#clock, ORIGIN);
   readonly #durability: number;
+  readonly #garbage = new YoungGarbage(() => Bun.gc(false));
   readonly #key: ReusedRange = { bytes: EMPTY_BYTES, start: 0, end: 0 };
   readonly #value: ReusedRange = { bytes: EMPTY_BYTES, start: 0, end: 0 };
   readonly #term: Term;
@@ -104,6 +106,7 @@ export class EnvelopeStore implements BenchStore {
     });
     this.#shard.turn();
     this.#bytesSinceStep += entry.length;
+    this.#garbage.note(entry.length);
     if (this.#bytesSinceStep >= ENTRY_BYTES_PER_STEP) {
       this.#bytesSinceStep = 0;
       this.step();
@@ -119,6 +122,7 @@ export class EnvelopeStore implements BenchStore {
       this.#shard.handle({ type: "release", index: this.#lastIndex });
       this.#shard.turn();
     }
+    this.#garbage.collectIfDue();
     return this.#shard.backgroundStep();
   }
 
@@ -141,7 +145,9 @@ export class EnvelopeStore implements BenchStore {
     const read = { type: "get", bucket: BENCH_BUCKET, key, metadataOnly: false } as const;
     this.#shard.handle({ type: "read", requestId: 1, minIndex: this.#lastIndex, read });
     this.#shard.takeAndWrite();
-    return this.#found;
+    const found = this.#found as Uint8Array | null;
+    this.#garbage.note(key.length + (found?.length ?? 0));
+    return found;
   }
 
   drain(): undefined {

@@ -8,10 +8,13 @@
  *   - an exception in a handler is a defect of ours and ends the process, as it would anywhere else: Bun hands it to
  *     the socket's `error` callback, from where it is thrown again outside.
  *
+ * Everything that leaves garbage on this thread comes or goes here, so here it is noticed when enough has gathered.
+ *
  * Main thread only.
  */
 import type { Socket } from "bun";
 import { EnvelopeError } from "../core/errors.ts";
+import { YoungGarbage } from "../core/young-garbage.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { Connection, ConnectionHandler, Listener, Network } from "./network.ts";
 
@@ -21,7 +24,8 @@ const LINGER_MS = 5000;
 type Accept = (connection: Connection) => ConnectionHandler;
 
 export class RealNetwork implements Network {
-  #clock: Clock;
+  readonly #clock: Clock;
+  readonly #traffic: Traffic = new Traffic();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -36,7 +40,7 @@ export class RealNetwork implements Network {
         socket: {
           ...CALLBACKS,
           open: (socket) => {
-            socket.data = new RealConnection(socket, this.#clock);
+            socket.data = new RealConnection(socket, this.#clock, this.#traffic);
             socket.data.attach(accept(socket.data));
           },
         },
@@ -74,7 +78,7 @@ export class RealNetwork implements Network {
           }
           settled = true;
           timer.cancel();
-          socket.data = new RealConnection(socket, this.#clock);
+          socket.data = new RealConnection(socket, this.#clock, this.#traffic);
           socket.data.attach(opened(socket.data));
         },
         connectError: (_socket, error) => fail(`cannot reach ${address}: ${error.message}`),
@@ -84,6 +88,21 @@ export class RealNetwork implements Network {
       () => undefined,
       (error: unknown) => fail(`cannot reach ${address}: ${error instanceof Error ? error.message : String(error)}`),
     );
+  }
+}
+
+/** Counts what comes and goes; when that has left much garbage, it is collected behind the answers of this turn. */
+class Traffic {
+  readonly #garbage = new YoungGarbage(() => Bun.gc(false));
+  #isCollecting = false;
+
+  note(byteCount: number): void {
+    if (!this.#garbage.note(byteCount) || this.#isCollecting) return;
+    this.#isCollecting = true;
+    setImmediate(() => {
+      this.#isCollecting = false;
+      this.#garbage.collectIfDue();
+    });
   }
 }
 
@@ -104,14 +123,16 @@ type State = "open" | "finishing" | "closed";
 class RealConnection implements Connection {
   readonly remoteAddress: string;
   #socket: Socket<RealConnection | undefined>;
-  #clock: Clock;
+  readonly #clock: Clock;
+  readonly #traffic: Traffic;
   #handler: ConnectionHandler | null = null;
   #state: State = "open";
   #linger: Timer | null = null;
 
-  constructor(socket: Socket<RealConnection | undefined>, clock: Clock) {
+  constructor(socket: Socket<RealConnection | undefined>, clock: Clock, traffic: Traffic) {
     this.#socket = socket;
     this.#clock = clock;
+    this.#traffic = traffic;
     this.remoteAddress = `${socket.remoteAddress}:${socket.remotePort}`;
     socket.setNoDelay(true);
   }
@@ -124,6 +145,7 @@ class RealConnection implements Connection {
   write(bytes: Uint8Array, start: number, byteCount: number): number {
     if (this.#state !== "open") return -1;
     if (byteCount === 0) return 0;
+    this.#traffic.note(byteCount);
     return this.#socket.write(bytes, start, byteCount);
   }
 
@@ -150,6 +172,7 @@ class RealConnection implements Connection {
   }
 
   received(bytes: Uint8Array): void {
+    this.#traffic.note(bytes.length);
     if (this.#state === "open") this.#handler?.onData(bytes);
   }
 

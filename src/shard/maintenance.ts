@@ -204,7 +204,8 @@ export class Maintenance {
 
   /** One bounded step; true: there may be more to do. */
   step(): boolean {
-    if (this.isDiskFull) return false;
+    const isClearing = this.#tree.clearStep();
+    if (this.isDiskFull) return isClearing;
     const writtenBytes = this.#writtenBytes;
     this.#writtenBytes = 0;
     const isMore = this.#guarded(() => {
@@ -217,7 +218,7 @@ export class Maintenance {
       return this.#stepCompaction(compaction) || !isFree;
     });
     this.#publishPressure();
-    return isMore;
+    return isMore || isClearing;
   }
 
   /**

@@ -9,17 +9,20 @@ import type { WorkerData } from "../bridge/worker-data.ts";
 import { assert } from "../core/assert.ts";
 import { ByteReader } from "../core/byte-reader.ts";
 import type { ShardId } from "../core/ids.ts";
+import type { YoungGarbage } from "../core/young-garbage.ts";
 import { type OpenShard, openShard } from "./open-shard.ts";
 import type { ShardEnvironment } from "./shard-environment.ts";
 import type { ShardOptions } from "./shard-options.ts";
 
-export function runWorker(env: ShardEnvironment, data: WorkerData<ShardOptions>): void {
+export function runWorker(env: ShardEnvironment, data: WorkerData<ShardOptions>, garbage: YoungGarbage): void {
   const port = new WorkerRingPort(data.rings, data.queueBytesMax);
   const shards = new Map<ShardId, OpenShard>();
   for (const { shard, options, memory } of data.shards) {
     const opened = openShard(env, options, memory, (reply) => {
       port.open();
+      const start = port.writer.length;
       encodeReply(shard, reply, port.writer);
+      garbage.note(port.writer.length - start);
       port.close();
     });
     shards.set(shard, opened);
@@ -30,6 +33,7 @@ export function runWorker(env: ShardEnvironment, data: WorkerData<ShardOptions>)
   while (all.some((shard) => !shard.stopped)) {
     port.drain((bytes, start, end) => {
       reader.over(bytes, start, end);
+      garbage.note(end - start);
       const shard = shards.get(decodeShard(reader));
       assert(shard !== undefined, "main speaks to the shards of this worker only");
       shard.handle(decodeRequest(reader));
@@ -38,6 +42,7 @@ export function runWorker(env: ShardEnvironment, data: WorkerData<ShardOptions>)
     port.flush();
     for (const shard of all) shard.settle();
     port.flush();
+    garbage.collectIfDue();
     if (!stepAll(all)) sleep(port, all);
   }
   sendRest(port);

@@ -6,8 +6,8 @@
  * not a signal, and never touches a block. The region costs about 1.3 bytes a key and, for each block of 4 KiB, an anchor
  * and sixteen bytes.
  *
- * Counted: whoever keeps a table `retain`s it and `release`s it; the last one out closes its blocks, and removes the file
- * if the table is `obsolete` by then. Views of values are dead from that moment. One thread.
+ * Counted: whoever keeps a table `retain`s it and `release`s it; the last one out closes its blocks, and throws the file
+ * away if the table is `obsolete` by then. Views of values are dead from that moment. One thread.
  */
 import { assert } from "../core/assert.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
@@ -20,11 +20,11 @@ import { compareToTarget, findInBlock } from "./block-cursor.ts";
 import { BUCKET_BYTES, BlockPlace, EntryReader, readU32, sharedBytes, tableKeyBucket } from "./block-format.ts";
 import { bloomHas, bloomLine } from "./bloom.ts";
 import { DirectBlocks } from "./direct-blocks.ts";
+import type { Garbage } from "./garbage.ts";
 import { headOf } from "./key-head.ts";
 import type { TableRecord } from "./manifest-format.ts";
 import { MappedBlocks } from "./mapped-blocks.ts";
 import type { ReadAhead } from "./read-ahead.ts";
-import { removeGarbage } from "./remove-garbage.ts";
 import { storedTable } from "./stored-block.ts";
 import type { TableBlocks, TableReading } from "./table-blocks.ts";
 import {
@@ -94,13 +94,10 @@ export class Table {
   readonly blockCount: number;
   /** Whether it is read past the page cache. */
   readonly isDirect: boolean;
-  /** Removed by an edit that is durable: the file goes with the last reference. */
-  obsolete = false;
   /** Not null: the table is quarantined. A look-up that would need it throws this instead. */
   damage: EnvelopeError | null = null;
   /** The files that its pointers lead into, held as long as it is itself. Set before the first `retain`. */
   valueFiles: readonly ValueFile[] = [];
-  readonly #disk: Disk;
   readonly #header: TableHeader;
   readonly #blocks: TableBlocks;
   /** Bytes that all keys between smallest and largest begin with, so that no search has to look at them. */
@@ -108,9 +105,9 @@ export class Table {
   /** The bytes behind the common ones of each anchor, six, as a number: most of a search is done on these. */
   readonly #anchorHeads: Float64Array;
   #references = 0;
+  #garbage: Garbage | null = null;
 
   private constructor(
-    disk: Disk,
     path: string,
     record: TableRecord,
     footer: TableFooter,
@@ -119,7 +116,6 @@ export class Table {
   ) {
     this.#blocks = blocks;
     this.isDirect = blocks.isDirect;
-    this.#disk = disk;
     this.path = path;
     this.record = record;
     this.footer = footer;
@@ -177,7 +173,16 @@ export class Table {
     const { direct } = reading;
     const blocks =
       direct === null ? new MappedBlocks(disk, stored, reading) : new DirectBlocks(stored, reading, direct);
-    return new Table(disk, path, record, footer, header, blocks);
+    return new Table(path, record, footer, header, blocks);
+  }
+
+  /** Removed by an edit that is durable: with the last reference the file becomes garbage. */
+  discard(garbage: Garbage): void {
+    this.#garbage = garbage;
+  }
+
+  get obsolete(): boolean {
+    return this.#garbage !== null;
   }
 
   retain(): void {
@@ -189,8 +194,8 @@ export class Table {
     assert(this.#references > 0, "a table is released as often as it was retained");
     this.#references -= 1;
     if (this.#references > 0) return;
-    this.#blocks.close();
-    if (this.obsolete) removeGarbage(this.#disk, this.path);
+    if (this.#garbage === null) this.#blocks.close();
+    else this.#garbage.add(this.path, this.record.fileBytes, () => this.#blocks.close());
     for (const file of this.valueFiles) file.release();
   }
 

@@ -31,6 +31,7 @@ import {
   pickCompaction,
 } from "./compaction-pick.ts";
 import { DirectFiles } from "./direct-files.ts";
+import { Garbage } from "./garbage.ts";
 import { FencedRemains } from "./fenced-remains.ts";
 import { flushJob } from "./flush-job.ts";
 import type { DropRule } from "./job.ts";
@@ -68,6 +69,7 @@ export class Tree {
   /** Tables rewritten for their tombstones: what is left in them has a reason to stay. */
   readonly #settled = new Set<FileNumber>();
   readonly #reading: TableReading;
+  readonly #garbage: Garbage;
   #tables: Map<FileNumber, Table>;
   #layout: Layout;
   #isFlushing = false;
@@ -89,9 +91,11 @@ export class Tree {
     files: ValueFiles,
     tables: Map<FileNumber, Table>,
     reading: TableReading,
+    garbage: Garbage,
   ) {
     this.#home = home;
     this.#reading = reading;
+    this.#garbage = garbage;
     this.#manifest = manifest;
     this.#values = new TreeValues(files, manifest, home.options.values);
     this.#tables = tables;
@@ -128,7 +132,8 @@ export class Tree {
     assert(identity.clusterId.length === 16, "a cluster id has 16 bytes");
     if (!disk.exists(directory)) disk.makeDirectory(directory);
     const manifest = Manifest.open(disk, directory, identity);
-    const files = new ValueFiles(disk, directory, identity);
+    const garbage = new Garbage(disk, options.removalBytes);
+    const files = new ValueFiles(disk, directory, identity, garbage);
     for (const record of manifest.valueFiles.values()) files.open(record);
     const tables = new Map<FileNumber, Table>();
     for (const record of manifest.records.values()) {
@@ -141,7 +146,14 @@ export class Tree {
       start: () => {
         manifest.start(options.values !== undefined);
         files.removeUnlisted();
-        return new Tree({ disk, directory, options, identity, takeFileNumber }, manifest, files, tables, reading);
+        return new Tree(
+          { disk, directory, options, identity, takeFileNumber },
+          manifest,
+          files,
+          tables,
+          reading,
+          garbage,
+        );
       },
     };
   }
@@ -349,10 +361,16 @@ export class Tree {
     };
   }
 
+  /** Takes away a piece of the files that were replaced; true: there is more. Throws IO. */
+  clearStep(): boolean {
+    return this.#garbage.step();
+  }
+
   /** Lets go of the tables and the manifest. Jobs have ended or were aborted before. */
   close(): void {
     assert(!this.#isFlushing && this.#claims.count === 0, "no job is running when a tree is closed");
     this.#layout.release();
+    this.#garbage.clear();
     this.#manifest.close();
   }
 
@@ -391,7 +409,7 @@ export class Tree {
     for (const number of change.removed) tables.delete(number);
     for (const record of change.added) tables.set(record.number, this.#tables.get(record.number) ?? this.#open(record));
     this.#values.publish(change);
-    for (const [number, table] of this.#tables) if (!tables.has(number)) table.obsolete = true;
+    for (const [number, table] of this.#tables) if (!tables.has(number)) table.discard(this.#garbage);
     const previous = this.#layout;
     this.#tables = tables;
     this.#layout = new Layout(this.#manifest.records.values(), tables);

@@ -13,8 +13,8 @@ import type { ValueFileId } from "../core/ids.ts";
 import type { Disk } from "../env/disk.ts";
 import { keptSegmentPath, segmentPath } from "../log/log-files.ts";
 import type { SegmentClaims } from "../log/segment-claims.ts";
+import type { Garbage } from "./garbage.ts";
 import type { ValueFileRecord, ValueReference } from "./manifest-format.ts";
-import { removeGarbage } from "./remove-garbage.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 import { describeValueFile, ValueFile } from "./value-file.ts";
 import { findValueFile, valueFileOfName } from "./value-file-names.ts";
@@ -30,11 +30,13 @@ export class ValueFiles implements SegmentClaims {
   /** Segments of the log that were pointed into since the tree was opened, if only for a while. */
   readonly #everPointedTo = new Set<number>();
   readonly #damaged = new Set<ValueFile>();
+  readonly #garbage: Garbage;
 
-  constructor(disk: Disk, directory: string, identity: TreeIdentity) {
+  constructor(disk: Disk, directory: string, identity: TreeIdentity, garbage: Garbage) {
     this.#disk = disk;
     this.#directory = directory;
     this.#identity = identity;
+    this.#garbage = garbage;
   }
 
   /** Opens a file that the manifest names. Throws MISSING_FILE, CORRUPTION when it is another one, FOREIGN_DIRECTORY, … */
@@ -129,6 +131,6 @@ export class ValueFiles implements SegmentClaims {
     if (!file.obsolete) return;
     this.#files.delete(file.record.id);
     this.#damaged.delete(file);
-    if (!file.isInLog) removeGarbage(this.#disk, file.path);
+    if (!file.isInLog) this.#garbage.add(file.path, file.record.fileBytes, () => undefined);
   }
 }
