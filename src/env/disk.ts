@@ -32,6 +32,9 @@ export interface DiskFile {
   close(): void;
 }
 
+/** How a mapping is going to be read: here and there (the default), or from one end to the other. */
+export type MapAccess = "scattered" | "through";
+
 export interface DirectoryLock {
   release(): void;
 }
@@ -44,7 +47,9 @@ export interface Disk {
    * An immutable file mapped (or, in the simulator, copied) into memory. An empty file maps to no bytes.
    * `unmap` must be called once nobody reads the view any more.
    */
-  map(path: string): Uint8Array<ArrayBuffer>;
+  map(path: string, access?: MapAccess): Uint8Array<ArrayBuffer>;
+  /** This range of a mapping is about to be read: it may be brought from the disk meanwhile. */
+  willNeed(view: Uint8Array<ArrayBuffer>, start: number, end: number): void;
   unmap(view: Uint8Array<ArrayBuffer>): void;
   exists(path: string): boolean;
   /** Names (not paths) in a directory, sorted. */

@@ -28,14 +28,16 @@ import { assert } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import { DirectReader } from "./direct-reader.ts";
 import { DirectWriter } from "./direct-writer.ts";
-import type { DirectoryLock, Disk, DiskFile, OpenMode } from "./disk.ts";
+import type { DirectoryLock, Disk, DiskFile, MapAccess, OpenMode } from "./disk.ts";
 import { lockDirectory } from "./directory-lock.ts";
+import { MemoryAdvice } from "./memory-advice.ts";
 
 const FLAGS = { read: "r", write: "r+", create: "wx+" } as const;
 
 export class RealDisk implements Disk {
   #direct: DirectWriter | null = null;
   #directReader: DirectReader | null = null;
+  readonly #advice = new MemoryAdvice();
 
   open(path: string, mode: OpenMode): DiskFile {
     if (mode === "writeDirect") return this.#openDirect(path);
@@ -50,11 +52,17 @@ export class RealDisk implements Disk {
     return guarded(path, "read", () => readFileSync(path));
   }
 
-  map(path: string): Uint8Array<ArrayBuffer> {
+  map(path: string, access: MapAccess = "scattered"): Uint8Array<ArrayBuffer> {
     return guarded(path, "map", () => {
       if (statSync(path).size === 0) return new Uint8Array(0);
-      return Bun.mmap(path, { shared: false }) as Uint8Array<ArrayBuffer>;
+      const view = Bun.mmap(path, { shared: false }) as Uint8Array<ArrayBuffer>;
+      if (access === "scattered") this.#advice.scattered(view);
+      return view;
     });
+  }
+
+  willNeed(view: Uint8Array<ArrayBuffer>, start: number, end: number): void {
+    this.#advice.willNeed(view, start, end);
   }
 
   /** Unmaps at once; every view of the mapping becomes empty. */

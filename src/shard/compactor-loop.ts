@@ -71,7 +71,7 @@ function sourceOf(disk: Disk, order: CompactorOrder, opened: Table[]): VersionCu
   const { source, directory, identity, options } = order;
   if (source.kind === "memtable") return new MemtableReader(source.arena).cursor();
   const direct = options.tableIo === "direct" ? new DirectFiles(disk) : null;
-  const reading = { checks: "first", cache: null, direct } as const;
+  const reading = { checks: "first", cache: null, direct, access: "through" } as const;
   const runs = source.runs.map((run) =>
     run.map((record) => {
       const table = Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity, reading);

@@ -6,6 +6,8 @@
  * Calls are counted, all together and each kind by itself, and the n-th can be made to fail, to fill the disk, to crash
  * the process, or to stop in the middle of a write. The disk survives its node: `crash` or `kill` ends every open file
  * and lock, and the next process finds what is left.
+ *
+ * Length: one method for each call of a disk.
  */
 import { EnvelopeError } from "../core/errors.ts";
 import { Random } from "../core/random.ts";
@@ -187,6 +189,8 @@ export class SimDisk implements Disk {
     this.#count("map", path);
     return this.#inode(path).whole();
   }
+
+  willNeed(): void {}
 
   /** As on a real disk, every view is empty afterwards: a late reader is found out. */
   unmap(view: Uint8Array<ArrayBuffer>): void {

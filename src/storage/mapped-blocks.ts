@@ -2,8 +2,9 @@
  * The blocks of a table through a mapping made at the first read. A block's checksum is verified the first time the
  * mapping is read there, and remembered; from then on its bytes are trusted (unless `checks` says otherwise). A block that
  * is stored as it is lies where the file is mapped; a packed one is unpacked into memory of its own, and kept in the cache.
- * Reading ahead is the kernel's business. One thread.
+ * Reading ahead is the kernel's business: it is told what the next reads are. One thread.
  */
+import { EMPTY_BYTES } from "../core/bytes.ts";
 import { corruption } from "../core/errors.ts";
 import type { Disk } from "../env/disk.ts";
 import type { BlockPlace } from "./block-format.ts";
@@ -37,6 +38,7 @@ export class MappedBlocks implements TableBlocks {
     const map = this.#map ?? this.#mapFile();
     const start = this.#blockOffsets[block]!;
     const end = this.#blockOffsets[block + 1]!;
+    if (ahead !== null && this.#reading.access === "scattered") this.#announce(map, block, ahead);
     if (this.#isPlain) {
       this.#check(map, block, start, end);
       place.set(map, start, end - CHECKSUM_BYTES);
@@ -54,6 +56,20 @@ export class MappedBlocks implements TableBlocks {
     if (this.#map !== null) this.#disk.unmap(this.#map);
     this.#map = null;
     this.#reading.cache?.forget(this.#cacheId, this.#table.blockCount);
+  }
+
+  /** A walk that has come to where it has not told the kernel of yet says what it will need next. */
+  #announce(map: Uint8Array<ArrayBuffer>, block: number, ahead: ReadAhead): void {
+    const table = this.#table;
+    if (!ahead.has(table, block)) {
+      ahead.plan(table, block);
+      ahead.fill(table, EMPTY_BYTES);
+      const { firstBlock, endBlock } = ahead;
+      if (endBlock - firstBlock > 1) {
+        this.#disk.willNeed(map, this.#blockOffsets[firstBlock]!, this.#blockOffsets[endBlock]!);
+      }
+    }
+    ahead.note(table, block);
   }
 
   #unpack(map: Uint8Array, block: number, start: number, end: number, place: BlockPlace, isKept: boolean): void {
@@ -77,9 +93,9 @@ export class MappedBlocks implements TableBlocks {
     this.#verified[block >>> 3]! |= mask;
   }
 
-  #mapFile(): Uint8Array {
+  #mapFile(): Uint8Array<ArrayBuffer> {
     const { path, fileBytes } = this.#table;
-    const map = this.#disk.map(path);
+    const map = this.#disk.map(path, this.#reading.access);
     if (map.length !== fileBytes) {
       const mapped = map.length;
       this.#disk.unmap(map);

@@ -1,4 +1,5 @@
 /** How the blocks of an open table come into memory: through a mapping, or by direct reads. */
+import type { MapAccess } from "../env/disk.ts";
 import type { BlockPlace } from "./block-format.ts";
 import type { BlockCache } from "./block-cache.ts";
 import type { DirectFiles } from "./direct-files.ts";
@@ -11,6 +12,8 @@ export interface TableReading {
   readonly cache: BlockCache | null;
   /** Null: tables are mapped. */
   readonly direct: DirectFiles | null;
+  /** How mapped tables will be read: through, by a job of its own thread; else scattered, and walks say what they need. */
+  readonly access: MapAccess;
 }
 
 export interface TableBlocks {

@@ -40,7 +40,7 @@ import { readRange } from "./table-file.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 import type { ValueFile } from "./value-file.ts";
 
-const CHECKED_ONCE: TableReading = { checks: "first", cache: null, direct: null };
+const CHECKED_ONCE: TableReading = { checks: "first", cache: null, direct: null, access: "scattered" };
 
 /** What `Table.find` found, reused by the next look-up: copy what is to be kept. */
 export class FoundEntry implements FoundVersion {

@@ -128,7 +128,7 @@ export class Tree {
     cache: BlockCache | null = null,
   ): UnstartedTree {
     const direct = options.tableIo === "direct" ? new DirectFiles(disk) : null;
-    const reading = { checks: options.blockChecks, cache, direct };
+    const reading = { checks: options.blockChecks, cache, direct, access: "scattered" } as const;
     assert(identity.clusterId.length === 16, "a cluster id has 16 bytes");
     if (!disk.exists(directory)) disk.makeDirectory(directory);
     const manifest = Manifest.open(disk, directory, identity);

@@ -79,6 +79,7 @@ test("a mapped file shows its bytes, an empty one none, and unmapping empties ev
   writeFileSync(join(directory, "empty"), "");
   const view = disk.map(join(directory, "full"));
   const part = view.subarray(1, 3);
+  disk.willNeed(view, 1, 5);
   expect(new TextDecoder().decode(view)).toBe("hello");
   disk.unmap(view);
   expect(part.length).toBe(0);

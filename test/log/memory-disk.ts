@@ -47,6 +47,8 @@ export class MemoryDisk implements Disk {
     return inode.data.slice(0, inode.byteCount);
   }
 
+  willNeed(): void {}
+
   unmap(): void {}
 
   exists(path: string): boolean {

@@ -58,6 +58,7 @@ export class HeldSyncDisk implements Disk {
   map(path: string): Uint8Array<ArrayBuffer> {
     return this.#real.map(path);
   }
+  willNeed(): void {}
   unmap(view: Uint8Array<ArrayBuffer>): void {
     this.#real.unmap(view);
   }

@@ -45,7 +45,12 @@ function write(
 }
 
 function openDirect(disk: Disk, record: TableRecord, cache: BlockCache | null, path = "d/1.sst"): Table {
-  return Table.open(disk, path, record, IDENTITY, { checks: "first", cache, direct: new DirectFiles(disk) });
+  return Table.open(disk, path, record, IDENTITY, {
+    checks: "first",
+    cache,
+    direct: new DirectFiles(disk),
+    access: "scattered",
+  });
 }
 
 /** A copy of what a look-up finds, or null. */
@@ -241,7 +246,12 @@ describe("a table read directly", () => {
     const tables = Array.from({ length: 3 * DIRECT_FILES_MAX }, (_, i) => {
       const path = `d/${i}.sst`;
       const record = write(disk, numbered(20), SMALL, path, i + 1);
-      const table = Table.open(disk, path, record, IDENTITY, { checks: "first", cache: null, direct });
+      const table = Table.open(disk, path, record, IDENTITY, {
+        checks: "first",
+        cache: null,
+        direct,
+        access: "scattered",
+      });
       table.retain();
       return table;
     });

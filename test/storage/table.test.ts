@@ -92,6 +92,7 @@ function checkAgainstList(seed: number): void {
     checks: CHECKS[random.below(CHECKS.length)] ?? "first",
     cache,
     direct: random.chance(0.5) ? new DirectFiles(disk) : null,
+    access: random.chance(0.5) ? "scattered" : "through",
   });
   table.retain();
   const said = `seed ${seed}`;
@@ -250,8 +251,41 @@ describe("a table", () => {
       ["never", false],
     ] as const) {
       disk.replace("d/1.sst", damaged);
-      const table = Table.open(disk, "d/1.sst", record, IDENTITY, { checks, cache: null, direct });
+      const table = Table.open(disk, "d/1.sst", record, IDENTITY, { checks, cache: null, direct, access: "scattered" });
       expect(outcome(() => lookUp([table], 1, key)) === "CORRUPTION", checks).toBe(isSeen);
     }
+  });
+});
+
+describe("what a walk says it will need of a mapped table", () => {
+  function announcedBy(access: "scattered" | "through", walkOver: (cursor: RunCursor) => void): [number, number][] {
+    const disk = new MemoryDisk();
+    const versions = Array.from({ length: 2000 }, (_, i) => put(String(i).padStart(5, "0"), 5000 - i, "v", 0));
+    const record = write(disk, 1, versions);
+    const reading = { checks: "first", cache: null, direct: null, access } as const;
+    const table = Table.open(disk, "d/1.sst", record, IDENTITY, reading);
+    table.retain();
+    expect(table.blockCount).toBeGreaterThan(20);
+    walkOver(new RunCursor([table]));
+    table.release();
+    return disk.announced;
+  }
+
+  const toTheEnd = (cursor: RunCursor): void => {
+    for (cursor.seek(0, utf8("")); cursor.valid; cursor.next());
+  };
+
+  test("one block alone is not announced", () => {
+    expect(announcedBy("scattered", (cursor) => cursor.seek(0, utf8("00100")))).toEqual([]);
+  });
+
+  test("going on, each range begins where the one before has ended", () => {
+    const ranges = announcedBy("scattered", toTheEnd);
+    expect(ranges.length).toBeGreaterThan(0);
+    for (let i = 1; i < ranges.length; i++) expect(ranges[i]![0]).toBe(ranges[i - 1]![1]);
+  });
+
+  test("a job that reads tables through leaves it to the kernel", () => {
+    expect(announcedBy("through", toTheEnd)).toEqual([]);
   });
 });

@@ -19,6 +19,8 @@ export class MemoryDisk implements Disk {
   /** Sees every read of a file first, and may throw. */
   beforeRead: (path: string, position: number, byteCount: number) => void = () => {};
   readCount = 0;
+  /** Ranges of mappings that a reader said it would need. */
+  readonly announced: [number, number][] = [];
   /** Files that are open to be read past a page cache. */
   openDirectly = 0;
   #names = new Map<string, Node>();
@@ -98,6 +100,10 @@ export class MemoryDisk implements Disk {
     const view = this.#node(path).bytes.slice() as Uint8Array<ArrayBuffer>;
     this.#mapped.add(view);
     return view;
+  }
+
+  willNeed(_view: Uint8Array<ArrayBuffer>, start: number, end: number): void {
+    this.announced.push([start, end]);
   }
 
   unmap(view: Uint8Array<ArrayBuffer>): void {
