@@ -220,7 +220,7 @@ function shapeOf(random: Random, fillsMemtables: boolean): ShardOptions {
       levelBytesBase: 256 << random.below(5),
       level0Tables: random.between(1, 4),
       tableBytesMax: 512 << random.below(4),
-      removalBytes: 256 << random.below(6),
+      slowRemovalBytes: 256 << random.below(6),
       ...(random.chance(SEPARATING) ? { values: valuesOf(random) } : {}),
     },
     memtableAgeMs: random.chance(0.3) ? random.between(50, 1000) : 0,

@@ -27,8 +27,8 @@ export interface TreeOptions {
   readonly level0Tables: number;
   /** A table is ended at the first key behind this size. As much memory is held by a job that writes one. */
   readonly tableBytesMax: number;
-  /** So much of a replaced file is taken away in a step; absent: 4 MiB. */
-  readonly removalBytes?: number;
+  /** Replaced files from this size on are removed one a step, others at once; absent: 1 MiB. */
+  readonly slowRemovalBytes?: number;
   /** Absent: every value lies in the tables. */
   readonly values?: ValueOptions;
 }

@@ -132,7 +132,7 @@ export class Tree {
     assert(identity.clusterId.length === 16, "a cluster id has 16 bytes");
     if (!disk.exists(directory)) disk.makeDirectory(directory);
     const manifest = Manifest.open(disk, directory, identity);
-    const garbage = new Garbage(disk, options.removalBytes);
+    const garbage = new Garbage(disk, options.slowRemovalBytes);
     const files = new ValueFiles(disk, directory, identity, garbage);
     for (const record of manifest.valueFiles.values()) files.open(record);
     const tables = new Map<FileNumber, Table>();
@@ -361,7 +361,7 @@ export class Tree {
     };
   }
 
-  /** Takes away a piece of the files that were replaced; true: there is more. Throws IO. */
+  /** Closes or removes one of the files that were replaced; true: there is more. Throws IO. */
   clearStep(): boolean {
     return this.#garbage.step();
   }
