@@ -19,10 +19,10 @@ function diskWith(...files: readonly (readonly [string, number])[]): SimDisk {
 }
 
 test("a small file goes at once, closed before", () => {
-  const disk = diskWith(["a", MIB]);
+  const disk = diskWith(["a", MIB - 1]);
   const garbage = new Garbage(disk);
   let wasThereWhenClosed = false;
-  garbage.add("d/a", MIB, () => {
+  garbage.add("d/a", MIB - 1, () => {
     wasThereWhenClosed = disk.exists("d/a");
   });
   expect(wasThereWhenClosed).toBe(true);
