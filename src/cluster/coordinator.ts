@@ -81,6 +81,28 @@ export interface Coordinator {
     waiter: Waiter,
     tag: number,
   ): void;
+  /**
+   * As `write`, carried out once however often it is asked for under the same session and sequence: a retry gets what the
+   * first one came to, or SESSION_GONE. Sequences of a session count from 1, and no more than SESSION_WINDOW of them
+   * may be without an answer (record/session-format.ts).
+   */
+  writeOnce(
+    ordering: Ordering,
+    session: number,
+    sequence: number,
+    type: CommandType,
+    modifiers: number,
+    bucket: BucketRef,
+    key: ByteRange,
+    value: ByteRange,
+    expiryMs: number,
+    waiter: Waiter,
+    tag: number,
+  ): void;
+  /** Opens a session that ends when it has not been used for `ttlMs`; integer: its number. */
+  openSession(ttlMs: number, waiter: Waiter, tag: number): void;
+  /** Ends a session; ok. */
+  closeSession(session: number, waiter: Waiter, tag: number): void;
   /** Linearizable read of one key: version or nil. It may wait for more of its kind until `settleReads`. */
   read(ordering: Ordering, bucket: BucketRef, key: ByteRange, metadataOnly: boolean, waiter: Waiter, tag: number): void;
   /** No more reads are to be expected soon: those that memory can answer are answered. */

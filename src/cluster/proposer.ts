@@ -5,7 +5,7 @@
 import type { NodeId } from "../core/ids.ts";
 import { HybridClock } from "../core/stamp.ts";
 import type { Raft } from "../raft/raft.ts";
-import { type ByteRange, CommandType } from "../record/command-format.ts";
+import { type ByteRange, CommandType, hasSession } from "../record/command-format.ts";
 import { SYNC } from "../record/durability.ts";
 import { errorResult, okAt, type Result } from "../record/result.ts";
 import type { LogIndex } from "../core/ids.ts";
@@ -75,12 +75,13 @@ export class Proposer {
     tag: number,
   ): number {
     const ordinal = this.#batch.add(type, modifiers, bucket, key, value, expiryMs, durability, this.#turnWallMs());
-    return this.#added(type, ordinal, waiter, tag);
+    return this.#added(type === CommandType.put, ordinal, waiter, tag);
   }
 
   /** The same for a command that is encoded already, on disk before it is answered. */
   writeEncoded(type: CommandType, command: Uint8Array, waiter: Waiter, tag: number): number {
-    return this.#added(type, this.#batch.addEncoded(command, SYNC, this.#turnWallMs()), waiter, tag);
+    const isKnown = type === CommandType.put && !hasSession(command);
+    return this.#added(isKnown, this.#batch.addEncoded(command, SYNC, this.#turnWallMs()), waiter, tag);
   }
 
   /** Whether the open entry had better gather more before it is proposed, where others have to answer it. */
@@ -145,9 +146,10 @@ export class Proposer {
     this.expire(Number.POSITIVE_INFINITY);
   }
 
-  #added(type: CommandType, ordinal: number, waiter: Waiter, tag: number): number {
+  /** `isKnown`: what it comes to is known before it is applied. */
+  #added(isKnown: boolean, ordinal: number, waiter: Waiter, tag: number): number {
     const entry = this.#entry;
-    if (type === CommandType.put) {
+    if (isKnown) {
       entry.commitWaiters.push(waiter);
       entry.commitTags.push(tag);
     } else {

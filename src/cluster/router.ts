@@ -3,12 +3,14 @@
  * it) or the long one (an Operation that waits for, or travels to, the leader). Bucket names become ids here; an id
  * that turns out to be fenced, or a name that is not known, is looked up in shard 0 before anything is said about it.
  * Main thread only.
+ *
+ * Length: one short method for each thing a connection may ask.
  */
 import { SYSTEM_BUCKET } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
 import type { ReadRequest } from "../bridge/shard-protocol.ts";
 import type { Clock } from "../env/clock.ts";
-import type { ByteRange, CommandType } from "../record/command-format.ts";
+import { type ByteRange, type CommandType, withSession } from "../record/command-format.ts";
 import { errorResult, NIL, OK, type Result } from "../record/result.ts";
 import { BucketAdmin, type SystemAccess } from "./bucket-admin.ts";
 import { BucketLookUps } from "./bucket-look-ups.ts";
@@ -24,6 +26,7 @@ import {
   type Work,
   withBucket,
 } from "./operation.ts";
+import { SessionAdmin } from "./session-admin.ts";
 import type { TokenTable } from "./token-table.ts";
 
 const OVERLOADED = errorResult("OVERLOADED", "the shard cannot keep up; it is safe to retry");
@@ -52,6 +55,7 @@ export class Router implements Coordinator {
   readonly #requestTimeoutMs: number;
   readonly admin: BucketAdmin;
   readonly #lookUps: BucketLookUps;
+  readonly #sessions: SessionAdmin;
   #relief: (() => void)[] = [];
   #sequence = 0;
 
@@ -76,6 +80,9 @@ export class Router implements Coordinator {
       ask: (name, done) => this.admin.lookUp(name, done),
       resubmit: (operation) => this.#resubmit(operation),
     });
+    this.#sessions = new SessionAdmin(lanes.length, random, (shard, command, done) =>
+      this.#submit({ kind: "write", command }, shard, null, null, { resolve: (_, result) => done(result) }, 0),
+    );
     catalog.onNewId = (bucket) => this.#lookUps.renewed(bucket);
   }
 
@@ -126,6 +133,33 @@ export class Router implements Coordinator {
     }
     const ownWrite = (ordering as ConnectionOrdering).ownWriteIndex(shard, group.term);
     group.get(id, key, metadataOnly, ownWrite, group.self, waiter, tag);
+  }
+
+  writeOnce(
+    ordering: Ordering,
+    session: number,
+    sequence: number,
+    type: CommandType,
+    modifiers: number,
+    bucket: BucketRef,
+    key: ByteRange,
+    value: ByteRange,
+    expiryMs: number,
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const shard = this.#tokens.shardOf(bucket.id, key.bytes, key.start, key.end);
+    const command = detachedCommand(type, modifiers, bucket.id, key, value, expiryMs);
+    const work = { kind: "write", command: withSession(command, session, sequence) } as const;
+    this.#submit(work, shard, bucket, ordering as ConnectionOrdering, waiter, tag);
+  }
+
+  openSession(ttlMs: number, waiter: Waiter, tag: number): void {
+    this.#sessions.open(ttlMs, (result) => waiter.resolve(tag, result));
+  }
+
+  closeSession(session: number, waiter: Waiter, tag: number): void {
+    this.#sessions.close(session, (result) => waiter.resolve(tag, result));
   }
 
   settleReads(): void {

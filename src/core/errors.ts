@@ -32,6 +32,7 @@ const RETRY_OF = {
   NEWER_FORMAT: "never",
   MISSING_FILE: "never",
   HISTORY_GONE: "never",
+  SESSION_GONE: "unknown",
 } as const satisfies Record<string, Retry>;
 
 export type ErrorCode = keyof typeof RETRY_OF;

@@ -15,7 +15,7 @@ export type ShardId = Branded<"ShardId">;
 export type Term = Branded<"Term">;
 /** A Raft log index: a safe integer, 0 before the first entry. */
 export type LogIndex = Branded<"LogIndex">;
-/** A bucket: u32, never reused. 0 is the shard's own system bucket. */
+/** A bucket: u32, never reused. 0 is the shard's own system bucket, the largest its sessions. */
 export type BucketId = Branded<"BucketId">;
 /** A file of one shard (segment, table, manifest): a safe integer from 1, never reused. */
 export type FileNumber = Branded<"FileNumber">;
@@ -26,6 +26,8 @@ export type LogPosition = Branded<"LogPosition">;
 
 export const NO_NODE = 0 as NodeId;
 export const SYSTEM_BUCKET = 0 as BucketId;
+/** What a shard remembers of client sessions (record/session-format.ts). */
+export const SESSION_BUCKET = 0xffff_ffff as BucketId;
 
 export function nodeId(value: number): NodeId {
   assert(Number.isInteger(value) && value >= 0 && value <= 0xffff, "a node id is a u16");

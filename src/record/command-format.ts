@@ -12,12 +12,13 @@
  *       24      4  value bytes, u32
  *       28     (8) expiry: milliseconds since 1970, u64            FLAG_EXPIRY
  *              (8) transaction id, u64                             FLAG_TRANSACTION
- *             (12) session id u64, sequence u32                    FLAG_SESSION
+ *             (12) session id u64, sequence u32                    FLAG_SESSION: carried out once (session-format.ts)
  *                  key, value
  *
  * The leader stamps a command when it proposes it, and only then is its checksum final. What `value` holds depends on
  * the type and is said at each CommandType. Numbers here are persisted: never reuse one.
  */
+import { assert } from "../core/assert.ts";
 import { copyBytes } from "../core/copy-bytes.ts";
 import { crc32Range } from "../core/crc32.ts";
 import { corruption, type EnvelopeError } from "../core/errors.ts";
@@ -59,6 +60,10 @@ export const CommandType = {
   renewBucket: 15,
   /** Catalog (shard 0): the fence of the id in the value (u32) is in every shard. Result: ok. */
   fenceDone: 16,
+  /** Opens the session that it names, for as many milliseconds from each use as the value says (u32). Result: ok, or OVERLOADED. */
+  openSession: 17,
+  /** Ends the session that it names. Result: ok. */
+  closeSession: 18,
 } as const;
 export type CommandType = (typeof CommandType)[keyof typeof CommandType];
 
@@ -75,6 +80,8 @@ export const MODIFIER_PERSIST = 16;
 export const MODIFIER_GT = 32;
 export const MODIFIER_LT = 64;
 
+const FLAGS_OFFSET = 5;
+const SESSION_BYTES = 12;
 const OPTIONAL_BYTES = [0, 8, 8, 16, 12, 20, 20, 28] as const;
 
 export function commandBytes(flags: number, keyBytes: number, valueBytes: number): number {
@@ -122,6 +129,26 @@ export function encodeCommand(
   cursor += keyBytes;
   copyBytes(value.bytes, value.start, value.end, target, cursor);
   return cursor + valueBytes;
+}
+
+/** An encoded command, without stamp and checksum, made part of a session. */
+export function withSession(command: Uint8Array, session: number, sequence: number): Uint8Array {
+  const reader = new CommandReader().over(command);
+  const isWhole = reader.read(0, command.length) === command.length;
+  assert(isWhole && (reader.flags & FLAG_SESSION) === 0, "a command becomes part of a session once");
+  const bytes = new Uint8Array(command.length + SESSION_BYTES);
+  bytes.set(command.subarray(0, reader.keyStart));
+  bytes.set(command.subarray(reader.keyStart), reader.keyStart + SESSION_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint8(FLAGS_OFFSET, reader.flags | FLAG_SESSION);
+  setU64(view, reader.keyStart, session);
+  view.setUint32(reader.keyStart + 8, sequence, true);
+  return bytes;
+}
+
+/** Whether an encoded command is part of a session. */
+export function hasSession(command: Uint8Array): boolean {
+  return (command[FLAGS_OFFSET]! & FLAG_SESSION) !== 0;
 }
 
 /** Gives an encoded command its origin and stamp, and seals it with the checksum. `end` is the offset behind it. */
@@ -176,7 +203,7 @@ export class CommandReader {
     const view = this.view;
     const type = view.getUint8(offset + 4);
     const flags = view.getUint8(offset + 5);
-    if (type < CommandType.put || type > CommandType.fenceDone || flags > FLAGS_KNOWN) return -1;
+    if (type < CommandType.put || type > CommandType.closeSession || flags > FLAGS_KNOWN) return -1;
     this.type = type as CommandType;
     this.flags = flags;
     this.origin = view.getUint16(offset + 6, true);

@@ -39,6 +39,7 @@ function wordFor(code: ErrorCode): string {
     case "NEWER_FORMAT":
     case "MISSING_FILE":
     case "HISTORY_GONE":
+    case "SESSION_GONE":
       return "ERR";
     default:
       return unreachable(code);

@@ -8,18 +8,19 @@
  */
 import { assert, unreachable } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
-import { type LogIndex, SYSTEM_BUCKET, type Term } from "../core/ids.ts";
+import { type LogIndex, SESSION_BUCKET, SYSTEM_BUCKET, type Term } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import { compareStamps, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import { KEYS_AHEAD_MAX, KeysAhead } from "../bridge/keys-ahead.ts";
 import type { CommandResult } from "../bridge/shard-protocol.ts";
-import { CommandReader, CommandType } from "../record/command-format.ts";
+import { CommandReader, CommandType, FLAG_SESSION } from "../record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryKind, entryIndex, entryTerm } from "../record/entry-format.ts";
 import { errorResult, OK, type Result } from "../record/result.ts";
 import { VersionKind } from "../record/version.ts";
 import { applyCreateBucket, applyDropBucket, applyFence, applyFenceDone, applyRenewBucket } from "./apply-catalog.ts";
 import { applyExpire, applyGetExpire, applyPersist } from "./apply-expiry.ts";
 import { applyIncrement } from "./apply-increment.ts";
+import { applyCloseSession, applyOpenSession, hasRoomForOnce, keepOutcome, knownOutcome } from "./apply-session.ts";
 import { applyAppend, applyConditionalPut, applyDelete, applyGetDelete } from "./apply-strings.ts";
 import type { CommandContext } from "./command-context.ts";
 import type { VersionStore } from "./version-store.ts";
@@ -94,7 +95,8 @@ export class Applier {
       assert(next > 0, "an entry in the log has been verified");
       if (!this.#isSplit || this.#isAheadOfTables()) {
         // The plain put goes straight to the memtable; everything else may look and answers something.
-        const isPut = command.type === CommandType.put && command.bucket !== SYSTEM_BUCKET;
+        const isPut =
+          command.type === CommandType.put && command.bucket !== SYSTEM_BUCKET && (command.flags & FLAG_SESSION) === 0;
         const hash = this.#keysAhead.hashes[this.#ordinal % KEYS_AHEAD_MAX]!;
         const isDone = isPut ? fences.has(command.bucket) || applyPut(store, command, hash) : this.#applyOne();
         if (!isDone) return false;
@@ -134,13 +136,29 @@ export class Applier {
 
   #applyOne(): boolean {
     const context = this.#context;
-    const { type, bucket } = context.command;
-    const result = bucket !== SYSTEM_BUCKET && context.fences.has(bucket) ? FENCED : this.#decide(bucket);
+    const { type, bucket, flags } = context.command;
+    const isOnce = (flags & FLAG_SESSION) !== 0 && bucket !== SESSION_BUCKET;
+    const result = isOnce ? this.#decideOnce(bucket) : this.#decide(bucket);
     if (result === null) return false;
-    if (this.#wantResults && type !== CommandType.put) {
+    if (this.#wantResults && (isOnce || type !== CommandType.put)) {
       this.results.push({ index: this.#index, ordinal: this.#ordinal, result });
     }
     return true;
+  }
+
+  /** As `#decide`, for a command that may have come before: then what it came to is what it comes to. */
+  #decideOnce(bucket: number): Result | null {
+    const context = this.#context;
+    const known = this.#withoutDamage(bucket, () => knownOutcome(context));
+    if (known !== null) return known;
+    if (context.fences.has(bucket)) return FENCED;
+    if (!hasRoomForOnce(context)) return null;
+    return this.#withoutDamage(bucket, () => {
+      const result = applyCommand(context);
+      assert(result !== null, "there is room for a command that asked for it");
+      keepOutcome(context, result);
+      return result;
+    });
   }
 
   /**
@@ -148,8 +166,14 @@ export class Applier {
    * answers the damage: `quarantine.ts` says why that is safe. The catalog is not: there every replica must decide.
    */
   #decide(bucket: number): Result | null {
+    const context = this.#context;
+    if (bucket !== SYSTEM_BUCKET && context.fences.has(bucket)) return FENCED;
+    return this.#withoutDamage(bucket, () => applyCommand(context));
+  }
+
+  #withoutDamage(bucket: number, decide: () => Result | null): Result | null {
     try {
-      return applyCommand(this.#context);
+      return decide();
     } catch (cause) {
       if (!(cause instanceof EnvelopeError) || bucket === SYSTEM_BUCKET || !this.onDamage(cause)) throw cause;
       return errorResult(cause.code, cause.message);
@@ -207,6 +231,10 @@ function applyCommand(context: CommandContext): Result | null {
       return applyRenewBucket(context);
     case CommandType.fenceDone:
       return applyFenceDone(context);
+    case CommandType.openSession:
+      return applyOpenSession(context);
+    case CommandType.closeSession:
+      return applyCloseSession(context);
     case CommandType.commit:
     case CommandType.rollback:
       return RESERVED;

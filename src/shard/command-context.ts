@@ -8,7 +8,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
-import { SYSTEM_BUCKET } from "../core/ids.ts";
+import { type BucketId, SYSTEM_BUCKET } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import { stampMilliseconds } from "../core/stamp.ts";
 import type { SystemChange } from "../bridge/shard-protocol.ts";
@@ -101,19 +101,29 @@ export class CommandContext {
 
   /** A copy of a value of the system bucket, or null. */
   systemValue(key: Uint8Array): Uint8Array | null {
+    return this.valueAt(SYSTEM_BUCKET, key);
+  }
+
+  /** A copy of a value that the shard keeps for itself, as of the command's stamp, or null; `store.expiryMs` is its expiry. */
+  valueAt(bucket: BucketId, key: Uint8Array): Uint8Array | null {
     const store = this.store;
-    const isFound = store.find(SYSTEM_BUCKET, key, 0, key.length, murmur3(key, 0, key.length, SYSTEM_BUCKET));
-    if (!isFound || store.kind !== VersionKind.value) return null;
+    const isFound = store.find(bucket, key, 0, key.length, murmur3(key, 0, key.length, bucket));
+    if (!isFound || !isVisible(store.kind, store.expiryMs, this.nowMs)) return null;
     return store.valueBytes.slice(store.valueStart, store.valueEnd);
   }
 
   /** Sets a key of the system bucket; null removes it. The caller has asked `hasRoom`. */
   setSystem(key: Uint8Array, value: Uint8Array | null): void {
+    this.set(SYSTEM_BUCKET, key, value, 0);
+    this.#report(key, value);
+  }
+
+  /** Sets a key that the shard keeps for itself; null removes it. The caller has asked `hasRoom`. */
+  set(bucket: BucketId, key: Uint8Array, value: Uint8Array | null, expiryMs: number): void {
     const bytes = value ?? EMPTY_BYTES;
     const kind = value === null ? VersionKind.tombstone : VersionKind.value;
-    const isWritten = this.#write(key, 0, key.length, kind, 0, bytes, 0, bytes.length, SYSTEM_BUCKET);
-    assert(isWritten, "there was room for the change of the system bucket");
-    this.#report(key, value);
+    const isWritten = this.#write(key, 0, key.length, kind, expiryMs, bytes, 0, bytes.length, bucket);
+    assert(isWritten, "there was room for what the shard keeps for itself");
   }
 
   #report(key: Uint8Array, value: Uint8Array | null): void {

@@ -11,6 +11,7 @@ import {
   CommandType,
   commandBytes,
   encodeCommand,
+  hasSession,
   FLAG_EXPIRY,
   FLAG_SESSION,
   FLAG_TRANSACTION,
@@ -18,9 +19,18 @@ import {
   MODIFIER_NX,
   sealCommand,
   verifyCommands,
+  withSession,
 } from "../../src/record/command-format.ts";
 import { decodeEntries, decodeEntryHeader, EntryKind, emptyEntry, sealEntry } from "../../src/record/entry-format.ts";
 import { decodeGroupHeader, encodeGroupHeader, GroupHeader, groupBytesAt } from "../../src/record/group-format.ts";
+import { integerResult } from "../../src/record/result.ts";
+import {
+  decodeKeptResult,
+  encodeKeptResult,
+  encodeSessionTtl,
+  resultKey,
+  sessionKey,
+} from "../../src/record/session-format.ts";
 import { decodeSegmentHeader, encodeSegmentHeader, segmentChecksum } from "../../src/record/segment-format.ts";
 
 const GOLDEN = {
@@ -267,5 +277,36 @@ describe("a segment header", () => {
     }
     expect(decodeSegmentHeader(block.subarray(0, 4095), "file")).toBeInstanceOf(EnvelopeError);
     expect(decodeSegmentHeader(new Uint8Array(4096), "file")).toBeInstanceOf(EnvelopeError);
+  });
+});
+
+describe("what is kept of a session", () => {
+  test("has these keys and values", () => {
+    expect(sessionKey(0x1f_0203_0405_0607).toHex()).toBe("01001f020304050607");
+    expect(resultKey(0x1f_0203_0405_0607, 300).toHex()).toBe("02001f0203040506072c");
+    expect(encodeSessionTtl(10_000).toHex()).toBe("10270000");
+    const kept = { sequence: 300, result: integerResult(-2) };
+    expect(encodeKeptResult(kept).toHex()).toBe("2c01000003feffffffffffffff");
+    expect(decodeKeptResult(encodeKeptResult(kept))).toEqual(kept);
+  });
+
+  test("a command of it is the same command with twelve bytes more", () => {
+    const bare = new Uint8Array(commandBytes(FLAG_EXPIRY, 1, 2));
+    const range = (text: string) => ({ bytes: utf8(text), start: 0, end: text.length });
+    encodeCommand(bare, viewOf(bare), 0, CommandType.put, 5, 7, range("k"), range("vv"), 99);
+    const once = withSession(bare, 2 ** 40, 6);
+    expect([hasSession(bare), hasSession(once)]).toEqual([false, true]);
+    const command = new CommandReader().over(once);
+    expect(command.read(0, once.length)).toBe(bare.length + 12);
+    const { type, modifiers, bucket, expiryMs, sessionId, sequence } = command;
+    expect({ type, modifiers, bucket, expiryMs, sessionId, sequence }).toEqual({
+      type: CommandType.put,
+      modifiers: 5,
+      bucket: 7,
+      expiryMs: 99,
+      sessionId: 2 ** 40,
+      sequence: 6,
+    });
+    expect([command.key().toHex(), command.value().toHex()]).toEqual(["6b", "7676"]);
   });
 });

@@ -42,6 +42,8 @@ interface FakeBucket extends BucketRef {
 const NUMBERED = 16;
 const I64_MAX = 2n ** 63n - 1n;
 
+type Tail<List extends readonly unknown[]> = List extends readonly [unknown, ...infer Rest] ? Rest : never;
+
 export class FakeCoordinator implements Coordinator {
   readonly shardCount: number;
   readonly nodeName = "n1";
@@ -145,6 +147,23 @@ export class FakeCoordinator implements Coordinator {
     this.renewed.push(name);
     bucket.id = this.#nextId++;
     bucket.keys = new Map();
+    this.#answer(waiter, tag, OK);
+  }
+
+  writeOnce(
+    ordering: Ordering,
+    _session: number,
+    _sequence: number,
+    ...[type, modifiers, bucket, key, value, expiryMs, waiter, tag]: Tail<Parameters<Coordinator["write"]>>
+  ): void {
+    this.write(ordering, type, modifiers, bucket, key, value, expiryMs, waiter, tag);
+  }
+
+  openSession(_ttlMs: number, waiter: Waiter, tag: number): void {
+    this.#answer(waiter, tag, integerResult(1));
+  }
+
+  closeSession(_session: number, waiter: Waiter, tag: number): void {
     this.#answer(waiter, tag, OK);
   }
 

@@ -14,7 +14,14 @@ import { EnvelopeError } from "../../src/core/errors.ts";
 import type { Disk } from "../../src/env/disk.ts";
 import type { Logger } from "../../src/env/environment.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
-import { CommandType, commandBytes, encodeCommand, FLAG_EXPIRY, sealCommand } from "../../src/record/command-format.ts";
+import {
+  CommandType,
+  commandBytes,
+  encodeCommand,
+  FLAG_EXPIRY,
+  sealCommand,
+  withSession,
+} from "../../src/record/command-format.ts";
 import { SYNC } from "../../src/record/durability.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, sealEntry } from "../../src/record/entry-format.ts";
 import type { Result } from "../../src/record/result.ts";
@@ -35,6 +42,8 @@ export interface TestCommand {
   readonly modifiers?: number;
   readonly bucket?: number;
   readonly expiryMs?: number;
+  /** Of the session that the command is part of. */
+  readonly once?: { readonly session: number; readonly sequence: number };
 }
 
 export function put(key: string, value: string, more: Partial<TestCommand> = {}): TestCommand {
@@ -84,29 +93,16 @@ export function encodeEntry(
   stamps: Stamps,
   durability = SYNC,
 ): Uint8Array {
-  let byteCount = ENTRY_HEADER_BYTES;
-  for (const { key, value, expiryMs } of commands) {
-    byteCount += commandBytes(expiryMs ? FLAG_EXPIRY : 0, key.length, value?.length ?? 0);
-  }
+  const encoded = commands.map(encodeOne);
+  const byteCount = encoded.reduce((sum, { length }) => sum + length, ENTRY_HEADER_BYTES);
   const entry = new Uint8Array(byteCount);
   const view = viewOf(entry);
   let offset = ENTRY_HEADER_BYTES;
-  for (const one of commands) {
-    const value = one.value ?? EMPTY_BYTES;
-    const end = encodeCommand(
-      entry,
-      view,
-      offset,
-      one.type,
-      one.modifiers ?? 0,
-      one.bucket ?? BUCKET,
-      { bytes: one.key, start: 0, end: one.key.length },
-      { bytes: value, start: 0, end: value.length },
-      one.expiryMs ?? 0,
-    );
+  for (const one of encoded) {
+    entry.set(one, offset);
     const stamp = stamps.next();
-    sealCommand(entry, view, offset, end, 1, stamp.high, stamp.low);
-    offset = end;
+    sealCommand(entry, view, offset, offset + one.length, 1, stamp.high, stamp.low);
+    offset += one.length;
   }
   sealEntry(
     entry,
@@ -120,6 +116,16 @@ export function encodeEntry(
     durability,
   );
   return entry;
+}
+
+/** Without stamp and checksum. */
+function encodeOne(one: TestCommand): Uint8Array {
+  const { type, modifiers = 0, bucket = BUCKET, key, value = EMPTY_BYTES, expiryMs = 0, once } = one;
+  const command = new Uint8Array(commandBytes(expiryMs === 0 ? 0 : FLAG_EXPIRY, key.length, value.length));
+  const keyRange = { bytes: key, start: 0, end: key.length };
+  const valueRange = { bytes: value, start: 0, end: value.length };
+  encodeCommand(command, viewOf(command), 0, type, modifiers, bucket, keyRange, valueRange, expiryMs);
+  return once === undefined ? command : withSession(command, once.session, once.sequence);
 }
 
 export class TestClock implements Clock {
