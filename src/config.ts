@@ -15,6 +15,7 @@
  */
 import { z } from "zod";
 import { EnvelopeError } from "./core/errors.ts";
+import { type MemoryPlan, planMemory } from "./memory-plan.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -28,6 +29,8 @@ const ARENA_SHARE_OF_ENTRY = 16 / 15;
 const KEY_BYTES_FORMAT_MAX = 0xff_ffff;
 
 const COMPACTORS_DEFAULT_MAX = 4;
+
+const PLANNED: readonly (SettingName & keyof MemoryPlan)[] = ["memtableBytes", "blockCacheBytes", "logTailBytes"];
 
 const name = z
   .string({ error: "must be text" })
@@ -96,6 +99,11 @@ const SHAPE = {
     .describe("newest log entries kept in memory, per shard"),
   requestTimeoutMs: count(1, 600_000).default(5_000).describe("longest wait of a request before it is answered"),
 
+  memoryBytes: bytes(128 * MIB, 1024 * GIB)
+    .optional()
+    .describe(
+      "memory that this node plans for: memtableBytes, blockCacheBytes and logTailBytes follow from it where they are not set (default: they are as below)",
+    ),
   memtableBytes: bytes(64 * KIB, 2 * GIB)
     .default(64 * MIB)
     .describe("one memtable arena"),
@@ -210,7 +218,7 @@ export type SettingName = keyof typeof SHAPE;
 
 /** All settings of one node, checked, none missing. `peers` always holds this node itself. */
 export type NodeSettings = Readonly<
-  Omit<Parsed, "peer" | "cores" | "shards" | "workers" | "compactors"> & {
+  Omit<Parsed, "peer" | "cores" | "memoryBytes" | "shards" | "workers" | "compactors"> & {
     peer: string;
     shards: number;
     workers: number;
@@ -277,8 +285,11 @@ export function splitAddress(text: string): { host: string; port: number } {
 }
 
 /** What a single setting cannot say about itself. */
-function complete(parsed: Parsed, origins: ReadonlyMap<SettingName, string>, machineCores: number): NodeSettings {
-  const origin = (key: SettingName): string => origins.get(key) ?? "default";
+function complete(written: Parsed, origins: ReadonlyMap<SettingName, string>, machineCores: number): NodeSettings {
+  const threads = planThreads(written, machineCores);
+  const parsed = { ...written, ...planned(written, threads, origins) };
+  const origin = (key: SettingName): string =>
+    origins.get(key) ?? (PLANNED.some((one) => one === key) ? origins.get("memoryBytes") : undefined) ?? "default";
   const own = parsed.peers.find((peer) => peer.name === parsed.id);
   const names = new Set(parsed.peers.map((peer) => peer.name));
   const addresses = new Set(parsed.peers.map((peer) => peer.address));
@@ -303,12 +314,29 @@ function complete(parsed: Parsed, origins: ReadonlyMap<SettingName, string>, mac
     throw refused("memtableBytes", origin("memtableBytes"), parsed.memtableBytes, least);
   }
   const peer = parsed.peer ?? own?.address ?? "127.0.0.1:9101";
-  const { cores = machineCores, ...rest } = parsed;
+  const members = parsed.peers.length > 0 ? parsed.peers : [{ name: parsed.id, address: peer }];
+  const { cores: _cores, memoryBytes: _memoryBytes, ...rest } = parsed;
+  return { ...rest, ...threads, peer, peers: members };
+}
+
+function planThreads(parsed: Parsed, machineCores: number): Pick<NodeSettings, "shards" | "workers" | "compactors"> {
+  const cores = parsed.cores ?? machineCores;
   const shards = parsed.shards ?? Math.max(1, Math.min(16, cores - 1));
   const workers = parsed.workers ?? Math.min(shards, cores - 1);
-  const compactors = parsed.compactors ?? defaultCompactors(cores);
-  const members = parsed.peers.length > 0 ? parsed.peers : [{ name: parsed.id, address: peer }];
-  return { ...rest, peer, shards, workers, compactors, peers: members };
+  return { shards, workers, compactors: parsed.compactors ?? defaultCompactors(cores) };
+}
+
+/** What follows from the memory that is planned for, and was not set by itself. */
+function planned(
+  parsed: Parsed,
+  { shards, workers }: Pick<NodeSettings, "shards" | "workers">,
+  origins: ReadonlyMap<SettingName, string>,
+): Partial<MemoryPlan> {
+  if (parsed.memoryBytes === undefined) return {};
+  const hosts = Math.max(1, Math.min(workers, shards));
+  const { memtableArenas, tableIo } = parsed;
+  const plan = planMemory(parsed.memoryBytes, { shards, hosts, memtableArenas, tableIo }, parsed);
+  return Object.fromEntries(PLANNED.filter((key) => !origins.has(key)).map((key) => [key, plan[key]]));
 }
 
 /** On one or two cores another thread costs more than it brings; on many its work is done by a few. */

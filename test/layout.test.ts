@@ -50,7 +50,8 @@ const ARROWS: Record<string, readonly string[]> = {
   "inspect.ts": ["core", "log", "storage", "cluster", "env-interfaces"],
   "verify.ts": ["core", "log", "storage", "cluster", "env-interfaces"],
   cli: ["client", "sim", "node.ts", "inspect.ts", "verify.ts", "config.ts", "core", "env"],
-  "config.ts": ["core"],
+  "config.ts": ["core", "memory-plan.ts"],
+  "memory-plan.ts": [],
   "node.ts": [
     "core",
     "env",

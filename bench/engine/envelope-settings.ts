@@ -10,8 +10,6 @@ import type { ShardOptions } from "../../src/shard/shard-options.ts";
 import type { StoreOptions } from "./bench-store.ts";
 
 export const BENCH_BUCKET = 1;
-/** Of the memory of a process that is limited. */
-const CACHE_SHARE = 0.5;
 const CLUSTER_ID = "00".repeat(16);
 
 export const LOG: Logger = { debug: () => {}, info: () => {}, warn: console.warn, error: console.error };
@@ -32,16 +30,12 @@ export function benchDisk(isSynced: boolean): Disk {
   return isSynced ? new RealDisk() : new UnsyncedDisk();
 }
 
-/**
- * One shard, and compactors on the cores that it leaves free: the other engines flush and compact on threads, too. The
- * kernel gives what memory there is to mapped tables; a cache of our own has to be given it.
- */
+/** One shard, and compactors on the cores that it leaves free: the other engines flush and compact on threads, too. */
 export function benchSettings({ directory, tableIo, memoryBytes }: StoreOptions): NodeSettings {
   const cores = availableParallelism();
-  const flags = { data: directory, shards: "1", compactors: String(cores - 1), tableIo };
-  const usual = resolveSettings({ flags, environment: {}, file: null, cores });
-  if (tableIo === "mmap" || memoryBytes === null) return usual;
-  return { ...usual, blockCacheBytes: Math.floor(memoryBytes * CACHE_SHARE) };
+  const memory = memoryBytes === null ? {} : { memoryBytes: String(memoryBytes) };
+  const flags = { data: directory, shards: "1", compactors: String(cores - 1), tableIo, ...memory };
+  return resolveSettings({ flags, environment: {}, file: null, cores });
 }
 
 export function benchOptions(settings: NodeSettings): ShardOptions {

@@ -55,6 +55,20 @@ describe("settings", () => {
     expect(resolveSettings({ ...NOTHING, cores })).toMatchObject({ shards, workers });
   });
 
+  test("what memory is planned for is divided, and what is set by itself stays", () => {
+    const MIB = 1024 * 1024;
+    const plan = (flags: Record<string, string>) => resolveSettings({ ...NOTHING, cores: 2, flags });
+    expect(plan({ memoryBytes: "512MiB" })).toMatchObject({
+      memtableBytes: Math.floor((64 * MIB) / 3),
+      blockCacheBytes: 32 * MIB,
+      logTailBytes: 8 * MIB,
+    });
+    expect(plan({ memoryBytes: "512MiB", tableIo: "direct" })).toMatchObject({ blockCacheBytes: 128 * MIB });
+    expect(plan({ memoryBytes: "16GiB" })).toMatchObject({ memtableBytes: 64 * MIB, blockCacheBytes: 64 * MIB });
+    expect(plan({ memoryBytes: "512MiB", blockCacheBytes: "0" })).toMatchObject({ blockCacheBytes: 0 });
+    expect(refusal({ flags: { memoryBytes: "128MiB" } })).toContain("memtableBytes (from --memory-bytes)");
+  });
+
   test("a node that shares its machine plans for its part of the cores", () => {
     expect(resolveSettings({ ...NOTHING, flags: { cores: "3" } })).toMatchObject({ shards: 2, workers: 2 });
     expect(resolveSettings({ ...NOTHING, flags: { cores: "1" } })).toMatchObject({ shards: 1, workers: 0 });
