@@ -3,12 +3,19 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Random } from "../../src/core/random.ts";
-import { checkLinearizable, type Model, type Operation, type OrderedPair } from "../../src/sim/linearizability.ts";
+import {
+  checkLinearizable,
+  type Model,
+  type Operation,
+  type OrderedPair,
+  type Verdict,
+} from "../../src/sim/linearizability.ts";
 
 setDefaultTimeout(60_000);
 
 const STEPS_MAX = 5_000_000;
-const VECTORS = join(import.meta.dir, "../../../shared/data/vectors");
+/** Labelled histories from elsewhere, beside the checkout unless the environment says where; without them their test is skipped. */
+const VECTORS = process.env["ENVELOPEDB_TEST_VECTORS"] ?? join(import.meta.dir, "../../../shared/data/vectors");
 
 type RegisterInput = { kind: "read" } | { kind: "write"; value: string } | { kind: "cas"; from: string; to: string };
 
@@ -125,11 +132,16 @@ async function labelledFiles(): Promise<{ name: string; text: string; good: bool
   const labels = JSON.parse(readFileSync(join(VECTORS, "porcupine-labels.json"), "utf8")) as Record<string, boolean>;
   const archive = new Bun.Archive(readFileSync(join(VECTORS, "porcupine-test_data.tgz")));
   const texts = new Map<string, string>();
-  for (const [path, file] of await archive.files()) texts.set(path.split("/").at(-1) ?? path, await file.text());
-  return Object.entries(labels).flatMap(([name, good]) => {
-    const text = texts.get(name);
-    return text === undefined ? [] : [{ name, text, good }];
+  for (const [path, file] of await archive.files()) texts.set(fileName(path), await file.text());
+  return Object.entries(labels).map(([name, good]) => {
+    const text = texts.get(fileName(name));
+    if (text === undefined) throw new Error(`there is a label for ${name}, but no such history`);
+    return { name, text, good };
   });
+}
+
+function fileName(path: string): string {
+  return path.split("/").at(-1) ?? path;
 }
 
 /** `INFO  jepsen.util - 4 :invoke :write 2`, also :ok, :fail, :info. A failed operation did not happen. */
@@ -196,16 +208,25 @@ function parseKv(text: string): Operation<TextInput, string>[][] {
   return [...byKey.values()];
 }
 
+/** A history of several keys is as good as the history of each, and one that is bad is enough. */
+function verdictOfKeys(histories: readonly Operation<TextInput, string>[][]): Verdict {
+  for (const history of histories) {
+    const verdict = checkLinearizable(textModel, history, [], STEPS_MAX);
+    if (verdict !== "linearizable") return verdict;
+  }
+  return "linearizable";
+}
+
 test.skipIf(!existsSync(VECTORS))("the labelled histories of the porcupine project get their verdicts", async () => {
   const wrong: string[] = [];
   const files = await labelledFiles();
-  expect(files.length).toBeGreaterThan(100);
+  expect(files.length).toBe(108);
+  expect(files.filter(({ good }) => good).length).toBe(26);
   for (const { name, text, good } of files) {
-    const verdicts = name.startsWith("etcd")
-      ? [checkLinearizable(register, parseEtcd(text), [], STEPS_MAX)]
-      : parseKv(text).map((history) => checkLinearizable(textModel, history, [], STEPS_MAX));
-    const verdict = verdicts.every((one) => one === "linearizable");
-    if (verdict !== good || verdicts.includes("undecided")) wrong.push(`${name}: ${verdicts.join(" ")}`);
+    const verdict = name.startsWith("etcd")
+      ? checkLinearizable(register, parseEtcd(text), [], STEPS_MAX)
+      : verdictOfKeys(parseKv(text));
+    if (verdict !== (good ? "linearizable" : "not linearizable")) wrong.push(`${name}: ${verdict}`);
   }
   expect(wrong).toEqual([]);
 });
