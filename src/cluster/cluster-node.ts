@@ -104,7 +104,7 @@ export class ClusterNode {
     this.#transport = new PeerTransport(
       environment,
       identity,
-      { session, valueBytesMax: settings.valueBytesMax },
+      { session, valueBytesMax: settings.valueBytesMax, electionMs: settings.electionMs },
       {
         onFrame: (from, peerSession, frame) => this.#onFrame(from, peerSession, frame),
         onConnected: (peer) => {
@@ -362,6 +362,7 @@ export class ClusterNode {
       case FrameType.hello:
       case FrameType.welcome:
       case FrameType.refused:
+      case FrameType.alive:
         return;
     }
   }

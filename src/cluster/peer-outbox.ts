@@ -1,7 +1,8 @@
 /**
  * This node's voice to one peer: dials it, introduces itself, and writes frames, all those of a turn with one write.
  * Frames for a peer that is away are dropped at once: Raft sends again by itself, and an operation that was never sent
- * can be given to someone else. Main thread only.
+ * can be given to someone else. A connection on which the peer has long been silent is closed and dialed anew: the
+ * system would go on for many minutes with one whose other end is gone. Main thread only.
  */
 import { ByteWriter } from "../core/byte-writer.ts";
 import { EnvelopeError } from "../core/errors.ts";
@@ -25,6 +26,9 @@ const BACKLOG_BYTES_MAX = 64 * 1024 * 1024;
 const KEEP_BYTES_MAX = 1024 * 1024;
 const REDIAL_MS_MIN = 50;
 const REDIAL_MS_MAX = 1000;
+/** A connection over which nothing came for so many beats is taken for dead. */
+export const SILENT_BEATS_MAX = 5;
+export const PEER_SILENT = "peer silent; its connection is closed";
 /** How long a peer may take to answer the introduction. */
 const WELCOME_MS_MAX = 1000;
 
@@ -51,6 +55,8 @@ export class PeerOutbox {
   #pending = new ByteWriter(64 * 1024);
   #sent = 0;
   #blocked = false;
+  /** Beats since something came over the connection. */
+  #silentBeats = 0;
 
   constructor(clock: Clock, network: Network, log: Logger, options: OutboxOptions) {
     this.#clock = clock;
@@ -92,6 +98,23 @@ export class PeerOutbox {
     this.#sent = 0;
   }
 
+  /**
+   * Comes at regular times: says that this node is alive, and closes a connection that has long been silent. Beats are
+   * counted, not hours: a process that was itself stopped does not take that for the silence of others.
+   */
+  beat(): void {
+    const connection = this.#connection;
+    if (connection === null || !this.#welcomed) return;
+    if (this.#silentBeats === SILENT_BEATS_MAX) {
+      this.#log.warn(PEER_SILENT, { address: this.#options.address });
+      connection.terminate();
+      return;
+    }
+    this.#silentBeats += 1;
+    this.frame(FrameType.alive, NO_SHARD, () => undefined);
+    this.flush();
+  }
+
   /** A peer that never quite catches up must not make what has long left pile up here. */
   #dropSent(): void {
     const pending = this.#pending;
@@ -128,6 +151,7 @@ export class PeerOutbox {
     if (this.#stopped) connection.terminate();
     this.#connection = connection;
     this.#blocked = false;
+    this.#silentBeats = 0;
     this.#sent = 0;
     this.#pending.reset(KEEP_BYTES_MAX);
     const start = beginFrame(this.#pending, FrameType.hello, NO_SHARD);
@@ -141,6 +165,7 @@ export class PeerOutbox {
     reader.frameBytesMax = STRANGER_FRAME_BYTES_MAX;
     return {
       onData: (bytes: Uint8Array) => {
+        this.#silentBeats = 0;
         try {
           reader.push(bytes, (frame) => this.#answered(connection, frame));
         } catch (error) {
@@ -161,6 +186,7 @@ export class PeerOutbox {
   }
 
   #answered(connection: Connection, frame: Frame): void {
+    if (this.#welcomed && frame.type === FrameType.alive) return;
     if (frame.type !== FrameType.welcome) {
       this.#complain(frame.type === FrameType.refused ? text(frame.body) : "an answer that is no welcome");
       connection.terminate();

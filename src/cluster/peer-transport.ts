@@ -2,13 +2,15 @@
  * All connections between this node and its peers: an outbox to each, and a listener for what they say. A connection
  * becomes a peer's voice only after its hello has been checked: cluster, member, incarnation, protocol version, number
  * of shards. A peer has one voice: a newer connection takes the place of an older one, which is closed, so nothing that
- * was sent over it can still arrive late. Main thread only.
+ * was sent over it can still arrive late. Both ends of a connection say at every *beat* that they are alive, and close
+ * it when nothing has come over it for several. Main thread only.
  */
 import type { ByteWriter } from "../core/byte-writer.ts";
 import { ByteWriter as Writer } from "../core/byte-writer.ts";
 import { utf8 } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import { type NodeId, nodeId } from "../core/ids.ts";
+import type { Timer } from "../env/clock.ts";
 import type { Environment } from "../env/environment.ts";
 import type { Connection, ConnectionHandler, Listener } from "../env/network.ts";
 import {
@@ -23,14 +25,25 @@ import {
 } from "../wire/peer-frame-format.ts";
 import type { Identity } from "./identity.ts";
 import { decodeHello, encodeHello, type PeerHello } from "./peer-hello-format.ts";
-import { PeerOutbox } from "./peer-outbox.ts";
+import { PEER_SILENT, PeerOutbox, SILENT_BEATS_MAX } from "./peer-outbox.ts";
 
 /** Who connects introduces himself within this time. */
 const HELLO_MS_MAX = 3000;
+/** A peer that says nothing for so many least election timeouts has its connection closed. */
+const SILENT_ELECTIONS_MAX = 10;
+const ALIVE_FRAME = aliveFrame();
 
 export interface PeerAddress {
   readonly name: string;
   readonly address: string;
+}
+
+/** What this process adds to the identity of its node. */
+export interface TransportOptions {
+  readonly session: number;
+  readonly valueBytesMax: number;
+  /** The least election timeout. */
+  readonly electionMs: number;
 }
 
 export interface PeerEvents {
@@ -42,28 +55,44 @@ export interface PeerEvents {
   onLost(peer: NodeId): void;
 }
 
+/** The accepted connection over which a peer speaks. */
+interface Voice {
+  readonly connection: Connection;
+  readonly peer: NodeId;
+  /** The peer's process. */
+  readonly session: number;
+  /** Beats since something came over it. */
+  silentBeats: number;
+}
+
 export class PeerTransport {
   readonly #environment: Environment;
   readonly #identity: Identity;
   readonly #events: PeerEvents;
   readonly #hello: PeerHello;
+  readonly #beatMs: number;
   readonly #outboxes = new Map<NodeId, PeerOutbox>();
   readonly #accepted = new Set<Connection>();
-  /** The accepted connection over which each peer speaks. */
-  readonly #voices = new Map<NodeId, Connection>();
+  readonly #voices = new Map<NodeId, Voice>();
   #listener: Listener | null = null;
+  #beatTimer: Timer | null = null;
 
-  constructor(
-    environment: Environment,
-    identity: Identity,
-    own: { readonly session: number; readonly valueBytesMax: number },
-    events: PeerEvents,
-  ) {
+  constructor(environment: Environment, identity: Identity, options: TransportOptions, events: PeerEvents) {
+    const { session, valueBytesMax, electionMs } = options;
     this.#environment = environment;
     this.#identity = identity;
     this.#events = events;
     const { clusterId, nodeName, incarnation, shardCount } = identity;
-    this.#hello = { clusterId, nodeName, nodeId: identity.nodeId, incarnation, shardCount, ...own };
+    this.#hello = {
+      clusterId,
+      nodeName,
+      nodeId: identity.nodeId,
+      incarnation,
+      shardCount,
+      valueBytesMax,
+      session,
+    };
+    this.#beatMs = (SILENT_ELECTIONS_MAX * electionMs) / SILENT_BEATS_MAX;
   }
 
   /** Listens and dials every peer. Returns the port that was bound. */
@@ -86,6 +115,7 @@ export class PeerTransport {
         }),
       );
     }
+    this.#scheduleBeat();
     return this.#listener.port;
   }
 
@@ -105,29 +135,53 @@ export class PeerTransport {
   }
 
   stop(): void {
+    this.#beatTimer?.cancel();
     this.#listener?.close();
     for (const outbox of this.#outboxes.values()) outbox.stop();
     for (const connection of this.#accepted) connection.terminate();
+  }
+
+  #scheduleBeat(): void {
+    this.#beatTimer = this.#environment.clock.after(this.#beatMs, () => {
+      this.#beat();
+      this.#scheduleBeat();
+    });
+  }
+
+  #beat(): void {
+    for (const outbox of this.#outboxes.values()) outbox.beat();
+    for (const voice of this.#voices.values()) {
+      const { connection } = voice;
+      voice.silentBeats += 1;
+      const isSilent = voice.silentBeats > SILENT_BEATS_MAX;
+      if (isSilent) this.#environment.log.warn(PEER_SILENT, { from: connection.remoteAddress });
+      // Whoever does not even take these few bytes has not read for very long.
+      if (isSilent || connection.write(ALIVE_FRAME, 0, ALIVE_FRAME.length) < ALIVE_FRAME.length) connection.terminate();
+    }
   }
 
   #accept(connection: Connection): ConnectionHandler {
     this.#accepted.add(connection);
     const reader = new FrameReader();
     reader.frameBytesMax = STRANGER_FRAME_BYTES_MAX;
-    let peer: PeerHello | null = null;
+    let voice: Voice | null = null;
     let isRefused = false;
     const impatience = this.#environment.clock.after(HELLO_MS_MAX, () => {
-      if (peer === null) connection.terminate();
+      if (voice === null) connection.terminate();
     });
     const onFrame = (frame: Frame): void => {
       if (isRefused) return;
-      if (peer !== null) return this.#events.onFrame(nodeId(peer.nodeId), peer.session, frame);
-      peer = this.#welcome(connection, frame);
-      isRefused = peer === null;
+      if (voice !== null) {
+        if (frame.type !== FrameType.alive) this.#events.onFrame(voice.peer, voice.session, frame);
+        return;
+      }
+      voice = this.#welcome(connection, frame);
+      isRefused = voice === null;
       reader.frameBytesMax = FRAME_BYTES_MAX;
     };
     return {
       onData: (bytes) => {
+        if (voice !== null) voice.silentBeats = 0;
         try {
           reader.push(bytes, onFrame);
         } catch (error) {
@@ -141,13 +195,13 @@ export class PeerTransport {
       onClose: () => {
         impatience.cancel();
         this.#accepted.delete(connection);
-        if (peer !== null) this.#silenced(nodeId(peer.nodeId), connection);
+        if (voice !== null) this.#silenced(voice);
       },
     };
   }
 
   /** Answers the first frame of a connection; null when it was refused. */
-  #welcome(connection: Connection, frame: Frame): PeerHello | null {
+  #welcome(connection: Connection, frame: Frame): Voice | null {
     const hello = frame.type === FrameType.hello ? decodeHello(frame.body) : null;
     const objection = hello === null ? "the first frame is no hello" : this.#objection(hello);
     const answer = new Writer();
@@ -156,29 +210,31 @@ export class PeerTransport {
     endFrame(answer, start);
     connection.write(answer.bytes, 0, answer.length);
     if (hello !== null && objection === null) {
-      this.#heard(nodeId(hello.nodeId), connection);
-      return hello;
+      const voice = { connection, peer: nodeId(hello.nodeId), session: hello.session, silentBeats: 0 };
+      this.#heard(voice);
+      return voice;
     }
     this.#environment.log.warn("peer refused", { from: connection.remoteAddress, why: objection });
     connection.shutdown();
     return null;
   }
 
-  #heard(peer: NodeId, connection: Connection): void {
+  #heard(voice: Voice): void {
+    const { peer } = voice;
     const former = this.#voices.get(peer);
-    this.#voices.set(peer, connection);
+    this.#voices.set(peer, voice);
     if (former !== undefined) {
-      former.terminate();
+      former.connection.terminate();
       this.#events.onLost(peer);
     }
     this.#events.onConnected(peer);
   }
 
   /** A connection has ended. Nothing is lost with one that had been replaced: that was said when it happened. */
-  #silenced(peer: NodeId, connection: Connection): void {
-    if (this.#voices.get(peer) !== connection) return;
-    this.#voices.delete(peer);
-    this.#events.onLost(peer);
+  #silenced(voice: Voice): void {
+    if (this.#voices.get(voice.peer) !== voice) return;
+    this.#voices.delete(voice.peer);
+    this.#events.onLost(voice.peer);
   }
 
   #objection(hello: PeerHello): string | null {
@@ -196,4 +252,10 @@ export class PeerTransport {
     if (own.bindIncarnation(hello.nodeId, hello.incarnation)) return null;
     return `${hello.nodeName} speaks from another data directory than the one this cluster knows; it may have lost acknowledged writes`;
   }
+}
+
+function aliveFrame(): Uint8Array {
+  const writer = new Writer();
+  endFrame(writer, beginFrame(writer, FrameType.alive, NO_SHARD));
+  return writer.copy();
 }

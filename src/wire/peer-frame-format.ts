@@ -10,6 +10,8 @@
  *       12         body
  *
  * A connection carries frames one way only: the node that dialed speaks, and gets back a single `welcome` or `refused`.
+ * Both say now and then that they are alive, so that a connection whose other end is gone without a word can be told
+ * from one on which there is nothing to say.
  */
 import { viewOf } from "../core/bytes.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
@@ -34,6 +36,8 @@ export const FrameType = {
   /** Operations for the leader of a shard, and their results. */
   forward: 5,
   forwardReply: 6,
+  /** Without a body, either way. */
+  alive: 7,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
@@ -157,7 +161,7 @@ function decodeFrame(frame: Uint8Array): Frame {
     );
   }
   const type = view.getUint8(8);
-  if (type < FrameType.hello || type > FrameType.forwardReply) {
+  if (type < FrameType.hello || type > FrameType.alive) {
     throw new EnvelopeError("PROTOCOL", `a peer frame of unknown type ${type}`);
   }
   return { type: type as FrameType, shard: view.getUint16(10, true), body: frame.subarray(FRAME_HEADER_BYTES) };

@@ -17,6 +17,10 @@ import { QUIET } from "./leading-group.ts";
 
 const PEER = nodeId(2);
 const HELLO_PATIENCE_MS = 3000;
+const ELECTION_MS = 300;
+/** Five beats make ten least election timeouts. */
+const BEAT_MS = 2 * ELECTION_MS;
+const BEATS_MAX = 5;
 
 let directory = "";
 
@@ -89,7 +93,7 @@ function setUp() {
   const transport = new PeerTransport(
     { disk, network, clock, log: QUIET, seed: 1 },
     identity,
-    { session: 5, valueBytesMax: 1000 },
+    { session: 5, valueBytesMax: 1000, electionMs: ELECTION_MS },
     {
       onFrame: (from, session, received) => {
         if (received.body[0] === 0xff) throw new AssertionError("a promise was broken");
@@ -121,7 +125,12 @@ function setUp() {
     connection.handler = dialed.pop()!.open(connection);
     return connection;
   };
-  return { events, timers, transport, hello, connect, dial };
+  /** Lets time pass up to the next beat. */
+  const beat = (): void => {
+    const at = timers.findIndex(({ ms }) => ms === BEAT_MS);
+    timers.splice(at, 1)[0]?.run();
+  };
+  return { events, timers, transport, hello, connect, dial, beat };
 }
 
 const raft = (first: number) => frame(FrameType.raft, new Uint8Array([first]));
@@ -189,4 +198,50 @@ test("bytes that are no frames cost the connection; a broken promise of this nod
   expect(() => voice.say(raft(0xff))).toThrow(AssertionError);
   voice.say(raft(1).fill(7, 0, 4));
   expect(voice.ended).toBe(true);
+});
+
+test("a connection on which a peer falls silent is closed, at whichever end of it this node is", () => {
+  const { events, transport, hello, connect, dial, beat } = setUp();
+  const ownVoice = dial();
+  ownVoice.say(hello(FrameType.welcome));
+  const voice = connect();
+  voice.say(hello());
+  for (let i = 0; i < 3 * BEATS_MAX; i++) {
+    beat();
+    ownVoice.say(frame(FrameType.alive, new Uint8Array(0)));
+    voice.say(i % 2 === 0 ? frame(FrameType.alive, new Uint8Array(0)) : raft(1));
+  }
+  expect([ownVoice.ended, voice.ended, transport.connected(PEER)]).toEqual([false, false, true]);
+  expect(events.filter((event) => !event.startsWith("frame 2 9 1"))).toEqual(["connected 2", "connected 2"]);
+
+  const heard = { ownVoice: ownVoice.written, voice: voice.written };
+  for (let i = 0; i < BEATS_MAX; i++) beat();
+  expect([ownVoice.ended, voice.ended]).toEqual([false, false]);
+  expect(ownVoice.written).toBeGreaterThan(heard.ownVoice);
+  expect(voice.written).toBeGreaterThan(heard.voice);
+  beat();
+  expect([ownVoice.ended, voice.ended]).toEqual([true, true]);
+});
+
+test("silence at one end of a connection does not cost the other one", () => {
+  const { hello, connect, dial, beat } = setUp();
+  const ownVoice = dial();
+  ownVoice.say(hello(FrameType.welcome));
+  const voice = connect();
+  voice.say(hello());
+  for (let i = 0; i <= BEATS_MAX; i++) {
+    beat();
+    voice.say(raft(1));
+  }
+  expect([ownVoice.ended, voice.ended]).toEqual([true, false]);
+});
+
+test("alive is no answer to an introduction, and no introduction", () => {
+  const { events, connect, dial } = setUp();
+  const alive = frame(FrameType.alive, new Uint8Array(0));
+  const ownVoice = dial();
+  ownVoice.say(alive);
+  const stranger = connect();
+  stranger.say(alive);
+  expect([ownVoice.ended, stranger.ended, events]).toEqual([true, true, []]);
 });
