@@ -115,7 +115,7 @@ mounted("one full disk of three", () => {
     await records.expectAll();
     for (let i = 0; i < FILLERS; i++) unlinkSync(fillerPath(i));
     run("mount", "-o", `remount,size=${4 * DISK_BYTES}`, mountPoint);
-    await caughtUp(running, leader);
+    await running.caughtUp(leader);
     records.client.close();
     records.client = await running.client([SMALL]);
     await records.expectAll();
@@ -133,7 +133,7 @@ mounted("one full disk of three", () => {
     await records.expectAll();
     unlinkSync(fillerPath(0));
     await running.restart(leader);
-    await caughtUp(running, await running.leader());
+    await running.caughtUp(await running.leader());
     await records.expectAll();
     records.client.close();
   });
@@ -153,13 +153,6 @@ async function clusterWithSmallDisk(
     await running.leader();
     await running.restart(leader);
   }
-}
-
-/** All nodes have applied what the leader has now. */
-async function caughtUp(running: TestCluster, leader: number): Promise<void> {
-  const applied = async (node: number): Promise<number> => (await running.status(node))?.shards[0]?.appliedIndex ?? 0;
-  const wanted = await applied(leader);
-  for (const node of [0, 1, 2]) while ((await applied(node)) < wanted) await Bun.sleep(50);
 }
 
 /** Records written one behind the other; knows what was acknowledged. */

@@ -8,20 +8,27 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RespClient } from "../../src/client/resp-client.ts";
 import { parseTargets } from "../../src/client/target.ts";
+import { PeerLinks } from "./peer-links.ts";
 
 export const MAIN = join(import.meta.dir, "../../src/main.ts");
+const SKEWED_CLOCK = join(import.meta.dir, "skewed-clock.ts");
+const CLOCK_SKEW_VARIABLE = "EDB_TEST_CLOCK_SKEW_MS";
 /** Shared machines are slow now and then: elections in tests wait five times as long as by default. */
 const HEARTBEAT_MS = 150;
 export const ELECTION_MS = 1_500;
 const READY_MS_MAX = 60_000;
 const REFUSED_MS_MAX = 15_000;
+const REPLY_MS_MAX = 30_000;
+/** A node that stands still does not keep those waiting who look around. */
+const STATUS_MS_MAX = 1_000;
 
 interface StatusDocument {
+  readonly members: readonly { readonly name: string; readonly connected: boolean }[];
   readonly shards: readonly { readonly role: string; readonly leader: string | null; readonly appliedIndex: number }[];
 }
 
 interface RunningProcess {
-  readonly child: ReturnType<typeof spawnNode>;
+  readonly child: ReturnType<typeof spawn>;
   readonly errors: Promise<string>;
 }
 
@@ -37,6 +44,10 @@ export interface ClusterShape {
   readonly dataElsewhere?: ReadonlyMap<number, string>;
   /** The most file descriptors a node may have. */
   readonly descriptors?: number;
+  /** How far the wall clocks of nodes are wrong, by node, in milliseconds; only where nodes have no workers. */
+  readonly clockSkewMs?: ReadonlyMap<number, number>;
+  /** The nodes reach each other through links that can be cut, held and slowed. */
+  readonly linked?: boolean;
 }
 
 /** How a process ended that was not to serve: its exit code and what it wrote. */
@@ -50,22 +61,26 @@ export class TestCluster {
   readonly directory: string;
   readonly clientPorts: readonly number[];
   readonly #httpPorts: readonly number[];
-  readonly #peers: string;
+  readonly #peerPorts: readonly number[];
+  readonly #links: PeerLinks | null;
   readonly #shape: ClusterShape;
   readonly #processes = new Map<number, RunningProcess>();
 
-  private constructor(shape: ClusterShape, ports: readonly number[]) {
+  private constructor(shape: ClusterShape, ports: readonly number[], links: PeerLinks | null) {
     this.directory = mkdtempSync(join(shape.under ?? tmpdir(), "edb-cluster-"));
     this.#shape = shape;
     this.clientPorts = ports.slice(0, shape.nodes);
     this.#httpPorts = ports.slice(shape.nodes, 2 * shape.nodes);
-    const peerPorts = ports.slice(2 * shape.nodes);
-    this.#peers = peerPorts.map((port, node) => `n${node + 1}=127.0.0.1:${port}`).join(",");
+    this.#peerPorts = ports.slice(2 * shape.nodes);
+    this.#links = links;
   }
 
   /** Starts all nodes and waits until each shard has a leader. */
   static async start(shape: ClusterShape): Promise<TestCluster> {
-    const cluster = new TestCluster(shape, await freePorts(3 * shape.nodes));
+    const links = shape.linked === true ? await PeerLinks.open(shape.nodes) : null;
+    const ports = await freePorts(3 * shape.nodes);
+    links?.leadTo(ports.slice(2 * shape.nodes));
+    const cluster = new TestCluster(shape, ports, links);
     await Promise.all(Array.from({ length: shape.nodes }, (_, node) => cluster.restart(node)));
     await cluster.leader();
     return cluster;
@@ -79,6 +94,16 @@ export class TestCluster {
     return this.#shape.shards;
   }
 
+  get nodes(): readonly number[] {
+    return this.clientPorts.map((_, node) => node);
+  }
+
+  /** Of a cluster that was started with them. */
+  get links(): PeerLinks {
+    if (this.#links === null) throw new Error("the cluster was started without links");
+    return this.#links;
+  }
+
   /** Where a node keeps its data. */
   dataOf(node: number): string {
     return this.#shape.dataElsewhere?.get(node) ?? join(this.directory, `n${node + 1}`);
@@ -86,7 +111,7 @@ export class TestCluster {
 
   /** Starts one node on what its directory holds. */
   async restart(node: number): Promise<void> {
-    const child = spawnNode(this.#flags(node), this.#shape.descriptors ?? null);
+    const child = this.#spawn(node, []);
     const errors = new Response(child.stderr).text();
     this.#processes.set(node, { child, errors });
     const ready = await firstLine(child.stdout, READY_MS_MAX);
@@ -95,7 +120,7 @@ export class TestCluster {
 
   /** Starts a node that is expected not to serve, with flags that override its own, and waits for its end. */
   async startInVain(node: number, flags: readonly string[] = []): Promise<Ended> {
-    const child = spawnNode([...this.#flags(node), ...flags], this.#shape.descriptors ?? null);
+    const child = this.#spawn(node, flags);
     const tooLong = setTimeout(() => child.kill("SIGKILL"), REFUSED_MS_MAX);
     const output = new Response(child.stdout).text();
     const errors = new Response(child.stderr).text();
@@ -127,10 +152,11 @@ export class TestCluster {
     return this.#processes.get(node)?.child.pid ?? 0;
   }
 
-  /** The node that leads a shard, once one does and says so. */
-  async leader(shard = 0): Promise<number> {
+  /** The node that leads a shard, once one of those asked does and says so. */
+  async leader(shard = 0, asked: readonly number[] = this.nodes): Promise<number> {
     for (;;) {
-      for (const node of this.#processes.keys()) {
+      for (const node of asked) {
+        if (!this.#processes.has(node)) continue;
         const status = await this.status(node);
         const found = status?.shards[shard];
         if (found?.role === "leader" && found.leader === `n${node + 1}` && (await this.#answers(node))) return node;
@@ -141,7 +167,8 @@ export class TestCluster {
 
   async status(node: number): Promise<StatusDocument | null> {
     try {
-      const response = await fetch(`http://127.0.0.1:${this.#httpPorts[node]}/status`);
+      const signal = AbortSignal.timeout(STATUS_MS_MAX);
+      const response = await fetch(`http://127.0.0.1:${this.#httpPorts[node]}/status`, { signal });
       return (await response.json()) as StatusDocument;
     } catch (cause) {
       if (cause instanceof Error) return null;
@@ -149,12 +176,19 @@ export class TestCluster {
     }
   }
 
-  client(nodes: readonly number[]): Promise<RespClient> {
+  /** Waits until all nodes have applied what `ahead` has now. */
+  async caughtUp(ahead: number): Promise<void> {
+    const applied = async (node: number): Promise<number> => (await this.status(node))?.shards[0]?.appliedIndex ?? 0;
+    const wanted = await applied(ahead);
+    for (const node of this.nodes) while ((await applied(node)) < wanted) await Bun.sleep(50);
+  }
+
+  client(nodes: readonly number[], replyTimeoutMs = REPLY_MS_MAX): Promise<RespClient> {
     const targets = parseTargets(nodes.map((node) => `127.0.0.1:${this.clientPorts[node]}`).join(","));
     return RespClient.connect({
       targets,
       connectTimeoutMs: 5_000,
-      replyTimeoutMs: 30_000,
+      replyTimeoutMs,
       protocol: 2,
       bucket: null,
       onPush: () => undefined,
@@ -163,17 +197,34 @@ export class TestCluster {
 
   async stop(): Promise<void> {
     await Promise.all([...this.#processes.keys()].map((node) => this.end(node, "SIGKILL")));
+    this.#links?.stop();
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  #spawn(node: number, flags: readonly string[]) {
+    const { descriptors, clockSkewMs } = this.#shape;
+    const skewMs = clockSkewMs?.get(node) ?? 0;
+    const preload = skewMs === 0 ? [] : ["--preload", SKEWED_CLOCK];
+    const command = [process.execPath, ...preload, MAIN, "node", ...this.#flags(node), ...flags];
+    const limited = ["sh", "-c", `ulimit -n ${descriptors} && exec "$@"`, "sh", ...command];
+    return spawn(descriptors === undefined ? command : limited, skewMs);
   }
 
   #flags(node: number): string[] {
     return [
-      ...["--id", `n${node + 1}`, "--data", this.dataOf(node), "--peers", this.#peers],
+      ...["--id", `n${node + 1}`, "--data", this.dataOf(node), "--peers", this.#peersOf(node)],
       ...["--client", `127.0.0.1:${this.clientPorts[node]}`, "--http", `127.0.0.1:${this.#httpPorts[node]}`],
       ...["--shards", String(this.#shape.shards), "--workers", String(this.#shape.workers)],
       ...["--heartbeat-ms", String(HEARTBEAT_MS), "--election-ms", String(ELECTION_MS), "--log-level", "warn"],
       ...(this.#shape.flags ?? []),
     ];
+  }
+
+  /** Where a node finds the others, and where it listens for them itself. */
+  #peersOf(node: number): string {
+    const portOf = (other: number, port: number): number =>
+      other === node || this.#links === null ? port : this.#links.link(node, other).port;
+    return this.#peerPorts.map((port, other) => `n${other + 1}=127.0.0.1:${portOf(other, port)}`).join(",");
   }
 
   /** Whether a read through this node is answered: it knows a leader that accepts. */
@@ -185,10 +236,9 @@ export class TestCluster {
   }
 }
 
-function spawnNode(flags: readonly string[], descriptors: number | null) {
-  const command = [process.execPath, MAIN, "node", ...flags];
-  const limited = ["sh", "-c", `ulimit -n ${descriptors} && exec "$@"`, "sh", ...command];
-  return Bun.spawn(descriptors === null ? command : limited, { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+function spawn(command: string[], clockSkewMs: number) {
+  const env = { ...process.env, [CLOCK_SKEW_VARIABLE]: String(clockSkewMs) };
+  return Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe", env });
 }
 
 async function firstLine(stream: ReadableStream<Uint8Array>, msMax: number): Promise<string> {
