@@ -18,10 +18,12 @@ import type { RaftMessage } from "../raft/messages.ts";
 import { type Frame, FrameType } from "../wire/peer-frame-format.ts";
 import type { SystemChange } from "../bridge/shard-protocol.ts";
 import { Catalog } from "./catalog.ts";
-import type { Coordinator, MemberStatus } from "./coordinator.ts";
+import type { Coordinator } from "./coordinator.ts";
 import { ForwardServer } from "./forward-server.ts";
+import { GOSSIP_MS } from "./gossip.ts";
 import type { Identity } from "./identity.ts";
 import { Lane } from "./lane.ts";
+import { NodeHealth } from "./node-health.ts";
 import { type PeerAddress, PeerTransport } from "./peer-transport.ts";
 import { decodeRaftMessage, encodeRaftMessage } from "./raft-message-format.ts";
 import { Router } from "./router.ts";
@@ -73,6 +75,7 @@ export class ClusterNode {
   readonly #groups: readonly ShardGroup[];
   readonly #lanes: readonly Lane[];
   readonly #router: Router;
+  readonly #health: NodeHealth;
   readonly #catalog: Catalog;
   readonly #servers = new Map<string, ForwardServer>();
   readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
@@ -108,7 +111,7 @@ export class ClusterNode {
       {
         onFrame: (from, peerSession, frame) => this.#onFrame(from, peerSession, frame),
         onConnected: (peer) => {
-          environment.log.info("peer connected", { peer: this.#nameOf(peer) });
+          environment.log.info("peer connected", { peer: this.#health.nameOf(peer) });
           this.#wake();
         },
         onLost: (peer) => this.#onLost(peer),
@@ -121,11 +124,20 @@ export class ClusterNode {
       (group) =>
         new Lane(group, session, this.#transport, (operation, result) => this.#router.settled(operation, result)),
     );
+    this.#health = new NodeHealth(
+      identity,
+      settings.peers,
+      this.#transport,
+      this.#lanes,
+      environment.clock,
+      random,
+      session,
+    );
     const view = {
       nodeName: identity.nodeName,
-      members: () => this.#members(),
-      figures: () => this.figures(),
-      nameOf: (id: number) => this.#nameOf(id),
+      members: () => this.#health.members(),
+      figures: () => this.#health.figures(this.#turnCount),
+      nameOf: (id: number) => this.#health.nameOf(id),
       wake: () => this.#wake(),
     };
     const tokens = new TokenTable(identity.shardCount);
@@ -191,20 +203,6 @@ export class ClusterNode {
   turnNow(): void {
     this.#turnScheduled = false;
     this.#turn();
-  }
-
-  figures(): Readonly<Record<string, number>> {
-    const shards = this.#groups;
-    return {
-      shards: shards.length,
-      leading: shards.filter((group) => group.accepting).length,
-      turns: this.#turnCount,
-      pending_requests: shards.reduce((sum, group) => sum + group.pendingCount, 0),
-      forwarded_requests: this.#lanes.reduce((sum, lane) => sum + lane.forwarder.count, 0),
-      compaction_debt_bytes: shards.reduce((sum, group) => sum + group.pressure.debtBytes, 0),
-      write_delay_micros_per_mib: Math.max(0, ...shards.map((group) => group.pressure.writeDelayMicros)),
-      write_stalls: shards.reduce((sum, group) => sum + group.pressure.stallCount, 0),
-    };
   }
 
   // ---- the turn --------------------------------------------------------------------------------------------------
@@ -302,6 +300,7 @@ export class ClusterNode {
       const leader = group.accepting ? this.#nodeId : group.leader;
       forwarder.expire(nowMs, leader, electionMs, requestTimeoutMs);
     }
+    if (this.#ticks % Math.max(1, Math.round(GOSSIP_MS / this.#tickMs)) === 0) this.#health.round();
     if (this.#ticks % RESUME_TICKS === 0 && this.#groups[0]?.accepting === true) this.#router.admin.resume();
     this.#scheduleBackground();
   }
@@ -346,6 +345,7 @@ export class ClusterNode {
   }
 
   #onFrame(from: NodeId, session: number, frame: Frame): void {
+    if (frame.type === FrameType.report) this.#health.heard(from, frame.body);
     const lane = this.#lanes[frame.shard];
     if (lane === undefined || !lane.group.opened) return;
     switch (frame.type) {
@@ -359,6 +359,7 @@ export class ClusterNode {
         lane.forwarder.onReply(from, frame.body);
         this.#wake();
         return;
+      case FrameType.report:
       case FrameType.hello:
       case FrameType.welcome:
       case FrameType.refused:
@@ -379,22 +380,10 @@ export class ClusterNode {
 
   #onLost(peer: NodeId): void {
     if (this.#stopping) return;
-    this.#environment.log.info("peer lost", { peer: this.#nameOf(peer) });
+    this.#environment.log.info("peer lost", { peer: this.#health.nameOf(peer) });
     for (const { forwarder } of this.#lanes) forwarder.onLost(peer);
     // It has given up what it waited for here: answers, and operations that have not begun, are nobody's any more.
     for (const [key, server] of this.#servers) if (server.peer === peer) this.#servers.delete(key);
     this.#wake();
-  }
-
-  #nameOf(id: number): string | null {
-    return this.#identity.members.find((member) => member.id === id)?.name ?? null;
-  }
-
-  #members(): readonly MemberStatus[] {
-    return this.#identity.members.map((member) => ({
-      name: member.name,
-      peerAddress: this.#settings.peers.find((peer) => peer.name === member.name)?.address ?? "",
-      connected: member.id === this.#nodeId || this.#transport.connected(nodeId(member.id)),
-    }));
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { ByteRange, CommandType } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
+import type { NodeReport } from "./node-report-format.ts";
 
 /** A bucket by name; the id behind the name may change (FLUSHDB), so connections hold this and never the id. */
 export interface BucketRef {
@@ -50,6 +51,10 @@ export interface MemberStatus {
   readonly name: string;
   readonly peerAddress: string;
   readonly connected: boolean;
+  /** φ: how unlikely it is that this node lives and no news of it has come for so long; from 8 on it counts as gone. */
+  readonly suspicion: number;
+  /** What it last said of itself, by whomever it came; null: nothing was heard yet. */
+  readonly report: NodeReport | null;
 }
 
 export interface Coordinator {

@@ -38,6 +38,8 @@ export const FrameType = {
   forwardReply: 6,
   /** Without a body, either way. */
   alive: 7,
+  /** What is known of nodes' health and load. */
+  report: 8,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
@@ -161,7 +163,7 @@ function decodeFrame(frame: Uint8Array): Frame {
     );
   }
   const type = view.getUint8(8);
-  if (type < FrameType.hello || type > FrameType.alive) {
+  if (type < FrameType.hello || type > FrameType.report) {
     throw new EnvelopeError("PROTOCOL", `a peer frame of unknown type ${type}`);
   }
   return { type: type as FrameType, shard: view.getUint16(10, true), body: frame.subarray(FRAME_HEADER_BYTES) };

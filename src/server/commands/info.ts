@@ -126,7 +126,10 @@ function envelopeFields(port: ClientPort): Fields {
     .members()
     .map(
       (member, place) =>
-        [`member${place}`, `name=${member.name},peer=${member.peerAddress},connected=${member.connected}`] as const,
+        [
+          `member${place}`,
+          `name=${member.name},peer=${member.peerAddress},connected=${member.connected},suspicion=${member.suspicion}`,
+        ] as const,
     );
   return [
     ["node", coordinator.nodeName],
