@@ -57,7 +57,10 @@ describe("suspicion", () => {
   test("it learns anew when the intervals change", () => {
     const detector = new FailureDetector(100, 0);
     let nowMs = 0;
-    for (let i = 0; i < 300; i++) detector.heard((nowMs += 1000));
+    for (let i = 0; i < 300; i++) {
+      nowMs += 1000;
+      detector.heard(nowMs);
+    }
     expect(detector.phi(nowMs + 1000)).toBeLessThan(1);
   });
 });
