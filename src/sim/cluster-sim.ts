@@ -8,16 +8,18 @@
  *
  * and all along:
  *
- *   - a term has one leader a shard
- *   - what one node has committed at an index, every node that commits that index commits
- *   - in one life of a node neither its commit index nor its applied index falls, and applied never passes commit
+ *   - the promises of Raft's Figure 3 (raft-rules.ts), and those of every disk (node-log.ts)
+ *   - replicas that have applied the same entries have the same state (state-watch.ts)
+ *   - neither term, commit index nor applied index of a node falls, and applied never passes commit (watch.ts)
  *   - no operation is answered twice, and nothing throws but a disk that was told to
  *
- * Not checked: how long anything takes, beyond coming to rest at all.
+ * Not checked: how long anything takes, beyond coming to rest within so many election timeouts.
  */
-import { CommittedTerms } from "./committed-terms.ts";
 import { History } from "./history.ts";
+import { Hunt } from "./hunt.ts";
+import { Misfortunes } from "./misfortunes.ts";
 import { Nemesis } from "./nemesis.ts";
+import { RaftRules } from "./raft-rules.ts";
 import { Scheduler } from "./scheduler.ts";
 import {
   clientOf,
@@ -33,14 +35,17 @@ import {
 } from "./season.ts";
 import { SimClient } from "./sim-client.ts";
 import { type SimClusterShape, SimNode } from "./sim-node.ts";
+import { type Shortening, WHOLE } from "./shortening.ts";
 import { Wire } from "./sim-network.ts";
+import { StateWatch } from "./state-watch.ts";
 import { Trace } from "./trace.ts";
 import { judge } from "./verdict.ts";
+import { Watch } from "./watch.ts";
 import type { Weather } from "./weathers.ts";
 import { KeySpace, Workload } from "./workload.ts";
 
-/** The most virtual time that coming to rest may take. */
-const REST_MS_MAX = 30_000;
+/** Election timeouts within which the cluster has to be at rest once the misfortunes are over. */
+const REST_ELECTIONS_MAX = 400;
 
 export interface ClusterRun {
   readonly seed: number;
@@ -55,12 +60,28 @@ export interface ClusterRun {
   readonly renewalCount: number;
   /** How often a node was started again. */
   readonly restartCount: number;
+  /** Numbered misfortunes, those that were left out included. */
+  readonly misfortuneCount: number;
+  readonly clientCount: number;
+  /** Virtual time with misfortunes, and all of it. */
+  readonly troubledMs: number;
+  readonly simulatedMs: number;
+  /** Virtual time until the cluster was at rest; 0: it was not, or something was wrong before. */
+  readonly restMs: number;
+  /** States of replicas that were compared. */
+  readonly stateCount: number;
   /** The last lines of what happened. */
   readonly tail: readonly string[];
 }
 
-export function runClusterSim(seed: number, weather: Weather): ClusterRun {
-  return new ClusterSim(seed, weather).run();
+/** `listener` is shown every line of the trace. */
+export function runClusterSim(
+  seed: number,
+  weather: Weather,
+  shortening: Shortening = WHOLE,
+  listener: ((line: string) => void) | null = null,
+): ClusterRun {
+  return new ClusterSim(seed, weather, shortening, listener).run();
 }
 
 class ClusterSim {
@@ -68,7 +89,9 @@ class ClusterSim {
   readonly #scheduler: Scheduler;
   readonly #trace: Trace;
   readonly #history = new History();
-  readonly #committed = new CommittedTerms();
+  readonly #rules = new RaftRules();
+  readonly #states = new StateWatch(this.#rules);
+  readonly #misfortunes: Misfortunes;
   readonly #nodes: readonly SimNode[];
   readonly #clients: readonly SimClient[];
   readonly #nemesis: Nemesis;
@@ -77,34 +100,41 @@ class ClusterSim {
   readonly #troubledMs: number;
   readonly #violations: string[] = [];
 
-  constructor(seed: number, weather: Weather) {
+  constructor(seed: number, weather: Weather, shortening: Shortening, listener: ((line: string) => void) | null) {
     this.#seed = seed;
     this.#scheduler = new Scheduler(seed);
-    this.#trace = new Trace(this.#scheduler, null);
+    this.#trace = new Trace(this.#scheduler, listener);
     const { random } = this.#scheduler;
     const season = seasonOf(weather, random.fraction());
-    this.#troubledMs = troubledMsOf(season);
+    this.#troubledMs = Math.min(troubledMsOf(season), shortening.troubledMsMax);
     this.#shape = shapeOf(random, season);
     const wire = new Wire(this.#scheduler, wireOf(random, season));
     const syncDelayMs = syncDelayOf(random);
     this.#nodes = this.#shape.memberNames.map(
-      (name) => new SimNode(name, this.#scheduler, wire, this.#trace, this.#committed, this.#shape, syncDelayMs),
+      (name) => new SimNode(name, this.#scheduler, wire, this.#trace, this.#rules, this.#shape, syncDelayMs),
     );
-    this.#watch = new Watch(this.#nodes);
+    this.#watch = new Watch(this.#nodes, this.#rules, this.#states);
     for (const node of this.#nodes) node.start();
     const usedNodes = this.#nodes.slice(0, usedNodeCountOf(season));
-    this.#clients = this.#newClients(season, usedNodes);
-    this.#nemesis = new Nemesis(this.#scheduler, wire, this.#trace, this.#nodes, season);
-    if (isHunted(season)) this.#watch.hunter = this.#nemesis;
+    this.#clients = this.#newClients(season, usedNodes, shortening.clientsMax);
+    this.#misfortunes = new Misfortunes(seed, shortening);
+    this.#nemesis = this.#newNemesis(season, wire);
     for (const client of this.#clients) client.onRenewal = (process) => this.#nemesis.emptying(process, usedNodes);
   }
 
-  #newClients(season: Season, nodes: readonly SimNode[]): readonly SimClient[] {
+  #newNemesis(season: Season, wire: Wire): Nemesis {
+    const parts = [this.#scheduler, wire, this.#trace, this.#nodes] as const;
+    const nemesis = new Nemesis(this.#seed, ...parts, season, this.#shape.electionMs, this.#misfortunes);
+    if (isHunted(season)) this.#watch.hunt = new Hunt(...parts, nemesis, this.#misfortunes, season === "ballots");
+    return nemesis;
+  }
+
+  #newClients(season: Season, nodes: readonly SimNode[], countMax: number): readonly SimClient[] {
     const { random } = this.#scheduler;
     const ofWorkload = workloadOf(random, season);
     const created = new Set<string>();
     const keys = new KeySpace();
-    return Array.from({ length: random.between(3, 6) }, (_, i) => {
+    return Array.from({ length: Math.min(countMax, random.between(3, 6)) }, (_, i) => {
       const options = clientOf(random, season);
       const workload = new Workload(`c${i}`, random, keys, ofWorkload);
       return new SimClient(`c${i}`, this.#scheduler, nodes, this.#history, workload, created, options);
@@ -117,11 +147,12 @@ class ClusterSim {
       for (const client of this.#clients) client.stop();
     });
     this.#advance(this.#troubledMs, () => false);
-    this.#comeToRest();
+    const restMs = this.#comeToRest();
     const { wrong, undecidedCount } = judge(this.#history.keys());
-    this.#violations.push(...this.#committed.violations, ...this.#watch.violations, ...wrong);
-    this.#violations.push(...this.#committed.writes.judge(this.#history.keys()));
-    for (const { broken } of this.#clients) if (broken !== null) this.#violations.push(broken);
+    this.#gatherViolations();
+    this.#violations.push(...wrong);
+    this.#violations.push(...this.#rules.writes.judge(this.#history.keys()));
+    this.#violations.push(...this.#rules.writes.findLost(this.#history.keys()));
     return {
       seed: this.#seed,
       violations: this.#violations,
@@ -131,8 +162,24 @@ class ClusterSim {
       undecidedCount,
       renewalCount: this.#history.renewalCount,
       restartCount: this.#nodes.reduce((sum, node) => sum + node.lifeCount - 1, 0),
+      misfortuneCount: this.#misfortunes.count,
+      clientCount: this.#clients.length,
+      troubledMs: this.#troubledMs,
+      simulatedMs: this.#scheduler.nowMs,
+      restMs,
+      stateCount: this.#states.comparedCount,
       tail: this.#trace.tail(100),
     };
+  }
+
+  /** What was seen on the way is moved to where it ends the run. */
+  #gatherViolations(): void {
+    for (const { violations } of [this.#rules, this.#watch, this.#states])
+      this.#violations.push(...violations.splice(0));
+    for (const client of this.#clients) {
+      if (client.broken !== null) this.#violations.push(client.broken);
+      client.broken = null;
+    }
   }
 
   /** Runs for a while, or until `done`; whatever events throw is the end of their node, or a violation. */
@@ -145,6 +192,7 @@ class ClusterSim {
         this.#thrown(thrown);
       }
       this.#watch.look();
+      this.#gatherViolations();
     }
   }
 
@@ -159,18 +207,23 @@ class ClusterSim {
     this.#nemesis.died(node);
   }
 
-  #comeToRest(): void {
-    if (this.#violations.length > 0) return;
-    this.#advance(REST_MS_MAX, () => this.#isAtRest());
-    if (this.#violations.length > 0) return;
+  /** How long it took. */
+  #comeToRest(): number {
+    if (this.#violations.length > 0) return 0;
+    const beganMs = this.#scheduler.nowMs;
+    const patienceMs = REST_ELECTIONS_MAX * this.#shape.electionMs;
+    this.#advance(patienceMs, () => this.#isAtRest());
+    if (this.#violations.length > 0) return 0;
+    const restMs = this.#scheduler.nowMs - beganMs;
     if (!this.#isAtRest()) {
       const idle = this.#clients.map((client) => client.isIdle);
       this.#violations.push(`the cluster did not come to rest: ${JSON.stringify({ idle, nodes: this.#statuses() })}`);
-      return;
+      return 0;
     }
-    this.#readAllKeys();
-    this.#advance(REST_MS_MAX, () => this.#isAtRest());
+    this.#readAllKeys(patienceMs);
+    this.#advance(patienceMs, () => this.#isAtRest());
     if (this.#violations.length === 0) this.#compareReplicas();
+    return restMs;
   }
 
   /** Everybody is up and idle and has applied what is committed. */
@@ -187,11 +240,16 @@ class ClusterSim {
     return true;
   }
 
-  #statuses() {
-    return this.#nodes.map((node) => node.coordinator?.shards() ?? null);
+  /** The nodes that nothing has spoiled for good. */
+  get #staying(): readonly SimNode[] {
+    return this.#nodes.filter((node) => !node.isRetired);
   }
 
-  #readAllKeys(): void {
+  #statuses() {
+    return this.#staying.map((node) => node.coordinator?.shards() ?? null);
+  }
+
+  #readAllKeys(patienceMs: number): void {
     const [client] = this.#clients;
     if (client === undefined) return;
     for (const { bucket, key } of this.#history.keys()) {
@@ -199,70 +257,21 @@ class ClusterSim {
       client.readFinally(bucket, key, () => {
         answered = true;
       });
-      this.#advance(REST_MS_MAX, () => answered);
+      this.#advance(patienceMs, () => answered);
       if (answered || this.#violations.length > 0) continue;
       this.#violations.push(`nobody answers a read of ${bucket}/${key} at rest`);
     }
   }
 
   #compareReplicas(): void {
-    const catalogs = this.#nodes.map((node) => JSON.stringify(node.coordinator?.buckets()));
+    const catalogs = this.#staying.map((node) => JSON.stringify(node.coordinator?.buckets()));
     if (new Set(catalogs).size > 1) this.#violations.push(`the catalogs differ:\n  ${catalogs.join("\n  ")}`);
-    const buckets = new Set(this.#history.keys().map(({ bucket }) => bucket));
-    for (const bucket of buckets) {
-      for (let shard = 0; shard < this.#shape.shardCount; shard++) {
-        const states = this.#nodes.map((node) => JSON.stringify([...node.visibleState(shard, bucket)]));
-        if (new Set(states).size === 1) continue;
-        this.#violations.push(`replicas of shard ${shard} differ in bucket ${bucket}:\n  ${states.join("\n  ")}`);
+    for (let shard = 0; shard < this.#shape.shardCount; shard++) {
+      for (const node of this.#staying) {
+        const index = node.coordinator?.shards()[shard]?.appliedIndex ?? 0;
+        this.#states.compare(node, shard, index);
       }
     }
-  }
-}
-
-/** Looks at every node after every event. */
-class Watch {
-  readonly violations: string[] = [];
-  readonly #nodes: readonly SimNode[];
-  readonly #leaders = new Map<string, string>();
-  readonly #progress = new Map<string, { commit: number; applied: number }>();
-
-  /** Hears of elections and commits. */
-  hunter: Nemesis | null = null;
-
-  constructor(nodes: readonly SimNode[]) {
-    this.#nodes = nodes;
-  }
-
-  look(): void {
-    for (const node of this.#nodes) {
-      for (const status of node.coordinator?.shards() ?? []) {
-        const { shard, role, term, commitIndex, appliedIndex } = status;
-        if (role === "leader") this.#leads(node.name, shard, term);
-        const key = `${node.name}/${node.lifeCount}/${shard}`;
-        const last = this.#progress.get(key);
-        if (last !== undefined && (commitIndex < last.commit || appliedIndex < last.applied)) {
-          this.violations.push(`${key} fell from ${JSON.stringify(last)} to ${JSON.stringify(status)}`);
-        }
-        if (appliedIndex > commitIndex && this.#nodes.length > 1) {
-          this.violations.push(`${key} applied more than is committed: ${JSON.stringify(status)}`);
-        }
-        if (role === "leader" && commitIndex > (last?.commit ?? 0)) this.hunter?.committed(node.name);
-        if (last === undefined) this.#progress.set(key, { commit: commitIndex, applied: appliedIndex });
-        else {
-          last.commit = commitIndex;
-          last.applied = appliedIndex;
-        }
-      }
-    }
-  }
-
-  #leads(name: string, shard: number, term: number): void {
-    const key = `${shard}/${term}`;
-    const known = this.#leaders.get(key);
-    if (known === name) return;
-    if (known === undefined) {
-      this.#leaders.set(key, name);
-      this.hunter?.elected(name);
-    } else this.violations.push(`${known} and ${name} both lead shard ${shard} in term ${term}`);
+    this.#gatherViolations();
   }
 }

@@ -7,6 +7,8 @@
  *   - an operation does not stand before one that its connection sent earlier on the same key and that was answered, or
  *     still waited for, when it was answered itself; nor does a read show what was sent after it
  *   - nothing that was sent after a bucket was emptied stands under an id that the bucket had before
+ *   - what was acknowledged stands somewhere
+ *   - stamps rise along the log of a shard
  *
  * A place is told by the bucket's id first: ids of a name only grow, and a later one holds what is later. A key of one id
  * is in one shard, so that entry and ordinal in the entry tell the rest.
@@ -14,6 +16,7 @@
 import { assert } from "../core/assert.ts";
 import { text, viewOf } from "../core/bytes.ts";
 import { CommandReader, CommandType } from "../record/command-format.ts";
+import { compareStamps, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryIndex, entryKind, entryTerm } from "../record/entry-format.ts";
 import type { Call, KeyHistory } from "./history.ts";
 
@@ -29,6 +32,13 @@ interface Write {
   readonly place: Place;
 }
 
+interface Contents {
+  readonly writes: Write[];
+  /** Of its commands, in order. */
+  readonly stamps: Stamp[];
+  readonly buckets: number[];
+}
+
 /** A call that stands somewhere. */
 interface Standing {
   readonly call: Call;
@@ -40,32 +50,70 @@ interface Standing {
 const NUMBER = /^\d+$/;
 
 export class CommittedWrites {
-  readonly #twice: string[] = [];
-  /** By shard, index and term; empty once it is committed. */
-  readonly #entries = new Map<string, readonly Write[]>();
+  readonly #wrong: string[] = [];
+  /** By shard, index and term. */
+  readonly #entries = new Map<string, Contents>();
   readonly #places = new Map<string, Place>();
+  /** Of each shard, by index: the last stamp so far. */
+  readonly #stamps = new Map<number, Stamp[]>();
+  /** All that somebody wrote under. */
+  readonly bucketIds = new Set<number>();
 
   /** Somebody appended an entry: it may be committed one day or not. */
   appended(shard: number, entry: Uint8Array): void {
     const id = `${shard}/${entryIndex(entry)}/${entryTerm(entry)}`;
-    if (!this.#entries.has(id)) this.#entries.set(id, writesOf(entry));
+    if (this.#entries.has(id)) return;
+    const contents = contentsOf(entry);
+    this.#entries.set(id, contents);
+    for (const bucket of contents.buckets) this.bucketIds.add(bucket);
   }
 
   /** An entry is committed that was appended before. Called once for each. */
   committed(shard: number, index: number, term: number): void {
     const id = `${shard}/${index}/${term}`;
-    const writes = this.#entries.get(id);
-    assert(writes !== undefined, "what is committed has been appended");
-    this.#entries.set(id, []);
-    for (const { name, place } of writes) {
-      if (this.#places.has(name)) this.#twice.push(`${brief(name)} was written twice`);
+    const contents = this.#entries.get(id);
+    assert(contents !== undefined, "what is committed has been appended");
+    this.#noteStamps(shard, index, contents.stamps);
+    for (const { name, place } of contents.writes) {
+      if (this.#places.has(name)) this.#wrong.push(`${brief(name)} was written twice`);
       this.#places.set(name, place);
     }
   }
 
+  /** The last stamp of everything that is committed up to an index; null: nobody has said that it is. */
+  stampAt(shard: number, index: number): Stamp | null {
+    return this.#stamps.get(shard)?.[index] ?? null;
+  }
+
+  /** Stamps rise along the log: a version that is newer by its stamp is newer by its place. */
+  #noteStamps(shard: number, index: number, stamps: readonly Stamp[]): void {
+    const ofShard = this.#stamps.get(shard) ?? [];
+    this.#stamps.set(shard, ofShard);
+    let last = ofShard[index - 1] ?? ZERO_STAMP;
+    for (const stamp of stamps) {
+      if (compareStamps(stamp.high, stamp.low, last.high, last.low) <= 0) {
+        const said = `entry ${index} of shard ${shard} has a command stamped ${stamp.high}.${stamp.low}`;
+        this.#wrong.push(`${said}, not above ${last.high}.${last.low} before it`);
+      }
+      last = stamp;
+    }
+    ofShard[index] = last;
+  }
+
+  /** Acknowledged writes that are in no committed entry, in words. */
+  findLost(keys: readonly KeyHistory[]): string[] {
+    return keys.flatMap(({ bucket, key, calls }) =>
+      calls
+        .filter((call) => isAcknowledgedWrite(call) && this.#find(key, call).length === 0)
+        .map(
+          (call) => `${bucket}/${namesOf(key, call).map(brief).join()} was acknowledged and is in no committed entry`,
+        ),
+    );
+  }
+
   /** What is wrong with the places of what the clients have done, in words. */
   judge(keys: readonly KeyHistory[]): string[] {
-    const found = [...this.#twice];
+    const found = [...this.#wrong];
     for (const [bucket, histories] of Map.groupBy(keys, (history) => history.bucket)) {
       const standing = histories.map(({ key, calls }) => calls.flatMap((call) => this.#find(key, call)));
       for (const ofKey of standing) found.push(...overtaken(bucket, ofKey));
@@ -155,19 +203,28 @@ function bitsOf(sum: bigint): bigint[] {
   return bits;
 }
 
-function writesOf(entry: Uint8Array): Write[] {
-  if (entryKind(viewOf(entry)) !== EntryKind.commands) return [];
-  const writes: Write[] = [];
+function isAcknowledgedWrite({ input, outcome }: Call): boolean {
+  if (outcome === null) return false;
+  if (input.kind === "increment") return NUMBER.test(outcome.output);
+  return outcome.output === "ok";
+}
+
+function contentsOf(entry: Uint8Array): Contents {
+  const contents: Contents = { writes: [], stamps: [], buckets: [] };
+  if (entryKind(viewOf(entry)) !== EntryKind.commands) return contents;
   const command = new CommandReader().over(entry);
   const index = entryIndex(entry);
   let offset = ENTRY_HEADER_BYTES;
   for (let ordinal = 0; offset < entry.length; ordinal++) {
     offset = command.read(offset, entry.length);
     assert(offset > 0, "what is appended parses");
+    const { bucket, stampHigh, stampLow } = command;
+    contents.stamps.push({ high: stampHigh, low: stampLow });
+    contents.buckets.push(bucket);
     const name = nameOf(command);
-    if (name !== null) writes.push({ name, place: { bucket: command.bucket, index, ordinal } });
+    if (name !== null) contents.writes.push({ name, place: { bucket, index, ordinal } });
   }
-  return writes;
+  return contents;
 }
 
 function nameOf(command: CommandReader): string | null {

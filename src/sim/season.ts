@@ -13,6 +13,15 @@ import type { WorkloadOptions } from "./workload.ts";
 
 export type Season = "ordinary" | Exclude<Weather, "mixed">;
 
+/** Of the runs in mixed weather; the others are ordinary. */
+const SHARES: readonly (readonly [Season, number])[] = [
+  ["hunt", 0.2],
+  ["ballots", 0.05],
+  ["renewals", 0.1],
+  ["clocks", 0.1],
+  ["rot", 0.1],
+];
+
 const PADDING_BYTES = 6000;
 /** Everybody goes through so few nodes while buckets are emptied: there the operations of many connections mingle. */
 const CROWDED_NODE_COUNT = 2;
@@ -20,12 +29,28 @@ const CROWDED_NODE_COUNT = 2;
 const NODE_COUNTS: Readonly<Record<Season, readonly number[]>> = {
   ordinary: [3, 3, 3, 3, 3, 3, 5, 1],
   renewals: [5],
+  clocks: [3, 3, 5, 1],
+  rot: [3, 3, 5],
   hunt: [3],
   ballots: [5],
 };
 
-const THINK_MS_MAX: Readonly<Record<Season, number>> = { ordinary: 40, renewals: 10, hunt: 10, ballots: 200 };
-const GIVE_UP_MS: Readonly<Record<Season, number>> = { ordinary: 1500, renewals: 500, hunt: 100, ballots: 1500 };
+const THINK_MS_MAX: Readonly<Record<Season, number>> = {
+  ordinary: 40,
+  renewals: 10,
+  clocks: 30,
+  rot: 15,
+  hunt: 10,
+  ballots: 200,
+};
+const GIVE_UP_MS: Readonly<Record<Season, number>> = {
+  ordinary: 1500,
+  renewals: 500,
+  clocks: 600,
+  rot: 600,
+  hunt: 100,
+  ballots: 1500,
+};
 
 /**
  * About a tenth of the defaults, so that much happens in little virtual time. Not so for `ballots`: a peer is dialled
@@ -34,6 +59,8 @@ const GIVE_UP_MS: Readonly<Record<Season, number>> = { ordinary: 1500, renewals:
 const TIMINGS: Readonly<Record<Season, Pick<SimClusterShape, "heartbeatMs" | "electionMs" | "requestTimeoutMs">>> = {
   ordinary: { heartbeatMs: 15, electionMs: 45, requestTimeoutMs: 600 },
   renewals: { heartbeatMs: 20, electionMs: 60, requestTimeoutMs: 400 },
+  clocks: { heartbeatMs: 15, electionMs: 45, requestTimeoutMs: 600 },
+  rot: { heartbeatMs: 15, electionMs: 45, requestTimeoutMs: 600 },
   hunt: { heartbeatMs: 15, electionMs: 45, requestTimeoutMs: 600 },
   ballots: { heartbeatMs: 150, electionMs: 450, requestTimeoutMs: 3000 },
 };
@@ -41,7 +68,12 @@ const TIMINGS: Readonly<Record<Season, Pick<SimClusterShape, "heartbeatMs" | "el
 /** `chance`: uniform in [0, 1). */
 export function seasonOf(weather: Weather, chance: number): Season {
   if (weather !== "mixed") return weather;
-  return chance < 0.2 ? "hunt" : chance < 0.25 ? "ballots" : chance < 0.35 ? "renewals" : "ordinary";
+  let rest = chance;
+  for (const [season, share] of SHARES) {
+    rest -= share;
+    if (rest < 0) return season;
+  }
+  return "ordinary";
 }
 
 /** Whether leaders are: one shard, and nothing else goes wrong. */
@@ -105,7 +137,7 @@ export function workloadOf(random: Random, season: Season): WorkloadOptions {
   return {
     keyCount: random.between(6, 16),
     paddingBytes: PADDING_BYTES,
-    paddingChance: isHunted(season) ? 0.7 : 0.2,
+    paddingChance: isHunted(season) ? 0.7 : season === "rot" ? 0.8 : 0.2,
     otherBuckets: isCrowded ? ["1"] : random.chance(0.4) ? ["1", "named"] : [],
     otherBucketChance: isCrowded ? 1 : 0.5,
     adminChance: isCrowded ? 0.06 : 0.1,

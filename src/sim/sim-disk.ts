@@ -56,7 +56,7 @@ export interface SimDiskOptions {
 export class SimDisk implements Disk {
   readonly #random: Random;
   readonly #options: SimDiskOptions;
-  readonly #names = new Namespace();
+  #names = new Namespace();
   readonly #faults = new Map<number, PlannedFault>();
   readonly #callsOf = new Map<DiskCall, number>();
   readonly #faultsOf = new Map<DiskCall, Map<number, PlannedFault>>();
@@ -142,6 +142,12 @@ export class SimDisk implements Disk {
 
   /** The process is killed, the machine goes on: the system's cache survives. */
   kill(): void {
+    this.#endLife();
+  }
+
+  /** A new, empty disk in the place of this one. */
+  replace(): void {
+    this.#names = new Namespace();
     this.#endLife();
   }
 

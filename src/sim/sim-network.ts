@@ -50,6 +50,8 @@ export class Wire {
   options: WireOptions;
   /** `from>to` pairs of host names between which nothing arrives. */
   readonly #blocked = new Set<string>();
+  /** `from>to` pairs on which everything takes so much longer. */
+  readonly #slow = new Map<string, Range>();
   readonly #hosts = new Map<string, Host>();
 
   constructor(scheduler: Scheduler, options: WireOptions) {
@@ -68,6 +70,17 @@ export class Wire {
 
   healAll(): void {
     this.#blocked.clear();
+    this.#slow.clear();
+  }
+
+  /** What is sent in this direction takes so much longer from now on. */
+  slowDown(from: string, to: string, moreMs: Range): void {
+    this.#slow.set(`${from}>${to}`, moreMs);
+  }
+
+  /** Every stream of a host breaks, with what is on its way. Its peers may dial again at once. */
+  cutStreams(name: string): void {
+    for (const stream of [...(this.#hosts.get(name)?.streams ?? [])]) stream.cut();
   }
 
   isBlocked(from: string, to: string): boolean {
@@ -96,10 +109,12 @@ export class Wire {
     return this.#hosts.get(name);
   }
 
-  delayMs(): number {
+  delayMs(from: string, to: string): number {
     const { random } = this.scheduler;
     const slow = random.chance(this.options.slowChance) ? this.scheduler.duration(this.options.slowMs) : 0;
-    return this.scheduler.duration(this.options.delayMs) + slow;
+    const moreMs = this.#slow.get(`${from}>${to}`);
+    const more = moreMs === undefined ? 0 : this.scheduler.duration(moreMs);
+    return this.scheduler.duration(this.options.delayMs) + slow + more;
   }
 }
 
@@ -124,9 +139,9 @@ class SimNetwork implements Network {
     const { name, port } = splitAddress(address);
     const own = this.#host;
     const fail = (): void => {
-      wire.scheduler.schedule(wire.delayMs(), own.process, () => failed(`cannot reach ${address}`));
+      wire.scheduler.schedule(wire.delayMs(name, own.name), own.process, () => failed(`cannot reach ${address}`));
     };
-    wire.scheduler.schedule(wire.delayMs(), null, () => {
+    wire.scheduler.schedule(wire.delayMs(own.name, name), null, () => {
       const other = wire.hostAt(name);
       const accept = other?.accept.get(port);
       const unreachable = wire.isBlocked(own.name, name) || wire.isBlocked(name, own.name);
@@ -140,7 +155,7 @@ class SimNetwork implements Network {
       near.join(far);
       far.join(near);
       wire.scheduler.schedule(0, other.process, () => far.attach(accept(far)));
-      wire.scheduler.schedule(wire.delayMs(), own.process, () => near.attach(opened(near)));
+      wire.scheduler.schedule(wire.delayMs(name, own.name), own.process, () => near.attach(opened(near)));
     });
   }
 }
@@ -159,6 +174,7 @@ class Endpoint implements Connection {
   readonly remoteAddress: string;
   readonly #wire: Wire;
   readonly #host: Host;
+  readonly #remoteHost: string;
   #peer: Endpoint | null = null;
   #handler: ConnectionHandler | null = null;
   /** `finishing`: this side says no more and hears no more, but what it said is still delivered. */
@@ -177,6 +193,7 @@ class Endpoint implements Connection {
   constructor(wire: Wire, host: Host, remoteHost: string) {
     this.#wire = wire;
     this.#host = host;
+    this.#remoteHost = remoteHost;
     this.remoteAddress = `${remoteHost}:1`;
     host.streams.add(this);
   }
@@ -214,7 +231,7 @@ class Endpoint implements Connection {
   shutdown(): void {
     if (this.#state !== "open") return;
     this.#state = "finishing";
-    const afterLast = Math.max(this.#wire.delayMs(), this.#lastArrivalMs - this.#wire.scheduler.nowMs + 1);
+    const afterLast = Math.max(this.#delayMs(), this.#lastArrivalMs - this.#wire.scheduler.nowMs + 1);
     this.#wire.scheduler.schedule(afterLast, null, () => this.#peer?.close());
     this.#wire.scheduler.schedule(afterLast, null, () => this.close());
   }
@@ -222,7 +239,7 @@ class Endpoint implements Connection {
   terminate(): void {
     if (this.#state === "closed") return;
     const peer = this.#peer;
-    this.#wire.scheduler.schedule(this.#wire.delayMs(), null, () => peer?.close());
+    this.#wire.scheduler.schedule(this.#delayMs(), null, () => peer?.close());
     this.close();
   }
 
@@ -252,11 +269,11 @@ class Endpoint implements Connection {
     const { random } = scheduler;
     const spared = this.#chunkCount++ < SPARED_CHUNKS;
     if (!spared && random.chance(options.cutChance)) {
-      this.#break();
+      this.cut();
       return;
     }
     const { frames } = options;
-    const arrivalMs = scheduler.nowMs + this.#wire.delayMs();
+    const arrivalMs = scheduler.nowMs + this.#delayMs();
     const isFree = frames !== null && !spared && frames.standsAlone(chunk);
     if (isFree && random.chance(frames.reordering)) {
       this.#passAlone(chunk, arrivalMs + scheduler.duration({ min: 0, max: 30 }));
@@ -266,7 +283,7 @@ class Endpoint implements Connection {
     }
     if (isFree && random.chance(frames.duplication)) {
       this.#bytesOnTheWay += chunk.length;
-      this.#passAlone(chunk.slice(), this.#lastArrivalMs + this.#wire.delayMs());
+      this.#passAlone(chunk.slice(), this.#lastArrivalMs + this.#delayMs());
     }
   }
 
@@ -298,7 +315,7 @@ class Endpoint implements Connection {
     for (let first = this.#line[0]; first?.hasArrived === true; first = this.#line[0]) {
       if (this.#peer === null || this.#peer.#state === "closed") return;
       if (this.#isBlocked && options.frames === null) {
-        if (scheduler.nowMs > first.breaksAtMs) return this.#break();
+        if (scheduler.nowMs > first.breaksAtMs) return this.cut();
         this.#isHeld = true;
         scheduler.schedule(RETRY_MS, null, () => this.#advanceLine());
         return;
@@ -313,12 +330,16 @@ class Endpoint implements Connection {
     return this.#peer !== null && this.#wire.isBlocked(this.#host.name, this.#peer.#host.name);
   }
 
+  #delayMs(): number {
+    return this.#wire.delayMs(this.#host.name, this.#remoteHost);
+  }
+
   /** The stream is cut: both sides find out, each in its own time. */
-  #break(): void {
+  cut(): void {
     const { scheduler } = this.#wire;
     const peer = this.#peer;
-    scheduler.schedule(this.#wire.delayMs(), null, () => this.close());
-    scheduler.schedule(this.#wire.delayMs(), null, () => peer?.close());
+    scheduler.schedule(this.#delayMs(), null, () => this.close());
+    scheduler.schedule(this.#delayMs(), null, () => peer?.close());
   }
 
   #taken(byteCount: number): void {

@@ -6,20 +6,25 @@ import { SYNC } from "../record/durability.ts";
 import { SharedState } from "../bridge/shared-state.ts";
 import { createShardMemory } from "../bridge/shard-memory.ts";
 import { MemtableSet } from "../bridge/memtable-set.ts";
-import type { ReadRequest, ShardReply } from "../bridge/shard-protocol.ts";
+import type { ShardReply } from "../bridge/shard-protocol.ts";
 import { ClusterNode } from "../cluster/cluster-node.ts";
 import type { Coordinator } from "../cluster/coordinator.ts";
 import { DirectLink } from "../cluster/direct-link.ts";
 import { Identity } from "../cluster/identity.ts";
 import type { ShardPort } from "../cluster/shard-port.ts";
-import { text } from "../core/bytes.ts";
+import { EMPTY_BYTES, text } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
-import { type LogIndex, shardId } from "../core/ids.ts";
+import { shardId, SYSTEM_BUCKET } from "../core/ids.ts";
+import type { Stamp } from "../core/stamp.ts";
 import type { Environment } from "../env/environment.ts";
-import type { Result } from "../record/result.ts";
 import { BlockCache } from "../storage/block-cache.ts";
+import { FENCE_PREFIX } from "../shard/apply-catalog.ts";
+import { keyRange } from "../shard/key-range.ts";
 import { Shard } from "../shard/shard.ts";
-import { type CommittedTerms, LogTerms, WatchedLink } from "./committed-terms.ts";
+import type { ReadPoint } from "../shard/snapshots.ts";
+import type { ShardReader } from "../shard/shard-reader.ts";
+import { NodeLog, WatchedLink } from "./node-log.ts";
+import type { RaftRules } from "./raft-rules.ts";
 import type { Range, Scheduler } from "./scheduler.ts";
 import { SimProcess } from "./scheduler.ts";
 import { SimClock } from "./sim-clock.ts";
@@ -29,6 +34,10 @@ import type { Wire } from "./sim-network.ts";
 import type { Trace } from "./trace.ts";
 
 const DIRECTORY = "/data";
+/** The clocks of a node are off by this share at most. */
+const CLOCK_DRIFT_MAX = 0.05;
+/** What a node may say of damaged files. */
+const DAMAGE_CODES: readonly string[] = ["CORRUPTION", "MISSING_FILE", "FOREIGN_DIRECTORY", "NEWER_FORMAT"];
 const PEER_PORT = 9101;
 const CAPACITY_BYTES = 1 << 30;
 const KIB = 1024;
@@ -41,8 +50,6 @@ const LIMITS = {
   inflightCountMax: 16,
   tailBytesMax: 32 * KIB,
 };
-/** Request ids of the inspector, far from those of the node. */
-const INSPECTOR_REQUEST = 0x4000_0000;
 
 export interface SimClusterShape {
   readonly memberNames: readonly string[];
@@ -56,12 +63,11 @@ interface Life {
   readonly process: SimProcess;
   readonly clock: SimClock;
   readonly node: ClusterNode;
+  readonly identity: Identity;
   readonly shards: readonly Shard[];
-  readonly inspections: Map<number, (result: Result) => void>;
 }
 
-/** A key as a shard of one node has it. */
-export type VisibleState = ReadonlyMap<string, string>;
+type ShardState = ReadonlyMap<string, string>;
 
 export class SimNode {
   readonly name: string;
@@ -70,11 +76,17 @@ export class SimNode {
   readonly #wire: Wire;
   readonly #trace: Trace;
   readonly #shape: SimClusterShape;
-  readonly #committed: CommittedTerms;
+  readonly #rules: RaftRules;
   readonly #clockRate: number;
+  readonly #logs = new Map<number, NodeLog>();
   #wallOffsetMs: number;
   #life: Life | null = null;
   #lifeCount = 0;
+  #isDamaged = false;
+  /** It has come back, or will, with an empty disk. */
+  isWiped = false;
+  /** Taken away for good. */
+  isRetired = false;
   /** Says why, when the node wants its process ended: a shard has failed. */
   onFailure: (why: string) => void = () => undefined;
   /** The process is dead already: `crash` or `kill` is due. */
@@ -85,7 +97,7 @@ export class SimNode {
     scheduler: Scheduler,
     wire: Wire,
     trace: Trace,
-    committed: CommittedTerms,
+    rules: RaftRules,
     shape: SimClusterShape,
     syncDelayMs: Range,
   ) {
@@ -94,9 +106,9 @@ export class SimNode {
     this.#scheduler = scheduler;
     this.#wire = wire;
     this.#trace = trace;
-    this.#committed = committed;
+    this.#rules = rules;
     this.#shape = shape;
-    this.#clockRate = 0.98 + 0.04 * random.fraction();
+    this.#clockRate = 1 - CLOCK_DRIFT_MAX + 2 * CLOCK_DRIFT_MAX * random.fraction();
     this.#wallOffsetMs = random.between(-500, 500);
     const sync = { scheduler, delayMs: syncDelayMs };
     this.disk = new SimDisk(random.u32(), { capacityBytes: CAPACITY_BYTES, sync });
@@ -136,12 +148,26 @@ export class SimNode {
     }
   }
 
-  /** Whether an exception is what a disk was told to do. */
+  /** Whether an exception is what a disk was told to do, or says that its files are damaged, which they are. */
   excuses(thrown: unknown): boolean {
-    return (
-      thrown instanceof SimulatedCrash ||
-      (thrown instanceof EnvelopeError && (this.disk.hasFailed || (thrown.code === "DISKFULL" && this.disk.isSqueezed)))
-    );
+    if (thrown instanceof SimulatedCrash) return true;
+    if (!(thrown instanceof EnvelopeError)) return false;
+    if (this.#isDamaged && DAMAGE_CODES.includes(thrown.code)) return true;
+    return this.disk.hasFailed || (thrown.code === "DISKFULL" && this.disk.isSqueezed);
+  }
+
+  /** The log of a shard, whether the node is up or not. */
+  logOf(shard: number): NodeLog {
+    const known = this.#logs.get(shard);
+    if (known !== undefined) return known;
+    const log = new NodeLog(this.#rules, shard, this.name);
+    this.#logs.set(shard, log);
+    return log;
+  }
+
+  /** Whether this node, which is up, has bound a member to the data directory that speaks for it. */
+  hasBound(name: string): boolean {
+    return this.#life?.identity.members.find((member) => member.name === name)?.incarnation.length !== 0;
   }
 
   #begin(process: SimProcess): Life {
@@ -161,14 +187,11 @@ export class SimNode {
       randomHex: seed.toString(16),
     });
     const shards: Shard[] = [];
-    const inspections = new Map<number, (result: Result) => void>();
     const openShard = (shard: number, onReply: (reply: ShardReply) => void): ShardPort => {
-      const terms = new LogTerms(this.#committed, shard, this.name);
-      const opened = openDirect(env, identity.clusterId, shard, terms, (reply) => {
-        terms.onReply(reply);
-        const inspect = reply.type === "readResult" ? inspections.get(reply.requestId) : undefined;
-        if (inspect !== undefined && reply.type === "readResult") inspect(reply.result);
-        else onReply(reply);
+      const log = this.logOf(shard);
+      const opened = openDirect(env, identity.clusterId, shard, log, (reply) => {
+        log.onReply(reply);
+        onReply(reply);
       });
       shards.push(opened.shard);
       return opened.port;
@@ -182,7 +205,7 @@ export class SimNode {
       openShard,
     );
     node.onFailure((shard, code, message) => this.onFailure(`shard ${shard}: ${code} ${message}`));
-    return { process, clock, node, shards, inspections };
+    return { process, clock, node, identity, shards };
   }
 
   /** Power cut: what was not synced is at the mercy of `survival`. */
@@ -197,6 +220,27 @@ export class SimNode {
     this.#trace.note(`${this.name} is killed`);
     this.#end();
     this.disk.kill();
+  }
+
+  /** The machine comes back with an empty disk. */
+  wipe(): void {
+    this.#trace.note(`${this.name} loses its disk`);
+    this.#end();
+    this.disk.replace();
+    this.#logs.clear();
+    this.isWiped = true;
+  }
+
+  /** Its files are no longer what it wrote. */
+  damaged(what: string): void {
+    this.#trace.note(`${this.name}: ${what}`);
+    this.#isDamaged = true;
+  }
+
+  /** It is taken away. */
+  retire(): void {
+    this.isRetired = true;
+    if (this.isUp) this.kill();
   }
 
   pause(ms: number): void {
@@ -216,43 +260,39 @@ export class SimNode {
     this.#wire.detach(this.name);
   }
 
-  /** What this node itself has applied, whoever leads. The run must be at rest. */
-  visibleState(shard: number, bucketName: string): VisibleState {
-    const bucket = this.coordinator?.bucket(bucketName).id ?? 0;
-    const state = new Map<string, string>();
-    for (let after: Uint8Array | null = null; ; ) {
-      const page = this.#inspect(shard, {
-        type: "page",
-        bucket,
-        after,
-        examineMax: 1000,
-        bytesMax: 64 * KIB,
-        pattern: null,
-        mode: "keys",
-      });
-      if (page.kind !== "page") throw new Error(`a page of ${this.name} came back as ${page.kind}`);
-      for (const key of page.keys) {
-        const found = this.#inspect(shard, { type: "get", bucket, key, metadataOnly: false });
-        state.set(text(key), found.kind === "version" ? text(found.value) : found.kind);
+  /**
+   * What a shard of this node has applied, whoever leads, as of the last applied stamp: `bucket/key` → value, buckets that
+   * are fenced left out. Null: the node is down, in the middle of the next entry, or
+   * says that files are damaged.
+   */
+  state(shard: number, stamp: Stamp, buckets: ReadonlySet<number>): ShardState | null {
+    const reader = this.#life?.shards[shard]?.reader;
+    if (reader === undefined) return null;
+    try {
+      const at = reader.asOf(stamp);
+      const state = new Map(entriesOf(reader, SYSTEM_BUCKET, at).map(([key, value]) => [`system/${key}`, hex(value)]));
+      for (const bucket of [...buckets].sort((a, b) => a - b)) {
+        if (bucket === SYSTEM_BUCKET || state.has(`system/${FENCE_PREFIX}${bucket}`)) continue;
+        for (const [key, value] of entriesOf(reader, bucket, at)) state.set(`${bucket}/${key}`, text(value));
       }
-      if (page.next === null) return state;
-      after = page.next;
+      return state;
+    } catch (thrown) {
+      const isInsideEntry = thrown instanceof EnvelopeError && thrown.code === "HISTORY_GONE";
+      if (isInsideEntry || (this.#isDamaged && this.excuses(thrown))) return null;
+      throw thrown;
     }
   }
+}
 
-  #inspect(shard: number, read: ReadRequest): Result {
-    const life = this.#life;
-    const target = life?.shards[shard];
-    if (life === null || target === undefined) throw new Error(`${this.name} is down`);
-    let answer: Result | null = null;
-    life.inspections.set(INSPECTOR_REQUEST, (result) => {
-      answer = result;
-    });
-    target.handle({ type: "read", requestId: INSPECTOR_REQUEST, minIndex: 0 as LogIndex, read });
-    target.turn();
-    if (answer === null) throw new Error(`${this.name} did not answer a read of what it has applied`);
-    return answer;
-  }
+function entriesOf(reader: ShardReader, bucket: number, at: ReadPoint): [string, Uint8Array][] {
+  const entries: [string, Uint8Array][] = [];
+  using walk = reader.iterate(keyRange(bucket, EMPTY_BYTES, null, null), at);
+  for (walk.first(); walk.valid; walk.next()) entries.push([text(walk.key), walk.value.slice()]);
+  return entries;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
 }
 
 /** A shard on the node's own thread, with everything small so that a short run sees rotations, flushes, compactions. */
@@ -260,7 +300,7 @@ function openDirect(
   env: Environment,
   clusterIdHex: string,
   shard: number,
-  terms: LogTerms,
+  log: NodeLog,
   reply: (reply: ShardReply) => void,
 ): { shard: Shard; port: ShardPort } {
   const id = shardId(shard);
@@ -304,7 +344,7 @@ function openDirect(
   return {
     shard: opened,
     port: {
-      link: new WatchedLink(link, terms),
+      link: new WatchedLink(link, log),
       state,
       memtables,
       background: () => link.background(),

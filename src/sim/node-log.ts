@@ -1,0 +1,211 @@
+/**
+ * The log of one shard of one node over all its lives, as its disk is told of it and answers: terms by index, and what
+ * the disk has promised. A start must find what was promised:
+ *
+ *   - no entry that was reported durable is missing, or another, unless a later append superseded it
+ *   - no entry is there that nobody has written
+ *   - neither term nor vote is older than what was reported saved
+ *   - the commit index is not below one that an entry, reported durable, carried (one that was only heard of may be)
+ *
+ * All else it sees goes to raft-rules.ts.
+ */
+import type { ShardBoot, ShardLink, ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
+import { NO_NODE } from "../core/ids.ts";
+import { entryIndex, entryTerm } from "../record/entry-format.ts";
+import type { KnownLog, RaftRules } from "./raft-rules.ts";
+
+/** A link that listens on the way to the shard. */
+export class WatchedLink implements ShardLink {
+  readonly #inner: ShardLink;
+  readonly #log: NodeLog;
+
+  constructor(inner: ShardLink, log: NodeLog) {
+    this.#inner = inner;
+    this.#log = log;
+  }
+
+  get congested(): boolean {
+    return this.#inner.congested;
+  }
+
+  send(request: ShardRequest): void {
+    this.#log.onRequest(request);
+    this.#inner.send(request);
+  }
+
+  flush(): void {
+    this.#inner.flush();
+  }
+
+  settle(): void {
+    this.#inner.settle();
+  }
+}
+
+/** An append that has not been reported durable. */
+interface Carried {
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+  readonly commitIndex: number;
+}
+
+export class NodeLog implements KnownLog {
+  readonly #rules: RaftRules;
+  readonly #shard: number;
+  readonly #owner: string;
+  readonly #terms = new Map<number, number>();
+  #firstIndex = 1;
+  #lastIndex = 0;
+  /** Of the entry before the first. */
+  #previousTerm = 0;
+  #commitIndex = 0;
+  #persistedIndex = 0;
+  #persistedCommit = 0;
+  #carried: Carried[] = [];
+  /** What the node has gone on to, saved or not. */
+  #term = 0;
+  #saved: { readonly term: number; readonly vote: number } = { term: 0, vote: NO_NODE };
+  /** What the shard has reported in this life; 0: nothing yet. */
+  appliedIndex = 0;
+
+  constructor(rules: RaftRules, shard: number, owner: string) {
+    this.#rules = rules;
+    this.#shard = shard;
+    this.#owner = owner;
+  }
+
+  get firstIndex(): number {
+    return this.#firstIndex;
+  }
+
+  termAt(index: number): number | undefined {
+    if (index === this.#firstIndex - 1) return this.#previousTerm;
+    return index <= this.#lastIndex ? this.#terms.get(index) : undefined;
+  }
+
+  /** Whether the leader of this term has its first entry in this log. */
+  hasTerm(term: number): boolean {
+    return this.#terms.get(this.#lastIndex) === term;
+  }
+
+  onReply(reply: ShardReply): void {
+    switch (reply.type) {
+      case "opened":
+        return this.#boot(reply.boot);
+      case "persisted":
+        return this.#persisted(reply.lastIndex, reply.lastTerm);
+      case "hardStateSaved":
+        this.#saved = { term: reply.term, vote: reply.vote };
+        return;
+      case "applied":
+        this.appliedIndex = reply.appliedIndex;
+        return;
+      default:
+    }
+  }
+
+  onRequest(request: ShardRequest): void {
+    if (request.type === "saveHardState") this.#term = request.term;
+    if (request.type === "commit") this.#commit(request.commitIndex);
+    if (request.type !== "append") return;
+    for (const entry of request.entries) this.#append(entry);
+    this.#commit(request.commitIndex);
+    const lastTerm = this.#terms.get(this.#lastIndex) ?? 0;
+    this.#carried.push({ lastIndex: this.#lastIndex, lastTerm, commitIndex: request.commitIndex });
+  }
+
+  // ---- a start
+
+  #boot(boot: ShardBoot): void {
+    const found = termsOf(boot);
+    this.#checkHardState(boot);
+    this.#checkEntries(boot, found);
+    if (boot.commitIndex < this.#persistedCommit) {
+      this.#complain(`starts with commit index ${boot.commitIndex}, though ${this.#persistedCommit} was on disk`);
+    }
+    this.#terms.clear();
+    for (const [index, term] of found) this.#terms.set(index, term);
+    this.#firstIndex = boot.firstIndex;
+    this.#previousTerm = boot.previousTerm;
+    this.#lastIndex = boot.lastIndex;
+    this.#persistedIndex = boot.lastIndex;
+    this.#carried = [];
+    this.#term = boot.hardTerm;
+    this.#saved = { term: boot.hardTerm, vote: boot.hardVote };
+    this.appliedIndex = 0;
+    this.#commitIndex = boot.firstIndex - 1;
+    this.#commit(boot.commitIndex);
+  }
+
+  #checkHardState({ hardTerm, hardVote }: ShardBoot): void {
+    const { term, vote } = this.#saved;
+    if (hardTerm > term || (hardTerm === term && (vote === NO_NODE || vote === hardVote))) return;
+    this.#complain(`starts in term ${hardTerm} with vote ${hardVote}, though term ${term} with vote ${vote} was saved`);
+  }
+
+  #checkEntries(boot: ShardBoot, found: ReadonlyMap<number, number>): void {
+    for (let index: number = boot.firstIndex; index <= this.#persistedIndex; index++) {
+      const term = this.#terms.get(index);
+      if (term === undefined || term === found.get(index)) continue;
+      const there = found.has(index) ? `has term ${found.get(index)}` : "is missing";
+      this.#complain(`starts, and entry ${index} of term ${term}, which was durable, ${there}`);
+      break;
+    }
+    for (const [index, term] of found) {
+      if (this.#rules.knows(this.#shard, index, term)) continue;
+      this.#complain(`starts with entry ${index} of term ${term}, which nobody wrote`);
+      break;
+    }
+  }
+
+  // ---- a life
+
+  /** An entry may take the place of another, but not of a committed one, and not with whom leads its term. */
+  #append(entry: Uint8Array): void {
+    const index = entryIndex(entry);
+    const term = entryTerm(entry);
+    if (index <= this.#lastIndex) {
+      if (this.#rules.leaderOf(this.#shard, term) === this.#owner) {
+        this.#complain(`leads term ${term} and supersedes entry ${index} of its own log`);
+      }
+      for (let gone = index; gone <= this.#lastIndex; gone++) this.#terms.delete(gone);
+      this.#persistedIndex = Math.min(this.#persistedIndex, index - 1);
+    }
+    const previousTerm = this.termAt(index - 1);
+    this.#lastIndex = index;
+    this.#terms.set(index, term);
+    this.#rules.appended(this.#shard, index, term, previousTerm, entry, this.#owner);
+    if (index <= this.#commitIndex) this.#rules.committed(this.#shard, index, term, this.#term, this.#owner);
+  }
+
+  #persisted(lastIndex: number, lastTerm: number): void {
+    if (this.#terms.get(lastIndex) === lastTerm && lastIndex <= this.#lastIndex) {
+      this.#persistedIndex = Math.max(this.#persistedIndex, lastIndex);
+    }
+    const reported = this.#carried.findIndex((one) => one.lastIndex === lastIndex && one.lastTerm === lastTerm);
+    for (const { commitIndex } of this.#carried.splice(0, reported + 1)) {
+      this.#persistedCommit = Math.max(this.#persistedCommit, Math.min(commitIndex, this.#persistedIndex));
+    }
+  }
+
+  #commit(commitIndex: number): void {
+    while (this.#commitIndex < commitIndex) {
+      const index = ++this.#commitIndex;
+      const term = this.#terms.get(index);
+      if (term !== undefined) this.#rules.committed(this.#shard, index, term, this.#term, this.#owner);
+    }
+  }
+
+  #complain(what: string): void {
+    this.#rules.violations.push(`shard ${this.#shard} of ${this.#owner} ${what}`);
+  }
+}
+
+function termsOf({ termRuns, lastIndex }: ShardBoot): Map<number, number> {
+  const terms = new Map<number, number>();
+  for (const [i, run] of termRuns.entries()) {
+    const end = termRuns[i + 1]?.firstIndex ?? lastIndex + 1;
+    for (let index: number = run.firstIndex; index < end; index++) terms.set(index, run.term);
+  }
+  return terms;
+}

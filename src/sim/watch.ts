@@ -1,0 +1,86 @@
+/**
+ * Looks at every node after every event: who leads, whether anything falls that must not, and whether replicas that have
+ * applied the same entries have the same state.
+ *
+ *   - in one life of a node neither commit index nor applied index falls, and applied never passes commit
+ *   - a node's term never falls
+ *   - a node that came back with an empty disk commits nothing and leads nobody
+ */
+import type { ShardStatus } from "../cluster/coordinator.ts";
+import type { Hunt } from "./hunt.ts";
+import type { RaftRules } from "./raft-rules.ts";
+import type { SimNode } from "./sim-node.ts";
+import type { StateWatch } from "./state-watch.ts";
+
+interface Progress {
+  life: number;
+  term: number;
+  commit: number;
+  applied: number;
+  /** Its log is still to be held against what is committed, as that of the leader of this term; 0: it is not. */
+  checksLogOf: number;
+}
+
+export class Watch {
+  readonly violations: string[] = [];
+  readonly #nodes: readonly SimNode[];
+  readonly #rules: RaftRules;
+  readonly #states: StateWatch;
+  readonly #progress = new Map<string, Progress>();
+  /** Hears of elections and commits. */
+  hunt: Hunt | null = null;
+
+  constructor(nodes: readonly SimNode[], rules: RaftRules, states: StateWatch) {
+    this.#nodes = nodes;
+    this.#rules = rules;
+    this.#states = states;
+  }
+
+  look(): void {
+    for (const node of this.#nodes) {
+      for (const status of node.coordinator?.shards() ?? []) this.#lookAt(node, status);
+    }
+  }
+
+  #lookAt(node: SimNode, status: ShardStatus): void {
+    const { shard, role, term, commitIndex, appliedIndex } = status;
+    const key = `${node.name}/${shard}`;
+    const fresh = { life: 0, term: 0, commit: 0, applied: 0, checksLogOf: 0 };
+    const last = this.#progress.get(key) ?? fresh;
+    if (last === fresh) this.#progress.set(key, last);
+    const isSameLife = last.life === node.lifeCount;
+    if (isSameLife && (commitIndex < last.commit || appliedIndex < last.applied)) {
+      this.violations.push(`${key} fell from ${JSON.stringify(last)} to ${JSON.stringify(status)}`);
+    }
+    if (isSameLife && term < last.term) this.violations.push(`${key} fell from term ${last.term} to ${term}`);
+    if (appliedIndex > commitIndex && this.#nodes.length > 1) {
+      this.violations.push(`${key} applied more than is committed: ${JSON.stringify(status)}`);
+    }
+    if (node.isWiped && (role === "leader" || commitIndex > 0)) {
+      this.violations.push(`${key} came back with an empty disk and was let in: ${JSON.stringify(status)}`);
+    }
+    if (role === "leader") {
+      if (this.#rules.elected(shard, term, node.name)) {
+        last.checksLogOf = term;
+        this.hunt?.elected(node.name);
+      }
+      if (commitIndex > (isSameLife ? last.commit : 0)) this.hunt?.committed(node.name);
+    }
+    this.#checkLeader(node, status, last);
+    if (!isSameLife || appliedIndex > last.applied) this.#states.look(node, shard);
+    last.life = node.lifeCount;
+    last.term = term;
+    last.commit = commitIndex;
+    last.applied = appliedIndex;
+  }
+
+  /** As soon as its first entry is in its log: before that the disk may be behind what the node has in memory. */
+  #checkLeader(node: SimNode, { shard, role, term }: ShardStatus, progress: Progress): void {
+    if (progress.checksLogOf === 0) return;
+    const log = node.logOf(shard);
+    const isStill = role === "leader" && term === progress.checksLogOf;
+    if (isStill && !log.hasTerm(term)) return;
+    if (isStill) this.#rules.checkLeader(shard, term, node.name, log);
+    progress.checksLogOf = 0;
+  }
+}
