@@ -68,7 +68,7 @@ const ARROWS: Record<string, readonly string[]> = {
   ],
   "embedded.ts": ["core", "env", "record", "cluster", "node.ts", "config.ts"],
   "main.ts": ["cli", "client", "config.ts", "core"],
-  workers: ["core", "env", "bridge", "shard", "storage"],
+  workers: ["core", "env", "bridge", "shard", "storage", "sim"],
 };
 
 /** The composition root of a node, in more than one file. */

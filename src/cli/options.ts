@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from "commander";
 import { EnvelopeError } from "../core/errors.ts";
 import { parseTargets, type Target } from "../client/target.ts";
+import { parseNumbers } from "../sim/shortening.ts";
 
 const MS_OF_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
@@ -44,4 +45,11 @@ export function targetList(text: string): readonly Target[] {
 /** Process ids, separated by commas. */
 export function pidList(text: string): readonly number[] {
   return text.split(",").map(wholeNumber(1, 2 ** 31 - 1));
+}
+
+/** A parser of the numbers of misfortunes of a simulated run. */
+export function misfortuneNumbers(written: string): ReadonlySet<number> {
+  const numbers = parseNumbers(written);
+  if (numbers === null) throw new InvalidArgumentError("It must be numbers and ranges of them, as 1-4,7.");
+  return numbers;
 }

@@ -5,13 +5,14 @@
  *
  * Subcommands are loaded when they are called, so that `version` does not wait for a server to be parsed.
  */
+import { availableParallelism, tmpdir } from "node:os";
 import { Argument, Command, CommanderError, Option } from "commander";
 import manifest from "../../package.json" with { type: "json" };
 import type { BenchOptions } from "./bench.ts";
 import type { ImportOptions } from "./import-options.ts";
 import { ENGINE_PROFILES, type EngineProfile } from "../sim/engine-profiles.ts";
 import { type Weather, WEATHERS } from "../sim/weathers.ts";
-import { duration, pidList, realNumber, targetList, wholeNumber } from "./options.ts";
+import { duration, misfortuneNumbers, pidList, realNumber, targetList, wholeNumber } from "./options.ts";
 import type { PromptOptions } from "./prompt.ts";
 import { stopSignals } from "./stop-signals.ts";
 import type { Target } from "../client/target.ts";
@@ -279,14 +280,20 @@ interface SimFlags {
   readonly seeds: number;
   readonly seed: number;
   readonly weather: Weather;
+  readonly parallel?: number | true;
+  readonly omit: ReadonlySet<number>;
+  readonly clients?: number;
+  readonly troubleMs?: number;
+  readonly shrink: number;
+  readonly traces?: string;
   readonly profile: EngineProfile;
   readonly verbose: boolean;
 }
 
 function addSim(parent: Command): void {
-  parent
+  const sim = parent
     .command("sim")
-    .description("simulated faults in one thread, judged from outside; a seed replays its run exactly")
+    .description("simulated faults, judged from outside; a seed replays its run exactly")
     .addArgument(
       new Argument("[subject]", "what is simulated: a whole cluster, or the engine of one shard against a model")
         .choices(["cluster", "engine"])
@@ -298,14 +305,45 @@ function addSim(parent: Command): void {
       new Option("--profile <name>", "what befalls the engine").choices(ENGINE_PROFILES).default(ENGINE_PROFILES[0]),
     )
     .addOption(new Option("--weather <name>", "what befalls the cluster").choices(WEATHERS).default(WEATHERS[0]))
-    .option("--verbose", "print the trace of every run of the engine", false)
-    .action(async (subject: "cluster" | "engine", { seed: firstSeed, seeds: seedCount, ...flags }: SimFlags) => {
-      const { runEngine, runSim } = await import("./sim.ts");
-      exitCode =
-        subject === "engine"
-          ? await runEngine({ ...flags, firstSeed, seedCount })
-          : await runSim({ weather: flags.weather, firstSeed, seedCount });
+    .option("--verbose", "print the trace of every run of the engine", false);
+  addClusterOptions(sim);
+  sim.action(async (subject: "cluster" | "engine", { seed: firstSeed, seeds: seedCount, ...flags }: SimFlags) => {
+    if (subject === "engine") {
+      const { runEngine } = await import("./sim-engine.ts");
+      exitCode = await runEngine({ ...flags, firstSeed, seedCount });
+      return;
+    }
+    const { runSim } = await import("./sim-cluster.ts");
+    const { weather, parallel = 1, omit, clients, troubleMs, shrink, traces } = flags;
+    exitCode = await runSim({
+      weather,
+      firstSeed,
+      seedCount,
+      shortening: { omitted: omit, clientsMax: clients ?? Infinity, troubledMsMax: troubleMs ?? Infinity },
+      threadCount: parallel === true ? availableParallelism() : parallel,
+      triesMax: shrink,
+      traceDirectory: traces ?? tmpdir(),
     });
+  });
+}
+
+function addClusterOptions(sim: Command): void {
+  sim
+    .option("--parallel [threads]", "of the cluster: so many runs at once; one a core by default", wholeNumber(1, 1024))
+    .option(
+      "--shrink <runs>",
+      "of the cluster: runs that may be spent on shrinking a failure",
+      wholeNumber(0, 1e6),
+      200,
+    )
+    .option("--traces <directory>", "of the cluster: where the traces of failures go (default: for temporary files)")
+    .addOption(
+      new Option("--omit <numbers>", "of the cluster: leave out these misfortunes, as 1-4,7")
+        .argParser(misfortuneNumbers)
+        .default(new Set(), "none"),
+    )
+    .option("--clients <count>", "of the cluster: no more clients than this", wholeNumber(1, 1000))
+    .option("--trouble-ms <ms>", "of the cluster: misfortunes and clients end then", wholeNumber(1, 1e9));
 }
 
 function addVersion(parent: Command): void {

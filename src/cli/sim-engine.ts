@@ -1,58 +1,17 @@
 /**
- * `sim`: runs simulated clusters or engines, seed after seed, and reports what was wrong, with the seed that shows it
- * again. The exit code is 0 only when nothing was.
+ * `sim engine`: runs simulated engines, seed after seed, and reports what was wrong, with the seed that shows it again. The
+ * exit code is 0 only when nothing was.
  */
-import type { ClusterRun } from "../sim/cluster-sim.ts";
 import type { EngineRun } from "../sim/engine-report.ts";
 import type { EngineProfile } from "../sim/engine-profiles.ts";
 import { runEngineCampaign } from "../sim/engine-run.ts";
-import { runCampaign } from "../sim/run.ts";
-import type { Weather } from "../sim/weathers.ts";
 import { Progress } from "./progress.ts";
-
-export interface SimOptions {
-  readonly weather: Weather;
-  readonly firstSeed: number;
-  readonly seedCount: number;
-}
 
 export interface EngineOptions {
   readonly profile: EngineProfile;
   readonly firstSeed: number;
   readonly seedCount: number;
   readonly verbose: boolean;
-}
-
-export async function runSim(options: SimOptions): Promise<number> {
-  const startedAt = performance.now();
-  const progress = new Progress("sim", "runs", process.stderr);
-  let doneCount = 0;
-  const result = await runCampaign({
-    ...options,
-    report: (run) => {
-      doneCount += 1;
-      if (run.violations.length > 0) progress.note(describeFailure(options.weather, run));
-      progress.update(doneCount, doneCount / options.seedCount);
-    },
-  });
-  progress.finish(doneCount);
-  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-  const undecided = result.undecidedCount === 0 ? "" : `, ${result.undecidedCount} histories undecided`;
-  process.stdout.write(
-    `${result.runCount} runs (${options.weather}) from seed ${options.firstSeed} in ${seconds} s: ${result.callCount} calls, ` +
-      `${result.restartCount} restarts, ${result.failures.length} failures${undecided}\n`,
-  );
-  return result.failures.length === 0 ? 0 : 1;
-}
-
-function describeFailure(weather: Weather, run: ClusterRun): string {
-  const again = `bun run sim cluster --weather ${weather} --seeds 1 --seed ${run.seed}`;
-  return [`seed ${run.seed} failed; again: ${again}`]
-    .concat(
-      run.tail.map((line) => `    ${line}`),
-      run.violations.map((what) => `  ${what}`),
-    )
-    .join("\n");
 }
 
 export async function runEngine({ profile, firstSeed, seedCount, verbose }: EngineOptions): Promise<number> {
