@@ -18,43 +18,19 @@ import type { RaftMessage } from "../raft/messages.ts";
 import { type Frame, FrameType } from "../wire/peer-frame-format.ts";
 import type { SystemChange } from "../bridge/shard-protocol.ts";
 import { Catalog } from "./catalog.ts";
+import type { ClusterSettings } from "./cluster-settings.ts";
 import type { Coordinator } from "./coordinator.ts";
 import { ForwardServer } from "./forward-server.ts";
 import { GOSSIP_MS } from "./gossip.ts";
 import type { Identity } from "./identity.ts";
 import { Lane } from "./lane.ts";
 import { NodeHealth } from "./node-health.ts";
-import { type PeerAddress, PeerTransport } from "./peer-transport.ts";
+import { PeerTransport } from "./peer-transport.ts";
 import { decodeRaftMessage, encodeRaftMessage } from "./raft-message-format.ts";
 import { Router } from "./router.ts";
 import { ShardGroup } from "./shard-group.ts";
 import type { OpenShard } from "./shard-port.ts";
 import { TokenTable } from "./token-table.ts";
-
-export interface ClusterSettings {
-  /** Where this node listens for its peers. */
-  readonly peerAddress: string;
-  /** All members, this node included. */
-  readonly peers: readonly PeerAddress[];
-  readonly heartbeatMs: number;
-  /** The least election timeout; the actual one is uniform between it and its double. */
-  readonly electionMs: number;
-  /** After this long an unanswered write is "unknown" and an unanswered read is given up. */
-  readonly requestTimeoutMs: number;
-  /** How sure writes are when they are answered (record/durability.ts), in buckets that do not say. */
-  readonly durability: number;
-  /** The longest value; every node of a cluster must say the same. */
-  readonly valueBytesMax: number;
-  /** Entry bytes of a shard that may be proposed and not committed. */
-  readonly uncommittedBytesMax: number;
-  /** Entry bytes in one append message. */
-  readonly appendBytesMax: number;
-  /** Entry bytes, and appends, of a shard that may be on their way to one follower. */
-  readonly inflightBytesMax: number;
-  readonly inflightCountMax: number;
-  /** Entry bytes each shard keeps in memory for followers that are a little behind. */
-  readonly tailBytesMax: number;
-}
 
 /** Ticks in a heartbeat: the resolution of Raft's clock. */
 const TICKS_PER_HEARTBEAT = 3;
@@ -66,6 +42,9 @@ const LINGER_LOOKS_MAX = 4;
 
 /** A turn goes from Raft to the disk and back at most so often: to write, to answer, and once for what that brought. */
 const PASSES_MAX = 4;
+
+/** A node that stops waits at most so long for others to take over what it leads, and no longer than an election takes. */
+const HAND_OVER_MS_MAX = 1500;
 
 export class ClusterNode {
   readonly #environment: Environment;
@@ -92,6 +71,8 @@ export class ClusterNode {
   #turnWallMs = 0;
   #backgroundScheduled = false;
   #dueTimer: Timer | null = null;
+  /** When a node that stops waits no longer for its leaderships to be taken over. */
+  #departureMs = Number.POSITIVE_INFINITY;
   #stopping = false;
   #turnCount = 0;
 
@@ -186,8 +167,22 @@ export class ClusterNode {
     this.#onFailure = run;
   }
 
-  /** Takes no more part in the cluster and lets the shards finish. `stopped` tells when they have. */
+  /**
+   * Hands over what this node leads, as far as others can take it, then takes no more part in the cluster and lets the
+   * shards finish. `stopped` tells when they have.
+   */
   stop(): void {
+    if (this.#departureMs !== Number.POSITIVE_INFINITY) return;
+    const patienceMs = Math.min(this.#settings.electionMs, HAND_OVER_MS_MAX);
+    this.#departureMs = this.#environment.clock.monotonicMs() + patienceMs;
+    for (const group of this.#groups) group.handOver((peer) => this.#transport.connected(peer));
+    this.#leaveWhenHandedOver();
+  }
+
+  #leaveWhenHandedOver(): void {
+    if (this.#stopping || this.#departureMs === Number.POSITIVE_INFINITY) return;
+    const isLate = this.#environment.clock.monotonicMs() >= this.#departureMs;
+    if (!isLate && this.#groups.some((group) => group.isHandingOver)) return;
     this.#stopping = true;
     this.#timer?.cancel();
     this.#dueTimer?.cancel();
@@ -243,6 +238,7 @@ export class ClusterNode {
     this.#inTurn = false;
     if (passes === PASSES_MAX) this.#wake();
     this.#scheduleBackground();
+    this.#leaveWhenHandedOver();
   }
 
   /** Carries out what Raft wants and lets the disks work; false: nothing was wanted. */
@@ -287,7 +283,8 @@ export class ClusterNode {
     this.#timer = this.#environment.clock.after(this.#tickMs, () => {
       if (this.#stopping) return;
       this.#tick();
-      this.#scheduleTick();
+      this.#leaveWhenHandedOver();
+      if (!this.#stopping) this.#scheduleTick();
     });
   }
 

@@ -43,7 +43,7 @@ export class Proposer {
     this.#batch = new ProposalBatch(this.clock, origin);
   }
 
-  /** The open entry takes no more: Raft wants something committed first, or the shard's compactions are behind. */
+  /** The open entry takes no more: Raft wants something committed or handed over first, or compactions are behind. */
   get full(): boolean {
     return this.#full || (this.entryIsFull && this.#pace.isHolding);
   }
@@ -101,8 +101,8 @@ export class Proposer {
     const byteCount = this.#batch.byteCount;
     const proposed = this.#raft.propose(byteCount, (index, term) => this.#batch.seal(index, term));
     if (proposed === "notLeader") return this.abandon();
-    this.#full = proposed === "full";
-    if (proposed === "full") return;
+    this.#full = typeof proposed === "string";
+    if (typeof proposed === "string") return;
     this.#gathering.proposed();
     this.#pace.proposed(byteCount);
     this.#entry.index = proposed.index;

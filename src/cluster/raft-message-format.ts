@@ -2,13 +2,15 @@
  * Raft messages on the peer link: the body of a `raft` frame. The frame names the shard, the connection the sender.
  *
  *   every message     u8 type, u64 term
- *   preVote, vote     u64 last index, u64 last term
+ *   preVote           u64 last index, u64 last term
+ *   vote              u64 last index, u64 last term, u8 transfer
  *   …Reply of them    u8 granted
  *   append            u64 previous index, u64 previous term, u64 commit index, u64 read round, u64 release index,
  *                     then entries, byte for byte as they are on disk
  *   appendReply       u8 rejected, u64 match index, u64 hint index, u64 hint term, u64 read round
  *   heartbeat         u64 commit index, u64 read round, u64 release index
  *   heartbeatReply    u64 read round, u64 last index
+ *   timeoutNow        nothing more
  *
  * Entries are verified here, command by command, before Raft sees them. Numbers are on the wire: never reuse one.
  */
@@ -28,6 +30,7 @@ const TYPE_NUMBER = {
   appendReply: 6,
   heartbeat: 7,
   heartbeatReply: 8,
+  timeoutNow: 9,
 } as const satisfies Record<RaftMessage["type"], number>;
 
 const TYPES = [
@@ -40,6 +43,7 @@ const TYPES = [
   "appendReply",
   "heartbeat",
   "heartbeatReply",
+  "timeoutNow",
 ] as const;
 
 export function encodeRaftMessage(message: RaftMessage, into: ByteWriter): void {
@@ -47,9 +51,13 @@ export function encodeRaftMessage(message: RaftMessage, into: ByteWriter): void 
   into.u64(message.term);
   switch (message.type) {
     case "preVote":
+      into.u64(message.lastIndex);
+      into.u64(message.lastTerm);
+      return;
     case "vote":
       into.u64(message.lastIndex);
       into.u64(message.lastTerm);
+      into.u8(message.isTransfer ? 1 : 0);
       return;
     case "preVoteReply":
     case "voteReply":
@@ -79,6 +87,8 @@ export function encodeRaftMessage(message: RaftMessage, into: ByteWriter): void 
       into.u64(message.readRound);
       into.u64(message.lastIndex);
       return;
+    case "timeoutNow":
+      return;
     default:
       unreachable(message);
   }
@@ -90,8 +100,11 @@ export function decodeRaftMessage(reader: ByteReader, from: NodeId, to: NodeId):
   const envelope = { from, to, term: term(reader.u64()) };
   switch (type) {
     case "preVote":
-    case "vote":
       return { type, ...envelope, lastIndex: logIndex(reader.u64()), lastTerm: term(reader.u64()) };
+    case "vote": {
+      const last = { lastIndex: logIndex(reader.u64()), lastTerm: term(reader.u64()) };
+      return { type, ...envelope, ...last, isTransfer: reader.flag() };
+    }
     case "preVoteReply":
     case "voteReply":
       return { type, ...envelope, granted: reader.flag() };
@@ -126,6 +139,8 @@ export function decodeRaftMessage(reader: ByteReader, from: NodeId, to: NodeId):
       };
     case "heartbeatReply":
       return { type, ...envelope, readRound: reader.u64(), lastIndex: logIndex(reader.u64()) };
+    case "timeoutNow":
+      return { type, ...envelope };
     default:
       throw reader.invalid("a Raft message of unknown type");
   }

@@ -9,7 +9,7 @@
  *   drive()     what the disk has confirmed meanwhile
  *
  * Invariants: a group accepts operations only as a leader whose own first entry is applied, so its clock is above every
- * stamp of the log and it knows every fence of the log. Main thread only.
+ * stamp of the log and it knows every fence of the log; and not while it hands over. Main thread only.
  *
  * Length: the parts are in files of their own; what is left is one delegating method for each thing others ask of it.
  */
@@ -48,7 +48,7 @@ export class ShardGroup {
   #applied = 0;
   #failed = false;
   #stopped = false;
-  #wasAccepting = false;
+  #wasLeading = false;
 
   constructor(clock: Clock, log: Logger, seed: number, options: GroupOptions, events: GroupEvents, open: OpenShard) {
     this.shard = options.shard;
@@ -107,10 +107,18 @@ export class ShardGroup {
     return this.#port.state.quarantinedCount;
   }
 
-  /** Whether this node carries out operations of the shard itself. */
+  /** Whether this node carries out operations of the shard itself. What comes while it hands over is the next leader's. */
   get accepting(): boolean {
+    return this.#isLeading && !this.isHandingOver;
+  }
+
+  get #isLeading(): boolean {
     const raft = this.#core?.raft;
     return raft !== undefined && !this.#failed && raft.role === "leader" && this.#applied >= raft.termStartIndex;
+  }
+
+  get isHandingOver(): boolean {
+    return !this.#failed && this.#core?.raft.isTransferring === true;
   }
 
   get congested(): boolean {
@@ -263,6 +271,17 @@ export class ShardGroup {
     return this.#failed ? Number.POSITIVE_INFINITY : this.#port.dueInMs();
   }
 
+  /** Hands leadership over to the connected voter that has most of the log, if there is one. */
+  handOver(isConnected: (peer: NodeId) => boolean): void {
+    if (this.#core === null || !this.#isLeading) return;
+    const { raft } = this.#core;
+    const successor = raft.successor(isConnected);
+    if (successor === NO_NODE) return;
+    this.propose();
+    raft.transferLeadership(successor);
+    this.#events.wake();
+  }
+
   stop(): void {
     if (this.#failed) return;
     this.#port.link.send({ type: "stop" });
@@ -281,7 +300,7 @@ export class ShardGroup {
   /** Gives the open entry to Raft, if there is one and Raft takes it. */
   propose(): void {
     if (this.#core === null) return;
-    if (this.accepting) this.#core.proposer.propose(this.#clock.monotonicMs());
+    if (this.#isLeading) this.#core.proposer.propose(this.#clock.monotonicMs());
     else this.#core.proposer.abandon();
   }
 
@@ -324,15 +343,15 @@ export class ShardGroup {
   }
 
   #watchLeadership(): void {
-    const { accepting } = this;
+    const isLeading = this.#isLeading;
     if (this.role !== "leader") this.#core?.proposer.abandon();
-    if (accepting === this.#wasAccepting) return;
-    this.#wasAccepting = accepting;
-    if (!accepting) {
+    if (isLeading === this.#wasLeading) return;
+    this.#wasLeading = isLeading;
+    if (!isLeading) {
       this.#fences.forgetExpected();
       this.#core?.reader.leaderLost();
     }
-    const what = accepting ? "leading the shard" : "no longer leading the shard";
+    const what = isLeading ? "leading the shard" : "no longer leading the shard";
     this.#log.info(what, { shard: this.shard, term: this.term });
     this.#events.wake();
   }
@@ -404,7 +423,7 @@ export class ShardGroup {
     if (core === null) return;
     this.#applied = reply.appliedIndex;
     // Operations that were held until now go on in the next turn.
-    if (this.accepting !== this.#wasAccepting) this.#events.wake();
+    if (this.#isLeading !== this.#wasLeading) this.#events.wake();
     core.proposer.clock.observe(reply.stampHigh, reply.stampLow);
     this.#learn(reply.system);
     if (reply.results.length === 0) return;

@@ -10,6 +10,7 @@ export class ElectionTimer {
   #elapsed = 0;
   #timeout = 0;
   #quietTicks: number;
+  #promisedTicks = 0;
 
   constructor(random: Random, leastTicks: number, quietTicks: number) {
     this.#random = random;
@@ -21,9 +22,16 @@ export class ElectionTimer {
   tick(): void {
     this.#elapsed += 1;
     if (this.#quietTicks > 0) this.#quietTicks -= 1;
+    if (this.#promisedTicks > 0) this.#promisedTicks -= 1;
   }
 
-  /** A leader has been heard, or a vote given: the time starts again. */
+  /** A leader has been heard: the time starts again, and until the least timeout has passed it is to be left alone. */
+  hear(): void {
+    this.reset();
+    this.#promisedTicks = this.#leastTicks;
+  }
+
+  /** A vote has been given: the time starts again. */
   reset(): void {
     this.#elapsed = 0;
   }
@@ -37,9 +45,13 @@ export class ElectionTimer {
     return this.#elapsed >= this.#timeout;
   }
 
-  /** Whether even the least timeout has passed: until then a leader that was heard is to be left alone. */
   get isLeastPassed(): boolean {
     return this.#elapsed >= this.#leastTicks;
+  }
+
+  /** A leader has been heard less than the least timeout ago, in this term or an older one. */
+  get isPromised(): boolean {
+    return this.#promisedTicks > 0;
   }
 
   /** A restarted voter may have forgotten whom it promised, just before, not to disturb: for a while it does not vote. */

@@ -7,7 +7,7 @@
  * everything of one turn travels together.
  */
 import { assert } from "../core/assert.ts";
-import type { LogIndex, NodeId, Term } from "../core/ids.ts";
+import { type LogIndex, NO_NODE, type NodeId, type Term } from "../core/ids.ts";
 import { Inflight } from "./inflight.ts";
 import type { AppendReply, HeartbeatReply, RaftEntry } from "./messages.ts";
 import type { Outbox } from "./outbox.ts";
@@ -18,6 +18,13 @@ import { ReadRounds } from "./read-rounds.ts";
 import type { RaftOptions, ReadRefusal, Refusal } from "./ready.ts";
 
 const NO_ENTRIES: readonly RaftEntry[] = [];
+
+interface Transfer {
+  readonly to: NodeId;
+  elapsedTicks: number;
+  /** The successor has been told to campaign; at every heartbeat it is told again. */
+  isTold: boolean;
+}
 
 export class Leadership {
   /** Index of this leader's first entry: everything from there on has its term. */
@@ -35,6 +42,7 @@ export class Leadership {
   /** Where the search for a follower that needs old entries goes on, so that each gets its turn. */
   #nextReader = 0;
   #releaseIndex: number;
+  #transfer: Transfer | null = null;
 
   constructor(options: RaftOptions, term: Term, log: RaftLog, outbox: Outbox, releaseIndex: LogIndex) {
     this.#options = options;
@@ -63,6 +71,7 @@ export class Leadership {
   }
 
   propose(byteCount: number, seal: (index: LogIndex, term: Term) => Uint8Array): Refusal | LogIndex {
+    if (this.#transfer !== null) return "transferring";
     const full = this.#uncommittedBytes + byteCount > this.#options.uncommittedBytesMax;
     if (full && this.#uncommittedBytes > 0) return "full";
     const index = (this.#log.lastIndex + 1) as LogIndex;
@@ -79,7 +88,31 @@ export class Leadership {
     return true;
   }
 
+  get isTransferring(): boolean {
+    return this.#transfer !== null;
+  }
+
+  /** False: `to` is not another voter. */
+  transferTo(to: NodeId): boolean {
+    if (!this.#peers.some(({ id }) => id === to)) return false;
+    if (this.#transfer?.to !== to) this.#transfer = { to, elapsedTicks: 0, isTold: false };
+    return true;
+  }
+
+  /** The other voter among the eligible whose disk has most of the log. */
+  successor(isEligible: (voter: NodeId) => boolean): NodeId {
+    let best: Progress | null = null;
+    for (const peer of this.#peers) {
+      if (isEligible(peer.id) && (best === null || peer.matchIndex > best.matchIndex)) best = peer;
+    }
+    return best?.id ?? NO_NODE;
+  }
+
   tick(): void {
+    if (this.#transfer !== null) {
+      this.#transfer.elapsedTicks += 1;
+      if (this.#transfer.elapsedTicks >= this.#options.electionTicks) this.#transfer = null;
+    }
     this.#heartbeatElapsed += 1;
     if (this.#heartbeatElapsed < this.#options.heartbeatTicks) return;
     this.#heartbeatElapsed = 0;
@@ -166,8 +199,18 @@ export class Leadership {
       else if (!sent && peer.toldCommit < Math.min(this.#log.commitIndex, peer.matchIndex))
         this.#sendHeartbeat(peer, 0);
     }
+    if (this.#transfer !== null) this.#handOver(this.#transfer);
     this.#heartbeatDue = false;
     this.#askForOldEntries();
+  }
+
+  /** Once the successor has everything: an election it would not win only costs time (thesis §3.10). */
+  #handOver(transfer: Transfer): void {
+    const { to } = transfer;
+    const isReady = this.#peers.some(({ id, matchIndex }) => id === to && matchIndex === this.#log.lastIndex);
+    if (!isReady || (transfer.isTold && !this.#heartbeatDue)) return;
+    transfer.isTold = true;
+    this.#outbox.send({ type: "timeoutNow", from: this.#options.id, to, term: this.#term });
   }
 
   /** Sends what the follower's window takes; true if it was anything. */

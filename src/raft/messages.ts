@@ -19,10 +19,18 @@ interface Envelope {
   readonly term: Term;
 }
 
-export interface VoteRequest extends Envelope {
-  readonly type: "preVote" | "vote";
+export interface PreVoteRequest extends Envelope {
+  readonly type: "preVote";
   readonly lastIndex: LogIndex;
   readonly lastTerm: Term;
+}
+
+export interface VoteRequest extends Envelope {
+  readonly type: "vote";
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+  /** The leader has asked for this campaign: what was promised to it does not stand in its way. */
+  readonly isTransfer: boolean;
 }
 
 export interface VoteReply extends Envelope {
@@ -69,7 +77,20 @@ export interface HeartbeatReply extends Envelope {
   readonly lastIndex: LogIndex;
 }
 
-export type RaftMessage = VoteRequest | VoteReply | Append | AppendReply | Heartbeat | HeartbeatReply;
+/** The leader hands over: the receiver has everything, and is to campaign now. */
+export interface TimeoutNow extends Envelope {
+  readonly type: "timeoutNow";
+}
+
+export type RaftMessage =
+  | PreVoteRequest
+  | VoteRequest
+  | VoteReply
+  | Append
+  | AppendReply
+  | Heartbeat
+  | HeartbeatReply
+  | TimeoutNow;
 
 /** Whether the entries follow each other and the place named, with terms that neither fall nor exceed the message's. */
 export function isWellFormed(message: Append): boolean {

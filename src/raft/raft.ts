@@ -1,6 +1,6 @@
 /**
  * The core of one Raft group's member (Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm",
- * 2014; Ongaro's thesis for pre-vote and check-quorum; the event-driven form of etcd-io/raft). It knows no socket, file or
+ * 2014; Ongaro's thesis for pre-vote, check-quorum and transfer; the event-driven form of etcd-io/raft). It knows no socket, file or
  * clock: it is told of ticks, messages and what the disk has done, and hands out work by `ready`. The same calls in the
  * same order give the same work.
  *
@@ -11,26 +11,19 @@
  * What depends on the disk waits for the disk: a vote, and every message of a new term, until the hard state is saved; an
  * acknowledgement, and the leader's own share of a majority, until the entries are. So a driver may send at once.
  *
- * Elections and the gate for messages are here; a leader's work is in `leadership.ts`, a follower's in `following.ts`.
+ * The gate for messages is here; who leads is decided in `elections.ts`, a leader's work is in `leadership.ts`, a
+ * follower's in `following.ts`.
  */
 import { assert, unreachable } from "../core/assert.ts";
 import { type LogIndex, NO_NODE, type NodeId, type Term } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
-import { ElectionTimer } from "./election-timer.ts";
+import { Elections } from "./elections.ts";
 import { Following } from "./following.ts";
 import { HardState } from "./hard-state.ts";
 import { Leadership } from "./leadership.ts";
-import {
-  type Append,
-  type Heartbeat,
-  isWellFormed,
-  type RaftEntry,
-  type RaftMessage,
-  type VoteReply,
-  type VoteRequest,
-} from "./messages.ts";
+import { isWellFormed, type RaftEntry, type RaftMessage } from "./messages.ts";
 import { Outbox } from "./outbox.ts";
-import { majorityOf, type VoteOutcome, VoteTally } from "./quorum.ts";
+import { majorityOf } from "./quorum.ts";
 import { RaftLog } from "./raft-log.ts";
 import type { RaftBoot, RaftOptions, ReadRefusal, Ready, Refusal, Role } from "./ready.ts";
 
@@ -40,12 +33,8 @@ export class Raft {
   readonly #hardState: HardState;
   readonly #outbox: Outbox;
   readonly #following: Following;
-  readonly #tally: VoteTally;
-  readonly #timer: ElectionTimer;
+  readonly #elections: Elections;
   #leadership: Leadership | null = null;
-  #role: Role = "follower";
-  #leader: NodeId = NO_NODE;
-  #roleChanged = true;
   #reportedCommit = -1;
 
   constructor(options: RaftOptions, boot: RaftBoot, random: Random) {
@@ -58,14 +47,20 @@ export class Raft {
     if (boot.lastTerm > boot.term) this.#hardState.enterTerm(boot.lastTerm, NO_NODE);
     this.#outbox = new Outbox(this.#hardState);
     this.#following = new Following(options.id, this.#hardState, this.#log, this.#outbox);
-    this.#tally = new VoteTally(options.voters);
     const isNew = boot.term === 0 && boot.lastIndex === 0;
-    const quietTicks = isNew || options.voters.length === 1 ? 0 : options.electionTicks;
-    this.#timer = new ElectionTimer(random, options.electionTicks, quietTicks);
+    this.#elections = new Elections(
+      options,
+      this.#hardState,
+      this.#log,
+      this.#outbox,
+      this.#following,
+      random,
+      isNew || options.voters.length === 1 ? 0 : options.electionTicks,
+    );
   }
 
   get role(): Role {
-    return this.#role;
+    return this.#elections.role;
   }
   get term(): Term {
     return this.#hardState.term;
@@ -75,7 +70,7 @@ export class Raft {
   }
   /** Who leads this term as far as known, or NO_NODE. */
   get leader(): NodeId {
-    return this.#leader;
+    return this.#elections.leader;
   }
   get commitIndex(): LogIndex {
     return this.#log.commitIndex;
@@ -99,32 +94,23 @@ export class Raft {
   // ---- time
 
   tick(): void {
-    this.#timer.tick();
+    this.#elections.tick();
     if (this.#leadership !== null) {
       this.#leadership.tick();
-      if (!this.#timer.isLeastPassed) return;
-      this.#timer.reset();
-      if (!this.#leadership.checkQuorum()) this.#follow(this.term, NO_NODE);
-      return;
-    }
-    // A candidate whose own vote is not on disk yet must not run on to the next term: a slow disk would never catch up.
-    const waitsForDisk = this.#role === "candidate" && !this.#hardState.settled;
-    if (this.#timer.isExpired && !waitsForDisk) this.campaign();
+      if (this.#elections.takeTimeout() && !this.#leadership.checkQuorum()) this.#follow(this.term, NO_NODE);
+    } else if (this.#elections.isDue) this.campaign();
   }
 
   /** Starts an election now. */
   campaign(): void {
-    if (this.#leadership !== null) return;
-    this.#timer.restart();
-    if (this.#options.preVote && this.#options.voters.length > 1) this.#becomePreCandidate();
-    else this.#becomeCandidate();
+    if (this.#leadership === null) this.#elections.campaign();
   }
 
   // ---- requests
 
   /**
    * Leader only: appends an entry of `byteCount` bytes, which `seal` makes for the index and term it got. Refused when
-   * too much is not yet committed: the caller waits for commits.
+   * too much is not yet committed, and during a transfer: the caller waits.
    */
   propose(
     byteCount: number,
@@ -133,6 +119,24 @@ export class Raft {
     if (this.#leadership === null) return "notLeader";
     const index = this.#leadership.propose(byteCount, seal);
     return typeof index === "string" ? index : { index, term: this.term };
+  }
+
+  /**
+   * Leader only: hands the leadership over to another voter as soon as that one has everything. Nothing is proposed
+   * meanwhile, and for the least election timeout at most: after it the transfer is off.
+   */
+  transferLeadership(to: NodeId): true | "notLeader" | "notVoter" {
+    if (this.#leadership === null) return "notLeader";
+    return this.#leadership.transferTo(to) ? true : "notVoter";
+  }
+
+  get isTransferring(): boolean {
+    return this.#leadership?.isTransferring ?? false;
+  }
+
+  /** Leader only: the other voter among the eligible whose disk has most of the log, NO_NODE if there is none. */
+  successor(isEligible: (voter: NodeId) => boolean): NodeId {
+    return this.#leadership?.successor(isEligible) ?? NO_NODE;
   }
 
   /**
@@ -161,14 +165,14 @@ export class Raft {
   persisted(lastIndex: LogIndex, lastTerm: Term): void {
     this.#log.persisted(lastIndex, lastTerm);
     if (this.#leadership !== null) this.#leadership.advanceCommit();
-    else if (this.#leader !== NO_NODE) this.#following.onPersisted(this.#leader);
+    else if (this.leader !== NO_NODE) this.#following.onPersisted(this.leader);
   }
 
   hardStateSaved(term: Term, vote: NodeId): void {
     const wasSettled = this.#hardState.settled;
     if (!this.#hardState.saved(term, vote) || wasSettled) return;
     this.#outbox.releaseHeld();
-    if (this.#role === "candidate") this.#count(this.#options.id, true);
+    if (this.#elections.onSaved()) this.#lead();
   }
 
   /** The answer to Ready.reads; empty when the entries are no longer in the log. */
@@ -188,7 +192,7 @@ export class Raft {
       readStates: this.#outbox.takeReadStates(),
       readFailures: this.#outbox.takeReadFailures(),
       reads: this.#outbox.takeReads(),
-      roleChanged: this.#roleChanged,
+      roleChanged: this.#elections.takeChanged(),
     };
     const isEmpty =
       ready.hardState === null &&
@@ -201,7 +205,6 @@ export class Raft {
       !ready.roleChanged;
     if (isEmpty) return null;
     this.#reportedCommit = ready.commitIndex;
-    this.#roleChanged = false;
     return ready;
   }
 
@@ -226,13 +229,14 @@ export class Raft {
         break;
       case "vote":
         // Who hears a leader, or has just promised one to keep still, is not drawn into a term by somebody cut off.
-        if (this.#isLoyal()) return false;
+        if (this.#elections.isLoyal && !message.isTransfer) return false;
         break;
       case "voteReply":
       case "append":
       case "appendReply":
       case "heartbeat":
       case "heartbeatReply":
+      case "timeoutNow":
         break;
       default:
         unreachable(message);
@@ -244,23 +248,23 @@ export class Raft {
   #handle(message: RaftMessage): void {
     switch (message.type) {
       case "preVote":
-        this.#onPreVote(message);
+        this.#elections.onPreVote(message);
         break;
       case "vote":
-        this.#onVote(message);
+        this.#elections.onVote(message);
         break;
       case "preVoteReply":
-        this.#onPreVoteReply(message);
+        this.#elections.onPreVoteReply(message);
         break;
       case "voteReply":
-        if (this.#role === "candidate") this.#count(message.from, message.granted);
+        if (this.#elections.onVoteReply(message)) this.#lead();
         break;
       case "append":
-        this.#hearLeader(message);
+        this.#elections.hear(message.from);
         this.#following.onAppend(message);
         break;
       case "heartbeat":
-        this.#hearLeader(message);
+        this.#elections.hear(message.from);
         this.#following.onHeartbeat(message);
         break;
       case "appendReply":
@@ -268,6 +272,9 @@ export class Raft {
         break;
       case "heartbeatReply":
         this.#leadership?.onHeartbeatReply(message);
+        break;
+      case "timeoutNow":
+        if (this.role === "follower" && this.leader === message.from) this.#elections.takeOver();
         break;
       default:
         unreachable(message);
@@ -277,37 +284,12 @@ export class Raft {
   /** A leader or candidate of an older term is told that time has gone on; old replies mean nothing any more. */
   #answerThePast(message: RaftMessage): void {
     if (message.type === "append" || message.type === "heartbeat") this.#following.answerHeartbeat(message.from);
-    else if (message.type === "vote") this.#reply("voteReply", message.from, this.term, false);
-    else if (message.type === "preVote") this.#reply("preVoteReply", message.from, this.term, false);
+    else if (message.type === "vote") this.#elections.reply("voteReply", message.from, this.term, false);
+    else if (message.type === "preVote") this.#elections.reply("preVoteReply", message.from, this.term, false);
   }
 
-  #hearLeader(message: Append | Heartbeat): void {
-    assert(this.#leadership === null, "one leader a term");
-    assert(this.#leader === NO_NODE || this.#leader === message.from, "one leader a term");
-    this.#timer.reset();
-    if (this.#role !== "follower" || this.#leader !== message.from) this.#follow(this.term, message.from);
-  }
-
-  // ---- elections
-
-  #becomePreCandidate(): void {
-    this.#enterRole("preCandidate", NO_NODE);
-    this.#tally.reset();
-    this.#requestVotes("preVote", (this.term + 1) as Term);
-    this.#count(this.#options.id, true);
-  }
-
-  #becomeCandidate(): void {
-    this.#enterTerm((this.term + 1) as Term, this.#options.id);
-    this.#enterRole("candidate", NO_NODE);
-    this.#tally.reset();
-    this.#requestVotes("vote", this.term);
-  }
-
-  #becomeLeader(): void {
-    assert(this.#hardState.settled && this.vote === this.#options.id, "a leader's own vote is on disk");
-    this.#timer.reset();
-    this.#enterRole("leader", this.#options.id);
+  #lead(): void {
+    this.#elections.lead();
     this.#leadership = new Leadership(this.#options, this.term, this.#log, this.#outbox, this.releaseIndex);
   }
 
@@ -316,70 +298,7 @@ export class Raft {
       this.#following.noteRelease(this.#leadership.releaseIndex);
       this.#leadership.end();
       this.#leadership = null;
-      this.#timer.restart();
     }
-    if (term > this.term) this.#enterTerm(term, NO_NODE);
-    this.#enterRole("follower", leader);
-  }
-
-  #enterTerm(term: Term, vote: NodeId): void {
-    this.#hardState.enterTerm(term, vote);
-    this.#following.enterTerm();
-    this.#roleChanged = true;
-  }
-
-  #enterRole(role: Role, leader: NodeId): void {
-    if (role === this.#role && leader === this.#leader) return;
-    this.#role = role;
-    this.#leader = leader;
-    this.#roleChanged = true;
-  }
-
-  #requestVotes(type: "preVote" | "vote", term: Term): void {
-    const from = this.#options.id;
-    const lastIndex = this.#log.lastIndex;
-    const lastTerm = this.#log.lastTerm;
-    for (const to of this.#options.voters) {
-      if (to !== from) this.#outbox.send({ type, from, to, term, lastIndex, lastTerm });
-    }
-  }
-
-  #onPreVote(message: VoteRequest): void {
-    const granted =
-      message.term > this.term && !this.#isLoyal() && this.#log.isUpToDate(message.lastIndex, message.lastTerm);
-    this.#reply("preVoteReply", message.from, granted ? message.term : this.term, granted);
-  }
-
-  #onVote(message: VoteRequest): void {
-    if (this.#timer.isQuiet) return;
-    const isFree = this.vote === message.from || (this.vote === NO_NODE && this.#leader === NO_NODE);
-    const granted = isFree && this.#log.isUpToDate(message.lastIndex, message.lastTerm);
-    if (granted) {
-      this.#hardState.voteFor(message.from);
-      this.#timer.reset();
-      if (this.#role === "preCandidate") this.#enterRole("follower", NO_NODE);
-    }
-    this.#reply("voteReply", message.from, this.term, granted);
-  }
-
-  #onPreVoteReply(message: VoteReply): void {
-    const isAnswer = message.term === (message.granted ? this.term + 1 : this.term);
-    if (this.#role === "preCandidate" && isAnswer) this.#count(message.from, message.granted);
-  }
-
-  #count(voter: NodeId, granted: boolean): void {
-    const outcome: VoteOutcome = this.#tally.record(voter, granted);
-    if (outcome === "lost") this.#follow(this.term, NO_NODE);
-    else if (outcome === "won" && this.#role === "preCandidate") this.#becomeCandidate();
-    else if (outcome === "won") this.#becomeLeader();
-  }
-
-  /** Whether this voter must not help to replace a leader now (thesis §4.2.3 and §6.4.1). */
-  #isLoyal(): boolean {
-    return this.#timer.isQuiet || (this.#leader !== NO_NODE && !this.#timer.isLeastPassed);
-  }
-
-  #reply(type: "preVoteReply" | "voteReply", to: NodeId, term: Term, granted: boolean): void {
-    this.#outbox.send({ type, from: this.#options.id, to, term, granted });
+    this.#elections.follow(term, leader);
   }
 }

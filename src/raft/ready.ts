@@ -50,7 +50,7 @@ export interface RaftBoot {
 }
 
 export type Role = "leader" | "follower" | "candidate" | "preCandidate";
-export type Refusal = "notLeader" | "full";
+export type Refusal = "notLeader" | "full" | "transferring";
 export type ReadRefusal = "notLeader" | "notReady";
 
 export interface HardStateRecord {

@@ -64,7 +64,8 @@ test("Raft messages come back as they were sent", () => {
   const envelope = { from: nodeId(2), to: nodeId(1), term: term(9) };
   const messages: RaftMessage[] = [
     { type: "preVote", ...envelope, lastIndex: logIndex(5), lastTerm: term(4) },
-    { type: "vote", ...envelope, lastIndex: logIndex(5), lastTerm: term(4) },
+    { type: "vote", ...envelope, lastIndex: logIndex(5), lastTerm: term(4), isTransfer: true },
+    { type: "timeoutNow", ...envelope },
     { type: "preVoteReply", ...envelope, granted: true },
     { type: "voteReply", ...envelope, granted: false },
     {

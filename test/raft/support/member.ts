@@ -166,8 +166,9 @@ export function describe(message: RaftMessage): string {
   const head = `${message.from}→${message.to} ${message.type} term=${message.term}`;
   switch (message.type) {
     case "preVote":
-    case "vote":
       return `${head} last=${message.lastIndex}@${message.lastTerm}`;
+    case "vote":
+      return `${head} last=${message.lastIndex}@${message.lastTerm}${message.isTransfer ? " transfer" : ""}`;
     case "preVoteReply":
     case "voteReply":
       return `${head} ${message.granted ? "granted" : "refused"}`;
@@ -182,6 +183,8 @@ export function describe(message: RaftMessage): string {
         : `${head} match=${message.matchIndex} received=${message.hintIndex} round=${message.readRound}`;
     case "heartbeat":
       return `${head} commit=${message.commitIndex} round=${message.readRound} release=${message.releaseIndex}`;
+    case "timeoutNow":
+      return head;
     case "heartbeatReply":
       return `${head} round=${message.readRound} last=${message.lastIndex}`;
   }

@@ -5,7 +5,7 @@
  *   group 3 [preVote=off] [tail=BYTES] …   a fresh group of that many voters
  *   disk 2 term=3 vote=1 log=1,1,2 commit=1   what member 2 finds on its disk: the terms of entries 1, 2, 3
  *   elect 1   makes 1 the leader and says nothing about it
- *   tick 1 [COUNT] · campaign 1 · propose 1 TEXT · read 1 CONTEXT
+ *   tick 1 [COUNT] · campaign 1 · propose 1 TEXT · read 1 CONTEXT · transfer 1 2
  *   deliver 1 2 [TYPE] · drop 1 2 [TYPE] · repeat 1 2 [TYPE]   everything on the way from 1 to 2, or all of one type
  *   persist 1 [COUNT]   the disk of 1 finishes its oldest writes · crash 1   and starts again · old 1   answers a read of entries
  *   settle   every disk and message until nothing is left, one line each · status   one line a member
@@ -59,6 +59,9 @@ class Stage {
         return this.#collect(first);
       case "read":
         this.#print(first, `read ${second}: ${this.#member(first).raft.readIndex(second)}`);
+        return this.#collect(first);
+      case "transfer":
+        this.#print(first, `transfer to ${second}: ${this.#member(first).raft.transferLeadership(second as NodeId)}`);
         return this.#collect(first);
       case "deliver":
         for (const message of this.#take(first, second, words[2])) this.#deliver(message);
