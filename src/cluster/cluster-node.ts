@@ -27,13 +27,12 @@ import { Lane } from "./lane.ts";
 import { NodeHealth } from "./node-health.ts";
 import { PeerTransport } from "./peer-transport.ts";
 import { decodeRaftMessage, encodeRaftMessage } from "./raft-message-format.ts";
+import { type RaftTimes, raftTimes } from "./raft-times.ts";
 import { Router } from "./router.ts";
 import { ShardGroup } from "./shard-group.ts";
 import type { OpenShard } from "./shard-port.ts";
 import { TokenTable } from "./token-table.ts";
 
-/** Ticks in a heartbeat: the resolution of Raft's clock. */
-const TICKS_PER_HEARTBEAT = 3;
 /** How often the leader of shard 0 looks for fences nobody finished, in ticks. */
 const RESUME_TICKS = 20;
 
@@ -59,7 +58,7 @@ export class ClusterNode {
   readonly #servers = new Map<string, ForwardServer>();
   readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
   readonly #nodeId: NodeId;
-  readonly #tickMs: number;
+  readonly #times: RaftTimes;
   #turnEnd: (() => void) | null = null;
   #onFailure: ((shard: number, code: ErrorCode, message: string) => void) | null = null;
   #timer: Timer | null = null;
@@ -82,7 +81,7 @@ export class ClusterNode {
     this.#identity = identity;
     this.#nodeId = identity.nodeId;
     this.#catalog = new Catalog(settings.durability);
-    this.#tickMs = settings.heartbeatMs / TICKS_PER_HEARTBEAT;
+    this.#times = raftTimes(settings.heartbeatMs, settings.electionMs);
     const random = new Random(environment.seed);
     const session = random.u32();
     this.#transport = new PeerTransport(
@@ -272,7 +271,7 @@ export class ClusterNode {
   /** What is due after the next tick is seen by it. */
   #wakeWhenDue(): void {
     const dueInMs = Math.min(...this.#groups.map((group) => group.dueInMs));
-    if (this.#dueTimer !== null || dueInMs >= this.#tickMs) return;
+    if (this.#dueTimer !== null || dueInMs >= this.#times.tickMs) return;
     this.#dueTimer = this.#environment.clock.after(Math.max(1, dueInMs), () => {
       this.#dueTimer = null;
       this.#wake();
@@ -280,7 +279,7 @@ export class ClusterNode {
   }
 
   #scheduleTick(): void {
-    this.#timer = this.#environment.clock.after(this.#tickMs, () => {
+    this.#timer = this.#environment.clock.after(this.#times.tickMs, () => {
       if (this.#stopping) return;
       this.#tick();
       this.#leaveWhenHandedOver();
@@ -310,8 +309,9 @@ export class ClusterNode {
       shard,
       id: this.#nodeId,
       voters: this.#identity.members.map((member) => nodeId(member.id)),
-      heartbeatTicks: TICKS_PER_HEARTBEAT,
-      electionTicks: Math.max(TICKS_PER_HEARTBEAT + 1, Math.round(this.#settings.electionMs / this.#tickMs)),
+      heartbeatTicks: this.#times.heartbeatTicks,
+      electionTicks: this.#times.electionTicks,
+      leaseMs: this.#times.leaseMs,
       appendBytesMax: this.#settings.appendBytesMax,
       inflightBytesMax: this.#settings.inflightBytesMax,
       inflightCountMax: this.#settings.inflightCountMax,

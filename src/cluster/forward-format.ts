@@ -3,7 +3,7 @@
  * frames.
  *
  *   forward       u32 session of the asking process, u32 round, then for each operation:
- *                 u32 request id, u8 kind (1 write, 2 read), u8 after own write,
+ *                 u32 request id, u8 kind (1 write, 2 read, 3 read on a lease), u8 after own write,
  *                 write: u32 length and the command, unstamped · read: the read request (read-request-format.ts)
  *                 (who refuses an operation refuses all that follow in the same round)
  *   forwardReply  u32 session it answers to, then for each operation:
@@ -15,16 +15,24 @@ import type { ByteWriter } from "../core/byte-writer.ts";
 import type { CommandReader, CommandType } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
 import { decodeResult, encodeResult } from "../record/result-format.ts";
-import type { Work } from "./operation.ts";
+import type { ReadMode, Work } from "./operation.ts";
 
 const KIND_WRITE = 1;
 const KIND_READ = 2;
+const KIND_LEASE_READ = 3;
 const OUTCOME_RESULT = 1;
 const OUTCOME_NOT_LEADER = 2;
 
-export function encodeForwarded(requestId: number, work: Work, afterOwnWrite: boolean, into: ByteWriter): void {
+export function encodeForwarded(
+  requestId: number,
+  work: Work,
+  afterOwnWrite: boolean,
+  readMode: ReadMode,
+  into: ByteWriter,
+): void {
   into.u32(requestId);
-  into.u8(work.kind === "write" ? KIND_WRITE : KIND_READ);
+  if (work.kind === "write") into.u8(KIND_WRITE);
+  else into.u8(readMode === "lease" ? KIND_LEASE_READ : KIND_READ);
   into.u8(afterOwnWrite ? 1 : 0);
   if (work.kind === "write") into.blob(work.command);
   else encodeRead(work.read, into);
@@ -37,6 +45,7 @@ export interface Forwarded {
   /** Of a write: its type and bucket, read from the command. */
   readonly commandType: CommandType | null;
   readonly bucket: number;
+  readonly readMode: ReadMode;
 }
 
 /** Decodes one operation; it owns its bytes. Throws PROTOCOL when it is none. */
@@ -44,9 +53,10 @@ export function decodeForwarded(reader: ByteReader, command: CommandReader): For
   const requestId = reader.u32();
   const kind = reader.u8();
   const afterOwnWrite = reader.flag();
-  if (kind === KIND_READ) {
+  if (kind === KIND_READ || kind === KIND_LEASE_READ) {
     const read = decodeRead(reader);
-    return { requestId, work: { kind: "read", read }, afterOwnWrite, commandType: null, bucket: read.bucket };
+    const readMode = kind === KIND_READ ? "linearizable" : "lease";
+    return { requestId, work: { kind: "read", read }, afterOwnWrite, commandType: null, bucket: read.bucket, readMode };
   }
   if (kind !== KIND_WRITE) throw reader.invalid("a forwarded operation of unknown kind");
   const bytes = reader.blob().slice();
@@ -58,6 +68,7 @@ export function decodeForwarded(reader: ByteReader, command: CommandReader): For
     afterOwnWrite,
     commandType: command.type,
     bucket: command.bucket,
+    readMode: "linearizable",
   };
 }
 

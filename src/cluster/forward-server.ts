@@ -141,7 +141,7 @@ export class ForwardServer {
   }
 
   #carryOut(round: number, operation: Forwarded): void {
-    const { requestId, work, bucket, commandType } = operation;
+    const { requestId, work, bucket, commandType, readMode } = operation;
     const group = this.#group;
     if (!group.accepting || round <= this.#refusedRound) {
       this.#refusedRound = Math.max(this.#refusedRound, round);
@@ -151,9 +151,9 @@ export class ForwardServer {
     if (work.kind === "read") {
       const { read } = work;
       const ownWrite = this.#ownWriteIndex(operation.afterOwnWrite);
-      if (read.type !== "get") return group.read(read, ownWrite, this.#peer, this.#waiter, requestId);
+      if (read.type !== "get") return group.read(read, ownWrite, this.#peer, readMode, this.#waiter, requestId);
       const key = { bytes: read.key, start: 0, end: read.key.length };
-      return group.get(bucket, key, read.metadataOnly, ownWrite, this.#peer, this.#waiter, requestId);
+      return group.get(bucket, key, read.metadataOnly, ownWrite, this.#peer, readMode, this.#waiter, requestId);
     }
     if (!group.writable) return this.#answer(requestId, DISK_FULL);
     const type = commandType ?? CommandType.put;

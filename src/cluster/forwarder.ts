@@ -201,7 +201,8 @@ export class Forwarder {
         const operation = operations[next]!;
         const requestId = this.#nextRequest();
         this.#sent.set(requestId, operation);
-        encodeForwarded(requestId, operation.work, operation.afterOwnWrite, writer);
+        const readMode = operation.ordering?.readMode ?? "linearizable";
+        encodeForwarded(requestId, operation.work, operation.afterOwnWrite, readMode, writer);
         next += 1;
       }
     });

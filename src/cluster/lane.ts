@@ -62,9 +62,10 @@ export class Lane {
       // Not only writes that came this way count: the connection's last one may have taken the short way.
       const ownWrite = ordering === null ? group.openIndex : ordering.ownWriteIndex(group.shard, group.term);
       if (group.isFenced(read.bucket)) return this.#settle(operation, FENCED);
-      if (read.type !== "get") return group.read(read, group.openIndex, group.self, waiter, 0);
+      const mode = ordering?.readMode ?? "linearizable";
+      if (read.type !== "get") return group.read(read, group.openIndex, group.self, mode, waiter, 0);
       const key = { bytes: read.key, start: 0, end: read.key.length };
-      return group.get(read.bucket, key, read.metadataOnly, ownWrite, group.self, waiter, 0);
+      return group.get(read.bucket, key, read.metadataOnly, ownWrite, group.self, mode, waiter, 0);
     }
     const command = this.#command.over(work.command);
     command.read(0, work.command.length);

@@ -2,6 +2,9 @@
  * The reading half of a group that leads: reads are evaluated from memory if it holds the answer, through the link if
  * not, and leave when the leader is confirmed (see pending-reads.ts). Reads of single keys are gathered first and looked
  * up together, by `settle`, which comes before anything that was written after them can be applied. Main thread only.
+ *
+ * A read in the mode `lease` leaves without a round while the leader's lease holds. It holds before the read and, by a
+ * clock read again, after it, or the read needs a round like any other: a process may be stopped in between for long.
  */
 import type { ReadRequest } from "../bridge/shard-protocol.ts";
 import type { MemtableReader } from "../bridge/memtable-reader.ts";
@@ -14,6 +17,7 @@ import type { ByteRange } from "../record/command-format.ts";
 import { NIL, type Result, ValueInPlace } from "../record/result.ts";
 import { isVisible } from "../record/version.ts";
 import type { Waiter } from "./coordinator.ts";
+import type { ReadMode } from "./operation.ts";
 import { PendingReads, type ReadGate } from "./pending-reads.ts";
 import { ReadBatch } from "./read-batch.ts";
 import type { ShardPort } from "./shard-port.ts";
@@ -26,6 +30,8 @@ export class LocalReader {
   #gate: ReadGate | null = null;
   #gathered = new ReadBatch();
   readonly #emptyBatches: ReadBatch[] = [];
+  /** What a read that was begun on a lease still has to wait for: nothing, if that holds to the end. */
+  readonly #gateAfterLease = (): ReadGate | null => (this.#leaseHolds() ? null : this.#roundGate());
 
   constructor(raft: Raft, port: ShardPort, clock: Clock) {
     this.#raft = raft;
@@ -49,16 +55,18 @@ export class LocalReader {
     metadataOnly: boolean,
     ownWriteIndex: number,
     asker: NodeId,
+    mode: ReadMode,
     waiter: Waiter,
     tag: number,
   ): boolean {
     const minIndex = this.#minIndex(ownWriteIndex);
-    const needsNoRound = this.#raft.isConfirmedBy(asker);
-    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, asker, waiter, tag)) return needsNoRound;
+    const needsNoRound = this.#raft.isConfirmedBy(asker) || this.#isOnLease(mode);
+    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, asker, mode, waiter, tag)) return needsNoRound;
     const settled = this.settle();
-    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, asker, waiter, tag)) return settled && needsNoRound;
+    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, asker, mode, waiter, tag))
+      return settled && needsNoRound;
     const hash = murmur3(key.bytes, key.start, key.end, bucket);
-    return this.#evaluate(bucket, key, hash, metadataOnly, minIndex, asker, waiter, tag) && settled;
+    return this.#evaluate(bucket, key, hash, metadataOnly, minIndex, asker, mode, waiter, tag) && settled;
   }
 
   /** Evaluates everything gathered. False: something of it waits for the shard, or for confirmation. */
@@ -76,13 +84,15 @@ export class LocalReader {
   }
 
   /** Any other read. The request owns its bytes. */
-  read(request: ReadRequest, ownWriteIndex: number, asker: NodeId, waiter: Waiter, tag: number): void {
-    this.#ask(request, this.#minIndex(ownWriteIndex), this.#currentGate(asker), waiter, tag);
+  read(request: ReadRequest, ownWriteIndex: number, asker: NodeId, mode: ReadMode, waiter: Waiter, tag: number): void {
+    const onLease = this.#isOnLease(mode);
+    const gate = onLease ? null : this.#currentGate(asker);
+    this.#ask(request, this.#minIndex(ownWriteIndex), gate, onLease, waiter, tag);
   }
 
   /** The shard's answer to a read it was asked for. */
   answered(requestId: number, result: Result): void {
-    this.#reads.answered(requestId, result);
+    this.#reads.answered(requestId, result, this.#gateAfterLease);
   }
 
   confirmed(context: number): void {
@@ -117,7 +127,8 @@ export class LocalReader {
       const metadataOnly = batch.metadataOnly(i);
       const minIndex = batch.minIndex(i);
       const asker = batch.asker(i);
-      if (!this.#evaluate(buckets[i]!, key, hashes[i]!, metadataOnly, minIndex, asker, waiters[i]!, tags[i]!))
+      const mode = batch.mode(i);
+      if (!this.#evaluate(buckets[i]!, key, hashes[i]!, metadataOnly, minIndex, asker, mode, waiters[i]!, tags[i]!))
         resolved = false;
     }
     return resolved;
@@ -130,20 +141,23 @@ export class LocalReader {
     metadataOnly: boolean,
     minIndex: LogIndex,
     asker: NodeId,
+    mode: ReadMode,
     waiter: Waiter,
     tag: number,
   ): boolean {
-    const gate = this.#currentGate(asker);
+    const onLease = this.#isOnLease(mode);
+    let gate = onLease ? null : this.#currentGate(asker);
     const { state, memtables } = this.#port;
     if (state.readable(minIndex)) {
       const found = memtables.find(bucket, key.bytes, key.start, key.end, hash);
       if (found !== null || state.missIsFinal) {
+        if (onLease) gate = this.#gateAfterLease();
         this.#answer(found, metadataOnly, gate, waiter, tag);
         return gate === null;
       }
     }
     const copy = key.bytes.slice(key.start, key.end);
-    this.#ask({ type: "get", bucket, key: copy, metadataOnly }, minIndex, gate, waiter, tag);
+    this.#ask({ type: "get", bucket, key: copy, metadataOnly }, minIndex, gate, onLease, waiter, tag);
     return false;
   }
 
@@ -153,7 +167,18 @@ export class LocalReader {
 
   /** The round of confirmation that reads of this turn share; null where none is needed. */
   #currentGate(asker: NodeId): ReadGate | null {
-    if (this.#raft.isConfirmedBy(asker)) return null;
+    return this.#raft.isConfirmedBy(asker) ? null : this.#roundGate();
+  }
+
+  #isOnLease(mode: ReadMode): boolean {
+    return mode === "lease" && this.#leaseHolds();
+  }
+
+  #leaseHolds(): boolean {
+    return this.#raft.leaseIndex(this.#clock.monotonicMs()) !== null;
+  }
+
+  #roundGate(): ReadGate {
     if (this.#gate !== null) return this.#gate;
     const gate = this.#reads.openGate(this.#clock.monotonicMs());
     if (this.#raft.readIndex(gate.context) === true) this.#gate = gate;
@@ -180,8 +205,15 @@ export class LocalReader {
     else this.#reads.evaluated(waiter, tag, gate, result);
   }
 
-  #ask(read: ReadRequest, minIndex: LogIndex, gate: ReadGate | null, waiter: Waiter, tag: number): void {
-    const requestId = this.#reads.ask(waiter, tag, gate, this.#clock.monotonicMs());
+  #ask(
+    read: ReadRequest,
+    minIndex: LogIndex,
+    gate: ReadGate | null,
+    onLease: boolean,
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const requestId = this.#reads.ask(waiter, tag, gate, onLease, this.#clock.monotonicMs());
     this.#port.link.send({ type: "read", requestId, minIndex, read });
   }
 }

@@ -11,6 +11,12 @@ import type { BucketRef, Ordering, Waiter } from "./coordinator.ts";
 /** Where a command has the id of its bucket (record/command-format.ts). */
 const BUCKET_OFFSET = 16;
 
+/**
+ * How a read is kept from seeing the past. Both are linearizable; a lease costs no round while it holds, and takes it for
+ * granted that the clocks of two nodes run at rates less than a quarter apart.
+ */
+export type ReadMode = "linearizable" | "lease";
+
 export type Work =
   /** A command without stamp and checksum. */
   { readonly kind: "write"; readonly command: Uint8Array } | { readonly kind: "read"; readonly read: ReadRequest };
@@ -39,6 +45,8 @@ export class ConnectionOrdering implements Ordering {
   readonly #underway: Int32Array;
   /** The connection is gone: what it has not got under way yet is not to be carried out any more. */
   hasEnded = false;
+  /** How its reads are answered. */
+  readMode: ReadMode = "linearizable";
 
   constructor(shardCount: number) {
     this.#indexes = new Float64Array(shardCount);

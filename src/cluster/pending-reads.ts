@@ -2,7 +2,8 @@
  * The reads this node has evaluated or asked its shard for, and the proof they wait for. A linearizable read needs two
  * things in any order: its value as of an index that covers everything committed when it arrived, and a round of the
  * quorum, begun after it arrived, that confirms the leader (ReadIndex, Raft dissertation §6.4). Reads of one turn share
- * one round, here a gate. A single voter needs no round. Main thread only.
+ * one round, here a gate. A single voter needs no round, nor does a read for which the leader's lease holds from before
+ * it until after it. Main thread only.
  */
 import type { Result } from "../record/result.ts";
 import { errorResult } from "../record/result.ts";
@@ -26,6 +27,8 @@ interface PendingRead {
   readonly tag: number;
   /** Null: needs no confirmation. */
   readonly gate: ReadGate | null;
+  /** Begun without a gate because the leader's lease held. */
+  readonly isOnLease: boolean;
   readonly askedMs: number;
   result: Result | null;
 }
@@ -50,21 +53,22 @@ export class PendingReads {
   /** A read whose value is known already and only waits for its gate. `result` must own its bytes. */
   evaluated(waiter: Waiter, tag: number, gate: ReadGate, result: Result): void {
     if (gate.state === "failed") waiter.resolve(tag, LEADER_LOST);
-    else gate.evaluated.push({ waiter, tag, gate, askedMs: gate.openedMs, result });
+    else gate.evaluated.push({ waiter, tag, gate, isOnLease: false, askedMs: gate.openedMs, result });
   }
 
   /** A read the shard is asked for; returns the request id under which its answer comes. */
-  ask(waiter: Waiter, tag: number, gate: ReadGate | null, nowMs: number): number {
+  ask(waiter: Waiter, tag: number, gate: ReadGate | null, isOnLease: boolean, nowMs: number): number {
     const requestId = ++this.#lastRequest;
-    this.#asked.set(requestId, { waiter, tag, gate, askedMs: nowMs, result: null });
+    this.#asked.set(requestId, { waiter, tag, gate, isOnLease, askedMs: nowMs, result: null });
     return requestId;
   }
 
-  answered(requestId: number, result: Result): void {
+  /** `gateAfterLease`: what a read that was begun on a lease has to wait for now. */
+  answered(requestId: number, result: Result, gateAfterLease: () => ReadGate | null): void {
     const read = this.#asked.get(requestId);
     if (read === undefined) return;
     this.#asked.delete(requestId);
-    const gate = read.gate;
+    const gate = read.isOnLease ? gateAfterLease() : read.gate;
     if (gate === null || gate.state === "confirmed") read.waiter.resolve(read.tag, result);
     else if (gate.state === "failed") read.waiter.resolve(read.tag, LEADER_LOST);
     else {

@@ -8,6 +8,7 @@ import { type LogIndex, logIndex, type NodeId, nodeId } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import type { ByteRange } from "../record/command-format.ts";
 import type { Waiter } from "./coordinator.ts";
+import type { ReadMode } from "./operation.ts";
 
 /** Enough to keep all of a core's outstanding loads busy several times over. */
 const READS_MAX = 64;
@@ -26,6 +27,7 @@ export class ReadBatch {
   readonly keyStarts = new Int32Array(READS_MAX + 1);
   readonly #minIndexes = new Float64Array(READS_MAX);
   readonly #metadataOnly = new Uint8Array(READS_MAX);
+  readonly #onLease = new Uint8Array(READS_MAX);
 
   /** False: no room. */
   add(
@@ -34,6 +36,7 @@ export class ReadBatch {
     metadataOnly: boolean,
     minIndex: LogIndex,
     asker: NodeId,
+    mode: ReadMode,
     waiter: Waiter,
     tag: number,
   ): boolean {
@@ -48,6 +51,7 @@ export class ReadBatch {
     this.hashes[place] = murmur3(this.keys, start, end, bucket);
     this.#minIndexes[place] = minIndex;
     this.#metadataOnly[place] = metadataOnly ? 1 : 0;
+    this.#onLease[place] = mode === "lease" ? 1 : 0;
     this.#askers[place] = asker;
     this.waiters[place] = waiter;
     this.tags[place] = tag;
@@ -61,6 +65,10 @@ export class ReadBatch {
 
   asker(place: number): NodeId {
     return nodeId(this.#askers[place]!);
+  }
+
+  mode(place: number): ReadMode {
+    return this.#onLease[place] === 1 ? "lease" : "linearizable";
   }
 
   metadataOnly(place: number): boolean {

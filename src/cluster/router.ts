@@ -131,8 +131,9 @@ export class Router implements Coordinator {
       this.#submit({ kind: "read", read }, shard, bucket, ordering as ConnectionOrdering, waiter, tag);
       return;
     }
+    const { readMode } = ordering as ConnectionOrdering;
     const ownWrite = (ordering as ConnectionOrdering).ownWriteIndex(shard, group.term);
-    group.get(id, key, metadataOnly, ownWrite, group.self, waiter, tag);
+    group.get(id, key, metadataOnly, ownWrite, group.self, readMode, waiter, tag);
   }
 
   writeOnce(

@@ -28,6 +28,7 @@ import { FenceSet } from "./fence-set.ts";
 import { type GroupCore, openGroupCore } from "./group-core.ts";
 import type { GroupEvents, GroupOptions } from "./group-events.ts";
 import { type MaintenanceListener, MaintenanceRequests } from "./maintenance-requests.ts";
+import type { ReadMode } from "./operation.ts";
 import { raftEntry } from "./raft-message-format.ts";
 import type { OpenShard, ShardPort } from "./shard-port.ts";
 
@@ -205,13 +206,14 @@ export class ShardGroup {
     metadataOnly: boolean,
     ownWriteIndex: number,
     asker: NodeId,
+    mode: ReadMode,
     waiter: Waiter,
     tag: number,
   ): void {
     const { reader, raft } = this.#accepting();
     // A write of its own in the open entry closes that entry, so that later writes do not come before the read.
     if (ownWriteIndex > raft.lastIndex) this.propose();
-    const isSettled = reader.get(bucket, key, metadataOnly, ownWriteIndex, asker, waiter, tag);
+    const isSettled = reader.get(bucket, key, metadataOnly, ownWriteIndex, asker, mode, waiter, tag);
     // Those who read for clients of this node settle by themselves.
     if (!isSettled || asker !== this.self) this.#events.wake();
   }
@@ -226,12 +228,13 @@ export class ShardGroup {
     request: Extract<ShardRequest, { type: "read" }>["read"],
     ownWriteIndex: number,
     asker: NodeId,
+    mode: ReadMode,
     waiter: Waiter,
     tag: number,
   ): void {
     const { reader, raft } = this.#accepting();
     if (ownWriteIndex > raft.lastIndex) this.propose();
-    reader.read(request, ownWriteIndex, asker, waiter, tag);
+    reader.read(request, ownWriteIndex, asker, mode, waiter, tag);
     this.#events.wake();
   }
 
@@ -314,7 +317,7 @@ export class ShardGroup {
       // come from what is answered below: their round has to begin after them.
       reader.settle();
       reader.closeGate();
-      const ready = raft.ready();
+      const ready = raft.ready(this.#clock.monotonicMs());
       if (ready === null) {
         proposer.settle();
         this.#watchLeadership();

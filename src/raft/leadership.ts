@@ -16,15 +16,9 @@ import { majorityReached } from "./quorum.ts";
 import type { RaftLog } from "./raft-log.ts";
 import { ReadRounds } from "./read-rounds.ts";
 import type { RaftOptions, ReadRefusal, Refusal } from "./ready.ts";
+import { Transfer } from "./transfer.ts";
 
 const NO_ENTRIES: readonly RaftEntry[] = [];
-
-interface Transfer {
-  readonly to: NodeId;
-  elapsedTicks: number;
-  /** The successor has been told to campaign; at every heartbeat it is told again. */
-  isTold: boolean;
-}
 
 export class Leadership {
   /** Index of this leader's first entry: everything from there on has its term. */
@@ -42,7 +36,9 @@ export class Leadership {
   /** Where the search for a follower that needs old entries goes on, so that each gets its turn. */
   #nextReader = 0;
   #releaseIndex: number;
-  #transfer: Transfer | null = null;
+  readonly #transfer: Transfer;
+  /** When the newest read round that a majority has answered was sent. */
+  #supportedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: RaftOptions, term: Term, log: RaftLog, outbox: Outbox, releaseIndex: LogIndex) {
     this.#options = options;
@@ -50,6 +46,7 @@ export class Leadership {
     this.#log = log;
     this.#outbox = outbox;
     this.#releaseIndex = releaseIndex;
+    this.#transfer = new Transfer(options.electionTicks);
     this.startIndex = (log.lastIndex + 1) as LogIndex;
     // Below the release index every voter has everything, so that is where the search for a match can end.
     this.#peers = options.voters
@@ -71,7 +68,7 @@ export class Leadership {
   }
 
   propose(byteCount: number, seal: (index: LogIndex, term: Term) => Uint8Array): Refusal | LogIndex {
-    if (this.#transfer !== null) return "transferring";
+    if (this.#transfer.isOn) return "transferring";
     const full = this.#uncommittedBytes + byteCount > this.#options.uncommittedBytesMax;
     if (full && this.#uncommittedBytes > 0) return "full";
     const index = (this.#log.lastIndex + 1) as LogIndex;
@@ -88,14 +85,22 @@ export class Leadership {
     return true;
   }
 
+  /** The commit index, as long as nobody else can have been elected and committed more; null when that is not sure. */
+  leaseIndex(nowMs: number): LogIndex | null {
+    const { leaseMs } = this.#options;
+    if (leaseMs === 0 || !this.#transfer.keepsPromises || this.#log.commitIndex < this.startIndex) return null;
+    const holds = this.#peers.length === 0 || nowMs < this.#supportedMs + leaseMs;
+    return holds ? this.#log.commitIndex : null;
+  }
+
   get isTransferring(): boolean {
-    return this.#transfer !== null;
+    return this.#transfer.isOn;
   }
 
   /** False: `to` is not another voter. */
   transferTo(to: NodeId): boolean {
     if (!this.#peers.some(({ id }) => id === to)) return false;
-    if (this.#transfer?.to !== to) this.#transfer = { to, elapsedTicks: 0, isTold: false };
+    this.#transfer.begin(to);
     return true;
   }
 
@@ -109,10 +114,7 @@ export class Leadership {
   }
 
   tick(): void {
-    if (this.#transfer !== null) {
-      this.#transfer.elapsedTicks += 1;
-      if (this.#transfer.elapsedTicks >= this.#options.electionTicks) this.#transfer = null;
-    }
+    this.#transfer.tick();
     this.#heartbeatElapsed += 1;
     if (this.#heartbeatElapsed < this.#options.heartbeatTicks) return;
     this.#heartbeatElapsed = 0;
@@ -191,25 +193,24 @@ export class Leadership {
   // ---- what goes out
 
   /** Turns what has gathered since the last Ready into messages. */
-  prepare(): void {
-    const newRound = this.#rounds.begin(this.#log.commitIndex, this.#heartbeatDue);
+  prepare(nowMs: number): void {
+    const renewsLease = this.#heartbeatDue && this.#options.leaseMs > 0 && this.#peers.length > 0;
+    const newRound = this.#rounds.begin(this.#log.commitIndex, nowMs, this.#heartbeatDue, renewsLease);
     for (const peer of this.#peers) {
       const sent = this.#replicate(peer);
       if (this.#heartbeatDue || (newRound && !sent)) this.#sendHeartbeat(peer, this.#rounds.number);
       else if (!sent && peer.toldCommit < Math.min(this.#log.commitIndex, peer.matchIndex))
         this.#sendHeartbeat(peer, 0);
     }
-    if (this.#transfer !== null) this.#handOver(this.#transfer);
+    if (this.#transfer.isOn) this.#handOver(this.#transfer.to);
     this.#heartbeatDue = false;
     this.#askForOldEntries();
   }
 
   /** Once the successor has everything: an election it would not win only costs time (thesis §3.10). */
-  #handOver(transfer: Transfer): void {
-    const { to } = transfer;
+  #handOver(to: NodeId): void {
     const isReady = this.#peers.some(({ id, matchIndex }) => id === to && matchIndex === this.#log.lastIndex);
-    if (!isReady || (transfer.isTold && !this.#heartbeatDue)) return;
-    transfer.isTold = true;
+    if (!isReady || !this.#transfer.tell(this.#heartbeatDue)) return;
     this.#outbox.send({ type: "timeoutNow", from: this.#options.id, to, term: this.#term });
   }
 
@@ -297,6 +298,6 @@ export class Leadership {
     const reached = this.#reached;
     for (let i = 0; i < this.#peers.length; i++) reached[i] = this.#peers[i]!.readRound;
     reached[this.#peers.length] = this.#rounds.number;
-    this.#rounds.confirm(majorityReached(reached), this.#outbox);
+    this.#supportedMs = Math.max(this.#supportedMs, this.#rounds.confirm(majorityReached(reached), this.#outbox));
   }
 }

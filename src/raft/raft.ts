@@ -1,8 +1,8 @@
 /**
  * The core of one Raft group's member (Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm",
  * 2014; Ongaro's thesis for pre-vote, check-quorum and transfer; the event-driven form of etcd-io/raft). It knows no socket, file or
- * clock: it is told of ticks, messages and what the disk has done, and hands out work by `ready`. The same calls in the
- * same order give the same work.
+ * clock: it is told of ticks, messages and what the disk has done, and hands out work by `ready`, which is told the time
+ * for the sake of leases alone. The same calls in the same order give the same work.
  *
  *   tick · step · propose · readIndex ──► state in memory ──► ready() ──► save, append, send, answer
  *                                              ▲                              │
@@ -101,9 +101,10 @@ export class Raft {
     } else if (this.#elections.isDue) this.campaign();
   }
 
-  /** Starts an election now. */
+  /** Starts an election now; where leases count on what voters promise, not before a promise to a leader has run out. */
   campaign(): void {
-    if (this.#leadership === null) this.#elections.campaign();
+    const isBound = this.#options.leaseMs > 0 && this.#elections.isLoyal;
+    if (this.#leadership === null && !isBound) this.#elections.campaign();
   }
 
   // ---- requests
@@ -148,6 +149,14 @@ export class Raft {
   }
 
   /**
+   * Leader only: the index a linearizable read must wait for without any round, while a lease holds; otherwise null. To be
+   * asked again after the read, with a clock read after it, before anybody is told what was read.
+   */
+  leaseIndex(nowMs: number): LogIndex | null {
+    return this.#leadership?.leaseIndex(nowMs) ?? null;
+  }
+
+  /**
    * Leader only: whether a read that `asker`, a voter, has handed over to it as the leader it follows needs no round. When
    * the two are a majority, the handing over proves what a round would: had a later leader been elected before it, one of
    * the two would have voted for it, and would be in its term, where the asker follows somebody else and this node does
@@ -181,9 +190,9 @@ export class Raft {
     this.#leadership?.onEntries(from, entries);
   }
 
-  /** The work gathered since the last call, or null if there is none. */
-  ready(): Ready | null {
-    this.#leadership?.prepare();
+  /** The work gathered since the last call, or null if there is none. `nowMs`: the monotonic clock, read before. */
+  ready(nowMs: number): Ready | null {
+    this.#leadership?.prepare(nowMs);
     const ready: Ready = {
       hardState: this.#hardState.take(),
       entries: this.#log.takeUnwritten(),

@@ -3,6 +3,8 @@
  * a round of messages sent *afterwards* that a quorum still follows it, and only then lets the read go. The reads of
  * one turn share a round. Rounds are numbered from 1 within a term and carried by appends and heartbeats; an answer to
  * round n answers all rounds before it.
+ *
+ * A round is also what a lease is made of: whoever answers it has heard the leader after the round was sent.
  */
 import type { LogIndex } from "../core/ids.ts";
 import type { Outbox } from "./outbox.ts";
@@ -10,6 +12,7 @@ import type { Outbox } from "./outbox.ts";
 interface Round {
   readonly number: number;
   readonly index: LogIndex;
+  readonly sentMs: number;
   readonly contexts: readonly number[];
 }
 
@@ -34,24 +37,28 @@ export class ReadRounds {
   /**
    * Closes the gathering and starts its round; false if nobody reads, or if the round before is still on its way: under
    * load the next one then serves all the readers that have come meanwhile. `again`: that one may have been lost.
+   * `always`: even if nobody reads. `nowMs`: before any message of the round has left.
    */
-  begin(commitIndex: LogIndex, again: boolean): boolean {
-    if (this.#gathering.length === 0 || (this.waiting && !again)) return false;
+  begin(commitIndex: LogIndex, nowMs: number, again: boolean, always: boolean): boolean {
+    if ((this.#gathering.length === 0 && !always) || (this.waiting && !again)) return false;
     this.#number += 1;
-    this.#open.push({ number: this.#number, index: commitIndex, contexts: this.#gathering });
+    this.#open.push({ number: this.#number, index: commitIndex, sentMs: nowMs, contexts: this.#gathering });
     this.#gathering = [];
     return true;
   }
 
-  /** A quorum has answered this round. */
-  confirm(round: number, outbox: Outbox): void {
+  /** A quorum has answered this round. Returns when the newest one that this confirms was sent, −∞ if it confirms none. */
+  confirm(round: number, outbox: Outbox): number {
     let confirmed = 0;
-    for (const { number, index, contexts } of this.#open) {
+    let newestMs = Number.NEGATIVE_INFINITY;
+    for (const { number, index, sentMs, contexts } of this.#open) {
       if (number > round) break;
       for (const context of contexts) outbox.confirmRead(context, index);
+      newestMs = sentMs;
       confirmed += 1;
     }
     if (confirmed > 0) this.#open.splice(0, confirmed);
+    return newestMs;
   }
 
   /** The leadership is over: none of these can be confirmed any more. */

@@ -23,6 +23,12 @@ export interface RaftOptions {
   /** Entry bytes kept in memory behind min(committed, on disk). */
   readonly tailBytesMax: number;
   readonly preVote: boolean;
+  /**
+   * How long after its sending an answered round of a majority makes reads safe without another one, on this node's
+   * monotonic clock; 0: never. Less than the shortest time in which a voter's clock can count the ticks of its promise:
+   * electionTicks − 1 whole ones, by the fastest clock.
+   */
+  readonly leaseMs: number;
   /** The bytes of the entry a new leader appends first. */
   readonly emptyEntry: (index: LogIndex, term: Term) => Uint8Array;
 }

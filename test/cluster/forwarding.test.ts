@@ -10,7 +10,7 @@ import { Random } from "../../src/core/random.ts";
 import { ForwardServer } from "../../src/cluster/forward-server.ts";
 import { Forwarder, type ForwardTransport } from "../../src/cluster/forwarder.ts";
 import type { Waiter } from "../../src/cluster/coordinator.ts";
-import { ConnectionOrdering, detachedCommand, type Operation } from "../../src/cluster/operation.ts";
+import { ConnectionOrdering, detachedCommand, type Operation, type ReadMode } from "../../src/cluster/operation.ts";
 import { CommandReader, CommandType } from "../../src/record/command-format.ts";
 import { NIL, OK, type Result } from "../../src/record/result.ts";
 import type { Role } from "../../src/raft/ready.ts";
@@ -49,6 +49,7 @@ class FakeGroup {
   writable = true;
   readonly executed: number[] = [];
   readonly readIndexes: number[] = [];
+  readonly readModes: ReadMode[] = [];
   readonly #unanswered: (() => void)[] = [];
   readonly #command = new CommandReader();
 
@@ -70,15 +71,18 @@ class FakeGroup {
     _metadata: boolean,
     ownWrite: number,
     _asker: number,
+    mode: ReadMode,
     waiter: Waiter,
     tag: number,
   ): void {
     this.readIndexes.push(ownWrite);
+    this.readModes.push(mode);
     waiter.resolve(tag, NIL);
   }
 
-  read(_read: unknown, ownWrite: number, _asker: number, waiter: Waiter, tag: number): void {
+  read(_read: unknown, ownWrite: number, _asker: number, mode: ReadMode, waiter: Waiter, tag: number): void {
     this.readIndexes.push(ownWrite);
+    this.readModes.push(mode);
     waiter.resolve(tag, NIL);
   }
 
@@ -384,10 +388,21 @@ test("a read waits for what an earlier read of the same node has waited for, tho
   expect(group.readIndexes).toEqual([0, 1, 1, 0]);
 });
 
+test("a read is carried out in the mode its connection asked for", () => {
+  const { waiter, group, forwarder, deliver } = setUp();
+  const ordering = new ConnectionOrdering(1);
+  ordering.readMode = "lease";
+  forwarder.hold(read(waiter));
+  forwarder.hold({ ...read(waiter), ordering });
+  forwarder.pump(LEADER, false);
+  deliver();
+  expect(group.readModes).toEqual(["linearizable", "lease"]);
+});
+
 test("large results leave in frames of bounded size", () => {
   const { waiter, back, group, forwarder, deliver } = setUp();
   const megabyte = { kind: "bytes", bytes: new Uint8Array(1024 * 1024) } as const;
-  group.get = (_bucket, _key, _metadata, _own, _asker, waiter, tag) => waiter.resolve(tag, megabyte);
+  group.get = (_bucket, _key, _metadata, _own, _asker, _mode, waiter, tag) => waiter.resolve(tag, megabyte);
   for (let i = 0; i < 5; i++) forwarder.hold(read(waiter));
   forwarder.pump(LEADER, false);
   deliver();

@@ -33,6 +33,7 @@ const OPTIONS: GroupOptions = {
   voters: [nodeId(1), nodeId(2), nodeId(3)],
   electionTicks: 6,
   heartbeatTicks: 3,
+  leaseMs: 200,
   appendBytesMax: 256 * 1024,
   inflightBytesMax: 8 * 1024 * 1024,
   inflightCountMax: 256,

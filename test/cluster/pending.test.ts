@@ -28,6 +28,10 @@ function entry(index: number, entryTerm: number, waiter: ReturnType<typeof recor
   return pending;
 }
 
+const noLease = () => {
+  throw new Error("no read was begun on a lease");
+};
+
 const terms =
   (known: Record<number, number>) =>
   (index: LogIndex): Term | undefined => {
@@ -79,14 +83,14 @@ test("a read leaves only with both its value and the leader's confirmation, in e
   const waiter = recorder();
   const reads = new PendingReads();
   const gate = reads.openGate(0);
-  const first = reads.ask(waiter, 1, gate, 0);
-  const second = reads.ask(waiter, 2, gate, 0);
+  const first = reads.ask(waiter, 1, gate, false, 0);
+  const second = reads.ask(waiter, 2, gate, false, 0);
   reads.evaluated(waiter, 3, gate, NIL);
-  reads.answered(first, NIL);
+  reads.answered(first, NIL, noLease);
   expect(waiter.said).toEqual([]);
   reads.confirmed(gate.context);
   expect(waiter.said).toEqual(["3:nil", "1:nil"]);
-  reads.answered(second, NIL);
+  reads.answered(second, NIL, noLease);
   expect(waiter.said).toEqual(["3:nil", "1:nil", "2:nil"]);
   expect(reads.count).toBe(0);
 });
@@ -95,9 +99,9 @@ test("reads pending when the leader changes fail clearly, the late values too", 
   const waiter = recorder();
   const reads = new PendingReads();
   const gate = reads.openGate(0);
-  const asked = reads.ask(waiter, 1, gate, 0);
+  const asked = reads.ask(waiter, 1, gate, false, 0);
   reads.evaluated(waiter, 2, gate, NIL);
   reads.failed(gate.context);
-  reads.answered(asked, NIL);
+  reads.answered(asked, NIL, noLease);
   expect(waiter.said).toEqual(["2:UNAVAILABLE", "1:UNAVAILABLE"]);
 });

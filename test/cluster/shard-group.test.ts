@@ -31,16 +31,16 @@ test("a read that comes after a round was begun is not confirmed by it", () => {
   const { group, ...leading } = lead();
   const waiter = recorder();
   const readAgain = {
-    resolve: () => group.get(1, range("b"), false, 0, group.self, waiter, 2),
+    resolve: () => group.get(1, range("b"), false, 0, group.self, "linearizable", waiter, 2),
   };
-  group.get(1, range("a"), false, 0, group.self, readAgain, 1);
+  group.get(1, range("a"), false, 0, group.self, "linearizable", readAgain, 1);
   leading.turn();
   leading.confirm(leading.round());
   group.drive();
   // The second read was asked for by whoever got the first one's answer, in the midst of that drive, and its round has
   // left. The answer to that round and a third read arrive together.
   leading.confirm(leading.round());
-  group.get(1, range("c"), false, 0, group.self, waiter, 3);
+  group.get(1, range("c"), false, 0, group.self, "linearizable", waiter, 3);
   leading.turn();
   expect(waiter.said).toEqual(["2:nil"]);
   leading.confirm(leading.round());
@@ -51,11 +51,11 @@ test("a read that comes after a round was begun is not confirmed by it", () => {
 test("reads given up for their age leave no gate behind that later ones would wait at for ever", () => {
   const { group, clock, ...leading } = lead();
   const waiter = recorder();
-  group.get(1, range("a"), false, 0, group.self, waiter, 1);
+  group.get(1, range("a"), false, 0, group.self, "linearizable", waiter, 1);
   group.settleReads();
   clock.nowMs += 10_000;
   group.tick(5000);
-  group.get(1, range("b"), false, 0, group.self, waiter, 2);
+  group.get(1, range("b"), false, 0, group.self, "linearizable", waiter, 2);
   leading.turn();
   leading.confirm(leading.round());
   leading.turn();
@@ -68,7 +68,7 @@ test("a read handed over by a voter needs no round, and asks for the turn in whi
   const waiter = recorder();
   const rounds = leading.round;
   leading.wakeCount = 0;
-  group.get(1, range("a"), false, 0, nodeId(2), waiter, 1);
+  group.get(1, range("a"), false, 0, nodeId(2), "linearizable", waiter, 1);
   expect(leading.wakeCount).toBe(1);
   leading.turn();
   expect(waiter.said).toEqual(["1:nil"]);
@@ -80,7 +80,7 @@ test("a read that waits for its own write is given up when another leads: its in
   const [writer, reader] = [recorder(), recorder()];
   leading.holdReads();
   const index = group.write(CommandType.put, 0, 1, range("k"), range("v"), 0, SYNC, writer, 1);
-  group.get(1, range("k"), false, index, group.self, reader, 2);
+  group.get(1, range("k"), false, index, group.self, "linearizable", reader, 2);
   leading.turn();
   leading.confirm(leading.round());
   leading.turn();
@@ -112,7 +112,7 @@ test("a shard that fails leaves nobody waiting: proposed is unknown, not propose
   group.write(CommandType.put, 0, 1, range("a"), range("1"), 0, 0, waiter, 1);
   leading.turn();
   group.write(CommandType.put, 0, 1, range("b"), range("1"), 0, 0, waiter, 2);
-  group.get(1, range("c"), false, 0, group.self, waiter, 3);
+  group.get(1, range("c"), false, 0, group.self, "linearizable", waiter, 3);
   say({ type: "failed", code: "IO", message: "the disk is gone" });
   expect(waiter.said.sort()).toEqual(["1:UNKNOWN_OUTCOME", "2:UNAVAILABLE", "3:UNAVAILABLE"]);
   expect([failures, group.accepting]).toEqual([["IO"], false]);

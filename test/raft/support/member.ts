@@ -17,6 +17,7 @@ export const OPTIONS: Omit<RaftOptions, "id" | "voters"> = {
   uncommittedBytesMax: 1 << 20,
   tailBytesMax: 1 << 20,
   preVote: true,
+  leaseMs: 0,
   emptyEntry: () => new Uint8Array(0),
 };
 
@@ -80,6 +81,8 @@ export class Member {
   readonly id: number;
   readonly durable: Durable;
   raft: Raft;
+  /** Its monotonic clock, as the test moves it. */
+  nowMs = 0;
   /** Writes the disk has not finished, oldest first. */
   pending: Write[] = [];
   /** Questions for old entries not yet answered. */
@@ -97,7 +100,7 @@ export class Member {
 
   /** Takes the core's work; the disk part waits in `pending`, the rest is the caller's. */
   collect(): Ready | null {
-    const ready = this.raft.ready();
+    const ready = this.raft.ready(this.nowMs);
     if (ready === null) return null;
     if (ready.hardState !== null) this.pending.push({ kind: "hardState", state: ready.hardState });
     if (ready.entries.length > 0) {
