@@ -308,7 +308,7 @@ export class ClusterNode {
     const options = {
       shard,
       id: this.#nodeId,
-      voters: this.#identity.members.map((member) => nodeId(member.id)),
+      firstMembers: { voters: this.#identity.members.map((member) => nodeId(member.id)), learners: [] },
       heartbeatTicks: this.#times.heartbeatTicks,
       electionTicks: this.#times.electionTicks,
       leaseMs: this.#times.leaseMs,

@@ -9,19 +9,20 @@ import type { Ready } from "../raft/ready.ts";
 
 export class DiskRequests {
   readonly #link: ShardLink;
-  readonly #singleVoter: boolean;
   #sentCommit: number;
   #sentRelease = 0;
 
   /** `knownCommit`: what the shard has known to be committed since it recovered. */
-  constructor(link: ShardLink, singleVoter: boolean, knownCommit: LogIndex) {
+  constructor(link: ShardLink, knownCommit: LogIndex) {
     this.#link = link;
-    this.#singleVoter = singleVoter;
     this.#sentCommit = knownCommit;
   }
 
-  /** `wantResults`: somebody here waits for what the commands of these entries come to. */
-  send(ready: Ready, wantResults: boolean): void {
+  /**
+   * `wantResults`: somebody here waits for what the commands of these entries come to. `decidesAlone`: what this leader has
+   * on disk is committed by that.
+   */
+  send(ready: Ready, wantResults: boolean, decidesAlone: boolean): void {
     const link = this.#link;
     const { hardState, entries, commitIndex } = ready;
     if (hardState !== null) link.send({ type: "saveHardState", term: hardState.term, vote: hardState.vote });
@@ -31,8 +32,7 @@ export class DiskRequests {
         type: "append",
         entries: entries.map((entry) => entry.bytes),
         commitIndex,
-        // A single voter's entry is committed by being on disk.
-        applyThrough: this.#singleVoter ? last.index : commitIndex,
+        applyThrough: decidesAlone ? last.index : commitIndex,
         wantResults,
       });
       this.#sentCommit = commitIndex;

@@ -1,5 +1,6 @@
 /** The parts of a group that exist once its shard has recovered: the Raft core and what works for it. Main thread only. */
 import type { ShardBoot } from "../bridge/shard-protocol.ts";
+import { logIndex } from "../core/ids.ts";
 import { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
 import { Raft } from "../raft/raft.ts";
@@ -27,10 +28,11 @@ export function openGroupCore(
   seed: number,
   events: GroupEvents,
 ): GroupCore {
-  const { shard, ...limits } = options;
+  const { shard, firstMembers, ...limits } = options;
+  const configurations = [{ index: logIndex(0), configuration: firstMembers }];
   const raft = new Raft(
     { ...limits, emptyEntry, preVote: true },
-    { ...boot, term: boot.hardTerm, vote: boot.hardVote },
+    { ...boot, term: boot.hardTerm, vote: boot.hardVote, configurations },
     new Random(seed + shard),
   );
   const gathering = new Gathering(clock, () => events.wake());
@@ -38,6 +40,6 @@ export function openGroupCore(
   const proposer = new Proposer(raft, limits.id, gathering, pace, () => events.turnWallMs());
   proposer.clock.observe(boot.stampHigh, boot.stampLow);
   const reader = new LocalReader(raft, port, clock);
-  const disk = new DiskRequests(port.link, limits.voters.length === 1, boot.commitIndex);
+  const disk = new DiskRequests(port.link, boot.commitIndex);
   return { raft, proposer, reader, disk };
 }

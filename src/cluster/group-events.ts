@@ -1,11 +1,16 @@
 /** What a group is told by its node, and what it tells and asks it. Main thread only. */
 import type { SystemChange } from "../bridge/shard-protocol.ts";
 import type { ErrorCode } from "../core/errors.ts";
+import type { Configuration } from "../raft/configuration.ts";
 import type { RaftMessage } from "../raft/messages.ts";
 import type { RaftOptions } from "../raft/ready.ts";
 
 /** Everything about the core but what the driver itself provides. */
-export type GroupOptions = Omit<RaftOptions, "emptyEntry" | "preVote"> & { readonly shard: number };
+export type GroupOptions = Omit<RaftOptions, "emptyEntry" | "preVote"> & {
+  readonly shard: number;
+  /** Who belongs to the group before its log says anything else. */
+  readonly firstMembers: Configuration;
+};
 
 export interface GroupEvents {
   send(shard: number, message: RaftMessage): void;

@@ -12,14 +12,22 @@
  *   heartbeatReply    u64 read round, u64 last index
  *   timeoutNow        nothing more
  *
- * Entries are verified here, command by command, before Raft sees them. Numbers are on the wire: never reuse one.
+ * Entries are verified here, command by command and configuration by configuration, before Raft sees them. Numbers are on the wire: never reuse one.
  */
 import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
 import { unreachable } from "../core/assert.ts";
 import { logIndex, type NodeId, term } from "../core/ids.ts";
+import type { Configuration } from "../raft/configuration.ts";
 import type { RaftEntry, RaftMessage } from "../raft/messages.ts";
-import { decodeEntries, entryIndex, entryTerm } from "../record/entry-format.ts";
+import { type ConfigurationMember, decodeConfiguration } from "../record/configuration-format.ts";
+import {
+  decodeEntries,
+  ENTRY_HEADER_BYTES,
+  entryIndex,
+  entryTerm,
+  isConfigurationEntry,
+} from "../record/entry-format.ts";
 
 const TYPE_NUMBER = {
   preVote: 1,
@@ -152,7 +160,16 @@ function readEntries(reader: ByteReader): RaftEntry[] {
   return entries.map(raftEntry);
 }
 
-/** An entry as the core knows it. */
+/** An entry, already verified, as the core knows it. */
 export function raftEntry(bytes: Uint8Array): RaftEntry {
-  return { index: entryIndex(bytes), term: entryTerm(bytes), bytes, isConfiguration: false };
+  return { index: entryIndex(bytes), term: entryTerm(bytes), bytes, configuration: configurationIn(bytes) };
+}
+
+function configurationIn(entry: Uint8Array): Configuration | null {
+  if (!isConfigurationEntry(entry)) return null;
+  const members = decodeConfiguration(entry.subarray(ENTRY_HEADER_BYTES), "an entry");
+  if (members instanceof Error) throw members;
+  const idsOf = (role: ConfigurationMember["role"]): NodeId[] =>
+    members.filter((member) => member.role === role).map(({ id }) => id);
+  return { voters: idsOf("voter"), learners: idsOf("learner") };
 }

@@ -42,7 +42,6 @@ export class ShardGroup {
   readonly #port: ShardPort;
   readonly #fences = new FenceSet();
   readonly #maintenance = new MaintenanceRequests();
-  readonly #singleVoter: boolean;
   /** A shard on this thread speaks while it is being opened, when the port is not there yet. */
   #boot: ShardBoot | null = null;
   #core: GroupCore | null = null;
@@ -58,7 +57,6 @@ export class ShardGroup {
     this.#log = log;
     this.#seed = seed;
     this.#events = events;
-    this.#singleVoter = options.voters.length === 1;
     let ready = false;
     this.#port = open(options.shard, (reply) => {
       if (reply.type === "opened" && !ready) this.#boot = reply.boot;
@@ -173,10 +171,10 @@ export class ShardGroup {
     waiter: Waiter,
     tag: number,
   ): number {
-    const { proposer } = this.#accepting();
+    const { proposer, raft } = this.#accepting();
     this.#events.wake();
     // Several voters acknowledge to each other only what is on disk.
-    const promised = this.#singleVoter ? durability : SYNC;
+    const promised = raft.isAlone ? durability : SYNC;
     const index = proposer.write(type, modifiers, bucket, key, value, expiryMs, promised, waiter, tag);
     if (proposer.entryIsFull && !proposer.isHeld) this.propose();
     return index;
@@ -311,7 +309,7 @@ export class ShardGroup {
   drive(): boolean {
     if (this.#core === null || this.#failed) return false;
     const { raft, proposer, reader, disk } = this.#core;
-    if ((this.#singleVoter || !proposer.gathers) && !proposer.isHeld) this.propose();
+    if ((raft.isAlone || !proposer.gathers) && !proposer.isHeld) this.propose();
     for (let isBusy = false; ; isBusy = true) {
       // A Ready begins the round of the reads evaluated by now. Later ones must not join it, not even those that
       // come from what is answered below: their round has to begin after them.
@@ -323,7 +321,8 @@ export class ShardGroup {
         this.#watchLeadership();
         return isBusy;
       }
-      disk.send(ready, raft.role === "leader");
+      const isLeader = raft.role === "leader";
+      disk.send(ready, isLeader, isLeader && raft.isAlone);
       for (const message of ready.messages) this.#events.send(this.shard, message);
       for (const state of ready.readStates) reader.confirmed(state.context);
       for (const context of ready.readFailures) reader.failed(context);
@@ -417,7 +416,7 @@ export class ShardGroup {
     this.#core = openGroupCore(this.#options, boot, this.#port, this.#clock, this.#seed, this.#events);
     this.#applied = boot.appliedIndex;
     this.#learn(boot.system);
-    if (this.#singleVoter) this.#core.raft.campaign();
+    if (this.#core.raft.isAlone) this.#core.raft.campaign();
     this.#events.wake();
   }
 

@@ -24,7 +24,7 @@ export class Elections {
   readonly #log: RaftLog;
   readonly #outbox: Outbox;
   readonly #following: Following;
-  readonly #tally: VoteTally;
+  readonly #tally = new VoteTally();
   readonly #timer: ElectionTimer;
   #role: Role = "follower";
   #leader: NodeId = NO_NODE;
@@ -44,7 +44,6 @@ export class Elections {
     this.#log = log;
     this.#outbox = outbox;
     this.#following = following;
-    this.#tally = new VoteTally(options.voters);
     this.#timer = new ElectionTimer(random, options.electionTicks, quietTicks);
   }
 
@@ -86,9 +85,19 @@ export class Elections {
 
   // ---- roles
 
+  /**
+   * Whether this member may become the leader. One that a change has removed may until it knows that the change is
+   * committed: it can be the only one whose log has it (thesis §4.2.2).
+   */
+  get isElectable(): boolean {
+    const { current, currentIndex, previous } = this.#log.configurations;
+    const { id } = this.#options;
+    return current.voters.includes(id) || (currentIndex > this.#log.commitIndex && previous.voters.includes(id));
+  }
+
   campaign(): void {
     this.#timer.restart();
-    if (this.#options.preVote && this.#options.voters.length > 1) this.#becomePreCandidate();
+    if (this.#options.preVote && !this.#log.configurations.isAlone(this.#options.id)) this.#becomePreCandidate();
     else this.#becomeCandidate(false);
   }
 
@@ -168,7 +177,7 @@ export class Elections {
   #becomePreCandidate(): void {
     const term = (this.#hardState.term + 1) as Term;
     this.#enterRole("preCandidate", NO_NODE);
-    this.#tally.reset();
+    this.#tally.reset(this.#log.configurations.current.voters);
     for (const to of this.#others()) this.#outbox.send({ type: "preVote", to, ...this.#request(term) });
     this.#countPreVote(this.#options.id, true);
   }
@@ -177,12 +186,12 @@ export class Elections {
     const term = (this.#hardState.term + 1) as Term;
     this.#enterTerm(term, this.#options.id);
     this.#enterRole("candidate", NO_NODE);
-    this.#tally.reset();
+    this.#tally.reset(this.#log.configurations.current.voters);
     for (const to of this.#others()) this.#outbox.send({ type: "vote", to, ...this.#request(term), isTransfer });
   }
 
   #others(): readonly NodeId[] {
-    return this.#options.voters.filter((voter) => voter !== this.#options.id);
+    return this.#log.configurations.current.voters.filter((voter) => voter !== this.#options.id);
   }
 
   #request(term: Term) {

@@ -8,6 +8,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { type LogIndex, NO_NODE, type NodeId, type Term } from "../core/ids.ts";
+import { type Configuration, isSingleChange } from "./configuration.ts";
 import { Inflight } from "./inflight.ts";
 import type { AppendReply, HeartbeatReply, RaftEntry } from "./messages.ts";
 import type { Outbox } from "./outbox.ts";
@@ -15,7 +16,7 @@ import { Progress } from "./progress.ts";
 import { majorityReached } from "./quorum.ts";
 import type { RaftLog } from "./raft-log.ts";
 import { ReadRounds } from "./read-rounds.ts";
-import type { RaftOptions, ReadRefusal, Refusal } from "./ready.ts";
+import type { ConfigurationRefusal, RaftOptions, ReadRefusal, Refusal } from "./ready.ts";
 import { Transfer } from "./transfer.ts";
 
 const NO_ENTRIES: readonly RaftEntry[] = [];
@@ -27,9 +28,13 @@ export class Leadership {
   readonly #term: Term;
   readonly #log: RaftLog;
   readonly #outbox: Outbox;
-  readonly #peers: readonly Progress[];
+  /** All other members, and among them the voters. */
+  #peers: readonly Progress[] = [];
+  #voters: readonly Progress[] = [];
+  #isVoter = false;
   readonly #rounds = new ReadRounds();
-  readonly #reached: Float64Array;
+  /** Room for a number from each voter; this one's comes last, if it is one. */
+  #reached = new Float64Array(0);
   #uncommittedBytes = 0;
   #heartbeatElapsed = 0;
   #heartbeatDue = false;
@@ -48,18 +53,11 @@ export class Leadership {
     this.#releaseIndex = releaseIndex;
     this.#transfer = new Transfer(options.electionTicks);
     this.startIndex = (log.lastIndex + 1) as LogIndex;
-    // Below the release index every voter has everything, so that is where the search for a match can end.
-    this.#peers = options.voters
-      .filter((voter) => voter !== options.id)
-      .map((id) => {
-        const inflight = new Inflight(options.inflightCountMax, options.inflightBytesMax);
-        return new Progress(id, releaseIndex - 1, this.startIndex, inflight);
-      });
-    this.#reached = new Float64Array(options.voters.length);
-    this.#append(options.emptyEntry(this.startIndex, term));
+    this.#append(options.emptyEntry(this.startIndex, term), null);
+    this.#configure();
   }
 
-  /** Every voter has everything below this index on disk, and it is committed. Never falls. */
+  /** Every member has everything below this index on disk, and it is committed. Never falls, whoever comes later. */
   get releaseIndex(): LogIndex {
     let least = Math.min(this.#log.persistedIndex, this.#log.commitIndex);
     for (const peer of this.#peers) least = Math.min(least, peer.matchIndex);
@@ -74,13 +72,33 @@ export class Leadership {
     const index = (this.#log.lastIndex + 1) as LogIndex;
     const bytes = seal(index, this.#term);
     assert(bytes.length === byteCount, "an entry has the size it was announced with");
-    this.#append(bytes);
+    this.#append(bytes, null);
     return index;
+  }
+
+  proposeConfiguration(
+    configuration: Configuration,
+    seal: (index: LogIndex, term: Term) => Uint8Array,
+  ): ConfigurationRefusal | LogIndex {
+    const { configurations, commitIndex } = this.#log;
+    if (this.#transfer.isOn) return "transferring";
+    if (commitIndex < this.startIndex) return "notReady";
+    if (configurations.currentIndex > commitIndex) return "pending";
+    if (!isSingleChange(configurations.current, configuration)) return "invalid";
+    const index = (this.#log.lastIndex + 1) as LogIndex;
+    this.#append(seal(index, this.#term), configuration);
+    this.#configure();
+    return index;
+  }
+
+  /** The change that removes this leader is committed: it has led until then, and does no longer (Raft §6). */
+  get isRemoved(): boolean {
+    return !this.#isVoter && this.#log.configurations.currentIndex <= this.#log.commitIndex;
   }
 
   readIndex(context: number): true | ReadRefusal {
     if (this.#log.commitIndex < this.startIndex) return "notReady";
-    if (this.#peers.length === 0) this.#outbox.confirmRead(context, this.#log.commitIndex);
+    if (this.#isAlone) this.#outbox.confirmRead(context, this.#log.commitIndex);
     else this.#rounds.add(context);
     return true;
   }
@@ -89,7 +107,7 @@ export class Leadership {
   leaseIndex(nowMs: number): LogIndex | null {
     const { leaseMs } = this.#options;
     if (leaseMs === 0 || !this.#transfer.keepsPromises || this.#log.commitIndex < this.startIndex) return null;
-    const holds = this.#peers.length === 0 || nowMs < this.#supportedMs + leaseMs;
+    const holds = this.#isAlone || nowMs < this.#supportedMs + leaseMs;
     return holds ? this.#log.commitIndex : null;
   }
 
@@ -99,7 +117,7 @@ export class Leadership {
 
   /** False: `to` is not another voter. */
   transferTo(to: NodeId): boolean {
-    if (!this.#peers.some(({ id }) => id === to)) return false;
+    if (!this.#voters.some(({ id }) => id === to)) return false;
     this.#transfer.begin(to);
     return true;
   }
@@ -107,7 +125,7 @@ export class Leadership {
   /** The other voter among the eligible whose disk has most of the log. */
   successor(isEligible: (voter: NodeId) => boolean): NodeId {
     let best: Progress | null = null;
-    for (const peer of this.#peers) {
+    for (const peer of this.#voters) {
       if (isEligible(peer.id) && (best === null || peer.matchIndex > best.matchIndex)) best = peer;
     }
     return best?.id ?? NO_NODE;
@@ -125,7 +143,7 @@ export class Leadership {
   /** Whether a quorum has been heard of since the last call. */
   checkQuorum(): boolean {
     this.#reached.fill(1);
-    this.#peers.forEach((peer, i) => {
+    this.#voters.forEach((peer, i) => {
       if (!peer.active) this.#reached[i] = 0;
       peer.active = false;
     });
@@ -181,8 +199,8 @@ export class Leadership {
   /** Commits what a majority has on disk, if it is of this term (Raft §5.4.2): older entries follow it, never lead. */
   advanceCommit(): void {
     const reached = this.#reached;
-    for (let i = 0; i < this.#peers.length; i++) reached[i] = this.#peers[i]!.matchIndex;
-    reached[this.#peers.length] = this.#log.persistedIndex;
+    for (let i = 0; i < this.#voters.length; i++) reached[i] = this.#voters[i]!.matchIndex;
+    if (this.#isVoter) reached[this.#voters.length] = this.#log.persistedIndex;
     const index = majorityReached(reached);
     const committed = this.#log.commitIndex;
     if (index <= committed || index < this.startIndex) return;
@@ -194,7 +212,7 @@ export class Leadership {
 
   /** Turns what has gathered since the last Ready into messages. */
   prepare(nowMs: number): void {
-    const renewsLease = this.#heartbeatDue && this.#options.leaseMs > 0 && this.#peers.length > 0;
+    const renewsLease = this.#heartbeatDue && this.#options.leaseMs > 0 && !this.#isAlone;
     const newRound = this.#rounds.begin(this.#log.commitIndex, nowMs, this.#heartbeatDue, renewsLease);
     for (const peer of this.#peers) {
       const sent = this.#replicate(peer);
@@ -203,6 +221,7 @@ export class Leadership {
         this.#sendHeartbeat(peer, 0);
     }
     if (this.#transfer.isOn) this.#handOver(this.#transfer.to);
+    else if (this.isRemoved) this.#handOver(this.successor(() => true));
     this.#heartbeatDue = false;
     this.#askForOldEntries();
   }
@@ -275,9 +294,30 @@ export class Leadership {
     peer.toldCommit = Math.max(peer.toldCommit, commitIndex);
   }
 
-  #append(bytes: Uint8Array): void {
+  get #isAlone(): boolean {
+    return this.#isVoter && this.#voters.length === 0;
+  }
+
+  /** Sets up who is sent what, and who counts. Members that stay go on as they were; nothing is known of new ones. */
+  #configure(): void {
+    const { voters, learners } = this.#log.configurations.current;
+    const { id: self, inflightCountMax, inflightBytesMax } = this.#options;
+    const progressOf = (id: NodeId): Progress =>
+      this.#peers.find((peer) => peer.id === id) ??
+      new Progress(id, this.#log.lastIndex, new Inflight(inflightCountMax, inflightBytesMax));
+    const isOther = (id: NodeId): boolean => id !== self;
+    this.#voters = voters.filter(isOther).map(progressOf);
+    this.#peers = [...this.#voters, ...learners.filter(isOther).map(progressOf)];
+    this.#isVoter = voters.includes(self);
+    this.#reached = new Float64Array(voters.length);
+    this.#nextReader = 0;
+    // Rounds that others answered are nothing to lean on; those under way are counted with the new voters.
+    this.#supportedMs = Number.NEGATIVE_INFINITY;
+  }
+
+  #append(bytes: Uint8Array, configuration: Configuration | null): void {
     const index = (this.#log.lastIndex + 1) as LogIndex;
-    this.#log.append({ index, term: this.#term, bytes, isConfiguration: false });
+    this.#log.append({ index, term: this.#term, bytes, configuration });
     this.#uncommittedBytes += bytes.length;
   }
 
@@ -287,7 +327,7 @@ export class Leadership {
 
   #heardFrom(id: NodeId, readRound: number): Progress {
     const peer = this.#peers.find((candidate) => candidate.id === id);
-    assert(peer !== undefined, "a reply comes from a voter");
+    assert(peer !== undefined, "a reply comes from a member");
     peer.active = true;
     peer.readRound = Math.max(peer.readRound, Math.min(readRound, this.#rounds.number));
     if (this.#rounds.waiting) this.#confirmReads();
@@ -296,8 +336,8 @@ export class Leadership {
 
   #confirmReads(): void {
     const reached = this.#reached;
-    for (let i = 0; i < this.#peers.length; i++) reached[i] = this.#peers[i]!.readRound;
-    reached[this.#peers.length] = this.#rounds.number;
+    for (let i = 0; i < this.#voters.length; i++) reached[i] = this.#voters[i]!.readRound;
+    if (this.#isVoter) reached[this.#voters.length] = this.#rounds.number;
     this.#supportedMs = Math.max(this.#supportedMs, this.#rounds.confirm(majorityReached(reached), this.#outbox));
   }
 }

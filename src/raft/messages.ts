@@ -1,16 +1,18 @@
 /**
- * What the voters of one group say to each other: a closed union. The network may lose, repeat, delay and reorder any of
+ * What the members of one group say to each other: a closed union. The network may lose, repeat, delay and reorder any of
  * them. `term` is the sender's term when it spoke, except in `preVote` (the term the sender would campaign in) and in a
  * granted `preVoteReply` (the same term, echoed).
  */
 import type { LogIndex, NodeId, Term } from "../core/ids.ts";
+import type { Configuration } from "./configuration.ts";
 
 /** An entry as the core sees it: the bytes are the record codec's business. */
 export interface RaftEntry {
   readonly index: LogIndex;
   readonly term: Term;
   readonly bytes: Uint8Array;
-  readonly isConfiguration: boolean;
+  /** Who belongs to the group from this entry on; null in every entry that does not say. */
+  readonly configuration: Configuration | null;
 }
 
 interface Envelope {
@@ -91,6 +93,11 @@ export type RaftMessage =
   | Heartbeat
   | HeartbeatReply
   | TimeoutNow;
+
+/** Whether a message answers one of the receiver's own. */
+export function isReply({ type }: RaftMessage): boolean {
+  return type === "preVoteReply" || type === "voteReply" || type === "appendReply" || type === "heartbeatReply";
+}
 
 /** Whether the entries follow each other and the place named, with terms that neither fall nor exceed the message's. */
 export function isWellFormed(message: Append): boolean {

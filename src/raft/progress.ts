@@ -1,5 +1,5 @@
 /**
- * What the leader knows about one follower.
+ * What the leader knows about one other member.
  *
  *   probe      where the logs match is unknown: one append, then wait for its answer or for a sign of life
  *   replicate  they match up to matchIndex: appends are pipelined, nextIndex runs ahead of the acknowledgements
@@ -15,7 +15,7 @@ export class Progress {
   readonly id: NodeId;
   readonly inflight: Inflight;
   /** Known to be on the follower's disk and equal to the leader's log. */
-  matchIndex: number;
+  matchIndex = 0;
   nextIndex: number;
   state: "probe" | "replicate" = "probe";
   /** Probing: the question has been sent. */
@@ -32,9 +32,8 @@ export class Progress {
   #matchAtBeat = 0;
   #waitingAtBeat = false;
 
-  constructor(id: NodeId, matchIndex: number, nextIndex: number, inflight: Inflight) {
+  constructor(id: NodeId, nextIndex: number, inflight: Inflight) {
     this.id = id;
-    this.matchIndex = matchIndex;
     this.nextIndex = nextIndex;
     this.inflight = inflight;
   }

@@ -2,7 +2,6 @@
  * The arithmetic of majorities, and nothing else. A group without voters decides everything: that makes the empty half
  * of a joint configuration neutral.
  */
-import { assert } from "../core/assert.ts";
 import type { NodeId } from "../core/ids.ts";
 
 export type VoteOutcome = "won" | "lost" | "pending";
@@ -35,24 +34,24 @@ export function voteOutcome(voterCount: number, granted: number, refused: number
   return voterCount - refused < majorityOf(voterCount) ? "lost" : "pending";
 }
 
-/** The votes of one campaign. The first answer of a voter is the one that counts, however often it arrives. */
+/**
+ * The votes of one campaign. The first answer of a voter is the one that counts, however often it arrives; what anybody
+ * else says counts for nothing, and that may be the candidate itself.
+ */
 export class VoteTally {
-  readonly #voters: readonly NodeId[];
+  #voters: readonly NodeId[] = [];
   readonly #answered = new Set<NodeId>();
   #granted = 0;
 
-  constructor(voters: readonly NodeId[]) {
+  /** A campaign begins in which these vote. */
+  reset(voters: readonly NodeId[]): void {
     this.#voters = voters;
-  }
-
-  reset(): void {
     this.#answered.clear();
     this.#granted = 0;
   }
 
   record(voter: NodeId, granted: boolean): VoteOutcome {
-    assert(this.#voters.includes(voter), "only voters vote");
-    if (!this.#answered.has(voter)) {
+    if (this.#voters.includes(voter) && !this.#answered.has(voter)) {
       this.#answered.add(voter);
       if (granted) this.#granted += 1;
     }

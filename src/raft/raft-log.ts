@@ -1,5 +1,6 @@
 /**
- * The log as the core knows it: the terms of everything that is retained, as runs, and the newest entries themselves.
+ * The log as the core knows it: the terms of everything that is retained, as runs, its configurations, and the newest
+ * entries themselves.
  *
  *     firstIndex          tail.firstIndex      persistedIndex   handedIndex    lastIndex
  *     |  terms only, entries on disk  |  in memory, on disk  |  being written  |  not yet handed out  |
@@ -14,6 +15,7 @@
  */
 import { assert } from "../core/assert.ts";
 import type { LogIndex, Term } from "../core/ids.ts";
+import { Configurations } from "./configuration.ts";
 import { EntryTail } from "./entry-tail.ts";
 import type { RaftEntry } from "./messages.ts";
 import type { RaftBoot, TermRun } from "./ready.ts";
@@ -21,6 +23,7 @@ import type { RaftBoot, TermRun } from "./ready.ts";
 const NO_ENTRIES: readonly RaftEntry[] = [];
 
 export class RaftLog {
+  readonly configurations: Configurations;
   readonly #firstIndex: number;
   readonly #previousTerm: Term;
   readonly #runs: TermRun[];
@@ -37,6 +40,7 @@ export class RaftLog {
   #mustDrain = false;
 
   constructor(boot: RaftBoot, tailBytesMax: number) {
+    this.configurations = new Configurations(boot.configurations);
     this.#firstIndex = boot.firstIndex;
     this.#previousTerm = boot.previousTerm;
     this.#runs = [...boot.termRuns];
@@ -110,6 +114,7 @@ export class RaftLog {
       this.#runs.push({ firstIndex: entry.index, term: entry.term });
     this.#tail.push(entry);
     this.#lastIndex = entry.index;
+    if (entry.configuration !== null) this.configurations.push(entry.index, entry.configuration);
   }
 
   /**
@@ -172,6 +177,7 @@ export class RaftLog {
   #truncateFrom(index: number): void {
     assert(index > this.#commitIndex, "a committed entry is never removed");
     this.#tail.truncateFrom(index);
+    this.configurations.truncateFrom(index);
     while (this.#runs.length > 0 && this.#runs[this.#runs.length - 1]!.firstIndex >= index) this.#runs.pop();
     this.#lastIndex = index - 1;
     this.#persistedIndex = Math.min(this.#persistedIndex, index - 1);

@@ -17,15 +17,16 @@
 import { assert, unreachable } from "../core/assert.ts";
 import { type LogIndex, NO_NODE, type NodeId, type Term } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
+import { type Configuration, isMember } from "./configuration.ts";
 import { Elections } from "./elections.ts";
 import { Following } from "./following.ts";
 import { HardState } from "./hard-state.ts";
 import { Leadership } from "./leadership.ts";
-import { isWellFormed, type RaftEntry, type RaftMessage } from "./messages.ts";
+import { isReply, isWellFormed, type RaftEntry, type RaftMessage } from "./messages.ts";
 import { Outbox } from "./outbox.ts";
 import { majorityOf } from "./quorum.ts";
 import { RaftLog } from "./raft-log.ts";
-import type { RaftBoot, RaftOptions, ReadRefusal, Ready, Refusal, Role } from "./ready.ts";
+import type { ConfigurationRefusal, RaftBoot, RaftOptions, ReadRefusal, Ready, Refusal, Role } from "./ready.ts";
 
 export class Raft {
   readonly #options: RaftOptions;
@@ -38,7 +39,6 @@ export class Raft {
   #reportedCommit = -1;
 
   constructor(options: RaftOptions, boot: RaftBoot, random: Random) {
-    assert(options.voters.includes(options.id), "a member of the group is one of its voters");
     assert(options.heartbeatTicks < options.electionTicks, "a heartbeat comes before an election");
     this.#options = options;
     this.#log = new RaftLog(boot, options.tailBytesMax);
@@ -55,7 +55,7 @@ export class Raft {
       this.#outbox,
       this.#following,
       random,
-      isNew || options.voters.length === 1 ? 0 : options.electionTicks,
+      isNew || this.isAlone ? 0 : options.electionTicks,
     );
   }
 
@@ -78,11 +78,19 @@ export class Raft {
   get lastIndex(): LogIndex {
     return this.#log.lastIndex;
   }
+  /** Who belongs to the group, as far as this member's log says, committed or not. */
+  get configuration(): Configuration {
+    return this.#log.configurations.current;
+  }
+  /** Whether what is on this member's disk is committed by that: nobody else votes. */
+  get isAlone(): boolean {
+    return this.#log.configurations.isAlone(this.#options.id);
+  }
   /** Leader: the index of its own first entry. Otherwise 0. */
   get termStartIndex(): LogIndex {
     return this.#leadership?.startIndex ?? (0 as LogIndex);
   }
-  /** Every voter has everything below this index on disk. Never beyond commitIndex + 1, never falls. */
+  /** Every member it was counted with had everything below this index on disk. Never beyond commitIndex + 1, never falls. */
   get releaseIndex(): LogIndex {
     return this.#leadership?.releaseIndex ?? this.#following.releaseIndex;
   }
@@ -101,10 +109,10 @@ export class Raft {
     } else if (this.#elections.isDue) this.campaign();
   }
 
-  /** Starts an election now; where leases count on what voters promise, not before a promise to a leader has run out. */
+  /** Starts an election now, if this member may be elected; where leases count on what voters promise, not before a promise to a leader has run out. */
   campaign(): void {
     const isBound = this.#options.leaseMs > 0 && this.#elections.isLoyal;
-    if (this.#leadership === null && !isBound) this.#elections.campaign();
+    if (this.#leadership === null && !isBound && this.#elections.isElectable) this.#elections.campaign();
   }
 
   // ---- requests
@@ -119,6 +127,19 @@ export class Raft {
   ): { index: LogIndex; term: Term } | Refusal {
     if (this.#leadership === null) return "notLeader";
     const index = this.#leadership.propose(byteCount, seal);
+    return typeof index === "string" ? index : { index, term: this.term };
+  }
+
+  /**
+   * Leader only: appends an entry, made by `seal`, from which on the group is as `configuration` says. At most one voter
+   * may come or go, one such change be uncommitted, and none be made before an entry of this term is committed.
+   */
+  proposeConfiguration(
+    configuration: Configuration,
+    seal: (index: LogIndex, term: Term) => Uint8Array,
+  ): { index: LogIndex; term: Term } | ConfigurationRefusal {
+    if (this.#leadership === null) return "notLeader";
+    const index = this.#leadership.proposeConfiguration(configuration, seal);
     return typeof index === "string" ? index : { index, term: this.term };
   }
 
@@ -163,8 +184,9 @@ export class Raft {
    * not lead. So whatever was acknowledged before the question was asked is in this log and committed here.
    */
   isConfirmedBy(asker: NodeId): boolean {
-    const { id, voters } = this.#options;
-    const supporters = asker !== id && voters.includes(asker) ? 2 : 1;
+    const { id } = this.#options;
+    const { voters } = this.#log.configurations.current;
+    const supporters = (voters.includes(id) ? 1 : 0) + (asker !== id && voters.includes(asker) ? 1 : 0);
     return supporters >= majorityOf(voters.length);
   }
 
@@ -193,6 +215,7 @@ export class Raft {
   /** The work gathered since the last call, or null if there is none. `nowMs`: the monotonic clock, read before. */
   ready(nowMs: number): Ready | null {
     this.#leadership?.prepare(nowMs);
+    if (this.#leadership?.isRemoved === true) this.#follow(this.term, NO_NODE);
     const ready: Ready = {
       hardState: this.#hardState.take(),
       entries: this.#log.takeUnwritten(),
@@ -219,10 +242,13 @@ export class Raft {
 
   // ---- messages
 
-  /** A message from a peer. Strangers, misaddressed and malformed messages are ignored. */
+  /**
+   * A message from a peer. Who leads or campaigns may be unknown here, where the configuration is an old one; answers count
+   * only from members. Misaddressed and malformed messages are ignored.
+   */
   step(message: RaftMessage): void {
     if (message.to !== this.#options.id || message.from === message.to) return;
-    if (!this.#options.voters.includes(message.from)) return;
+    if (isReply(message) && !isMember(this.#log.configurations.current, message.from)) return;
     if (message.type === "append" && !isWellFormed(message)) return;
     if (message.term < this.term) this.#answerThePast(message);
     else if (message.term === this.term || this.#entersTermOf(message)) this.#handle(message);
@@ -283,7 +309,7 @@ export class Raft {
         this.#leadership?.onHeartbeatReply(message);
         break;
       case "timeoutNow":
-        if (this.role === "follower" && this.leader === message.from) this.#elections.takeOver();
+        this.#takeOver(message.from);
         break;
       default:
         unreachable(message);
@@ -295,6 +321,10 @@ export class Raft {
     if (message.type === "append" || message.type === "heartbeat") this.#following.answerHeartbeat(message.from);
     else if (message.type === "vote") this.#elections.reply("voteReply", message.from, this.term, false);
     else if (message.type === "preVote") this.#elections.reply("preVoteReply", message.from, this.term, false);
+  }
+
+  #takeOver(leader: NodeId): void {
+    if (this.role === "follower" && this.leader === leader && this.#elections.isElectable) this.#elections.takeOver();
   }
 
   #lead(): void {

@@ -4,12 +4,11 @@
  * that depends on the disk. The manner is that of etcd-io/raft.
  */
 import type { LogIndex, NodeId, Term } from "../core/ids.ts";
+import type { PlacedConfiguration } from "./configuration.ts";
 import type { RaftEntry, RaftMessage } from "./messages.ts";
 
 export interface RaftOptions {
   readonly id: NodeId;
-  /** Every voter of the group, this one included. */
-  readonly voters: readonly NodeId[];
   /** The least election timeout; the actual one is uniform in [electionTicks, 2 × electionTicks). */
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
@@ -53,11 +52,18 @@ export interface RaftBoot {
   readonly termRuns: readonly TermRun[];
   readonly commitIndex: LogIndex;
   readonly appliedIndex: LogIndex;
+  /** Ascending: the configuration in force before firstIndex (index 0: the first members) and all in the log. */
+  readonly configurations: readonly PlacedConfiguration[];
 }
 
 export type Role = "leader" | "follower" | "candidate" | "preCandidate";
 export type Refusal = "notLeader" | "full" | "transferring";
 export type ReadRefusal = "notLeader" | "notReady";
+/**
+ * notReady: nothing of this term is committed yet; pending: the configuration before this one is not; invalid: it is more
+ * than a single change.
+ */
+export type ConfigurationRefusal = "notLeader" | "transferring" | "notReady" | "pending" | "invalid";
 
 export interface HardStateRecord {
   readonly term: Term;

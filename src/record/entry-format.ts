@@ -11,15 +11,16 @@
  *       28      1  kind (EntryKind)
  *       29      1  zero
  *       30      2  durability of the answers (durability.ts), u16; 0: sync
- *       32         commands (kind commands) or a MessagePack body (kind configuration)
+ *       32         commands (kind commands) or members (kind configuration, see configuration-format.ts)
  *
- * Commands carry checksums of their own, so the header's covers the header alone.
+ * What follows carries checksums of its own, so the header's covers the header alone.
  */
 import { getU64, setU64, viewOf } from "../core/bytes.ts";
 import { crc32Range } from "../core/crc32.ts";
 import { corruption, type EnvelopeError } from "../core/errors.ts";
 import { type LogIndex, logIndex, type Term, term } from "../core/ids.ts";
 import { verifyCommands } from "./command-format.ts";
+import { decodeConfiguration } from "./configuration-format.ts";
 import { SYNC } from "./durability.ts";
 
 export const ENTRY_HEADER_BYTES = 32;
@@ -66,6 +67,14 @@ export function emptyEntry(index: LogIndex, entryTerm: Term): Uint8Array {
   return entry;
 }
 
+/** An entry that says who belongs to the group; `body` as configuration-format.ts makes it. */
+export function configurationEntry(index: LogIndex, entryTerm: Term, body: Uint8Array): Uint8Array {
+  const entry = new Uint8Array(ENTRY_HEADER_BYTES + body.length);
+  entry.set(body, ENTRY_HEADER_BYTES);
+  sealEntry(entry, viewOf(entry), 0, entry.length, index, entryTerm, 0, EntryKind.configuration);
+  return entry;
+}
+
 /** Decodes and checks the header at `offset`; an error when it is not one or reaches past `limit`. `view` is of `bytes`. */
 export function decodeEntryHeader(
   bytes: Uint8Array,
@@ -98,7 +107,7 @@ export function decodeEntryHeader(
   };
 }
 
-/** Splits and fully verifies consecutive entries (as they arrive from a peer): headers, order and every command. */
+/** Splits and fully verifies consecutive entries (as they arrive from a peer): headers, order, every command and configuration. */
 export function decodeEntries(bytes: Uint8Array, source: string): Uint8Array[] | EnvelopeError {
   const entries: Uint8Array[] = [];
   const view = viewOf(bytes);
@@ -109,6 +118,9 @@ export function decodeEntries(bytes: Uint8Array, source: string): Uint8Array[] |
     if (header.kind === EntryKind.commands) {
       const damage = verifyCommands(bytes, offset + ENTRY_HEADER_BYTES, end, header.commandCount, source);
       if (damage !== null) return damage;
+    } else if (header.kind === EntryKind.configuration) {
+      const members = decodeConfiguration(bytes.subarray(offset + ENTRY_HEADER_BYTES, end), source);
+      if (members instanceof Error) return members;
     }
     entries.push(bytes.subarray(offset, end));
     offset = end;
@@ -124,6 +136,11 @@ export function entryIndex(entry: Uint8Array): LogIndex {
 /** Kind of an entry that has already been verified; `view` begins where it does. */
 export function entryKind(view: DataView): EntryKind {
   return view.getUint16(KIND_OFFSET, true) as EntryKind;
+}
+
+/** Whether an entry that has already been verified says who belongs to the group. Without a view, as below. */
+export function isConfigurationEntry(entry: Uint8Array): boolean {
+  return entry[KIND_OFFSET] === EntryKind.configuration;
 }
 
 /** What an entry that has already been verified promises those who are answered. */

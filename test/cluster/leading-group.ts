@@ -30,7 +30,7 @@ export class StillClock implements Clock {
 const OPTIONS: GroupOptions = {
   shard: 0,
   id: nodeId(1),
-  voters: [nodeId(1), nodeId(2), nodeId(3)],
+  firstMembers: { voters: [nodeId(1), nodeId(2), nodeId(3)], learners: [] },
   electionTicks: 6,
   heartbeatTicks: 3,
   leaseMs: 200,

@@ -121,9 +121,9 @@ describe("elections", () => {
     expect(follower.raft.term as number).toBe(7);
   });
 
-  test("22: a stranger's and a misaddressed message are ignored", () => {
+  test("22: a stranger's answer and a misaddressed message are ignored", () => {
     const one = member(3);
-    expect(tell(one, { type: "vote", from: 9, term: 7, lastIndex: 9, lastTerm: 6 })).toEqual([]);
+    expect(tell(one, { type: "voteReply", from: 9, term: 7, granted: false })).toEqual([]);
     expect(tell(one, { type: "vote", to: 3, term: 7, lastIndex: 9, lastTerm: 6 })).toEqual([]);
     expect(one.raft.term as number).toBe(0);
   });
@@ -150,7 +150,9 @@ describe("elections", () => {
     for (let i = 0; i < 10; i++) restarted.raft.tick();
     tell(restarted, { type: "vote", term: 4, lastIndex: 9, lastTerm: 3 });
     expect(restarted.raft.vote as number).toBe(2);
-    const alone = new Member(1, [1], {}, durable, new Random(1));
+    const own = new Durable();
+    own.term = 3;
+    const alone = new Member(1, [1], {}, own, new Random(1));
     alone.raft.campaign();
     alone.collect();
     alone.persist();

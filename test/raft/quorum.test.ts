@@ -18,12 +18,13 @@ test("a majority has reached the value at the middle of the sorted ones, rounded
 });
 
 test("the first answer of a voter is the one that counts", () => {
-  const tally = new VoteTally([1, 2, 3] as NodeId[]);
+  const tally = new VoteTally();
+  tally.reset([1, 2, 3] as NodeId[]);
   expect(tally.record(1 as NodeId, true)).toBe("pending");
   expect(tally.record(2 as NodeId, false)).toBe("pending");
   expect(tally.record(2 as NodeId, true)).toBe("pending");
   expect(tally.record(3 as NodeId, false)).toBe("lost");
-  tally.reset();
+  tally.reset([1, 2, 3] as NodeId[]);
   expect(tally.record(3 as NodeId, true)).toBe("pending");
 });
 

@@ -7,7 +7,7 @@ import { RaftLog } from "../../src/raft/raft-log.ts";
 import { Durable } from "./support/member.ts";
 
 function entry(index: number, term: number, size = 1): RaftEntry {
-  return { index: index as LogIndex, term: term as Term, bytes: new Uint8Array(size), isConfiguration: false };
+  return { index: index as LogIndex, term: term as Term, bytes: new Uint8Array(size), configuration: null };
 }
 
 function log(terms: readonly number[], tailBytesMax = 1000): RaftLog {

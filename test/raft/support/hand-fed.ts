@@ -18,7 +18,7 @@ export function entry(index: number, term: number, text = `${index}@${term}`): R
     index: index as LogIndex,
     term: term as Term,
     bytes: new TextEncoder().encode(text),
-    isConfiguration: false,
+    configuration: null,
   };
 }
 

@@ -1,14 +1,15 @@
 /**
- * One voter with a disk that forgets: the real core, its Ready carried out faithfully, and every write pending until the
+ * One member with a disk that forgets: the real core, its Ready carried out faithfully, and every write pending until the
  * test says that the disk is done. A crash keeps what was durable (and, if the test wishes, some of what was pending).
  */
 import type { LogIndex, NodeId, Term } from "../../../src/core/ids.ts";
 import type { Random } from "../../../src/core/random.ts";
+import type { Configuration, PlacedConfiguration } from "../../../src/raft/configuration.ts";
 import type { RaftEntry, RaftMessage } from "../../../src/raft/messages.ts";
 import { Raft } from "../../../src/raft/raft.ts";
 import type { HardStateRecord, RaftBoot, RaftOptions, Ready, TermRun } from "../../../src/raft/ready.ts";
 
-export const OPTIONS: Omit<RaftOptions, "id" | "voters"> = {
+export const OPTIONS: Omit<RaftOptions, "id"> = {
   electionTicks: 10,
   heartbeatTicks: 3,
   appendBytesMax: 1024,
@@ -34,6 +35,8 @@ export class Durable {
   previousTerm = 0;
   commitIndex = 0;
   entries: RaftEntry[] = [];
+  /** In force before the first entry. */
+  base: PlacedConfiguration = { index: 0 as LogIndex, configuration: { voters: [], learners: [] } };
 
   get lastIndex(): number {
     return this.firstIndex + this.entries.length - 1;
@@ -73,7 +76,15 @@ export class Durable {
       termRuns,
       commitIndex: this.commitIndex as LogIndex,
       appliedIndex: this.commitIndex as LogIndex,
+      configurations: this.configurations(),
     };
+  }
+
+  configurations(): PlacedConfiguration[] {
+    const placed = [this.base];
+    for (const { index, configuration } of this.entries)
+      if (configuration !== null) placed.push({ index, configuration });
+    return placed;
   }
 }
 
@@ -93,7 +104,10 @@ export class Member {
   constructor(id: number, voters: readonly number[], options: Partial<RaftOptions>, durable: Durable, random: Random) {
     this.id = id;
     this.durable = durable;
-    this.#options = { ...OPTIONS, id: id as NodeId, voters: voters as NodeId[], ...options };
+    this.#options = { ...OPTIONS, id: id as NodeId, ...options };
+    if (durable.base.configuration.voters.length === 0) {
+      durable.base = { index: 0 as LogIndex, configuration: { voters: voters as NodeId[], learners: [] } };
+    }
     this.#random = random;
     this.raft = new Raft(this.#options, durable.boot(), random);
   }
@@ -153,6 +167,7 @@ export class Member {
     const first = Math.min(this.raft.releaseIndex, this.durable.commitIndex + 1, this.durable.lastIndex + 1);
     if (first <= this.durable.firstIndex) return;
     this.durable.previousTerm = this.durable.termAt(first - 1);
+    this.durable.base = this.durable.configurations().findLast(({ index }) => index < first)!;
     this.durable.entries.splice(0, first - this.durable.firstIndex);
     this.durable.firstIndex = first;
   }
@@ -161,6 +176,13 @@ export class Member {
 export function proposal(member: Member, text: string): string {
   const bytes = new TextEncoder().encode(text);
   const outcome = member.raft.propose(bytes.length, () => bytes);
+  return typeof outcome === "string" ? outcome : `${outcome.index}@${outcome.term}`;
+}
+
+/** Proposes `voters` and `learners` as the group, or says why not. */
+export function change(member: Member, voters: readonly number[], learners: readonly number[] = []): string {
+  const configuration = { voters, learners } as unknown as Configuration;
+  const outcome = member.raft.proposeConfiguration(configuration, () => new TextEncoder().encode(`${voters}`));
   return typeof outcome === "string" ? outcome : `${outcome.index}@${outcome.term}`;
 }
 
@@ -194,5 +216,11 @@ export function describe(message: RaftMessage): string {
 }
 
 export function entryList(entries: readonly RaftEntry[]): string {
-  return entries.map((entry) => `${entry.index}@${entry.term}`).join(" ");
+  return entries.map((entry) => `${entry.index}@${entry.term}${members(entry.configuration)}`).join(" ");
+}
+
+function members(configuration: Configuration | null): string {
+  if (configuration === null) return "";
+  const { voters, learners } = configuration;
+  return `:voters=${voters}${learners.length > 0 ? `;learners=${learners}` : ""}`;
 }

@@ -5,7 +5,9 @@
  *   group 3 [preVote=off] [tail=BYTES] …   a fresh group of that many voters
  *   disk 2 term=3 vote=1 log=1,1,2 commit=1   what member 2 finds on its disk: the terms of entries 1, 2, 3
  *   elect 1   makes 1 the leader and says nothing about it
+ *   join 4   a fresh member that knows of no group yet
  *   tick 1 [COUNT] · campaign 1 · propose 1 TEXT · read 1 CONTEXT · transfer 1 2
+ *   change 1 voters=1,2 [learners=3]   1 proposes these as the group
  *   deliver 1 2 [TYPE] · drop 1 2 [TYPE] · repeat 1 2 [TYPE]   everything on the way from 1 to 2, or all of one type
  *   persist 1 [COUNT]   the disk of 1 finishes its oldest writes · crash 1   and starts again · old 1   answers a read of entries
  *   settle   every disk and message until nothing is left, one line each · status   one line a member
@@ -14,7 +16,7 @@ import { NO_NODE, type NodeId } from "../../../src/core/ids.ts";
 import { Random } from "../../../src/core/random.ts";
 import type { RaftMessage } from "../../../src/raft/messages.ts";
 import type { RaftOptions } from "../../../src/raft/ready.ts";
-import { Durable, describe, entryList, Member, proposal } from "./member.ts";
+import { change, Durable, describe, entryList, Member, proposal } from "./member.ts";
 
 class Stage {
   readonly members = new Map<number, Member>();
@@ -23,6 +25,7 @@ class Stage {
   #options: Partial<RaftOptions> = {};
   #voters: number[] = [];
   readonly #commits = new Map<number, number>();
+  readonly #configurations = new Map<number, string>();
 
   run(command: string): string[] {
     this.#lines = [];
@@ -59,6 +62,14 @@ class Stage {
         return this.#collect(first);
       case "read":
         this.#print(first, `read ${second}: ${this.#member(first).raft.readIndex(second)}`);
+        return this.#collect(first);
+      case "join":
+        return this.#start(first, new Durable(), []);
+      case "change":
+        this.#print(
+          first,
+          `proposed ${change(this.#member(first), ids(settings, "voters"), ids(settings, "learners"))}`,
+        );
         return this.#collect(first);
       case "transfer":
         this.#print(first, `transfer to ${second}: ${this.#member(first).raft.transferLeadership(second as NodeId)}`);
@@ -101,7 +112,7 @@ class Stage {
     this.members.clear();
     this.#messages = [];
     this.#voters = Array.from({ length: size }, (_, i) => i + 1);
-    for (const id of this.#voters) this.#start(id, new Durable());
+    for (const id of this.#voters) this.#start(id, new Durable(), this.#voters);
   }
 
   #disk(id: number, settings: ReadonlyMap<string, string>): void {
@@ -113,10 +124,10 @@ class Stage {
       index: (i + 1) as never,
       term: Number(term) as never,
       bytes: new TextEncoder().encode(`${i + 1}@${term}`),
-      isConfiguration: false,
+      configuration: null,
     }));
     durable.commitIndex = Number(settings.get("commit") ?? 0);
-    this.#start(id, durable);
+    this.#start(id, durable, this.#voters);
     // The silence of a restarted voter has a transcript of its own.
     if (settings.get("quiet") !== "on") for (let i = 0; i < 10; i++) this.#member(id).raft.tick();
     this.#lines = [];
@@ -125,8 +136,9 @@ class Stage {
     this.#messages = this.#messages.filter(({ from }) => from !== id);
   }
 
-  #start(id: number, durable: Durable): void {
-    this.members.set(id, new Member(id, this.#voters, this.#options, durable, new Random(id)));
+  #start(id: number, durable: Durable, voters: readonly number[]): void {
+    this.members.set(id, new Member(id, voters, this.#options, durable, new Random(id)));
+    this.#configurations.set(id, group(this.#member(id)));
     this.#commits.set(id, this.#member(id).collect()?.commitIndex ?? 0);
   }
 
@@ -144,6 +156,7 @@ class Stage {
 
   #deliver(message: RaftMessage): void {
     this.#lines.push(`deliver: ${describe(message)}`);
+    if (!this.members.has(message.to)) return;
     this.#member(message.to as NodeId).raft.step(message);
     this.#collect(message.to);
   }
@@ -179,6 +192,9 @@ class Stage {
     for (const { from, bytesMax } of ready.reads) this.#print(id, `wants entries from ${from}, ${bytesMax} bytes`);
     for (const { context, index } of ready.readStates) this.#print(id, `read ${context} at ${index}`);
     for (const context of ready.readFailures) this.#print(id, `read ${context} failed`);
+    const configuration = group(member);
+    if (configuration !== this.#configurations.get(id)) this.#print(id, `group ${configuration}`);
+    this.#configurations.set(id, configuration);
     if (ready.commitIndex !== this.#commits.get(id)) this.#print(id, `commit=${ready.commitIndex}`);
     this.#commits.set(id, ready.commitIndex);
     this.#messages.push(...ready.messages);
@@ -191,6 +207,18 @@ class Stage {
 
 function isOn(message: RaftMessage, from: number, to: number, type: string | undefined): boolean {
   return message.from === from && message.to === to && (type === undefined || message.type === type);
+}
+
+function ids(settings: ReadonlyMap<string, string>, name: string): number[] {
+  return (settings.get(name) ?? "")
+    .split(",")
+    .filter((word) => word !== "")
+    .map(Number);
+}
+
+function group({ raft }: Member): string {
+  const { voters, learners } = raft.configuration;
+  return `voters=${voters}${learners.length > 0 ? ` learners=${learners}` : ""}`;
 }
 
 function status({ id, raft }: Member): string {
