@@ -296,7 +296,7 @@ export class ClusterNode {
       const leader = group.accepting ? this.#nodeId : group.leader;
       forwarder.expire(nowMs, leader, electionMs, requestTimeoutMs);
     }
-    if (this.#ticks % Math.max(1, Math.round(GOSSIP_MS / this.#tickMs)) === 0) this.#health.round();
+    if (this.#ticks % Math.max(1, Math.round(GOSSIP_MS / this.#times.tickMs)) === 0) this.#health.round();
     if (this.#ticks % RESUME_TICKS === 0 && this.#groups[0]?.accepting === true) this.#router.admin.resume();
     this.#scheduleBackground();
   }
