@@ -119,6 +119,9 @@ const SHAPE = {
   segmentBytes: bytes(64 * KIB, GIB)
     .default(32 * MIB)
     .describe("one segment of the log"),
+  logRetainBytes: bytes(0, 1024 * GIB)
+    .default(512 * MIB)
+    .describe("log that a shard keeps for members that are behind, once it is in tables; what all have goes before"),
   logIo: z
     .enum(["buffered", "direct"], { error: "must be buffered or direct" })
     .default("buffered")

@@ -152,6 +152,7 @@ function clusterSettings(settings: NodeSettings) {
     durability: parseDurability(settings.durability) ?? SYNC,
     valueBytesMax: settings.valueBytesMax,
     uncommittedBytesMax: settings.uncommittedBytes,
+    logRetainBytes: settings.logRetainBytes,
     appendBytesMax: settings.appendBytes,
     inflightBytesMax: settings.inflightBytes,
     inflightCountMax: settings.inflightCount,

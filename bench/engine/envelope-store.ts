@@ -119,7 +119,7 @@ export class EnvelopeStore implements BenchStore {
   step(): boolean {
     if (this.#owesRelease) {
       this.#owesRelease = false;
-      this.#shard.handle({ type: "release", index: this.#lastIndex });
+      this.#shard.handle({ type: "release", index: this.#lastIndex, retainedBytes: Number.MAX_SAFE_INTEGER });
       this.#shard.turn();
     }
     this.#garbage.collectIfDue();

@@ -53,6 +53,7 @@ const REPLY = {
   arenaRetired: 9,
   failed: 10,
   stopped: 11,
+  logReleased: 12,
 } as const satisfies Record<ShardReply["type"], number>;
 
 /** The least bytes an element of a list takes, against absurd counts. */
@@ -89,6 +90,7 @@ export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteW
       break;
     case "release":
       into.u64(request.index);
+      into.u64(request.retainedBytes);
       break;
     case "flush":
     case "compact":
@@ -130,7 +132,7 @@ export function decodeRequest(from: ByteReader): ShardRequest {
     case REQUEST.readEntries:
       return { type: "readEntries", from: logIndex(from.u64()), bytesMax: from.u32() };
     case REQUEST.release:
-      return { type: "release", index: logIndex(from.u64()) };
+      return { type: "release", index: logIndex(from.u64()), retainedBytes: from.u64() };
     case REQUEST.flush:
       return { type: "flush", requestId: from.u32() };
     case REQUEST.compact:
@@ -184,6 +186,10 @@ export function encodeReply(shard: ShardId, reply: ShardReply, into: ByteWriter)
     case "arenaRetired":
       into.u32(reply.arena);
       break;
+    case "logReleased":
+      into.u64(reply.firstIndex);
+      into.u64(reply.previousTerm);
+      break;
     case "failed":
       into.text(reply.code);
       into.text(reply.message);
@@ -223,6 +229,8 @@ export function decodeReply(from: ByteReader): ShardReply {
       return { type: "stats", requestId: from.u32(), stats: decodeStats(from) };
     case REPLY.arenaRetired:
       return { type: "arenaRetired", arena: from.u32() };
+    case REPLY.logReleased:
+      return { type: "logReleased", firstIndex: logIndex(from.u64()), previousTerm: term(from.u64()) };
     case REPLY.failed:
       return decodeFailed(from);
     case REPLY.stopped:

@@ -72,8 +72,11 @@ export type ShardRequest =
   | { readonly type: "read"; readonly requestId: number; readonly minIndex: LogIndex; readonly read: ReadRequest }
   /** Old entries for a follower that is behind: from `from`, at most `bytesMax` but at least one. */
   | { readonly type: "readEntries"; readonly from: LogIndex; readonly bytesMax: number }
-  /** No member needs entries below this index any more. */
-  | { readonly type: "release"; readonly index: LogIndex }
+  /**
+   * No member needs entries below this index any more; and of those that are in tables no more are kept for members that
+   * may still need them than so many bytes of log.
+   */
+  | { readonly type: "release"; readonly index: LogIndex; readonly retainedBytes: number }
   /** Memtable to tables; `done` when it is. */
   | { readonly type: "flush"; readonly requestId: number }
   /** Everything to the last level; `done` when it is. */
@@ -191,6 +194,8 @@ export type ShardReply =
   | { readonly type: "readResult"; readonly requestId: number; readonly result: Result }
   /** Empty when the entries are no longer in the log. */
   | { readonly type: "entriesRead"; readonly from: LogIndex; readonly entries: readonly Uint8Array[] }
+  /** The log begins at this entry from now on; the one before it, which is gone, was of this term. */
+  | { readonly type: "logReleased"; readonly firstIndex: LogIndex; readonly previousTerm: Term }
   | { readonly type: "done"; readonly requestId: number; readonly result: Result }
   | { readonly type: "stats"; readonly requestId: number; readonly stats: ShardStats }
   /** The shard reads this arena no longer; main answers `returnArena` when it does not either. */

@@ -316,6 +316,7 @@ export class ClusterNode {
       inflightBytesMax: this.#settings.inflightBytesMax,
       inflightCountMax: this.#settings.inflightCountMax,
       uncommittedBytesMax: this.#settings.uncommittedBytesMax,
+      logRetainBytes: this.#settings.logRetainBytes,
       // The tail is for followers: without them it would only keep memory warm that nobody reads.
       tailBytesMax: this.#identity.members.length === 1 ? 0 : this.#settings.tailBytesMax,
     };

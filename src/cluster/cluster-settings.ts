@@ -17,6 +17,8 @@ export interface ClusterSettings {
   readonly valueBytesMax: number;
   /** Entry bytes of a shard that may be proposed and not committed. */
   readonly uncommittedBytesMax: number;
+  /** Log that a shard keeps for members that are behind, once it is in tables. */
+  readonly logRetainBytes: number;
   /** Entry bytes in one append message. */
   readonly appendBytesMax: number;
   /** Entry bytes, and appends, of a shard that may be on their way to one follower. */

@@ -9,11 +9,17 @@ import type { Ready } from "../raft/ready.ts";
 
 export class DiskRequests {
   readonly #link: ShardLink;
+  readonly #retainedBytes: number;
   #sentCommit: number;
-  #sentRelease = 0;
+  /** Below any index: the shard has to be told how much it keeps. */
+  #sentRelease = -1;
 
-  /** `knownCommit`: what the shard has known to be committed since it recovered. */
-  constructor(link: ShardLink, knownCommit: LogIndex) {
+  /**
+   * `knownCommit`: what the shard has known to be committed since it recovered. `retainedBytes`: log that is kept for
+   * members that are behind.
+   */
+  constructor(link: ShardLink, knownCommit: LogIndex, retainedBytes: number) {
+    this.#retainedBytes = retainedBytes;
     this.#link = link;
     this.#sentCommit = knownCommit;
   }
@@ -46,6 +52,6 @@ export class DiskRequests {
   release(index: LogIndex): void {
     if (index <= this.#sentRelease) return;
     this.#sentRelease = index;
-    this.#link.send({ type: "release", index });
+    this.#link.send({ type: "release", index, retainedBytes: this.#retainedBytes });
   }
 }

@@ -28,7 +28,7 @@ export function openGroupCore(
   seed: number,
   events: GroupEvents,
 ): GroupCore {
-  const { shard, firstMembers, ...limits } = options;
+  const { shard, firstMembers, logRetainBytes, ...limits } = options;
   const configurations = [{ index: logIndex(0), configuration: firstMembers }];
   const raft = new Raft(
     { ...limits, emptyEntry, preVote: true },
@@ -40,6 +40,6 @@ export function openGroupCore(
   const proposer = new Proposer(raft, limits.id, gathering, pace, () => events.turnWallMs());
   proposer.clock.observe(boot.stampHigh, boot.stampLow);
   const reader = new LocalReader(raft, port, clock);
-  const disk = new DiskRequests(port.link, boot.commitIndex);
+  const disk = new DiskRequests(port.link, boot.commitIndex, logRetainBytes);
   return { raft, proposer, reader, disk };
 }

@@ -10,6 +10,8 @@ export type GroupOptions = Omit<RaftOptions, "emptyEntry" | "preVote"> & {
   readonly shard: number;
   /** Who belongs to the group before its log says anything else. */
   readonly firstMembers: Configuration;
+  /** Log that is kept for members that are behind, once it is in tables. */
+  readonly logRetainBytes: number;
 };
 
 export interface GroupEvents {

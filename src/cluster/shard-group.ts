@@ -389,6 +389,9 @@ export class ShardGroup {
         this.#port.memtables.noteFlushed(reply.arena);
         this.#returnArenas();
         break;
+      case "logReleased":
+        // The core asks for entries by itself, and is told when they are gone.
+        break;
       case "failed":
         this.#failed = true;
         this.#maintenance.fail();

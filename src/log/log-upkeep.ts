@@ -38,7 +38,11 @@ export class LogUpkeep {
   /** The disk had no room for the next segment when it was last tried, whatever it says about free bytes. */
   #refused = false;
   readonly #claims: SegmentClaims;
+  /** Nobody needs entries below this one. */
   #releaseBelow = 0;
+  /** Entries below this one are kept for others only, and not beyond so many bytes of log. */
+  #dispensableBelow = 0;
+  #retainedBytes = Number.POSITIVE_INFINITY;
   #appliedIndex = 0;
 
   /** `segments`, oldest first and the active one last, is shared with the log. */
@@ -71,8 +75,10 @@ export class LogUpkeep {
     return this.#next !== null || this.#spares.count > 0;
   }
 
-  release(below: number): void {
-    if (below > this.#releaseBelow) this.#releaseBelow = below;
+  release(unneeded: number, dispensable: number, retainedBytes: number): void {
+    this.#releaseBelow = Math.max(this.#releaseBelow, unneeded);
+    this.#dispensableBelow = Math.max(this.#dispensableBelow, dispensable);
+    this.#retainedBytes = retainedBytes;
   }
 
   noteApplied(index: number): void {
@@ -142,12 +148,22 @@ export class LogUpkeep {
     const oldest = this.#segments[0];
     if (oldest === undefined || this.#entries.newest === undefined) return null;
     if (this.#entries.newest === oldest.entries || !isSynced(oldest, syncedPosition)) return null;
-    if (oldest.entries.count > 0 && oldest.entries.lastIndex >= this.#releaseBelow) return null;
+    if (oldest.entries.count > 0 && oldest.entries.lastIndex >= this.#limit) return null;
     const heir = this.#segments.find((segment) => segment !== oldest && segment.entries.count > 0);
     if (heir === undefined) return null;
     // A log whose only entries might not survive a crash keeps the ones before them.
     const isDurable = heir.hasHint || isFirstEntrySynced(heir, syncedPosition);
     return isDurable && this.#segments.at(-1) !== oldest ? oldest : null;
+  }
+
+  /** Segments that end below this entry may go. */
+  get #limit(): number {
+    if (this.#dispensableBelow <= this.#releaseBelow || this.#retainedBytes === Number.POSITIVE_INFINITY) {
+      return this.#releaseBelow;
+    }
+    let byteCount = 0;
+    for (const { header } of this.#segments) byteCount += header.segmentBytes;
+    return byteCount > this.#retainedBytes ? this.#dispensableBelow : this.#releaseBelow;
   }
 
   /** One segment at a time, each made durable, so that a crash never leaves a hole in the sequence of ids. */

@@ -279,10 +279,13 @@ export class Log {
     }
   }
 
-  /** Nobody needs entries below this index: segments wholly below it are deleted by `backgroundStep`. */
-  release(below: LogIndex): void {
+  /**
+   * Nobody needs entries below the first index: segments wholly below it are deleted by `backgroundStep`. Those below the
+   * second may be needed by others, and are deleted while the log has more than `retainedBytes`.
+   */
+  release(unneeded: LogIndex, dispensable = unneeded, retainedBytes = Number.POSITIVE_INFINITY): void {
     this.#check();
-    this.#upkeep.release(below);
+    this.#upkeep.release(unneeded, dispensable, retainedBytes);
   }
 
   /** Every entry up to this one is applied: sealed segments below it may get their hints. */

@@ -71,6 +71,7 @@ export class Shard {
   /** The applier has begun the next entry and found no room for the rest. */
   #isInsideEntry = false;
   #releaseIndex = 0 as LogIndex;
+  #retainedBytes = Number.POSITIVE_INFINITY;
   #stagedBytes = 0;
   /** The strongest promise among the staged entries (record/durability.ts). */
   #stagedDurability = OS_DECIDES;
@@ -205,8 +206,12 @@ export class Shard {
   }
 
   #stepLog(): boolean {
+    const { log } = this.#parts;
+    const { firstIndex } = log;
     try {
-      return this.#parts.log.backgroundStep(this.#busyMs > 0);
+      const isMore = log.backgroundStep(this.#busyMs > 0);
+      if (log.firstIndex !== firstIndex) this.#replyReleased();
+      return isMore;
     } catch (cause) {
       if (!this.#parts.quarantine.note(cause)) throw cause;
       return true;
@@ -259,6 +264,7 @@ export class Shard {
         return;
       case "release":
         if (request.index > this.#releaseIndex) this.#releaseIndex = request.index;
+        this.#retainedBytes = request.retainedBytes;
         return this.#releaseLog();
       case "flush":
       case "compact":
@@ -473,9 +479,16 @@ export class Shard {
     this.#releaseLog();
   }
 
+  /** What is not in tables stays in the log, whoever needs it no more. */
   #releaseLog(): void {
     const { log, tree } = this.#parts;
-    log.release(Math.min(this.#releaseIndex, tree.flushed.index + 1) as LogIndex);
+    const inTables = (tree.flushed.index + 1) as LogIndex;
+    log.release(Math.min(this.#releaseIndex, inTables) as LogIndex, inTables, this.#retainedBytes);
+  }
+
+  #replyReleased(): void {
+    const { firstIndex, previousTerm } = this.#parts.log;
+    this.#reply({ type: "logReleased", firstIndex, previousTerm });
   }
 
   // ---- the end ---------------------------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ export class EngineSim {
   operationCount = 0;
   /** How soon main lets go of versions and arenas; one that is slow makes the writer wait for room. */
   readonly #mainPace: number;
+  /** Log that is kept for members that are behind. */
+  readonly #retainedBytes: number;
   /** Power was cut since the engine was last up. */
   #isPowerCut = false;
 
@@ -53,6 +55,8 @@ export class EngineSim {
     this.#mainPace = host.fillsMemtables ? 0.05 : 0.8;
     this.witness = new EngineWitness(VALUE_BYTES_MAX, () => host.wallMs);
     this.witness.mayReadsFail = () => host.mayReadsFail;
+    this.#retainedBytes = this.random.chance(0.3) ? this.random.below(200_000) : Number.MAX_SAFE_INTEGER;
+    this.witness.isTruncated = this.#retainedBytes < Number.MAX_SAFE_INTEGER;
     this.leader = new EngineLeader(new Random(this.random.u32()), host, this.witness, this.trace);
   }
 
@@ -201,8 +205,9 @@ export class EngineSim {
     const { witness, random } = this;
     const index = random.between(least, witness.appliedIndex + 1);
     witness.releasedBelow = Math.max(witness.releasedBelow, index);
-    this.trace.note(`release below ${index}`);
-    this.host.send({ type: "release", index: logIndex(index) });
+    const retainedBytes = this.#retainedBytes;
+    this.trace.note(`release below ${index}, retain ${retainedBytes}`);
+    this.host.send({ type: "release", index: logIndex(index), retainedBytes });
   }
 
   /** Every entry that the log still has. */

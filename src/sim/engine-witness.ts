@@ -10,7 +10,6 @@
  * An engine that waits for a memtable may have applied a part of the next entry; then that entry is decided, and a read
  * may see any prefix of it.
  */
-import { decode } from "@msgpack/msgpack";
 import type {
   CommandResult,
   ReadRequest,
@@ -19,7 +18,7 @@ import type {
   ShardStats,
   SystemChange,
 } from "../bridge/shard-protocol.ts";
-import { equalBytes, viewOf } from "../core/bytes.ts";
+import { equalBytes } from "../core/bytes.ts";
 import { SYSTEM_BUCKET } from "../core/ids.ts";
 import { CommandType } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
@@ -27,6 +26,7 @@ import { type EngineEntry, textOf } from "./engine-command.ts";
 import { EngineLog, type Tolerance } from "./engine-log.ts";
 import { EngineModel, placeBehind, placeIn } from "./engine-model.ts";
 import { judgeRead } from "./engine-reads.ts";
+import { describeResult, isRefusedForDamage, systemText, termRunsOf } from "./engine-words.ts";
 
 interface PendingRead {
   readonly read: ReadRequest;
@@ -57,6 +57,10 @@ export class EngineWitness {
   appliedIndex = 0;
   /** The largest index that was ever released. */
   releasedBelow = 0;
+  /** Entries that are in tables may be released by the length of the log alone. */
+  isTruncated = false;
+  /** Where the log begins, by what the engine has said. */
+  #firstIndex = 1;
   boot: ShardBoot | null = null;
   /** What the run has come to, by the engine's own count. */
   compactionCount = 0;
@@ -145,6 +149,8 @@ export class EngineWitness {
       case "done":
         if (!this.#maintenance.delete(reply.requestId)) this.#complain("answered a request twice");
         return;
+      case "logReleased":
+        return this.#released(reply.firstIndex, reply.previousTerm);
       case "stats":
         return this.#judgeStats(reply.stats);
       case "arenaRetired":
@@ -198,7 +204,9 @@ export class EngineWitness {
 
   #judgeBootLog(boot: ShardBoot, state: readonly EngineEntry[]): void {
     const { firstIndex, appliedIndex, commitIndex, previousTerm } = boot;
-    if (firstIndex > Math.max(1, this.releasedBelow)) this.#complain(`the log begins at ${firstIndex}`);
+    this.#firstIndex = firstIndex;
+    if (firstIndex > Math.max(1, this.releasedBelow) && !this.isTruncated)
+      this.#complain(`the log begins at ${firstIndex}`);
     if (firstIndex > appliedIndex + 1) this.#complain(`the log begins at ${firstIndex}, applied is ${appliedIndex}`);
     if (appliedIndex !== commitIndex) this.#complain(`applied ${appliedIndex} of ${commitIndex}`);
     if (commitIndex > Math.min(this.decidedIndex, state.length)) this.#complain(`commit index ${commitIndex}`);
@@ -220,6 +228,14 @@ export class EngineWitness {
     }
     this.hardState = { term: hardTerm, vote: hardVote };
     this.#savingHardState = null;
+  }
+
+  #released(firstIndex: number, previousTerm: number): void {
+    const said = `the log is said to begin at ${firstIndex} behind term ${previousTerm}`;
+    if (firstIndex <= this.#firstIndex || firstIndex > this.appliedIndex + 1) this.#complain(said);
+    if (firstIndex > this.releasedBelow && !this.isTruncated) this.#complain(`${said}, which was not released`);
+    if (previousTerm !== (this.log.sent[firstIndex - 2]?.term ?? 0)) this.#complain(said);
+    this.#firstIndex = firstIndex;
   }
 
   #noteSystem({ key, value }: SystemChange): void {
@@ -351,7 +367,7 @@ export class EngineWitness {
       }
     }
     if (entries.length > 1 && byteCount > pending.bytesMax) this.#complain("more entries than were asked for");
-    const isThere = !this.mayLag && from >= Math.max(1, this.releasedBelow) && from <= this.log.lastIndex;
+    const isThere = !this.mayLag && from >= this.#firstIndex && from <= this.log.lastIndex;
     if (entries.length === 0 && isThere && !this.mayReadsFail())
       this.#complain(`entry ${from} is missing from the log`);
   }
@@ -360,31 +376,4 @@ export class EngineWitness {
     if (this.#isBlind) return;
     this.violations.push(what);
   }
-}
-
-function termRunsOf(state: readonly EngineEntry[], firstIndex: number): string {
-  const runs: string[] = [];
-  for (let i = firstIndex - 1; i < state.length; i++) {
-    const entry = state[i];
-    if (entry === undefined || (i >= firstIndex && state[i - 1]?.term === entry.term)) continue;
-    runs.push(`${entry.index}@${entry.term}`);
-  }
-  return runs.join(" ");
-}
-
-/** A result in the words of the model. */
-function describeResult(result: Result): string {
-  if (result.kind === "integer") return `integer ${result.value}`;
-  if (result.kind === "bytes") return `bytes ${textOf(result.bytes)}`;
-  return result.kind === "error" ? `error ${result.code}` : result.kind;
-}
-
-/** What a key of the system bucket says, as the model keeps it. */
-function systemText(key: string, value: Uint8Array): string {
-  if (key === "next-bucket") return String(viewOf(value).getUint32(0, true));
-  return key.startsWith("bucket/") ? String((decode(value) as { id: number }).id) : textOf(value);
-}
-
-function isRefusedForDamage({ result }: CommandResult): boolean {
-  return result.kind === "error" && result.code === "CORRUPTION";
 }

@@ -38,6 +38,7 @@ describe("settings", () => {
       electionMs: 300,
       memtableBytes: 64 * 1024 * 1024,
       segmentBytes: 32 * 1024 * 1024,
+      logRetainBytes: 512 * 1024 * 1024,
       keyBytesMax: 64 * 1024,
       valueBytesMax: 16 * 1024 * 1024,
       frameIdleMs: 30_000,

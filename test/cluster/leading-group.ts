@@ -38,6 +38,7 @@ const OPTIONS: GroupOptions = {
   inflightBytesMax: 8 * 1024 * 1024,
   inflightCountMax: 256,
   uncommittedBytesMax: 64 * 1024 * 1024,
+  logRetainBytes: 512 * 1024 * 1024,
   tailBytesMax: 8 * 1024 * 1024,
 };
 

@@ -337,6 +337,11 @@ export class ShardHarness implements Disposable {
     if (!isDone()) throw new Error(`${what} came to no end`);
   }
 
+  /** No member needs the entries below; of the others no more are kept than so many bytes of log. */
+  release(index: number, retainedBytes = Number.MAX_SAFE_INTEGER): void {
+    this.send({ type: "release", index: logIndex(index), retainedBytes });
+  }
+
   settle(): void {
     while (this.shard.backgroundStep());
   }

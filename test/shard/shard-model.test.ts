@@ -118,7 +118,7 @@ test.each(PLACES_OF_VALUES)(
         harness.shard.turn();
         harness.settle();
       }
-      if (dice === 3) harness.send({ type: "release", index: logIndex(harness.lastIndex) });
+      if (dice === 3) harness.release(harness.lastIndex);
       if (round % 10 === 9 || dice < 3) {
         expect(harness.content(), `seed ${seed} round ${round}`).toEqual(model.visible(harness.clock.nowMs));
       }
@@ -279,7 +279,7 @@ test("the log lets go of what is in tables and what no member needs, and of noth
   fill();
   const segments = harness.stats().segmentCount;
   expect(segments).toBeGreaterThan(2);
-  harness.send({ type: "release", index: logIndex(90) });
+  harness.release(90);
   harness.shard.turn();
   harness.settle();
   expect(harness.stats().segmentCount).toBeLessThan(segments);
@@ -294,7 +294,7 @@ test("entries that are not in tables stay in the log, whoever else needs them no
   using harness = new ShardHarness({ options: { log } });
   for (let i = 0; i < 15; i++) harness.run(put(`k${i}`, "x".repeat(3000)));
   expect(harness.stats().segmentCount).toBeGreaterThan(2);
-  harness.send({ type: "release", index: logIndex(harness.lastIndex) });
+  harness.release(harness.lastIndex);
   harness.shard.turn();
   harness.settle();
   expect(harness.stats().flushCount).toBe(0);
@@ -302,6 +302,28 @@ test("entries that are not in tables stay in the log, whoever else needs them no
   harness.send({ type: "commit", commitIndex: logIndex(harness.lastIndex) });
   harness.shard.turn();
   expect(harness.content().size).toBe(15);
+});
+
+test("a log that is longer than members behind may ask for is cut where tables have it, and says so", () => {
+  const log = { ...testOptions("").log, segmentBytes: 16 * KIB };
+  using harness = new ShardHarness({ memtableBytes: 512 * KIB, options: { log } });
+  for (let i = 0; i < 30; i++) harness.run(put(`k${i}`, "x".repeat(3000)));
+  const retainedBytes = 64 * KIB;
+  harness.release(1, retainedBytes);
+  harness.shard.turn();
+  harness.settle();
+  expect(harness.ofType("logReleased")).toEqual([]);
+  harness.maintain("flush");
+  for (let i = 30; i < 40; i++) harness.run(put(`k${i}`, "x".repeat(3000)));
+  harness.settle();
+  const { segmentBytes } = harness.stats();
+  expect(segmentBytes).toBeLessThanOrEqual(retainedBytes);
+  expect(segmentBytes).toBeGreaterThan(retainedBytes - 16 * KIB - 1);
+  const last = harness.ofType("logReleased").at(-1);
+  expect(last?.firstIndex as number).toBeGreaterThan(1);
+  expect(last?.previousTerm as number).toBe(1);
+  harness.reopen();
+  expect(harness.boot.firstIndex).toBe(last?.firstIndex as typeof harness.boot.firstIndex);
 });
 
 test("memtables too small for the longest value are refused at once", () => {

@@ -2,7 +2,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { text } from "../../src/core/bytes.ts";
 import { EnvelopeError } from "../../src/core/errors.ts";
-import { logIndex } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import { CommandType } from "../../src/record/command-format.ts";
 import { SimDisk, SimulatedCrash } from "../../src/sim/sim-disk.ts";
@@ -61,7 +60,7 @@ function live(harness: ShardHarness, disk: SimDisk, random: Random, promises: Pr
     for (let steps = random.below(6); steps > 0; steps--) harness.shard.backgroundStep();
     if (random.chance(0.1)) maintain(harness, "flush");
     if (random.chance(0.05)) maintain(harness, "compact");
-    if (random.chance(0.2)) harness.send({ type: "release", index: logIndex(harness.lastIndex) });
+    if (random.chance(0.2)) harness.release(harness.lastIndex);
     if (random.chance(0.1)) harness.settle();
   }
 }

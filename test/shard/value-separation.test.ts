@@ -3,7 +3,6 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { utf8 } from "../../src/core/bytes.ts";
 import { EnvelopeError } from "../../src/core/errors.ts";
-import { logIndex } from "../../src/core/ids.ts";
 import { CommandType, MODIFIER_NX } from "../../src/record/command-format.ts";
 import type { ValueOptions } from "../../src/storage/value-options.ts";
 import { COLLECTED, EVERY_VALUE, LARGE_VALUES, separated } from "./separation-kit.ts";
@@ -39,7 +38,7 @@ function fill(harness: ShardHarness, from: number, to: number, round = ""): void
 }
 
 function release(harness: ShardHarness): void {
-  harness.send({ type: "release", index: logIndex(harness.lastIndex) });
+  harness.release(harness.lastIndex);
   harness.shard.turn();
   harness.settle();
 }
@@ -193,7 +192,7 @@ test("a damaged value is found when it is to be moved, and then its file is left
   using harness = open(COLLECTED);
   for (let i = 0; i < 30; i++) harness.run(put(`k${i}`, value(`damaged-${i}-`)));
   harness.maintain("flush");
-  harness.send({ type: "release", index: logIndex(harness.lastIndex) });
+  harness.release(harness.lastIndex);
   harness.shard.turn();
   flipFirstByteOf(join(directoryOf(harness), "00000001.evp"), "damaged-1-");
   for (let i = 2; i < 20; i++) harness.run(command(CommandType.delete, `k${i}`));

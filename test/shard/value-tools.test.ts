@@ -3,7 +3,6 @@ import { expect, test } from "bun:test";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FilePart, Finding } from "../../src/core/file-report.ts";
-import { logIndex } from "../../src/core/ids.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 import { inspectFile } from "../../src/inspect.ts";
 import { CommandType } from "../../src/record/command-format.ts";
@@ -16,7 +15,7 @@ function separatedShard(): { readonly harness: ShardHarness; readonly directory:
   const harness = new ShardHarness({ options: separated({ ...COLLECTED, collectBelow: 0.4 }) });
   for (let i = 0; i < 40; i++) harness.run(put(`k${i}`, `value-${i}-`.padEnd(6000, ".")));
   harness.maintain("flush");
-  harness.send({ type: "release", index: logIndex(harness.lastIndex) });
+  harness.release(harness.lastIndex);
   harness.shard.turn();
   for (let i = 0; i < 30; i++) if (i % 5 !== 0) harness.run(command(CommandType.delete, `k${i}`));
   harness.maintain("compact");
@@ -93,7 +92,7 @@ test("the scrubber finds a damaged value that nobody reads", () => {
   using harness = new ShardHarness({ options: { ...separated(EVERY_VALUE), scrubBytesPerSecond } });
   for (let i = 0; i < 40; i++) harness.run(put(`k${i}`, `value-${i}-`.padEnd(6000, ".")));
   harness.maintain("flush");
-  harness.send({ type: "release", index: logIndex(harness.lastIndex) });
+  harness.release(harness.lastIndex);
   harness.shard.turn();
   harness.settle();
   damagedAt(join(join(harness.directory, "shard-0000"), "00000001.kept.evp"), "value-1-");

@@ -178,8 +178,8 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
     changes: [
       {
         file: "src/shard/shard.ts",
-        text: "log.release(Math.min(this.#releaseIndex, tree.flushed.index + 1) as LogIndex);",
-        replacement: "log.release(this.#releaseIndex); void tree;",
+        text: "const inTables = (tree.flushed.index + 1) as LogIndex;",
+        replacement: "const inTables = (this.#appliedIndex + 1) as LogIndex; void tree;",
       },
     ],
     seedCount: 50,

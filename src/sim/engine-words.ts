@@ -1,0 +1,35 @@
+/** What a simulated engine says, in the words in which the model says it. */
+import { decode } from "@msgpack/msgpack";
+import type { CommandResult } from "../bridge/shard-protocol.ts";
+import { viewOf } from "../core/bytes.ts";
+import type { Result } from "../record/result.ts";
+import { type EngineEntry, textOf } from "./engine-command.ts";
+
+/** The terms of a log from an index on, as runs. */
+export function termRunsOf(state: readonly EngineEntry[], firstIndex: number): string {
+  const runs: string[] = [];
+  for (let i = firstIndex - 1; i < state.length; i++) {
+    const entry = state[i];
+    if (entry === undefined || (i >= firstIndex && state[i - 1]?.term === entry.term)) continue;
+    runs.push(`${entry.index}@${entry.term}`);
+  }
+  return runs.join(" ");
+}
+
+/** A result in the words of the model. */
+export function describeResult(result: Result): string {
+  if (result.kind === "integer") return `integer ${result.value}`;
+  if (result.kind === "bytes") return `bytes ${textOf(result.bytes)}`;
+  return result.kind === "error" ? `error ${result.code}` : result.kind;
+}
+
+/** What a key of the system bucket says, as the model keeps it. */
+export function systemText(key: string, value: Uint8Array): string {
+  if (key === "next-bucket") return String(viewOf(value).getUint32(0, true));
+  return key.startsWith("bucket/") ? String((decode(value) as { id: number }).id) : textOf(value);
+}
+
+/** Whether a command was refused because what it needs is damaged. */
+export function isRefusedForDamage({ result }: CommandResult): boolean {
+  return result.kind === "error" && result.code === "CORRUPTION";
+}
