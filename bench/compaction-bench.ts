@@ -3,6 +3,7 @@
  * over a last level ten times their size, compacted by the tree as a shard does it, without the cost of the sync. The
  * goal is 1,500,000. Run: bun bench/compaction-bench.ts
  */
+import { NO_CONFIGURATION } from "../src/record/logged-configuration.ts";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -52,7 +53,14 @@ function flush(tree: Tree, index: number, numbers: Iterable<number>): number {
     writer.insert(1, key, 0, key.length, hash, 1, stamp, 1, VersionKind.value, 0, VALUE, 0, VALUE.length);
   }
   writer.link();
-  const position = { sequence: index, index: logIndex(index), term: term(1), stampHigh: 1, stampLow: stamp };
+  const position = {
+    sequence: index,
+    index: logIndex(index),
+    term: term(1),
+    stampHigh: 1,
+    stampLow: stamp,
+    configuration: NO_CONFIGURATION,
+  };
   return seconds(tree.beginFlush(new MemtableReader(memory).cursor(), position, KEEP_ALL));
 }
 

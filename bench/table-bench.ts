@@ -2,6 +2,7 @@
  * Reads from tables, warm: look-ups one by one and many at a time, and a walk over everything, forward.
  * The goal is a million of each a second. Run: bun bench/table-bench.ts [million keys] [keys at a time] [none | zstd] [mmap | direct]
  */
+import { NO_CONFIGURATION } from "../src/record/logged-configuration.ts";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -81,7 +82,14 @@ function run(job: Job): void {
 }
 
 function flush(tree: Tree, source: VersionCursor, sequence: number): void {
-  const position = { sequence, index: logIndex(sequence), term: term(1), stampHigh: 1, stampLow: sequence };
+  const position = {
+    sequence,
+    index: logIndex(sequence),
+    term: term(1),
+    stampHigh: 1,
+    stampLow: sequence,
+    configuration: NO_CONFIGURATION,
+  };
   run(tree.beginFlush(source, position, RULE));
 }
 

@@ -16,6 +16,7 @@ import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
 import { logIndex, nodeId, type ShardId, shardId, term } from "../core/ids.ts";
 import { isErrorCode } from "../core/errors.ts";
+import type { LoggedConfiguration } from "../record/logged-configuration.ts";
 import { decodeResult, encodeResult } from "../record/result-format.ts";
 import type {
   CommandResult,
@@ -58,6 +59,7 @@ const REPLY = {
 
 /** The least bytes an element of a list takes, against absurd counts. */
 const TERM_RUN_BYTES = 16;
+const CONFIGURATION_BYTES_MIN = 12;
 const TABLE_COUNT_BYTES = 4;
 const SYSTEM_CHANGE_BYTES_MIN = 5;
 const COMMAND_RESULT_BYTES_MIN = 13;
@@ -256,6 +258,11 @@ function encodeBoot(boot: ShardBoot, into: ByteWriter): void {
   into.u64(boot.appliedIndex);
   into.u32(boot.stampHigh);
   into.u32(boot.stampLow);
+  into.u32(boot.configurations.length);
+  for (const { index, body } of boot.configurations) {
+    into.u64(index);
+    into.blob(body);
+  }
   encodeSystem(boot.system, into);
 }
 
@@ -272,8 +279,17 @@ function decodeBoot(from: ByteReader): ShardBoot {
     appliedIndex: logIndex(from.u64()),
     stampHigh: from.u32(),
     stampLow: from.u32(),
+    configurations: decodeConfigurations(from),
     system: decodeSystem(from),
   };
+}
+
+function decodeConfigurations(from: ByteReader): LoggedConfiguration[] {
+  const configurations: LoggedConfiguration[] = [];
+  for (let left = from.count(CONFIGURATION_BYTES_MIN); left > 0; left--) {
+    configurations.push({ index: logIndex(from.u64()), body: from.blob() });
+  }
+  return configurations;
 }
 
 function decodeTermRuns(from: ByteReader): TermRun[] {

@@ -5,6 +5,7 @@
 import type { ErrorCode } from "../core/errors.ts";
 import type { LogIndex, NodeId, Term } from "../core/ids.ts";
 import type { Stamp } from "../core/stamp.ts";
+import type { LoggedConfiguration } from "../record/logged-configuration.ts";
 import type { Result } from "../record/result.ts";
 
 /** A read of one shard. All answer with a Result. */
@@ -108,6 +109,11 @@ export interface ShardBoot {
   readonly appliedIndex: LogIndex;
   readonly stampHigh: number;
   readonly stampLow: number;
+  /**
+   * Ascending: the configuration in force where the tables end, unless that is still the first one, and those of the log
+   * behind it, applied or not.
+   */
+  readonly configurations: readonly LoggedConfiguration[];
   /** The shard's system bucket as applied: key text → value. */
   readonly system: readonly SystemChange[];
 }

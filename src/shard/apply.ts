@@ -15,8 +15,10 @@ import { KEYS_AHEAD_MAX, KeysAhead } from "../bridge/keys-ahead.ts";
 import type { CommandResult } from "../bridge/shard-protocol.ts";
 import { CommandReader, CommandType, FLAG_SESSION } from "../record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryKind, entryIndex, entryTerm } from "../record/entry-format.ts";
+import { type LoggedConfiguration, loggedConfiguration, NO_CONFIGURATION } from "../record/logged-configuration.ts";
 import { errorResult, OK, type Result } from "../record/result.ts";
 import { VersionKind } from "../record/version.ts";
+import type { FlushedPosition } from "../storage/manifest-format.ts";
 import { applyCreateBucket, applyDropBucket, applyFence, applyFenceDone, applyRenewBucket } from "./apply-catalog.ts";
 import { applyExpire, applyGetExpire, applyPersist } from "./apply-expiry.ts";
 import { applyIncrement } from "./apply-increment.ts";
@@ -40,6 +42,8 @@ export class Applier {
   /** The largest stamp applied. */
   stampHigh = 0;
   stampLow = 0;
+  /** The configuration in force behind what is applied. */
+  configuration: LoggedConfiguration = NO_CONFIGURATION;
   #flushedStamp: Stamp = ZERO_STAMP;
   /** The entry in whose middle the flushed memtable was frozen, if it was; 0 later on. */
   #flushedInside = 0;
@@ -62,11 +66,12 @@ export class Applier {
   }
 
   /** What the tables hold: all entries up to an index, and of the next one the commands up to a stamp. */
-  continueBehind(flushedIndex: LogIndex, stamp: Stamp): void {
-    this.#flushedInside = flushedIndex + 1;
-    this.#flushedStamp = stamp;
-    this.stampHigh = stamp.high;
-    this.stampLow = stamp.low;
+  continueBehind({ index, stampHigh, stampLow, configuration }: FlushedPosition): void {
+    this.#flushedInside = index + 1;
+    this.#flushedStamp = { high: stampHigh, low: stampLow };
+    this.stampHigh = stampHigh;
+    this.stampLow = stampLow;
+    this.configuration = configuration;
   }
 
   /** The entry that `run` works on from now. */
@@ -80,8 +85,9 @@ export class Applier {
     this.#ordinal = 0;
     this.#wantResults = wantResults;
     this.#context.store.places?.beginEntry(this.#index);
-    const isBatch = entryKind(command.view) === EntryKind.commands;
-    this.#commandCount = isBatch ? command.view.getUint32(ENTRY_COUNT_OFFSET, true) : 0;
+    const kind = entryKind(command.view);
+    this.#commandCount = kind === EntryKind.commands ? command.view.getUint32(ENTRY_COUNT_OFFSET, true) : 0;
+    if (kind === EntryKind.configuration) this.configuration = loggedConfiguration(entry) ?? this.configuration;
   }
 
   /** Applies the rest of the entry; false when a command found no room, which is where the next call goes on. */

@@ -21,6 +21,7 @@ import { Log } from "../log/log.ts";
 import type { LogOptions } from "../log/log-options.ts";
 import { CommandReader } from "../record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryKind, entryTerm } from "../record/entry-format.ts";
+import { type LoggedConfiguration, loggedConfiguration } from "../record/logged-configuration.ts";
 import { isVisible } from "../record/version.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import type { BlockCache } from "../storage/block-cache.ts";
@@ -52,6 +53,8 @@ export interface Recovered {
   readonly commitIndex: LogIndex;
   readonly appliedIndex: LogIndex;
   readonly appliedTerm: Term;
+  /** The one in force where the tables end, if there is one, and those applied behind it, ascending. */
+  readonly configurations: readonly LoggedConfiguration[];
 }
 
 const CATALOG_SHARD = 0;
@@ -81,19 +84,22 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const applier = new Applier(context);
   applier.onDamage = (cause) => quarantine.note(cause) && quarantine.isDurable;
   const { flushed } = tree;
-  applier.continueBehind(flushed.index, { high: flushed.stampHigh, low: flushed.stampLow });
+  applier.continueBehind(flushed);
   const system = pastDamage(quarantine, () => systemContent(store, flushedMs(tree)));
   for (const { key } of system) noteFence(fences, key);
   const firstIndex = logIndex(flushed.index + 1);
   const commitIndex = logIndex(Math.max(Math.min(log.commitIndex, log.lastIndex), flushed.index));
   const pending = new PendingEntries(log, firstIndex, log.lastIndex, options.pendingBytesMax);
-  const appliedTerm = replay(env, options, { store, state, context, applier, pending, tree, log, commitIndex });
+  const { configuration } = flushed;
+  const configurations = configuration.index === 0 ? [] : [configuration];
+  const parts = { store, state, context, applier, pending, tree, log, commitIndex };
+  const appliedTerm = replay(env, options, parts, configurations);
   // After the replay, which makes tables of its own when a memtable is not enough.
   if (tree.tableCount > 0) state.noteTables();
   const appliedIndex = commitIndex;
   const { blockCache } = env;
   const opened = { hardState, log, tree, state, store, context, applier, pending, quarantine, blockCache };
-  return { ...opened, commitIndex, appliedIndex, appliedTerm };
+  return { ...opened, commitIndex, appliedIndex, appliedTerm, configurations };
 }
 
 /** The log's options, without direct writes where the disk cannot do them: that costs speed, not safety. */
@@ -134,7 +140,7 @@ function report(to: Logger, options: ShardOptions, log: Log, tree: Tree): void {
 /** What main is told of a shard that has just been recovered. */
 export function bootOf(parts: Recovered): ShardBoot {
   const { hardState, log, applier, store, commitIndex, appliedIndex } = parts;
-  const stamp = lastStamp(parts);
+  const { stamp, configurations } = logContent(parts);
   return {
     hardTerm: hardState.term,
     hardVote: hardState.vote,
@@ -147,6 +153,7 @@ export function bootOf(parts: Recovered): ShardBoot {
     appliedIndex,
     stampHigh: stamp.high,
     stampLow: stamp.low,
+    configurations,
     system: pastDamage(parts.quarantine, () =>
       systemContent(store, stampMilliseconds(applier.stampHigh, applier.stampLow)),
     ),
@@ -200,8 +207,16 @@ type ReplayParts = Pick<
   "store" | "state" | "context" | "applier" | "pending" | "tree" | "log" | "commitIndex"
 >;
 
-/** Applies what is committed and not in tables; returns the term of the last applied entry. */
-function replay(env: ShardEnvironment, options: ShardOptions, parts: ReplayParts): Term {
+/**
+ * Applies what is committed and not in tables, and adds the configurations in it; returns the term of the last applied
+ * entry.
+ */
+function replay(
+  env: ShardEnvironment,
+  options: ShardOptions,
+  parts: ReplayParts,
+  configurations: LoggedConfiguration[],
+): Term {
   const { applier, pending, context, store, state, commitIndex, tree, log } = parts;
   let appliedTerm = tree.flushed.term;
   let appliedIndex = tree.flushed.index;
@@ -212,6 +227,7 @@ function replay(env: ShardEnvironment, options: ShardOptions, parts: ReplayParts
       term: appliedTerm,
       stampHigh: applier.stampHigh,
       stampLow: applier.stampLow,
+      configuration: applier.configuration,
     }),
     arenaFlushed: () => undefined,
     done: () => undefined,
@@ -226,6 +242,9 @@ function replay(env: ShardEnvironment, options: ShardOptions, parts: ReplayParts
     }
     appliedIndex = pending.nextIndex;
     appliedTerm = entryTerm(entry);
+    if (configurations.at(-1) !== applier.configuration && applier.configuration.index > 0) {
+      configurations.push(applier.configuration);
+    }
     pending.advance();
   }
   log.noteApplied(commitIndex);
@@ -233,16 +252,24 @@ function replay(env: ShardEnvironment, options: ShardOptions, parts: ReplayParts
   return appliedTerm;
 }
 
-/** The largest stamp in tables and log: a leader's clock starts above it. */
-function lastStamp(parts: Recovered): Stamp {
+/**
+ * The largest stamp in tables and log, above which a leader's clock starts; and the configurations in force where the
+ * tables end and behind.
+ */
+function logContent(parts: Recovered): { readonly stamp: Stamp; readonly configurations: LoggedConfiguration[] } {
   const { applier, log, appliedIndex } = parts;
+  const configurations = [...parts.configurations];
   let high = applier.stampHigh;
   let low = applier.stampLow;
-  if (appliedIndex >= log.lastIndex) return { high, low };
+  if (appliedIndex >= log.lastIndex) return { stamp: { high, low }, configurations };
   const command = new CommandReader();
   log.forEachFrom(logIndex(appliedIndex + 1), log.lastIndex, (entry) => {
     command.over(entry);
-    if (entryKind(command.view) !== EntryKind.commands) return;
+    if (entryKind(command.view) !== EntryKind.commands) {
+      const configuration = loggedConfiguration(entry);
+      if (configuration !== null) configurations.push(configuration);
+      return;
+    }
     for (let offset = ENTRY_HEADER_BYTES; offset < entry.length; ) {
       offset = command.read(offset, entry.length);
       assert(offset > 0, "an entry in the log has been verified");
@@ -252,7 +279,7 @@ function lastStamp(parts: Recovered): Stamp {
       }
     }
   });
-  return { high, low };
+  return { stamp: { high, low }, configurations };
 }
 
 /**

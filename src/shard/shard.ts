@@ -468,8 +468,9 @@ export class Shard {
   /** What a flush may claim: tables must not know more than the log on disk. */
   #position(): FlushedPosition {
     this.#parts.log.secure();
-    const { stampHigh, stampLow } = this.#parts.applier;
-    return { sequence: 0, index: this.#appliedIndex, term: this.#appliedTerm, stampHigh, stampLow };
+    const { stampHigh, stampLow, configuration } = this.#parts.applier;
+    const applied = { index: this.#appliedIndex, term: this.#appliedTerm };
+    return { sequence: 0, ...applied, stampHigh, stampLow, configuration };
   }
 
   #arenaFlushed(arena: number): void {

@@ -41,6 +41,8 @@ export interface EngineEntry {
   readonly index: number;
   readonly term: number;
   readonly commands: readonly EngineCommand[];
+  /** The body of an entry of kind configuration; null: it is of another kind. */
+  readonly configuration: string | null;
   readonly bytes: Uint8Array;
   /** The largest stamp in it; zero when it has no commands. */
   readonly stampHigh: number;
@@ -78,7 +80,7 @@ export function makeEntry(
 ): EngineEntry {
   if (drafts.length === 0) {
     const bytes = emptyEntry(logIndex(index), term(entryTerm));
-    return { index, term: entryTerm, commands: [], bytes, stampHigh: 0, stampLow: 0 };
+    return { index, term: entryTerm, commands: [], configuration: null, bytes, stampHigh: 0, stampLow: 0 };
   }
   let byteCount = ENTRY_HEADER_BYTES;
   for (const { key, value, expiryMs } of drafts) {
@@ -108,7 +110,17 @@ export function makeEntry(
   }
   const commandCount = commands.length;
   sealEntry(bytes, view, 0, offset, logIndex(index), term(entryTerm), commandCount, EntryKind.commands, durability);
-  return { index, term: entryTerm, commands, bytes, stampHigh: clock.high, stampLow: clock.low };
+  const { high: stampHigh, low: stampLow } = clock;
+  return { index, term: entryTerm, commands, configuration: null, bytes, stampHigh, stampLow };
+}
+
+/** An entry of kind configuration. */
+export function makeConfiguration(index: number, entryTerm: number, configuration: string): EngineEntry {
+  const bytes = new Uint8Array(ENTRY_HEADER_BYTES + configuration.length);
+  bytes.set(bytesOfText(configuration), ENTRY_HEADER_BYTES);
+  const view = viewOf(bytes);
+  sealEntry(bytes, view, 0, bytes.length, logIndex(index), term(entryTerm), 0, EntryKind.configuration);
+  return { index, term: entryTerm, commands: [], configuration, bytes, stampHigh: 0, stampLow: 0 };
 }
 
 /** What the next command may be about. */

@@ -15,6 +15,7 @@ import {
   appendDraft,
   type CommandDraft,
   type EngineEntry,
+  makeConfiguration,
   makeEntry,
   putDraft,
   randomCommand,
@@ -82,6 +83,13 @@ export class EngineLeader {
     else if (boot.hardTerm < this.#term) this.#saveHardState(this.#term, 0);
     if (shared < this.#log.length) this.#send(this.#log.slice(shared), false);
     if (isElection) this.#append(this.#log.length + 1, []);
+  }
+
+  /** An entry of kind configuration behind all others. */
+  configure(): void {
+    const index = this.#log.length + 1;
+    const configuration = `members ${this.#random.u32()}`;
+    this.#send([makeConfiguration(index, this.#term, configuration)], this.#random.chance(0.5));
   }
 
   /** New entries behind all others. */

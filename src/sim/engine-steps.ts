@@ -23,6 +23,7 @@ const USE: readonly Step[] = [
   [4, flushAndRelease],
   [2, expireBehindFlush],
   [1, (sim) => sim.leader.campaign()],
+  [1, (sim) => sim.leader.configure()],
   [4, (sim) => sim.host.pass(sim.random.between(30, 120))],
   [0.5, (sim) => sim.host.pass(1500)],
   [1, stopAndOpen],

@@ -26,7 +26,7 @@ import { type EngineEntry, textOf } from "./engine-command.ts";
 import { EngineLog, type Tolerance } from "./engine-log.ts";
 import { EngineModel, placeBehind, placeIn } from "./engine-model.ts";
 import { judgeRead } from "./engine-reads.ts";
-import { describeResult, isRefusedForDamage, systemText, termRunsOf } from "./engine-words.ts";
+import { configurationsOf, describeResult, isRefusedForDamage, systemText, termRunsOf } from "./engine-words.ts";
 
 interface PendingRead {
   readonly read: ReadRequest;
@@ -214,9 +214,22 @@ export class EngineWitness {
     const runs = boot.termRuns.map((run) => `${run.firstIndex}@${run.term}`).join(" ");
     const expected = termRunsOf(state, firstIndex);
     if (runs !== expected) this.#complain(`terms ${runs} instead of ${expected}`);
+    this.#judgeConfigurations(boot, state);
     const last = state.findLast(({ commands }) => commands.length > 0);
     if (boot.stampHigh !== (last?.stampHigh ?? 0) || boot.stampLow !== (last?.stampLow ?? 0)) {
       this.#complain(`the last stamp is ${boot.stampHigh}.${boot.stampLow}`);
+    }
+  }
+
+  /** The last one that tables hold, if they hold one, and all that follow. */
+  #judgeConfigurations({ configurations }: ShardBoot, state: readonly EngineEntry[]): void {
+    const all = configurationsOf(state);
+    const found = configurations.map(({ index, body }) => `${index} ${textOf(body)}`);
+    const missing = all.slice(0, all.length - found.length);
+    const isTail = all.slice(missing.length).join("\n") === found.join("\n");
+    const isFloorThere = found.length > 0 || missing.length === 0;
+    if (!isTail || !isFloorThere) {
+      this.#complain(`configurations [${found.join(", ")}] of [${all.join(", ")}]`);
     }
   }
 

@@ -33,3 +33,8 @@ export function systemText(key: string, value: Uint8Array): string {
 export function isRefusedForDamage({ result }: CommandResult): boolean {
   return result.kind === "error" && result.code === "CORRUPTION";
 }
+
+/** The configurations of a log, each with its index. */
+export function configurationsOf(state: readonly EngineEntry[]): string[] {
+  return state.flatMap(({ index, configuration }) => (configuration === null ? [] : [`${index} ${configuration}`]));
+}

@@ -216,9 +216,17 @@ function ownerFields(body: Uint8Array): FilePart["fields"] {
 
 function editFields({ nextFileNumber, flushed }: Position): FilePart["fields"] {
   if (flushed === null) return { nextFileNumber };
-  const { sequence, index, term, stampHigh, stampLow } = flushed;
+  const { sequence, index, term, stampHigh, stampLow, configuration } = flushed;
   const stamp = shownStamp({ high: stampHigh, low: stampLow });
-  return { nextFileNumber, flushedSequence: sequence, flushedIndex: index, flushedTerm: term, flushedStamp: stamp };
+  return {
+    nextFileNumber,
+    flushedSequence: sequence,
+    flushedIndex: index,
+    flushedTerm: term,
+    flushedStamp: stamp,
+    configurationIndex: configuration.index,
+    configurationBytes: configuration.body.length,
+  };
 }
 
 function shownTableKey(key: Uint8Array): string {

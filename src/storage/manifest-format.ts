@@ -9,7 +9,7 @@
  *          20   4   zero
  *          24       body, zeros to a multiple of 8
  *
- *   snapshot body:   4   format version (1 or 2)         edit body:   the edit
+ *   snapshot body:   4   format version (1 to 3)         edit body:   the edit
  *                    2   shard
  *                    2   zero
  *                   16   cluster id                      proof body:  empty
@@ -17,13 +17,14 @@
  *
  *   edit:   8   next file number
  *           1   whether a flushed position follows (1) or not (0)
- *          (8 sequence, 8 index, 8 term, 4 stamp high, 4 stamp low)
+ *          (8 sequence, 8 index, 8 term, 4 stamp high, 4 stamp low,
+ *           from format version 3 on: 8 index of the configuration in force, 4 bytes of its body, the body)
  *           4   removed count, then that many file numbers (8)
  *           4   added count, then that many tables:
  *                  8  file number       2  tree (1)        2  level      8  run
  *                  8  file bytes        4  header bytes    4  footer bytes
  *                  4  footer checksum
- *          in a manifest of format version 2, which has value files, furthermore:
+ *          from format version 2 on furthermore:
  *           4   removed count, then that many value file ids (8)
  *           4   added count, then that many value files:
  *                  8  id                8  file bytes      4  checksum in its header
@@ -31,8 +32,9 @@
  *                  8  table number      8  value file id   8  bytes of the commands pointed to
  *
  * A *proof* says that everything before it had been synced when it was written. It is written, not synced, after every
- * edit, so that damage to the newest edit can be told from an edit that was being written at a crash. Numbers here are
- * persisted: never reuse one. Any thread.
+ * edit, so that damage to the newest edit can be told from an edit that was being written at a crash. A manifest is
+ * written in version 3 only; the older ones know no value files (1), and no configuration. Numbers here are persisted:
+ * never reuse one. Any thread.
  */
 import { ByteReader } from "../core/byte-reader.ts";
 import { ByteWriter } from "../core/byte-writer.ts";
@@ -50,10 +52,11 @@ import {
   type ValueFileId,
   valueFileId,
 } from "../core/ids.ts";
+import { type LoggedConfiguration, NO_CONFIGURATION } from "../record/logged-configuration.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 
-/** Of a manifest without value files, and of one with them. */
-export const ManifestVersion = { tables: 1, values: 2 } as const;
+/** Of a manifest without value files, of one with them, and of one that knows the configuration too. */
+export const ManifestVersion = { tables: 1, values: 2, configuration: 3 } as const;
 export type ManifestVersion = (typeof ManifestVersion)[keyof typeof ManifestVersion];
 const FRAME_HEADER_BYTES = 24;
 export const FRAME_ALIGNMENT = 8;
@@ -75,6 +78,8 @@ export interface FlushedPosition {
   /** The last stamp applied. */
   readonly stampHigh: number;
   readonly stampLow: number;
+  /** The one in force: of the last entry of that kind up to `index`. */
+  readonly configuration: LoggedConfiguration;
 }
 
 /** A live table: where it stands, and what its file must be like. */
@@ -120,7 +125,6 @@ export interface ManifestEdit {
   readonly flushed: FlushedPosition | null;
   readonly removed: readonly FileNumber[];
   readonly added: readonly TableRecord[];
-  /** Empty in a manifest of version 1. */
   readonly values: ValueFileChange;
 }
 
@@ -161,13 +165,13 @@ export function decodeFrame(bytes: Uint8Array, offset: number, number: FileNumbe
   return { kind: kind as FrameKind, syncedThrough: getU64(view, 8), body, end };
 }
 
-export function encodeSnapshot(identity: TreeIdentity, edit: ManifestEdit, version: ManifestVersion): Uint8Array {
+export function encodeSnapshot(identity: TreeIdentity, edit: ManifestEdit): Uint8Array {
   const writer = new ByteWriter();
-  writer.u32(version);
+  writer.u32(ManifestVersion.configuration);
   writer.u16(identity.shard);
   writer.u16(0);
   writer.raw(identity.clusterId);
-  writeEdit(writer, edit, version);
+  writeEdit(writer, edit);
   return writer.written();
 }
 
@@ -182,7 +186,7 @@ export function decodeSnapshot(
 ): { readonly edit: ManifestEdit; readonly version: ManifestVersion } {
   const reader = new ByteReader("CORRUPTION", file).over(body);
   const version = reader.u32();
-  if (version !== ManifestVersion.tables && version !== ManifestVersion.values) {
+  if (!isKnown(version)) {
     throw new EnvelopeError("NEWER_FORMAT", `${file} has manifest format ${version}: it needs a newer release`);
   }
   const shard = reader.u16();
@@ -202,19 +206,22 @@ export function snapshotIdentity(body: Uint8Array): TreeIdentity {
   return { shard, clusterId: reader.raw(CLUSTER_ID_BYTES).slice() };
 }
 
-/** An edit of a manifest whose snapshot has this version. */
-export function encodeEdit(edit: ManifestEdit, version: ManifestVersion): Uint8Array {
+export function encodeEdit(edit: ManifestEdit): Uint8Array {
   const writer = new ByteWriter();
-  writeEdit(writer, edit, version);
+  writeEdit(writer, edit);
   return writer.written();
 }
 
-/** Throws CORRUPTION. */
+/** An edit of a manifest whose snapshot has this version. Throws CORRUPTION. */
 export function decodeEdit(body: Uint8Array, version: ManifestVersion, file: string): ManifestEdit {
   return readEdit(new ByteReader("CORRUPTION", file).over(body), version);
 }
 
-function writeEdit(writer: ByteWriter, edit: ManifestEdit, version: ManifestVersion): void {
+function isKnown(version: number): version is ManifestVersion {
+  return version >= ManifestVersion.tables && version <= ManifestVersion.configuration;
+}
+
+function writeEdit(writer: ByteWriter, edit: ManifestEdit): void {
   writer.u64(edit.nextFileNumber);
   writer.u8(edit.flushed === null ? 0 : 1);
   if (edit.flushed !== null) {
@@ -223,6 +230,8 @@ function writeEdit(writer: ByteWriter, edit: ManifestEdit, version: ManifestVers
     writer.u64(edit.flushed.term);
     writer.u32(edit.flushed.stampHigh);
     writer.u32(edit.flushed.stampLow);
+    writer.u64(edit.flushed.configuration.index);
+    writer.blob(edit.flushed.configuration.body);
   }
   writer.u32(edit.removed.length);
   for (const number of edit.removed) writer.u64(number);
@@ -237,7 +246,7 @@ function writeEdit(writer: ByteWriter, edit: ManifestEdit, version: ManifestVers
     writer.u32(table.footerBytes);
     writer.u32(table.footerChecksum);
   }
-  if (version === ManifestVersion.values) writeValues(writer, edit);
+  writeValues(writer, edit);
 }
 
 function writeValues(writer: ByteWriter, { added, values }: ManifestEdit): void {
@@ -260,13 +269,14 @@ function writeValues(writer: ByteWriter, { added, values }: ManifestEdit): void 
 
 function readEdit(reader: ByteReader, version: ManifestVersion): ManifestEdit {
   const nextFileNumber = reader.u64();
-  const flushed = reader.flag() ? readFlushed(reader) : null;
+  const flushed = reader.flag() ? readFlushed(reader, version) : null;
   const removed: FileNumber[] = [];
   for (let left = reader.count(8); left > 0; left--) removed.push(fileNumber(reader.u64()));
   const tables: TableRecord[] = [];
   for (let left = reader.count(TABLE_RECORD_BYTES); left > 0; left--) tables.push(readTable(reader));
-  const values = version === ManifestVersion.values ? readValueFiles(reader) : NO_VALUE_FILE_CHANGE;
-  const added = version === ManifestVersion.values ? withReferences(tables, reader) : tables;
+  const hasValues = version !== ManifestVersion.tables;
+  const values = hasValues ? readValueFiles(reader) : NO_VALUE_FILE_CHANGE;
+  const added = hasValues ? withReferences(tables, reader) : tables;
   reader.finish();
   return { nextFileNumber, flushed, removed, added, values };
 }
@@ -295,14 +305,19 @@ function withReferences(tables: readonly TableRecord[], reader: ByteReader): Tab
   });
 }
 
-function readFlushed(reader: ByteReader): FlushedPosition {
+function readFlushed(reader: ByteReader, version: ManifestVersion): FlushedPosition {
   return {
     sequence: reader.u64(),
     index: logIndex(reader.u64()),
     term: term(reader.u64()),
     stampHigh: reader.u32(),
     stampLow: reader.u32(),
+    configuration: version === ManifestVersion.configuration ? readConfiguration(reader) : NO_CONFIGURATION,
   };
+}
+
+function readConfiguration(reader: ByteReader): LoggedConfiguration {
+  return { index: logIndex(reader.u64()), body: reader.blob().slice() };
 }
 
 function readTable(reader: ByteReader): TableRecord {

@@ -17,6 +17,7 @@ import { assert } from "../core/assert.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
 import { type FileNumber, fileNumber, logIndex, term, type ValueFileId } from "../core/ids.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
+import { NO_CONFIGURATION } from "../record/logged-configuration.ts";
 import {
   decodeEdit,
   decodeFrame,
@@ -28,7 +29,6 @@ import {
   type FlushedPosition,
   FrameKind,
   type ManifestEdit,
-  ManifestVersion,
   manifestName,
   NO_VALUE_FILE_CHANGE,
   type TableRecord,
@@ -42,7 +42,14 @@ import { valueSegmentNumbers } from "./value-file-names.ts";
 const EDIT_BYTES_MAX = 64 * 1024;
 const SNAPSHOTS_OF_EDITS_MAX = 4;
 const NAME_PATTERN = /^(\d{8,})\.(sst|manifest|manifest\.new)$/;
-const NOTHING: FlushedPosition = { sequence: 0, index: logIndex(0), term: term(0), stampHigh: 0, stampLow: 0 };
+const NOTHING: FlushedPosition = {
+  sequence: 0,
+  index: logIndex(0),
+  term: term(0),
+  stampHigh: 0,
+  stampLow: 0,
+  configuration: NO_CONFIGURATION,
+};
 
 /** A change of state: what `publish` makes durable. */
 export type StateChange = Omit<ManifestEdit, "nextFileNumber" | "values">;
@@ -56,7 +63,6 @@ export class Manifest {
   readonly #identity: TreeIdentity;
   readonly #records = new Map<FileNumber, TableRecord>();
   readonly #valueFiles = new Map<ValueFileId, ValueFileRecord>();
-  #version: ManifestVersion = ManifestVersion.tables;
   #nextFileNumber = 1;
   #file: DiskFile | null = null;
   #number: FileNumber = fileNumber(1);
@@ -103,13 +109,8 @@ export class Manifest {
     return this.#failure !== null;
   }
 
-  /**
-   * Makes the recovered state durable in a new manifest and removes every file that is not part of it. `separates`:
-   * tables may come to point into value files.
-   */
-  start(separates = false): void {
-    const hasValues = separates || this.#valueFiles.size > 0;
-    this.#version = hasValues ? ManifestVersion.values : ManifestVersion.tables;
+  /** Makes the recovered state durable in a new manifest and removes every file that is not part of it. */
+  start(): void {
     this.#rollOver();
     for (const file of storageFiles(this.#disk, this.#directory)) {
       const isLive = file.kind === "sst" ? this.#records.has(file.number) : file.number === this.#number;
@@ -131,7 +132,7 @@ export class Manifest {
     if (this.#end - this.#snapshotBytes > limit) this.#rollOver();
     const edit: ManifestEdit = { nextFileNumber: this.#nextFileNumber, ...change, values };
     if (change.added.length > 0) this.#guarded(() => this.#disk.syncDirectory(this.#directory));
-    const end = this.#append(FrameKind.edit, encodeEdit(edit, this.#version));
+    const end = this.#append(FrameKind.edit, encodeEdit(edit));
     this.#guarded(() => this.#openFile().sync());
     this.#end = end;
     this.#synced = end;
@@ -149,7 +150,6 @@ export class Manifest {
     const first = decodeFrame(bytes, 0, number);
     if (first === null || first.kind !== FrameKind.snapshot) throw corruption(path, 0, "no snapshot");
     const snapshot = decodeSnapshot(first.body, this.#identity, path);
-    this.#version = snapshot.version;
     this.#apply(snapshot.edit, path);
     let offset = first.end;
     while (offset < bytes.length) {
@@ -159,7 +159,7 @@ export class Manifest {
         this.droppedBytes = bytes.length - offset;
         return;
       }
-      if (frame.kind === FrameKind.edit) this.#apply(decodeEdit(frame.body, this.#version, path), path);
+      if (frame.kind === FrameKind.edit) this.#apply(decodeEdit(frame.body, snapshot.version, path), path);
       offset = frame.end;
     }
   }
@@ -196,7 +196,7 @@ export class Manifest {
       added,
       values: { removed: [], added: [...this.#valueFiles.values()] },
     };
-    const frame = encodeFrame(number, FrameKind.snapshot, 0, encodeSnapshot(this.#identity, edit, this.#version));
+    const frame = encodeFrame(number, FrameKind.snapshot, 0, encodeSnapshot(this.#identity, edit));
     const path = this.#path(number);
     this.#writeAside(`${path}.new`, frame);
     this.#guarded(() => {

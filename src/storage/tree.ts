@@ -144,7 +144,7 @@ export class Tree {
       flushed: manifest.flushed,
       claims: files,
       start: () => {
-        manifest.start(options.values !== undefined);
+        manifest.start();
         files.removeUnlisted();
         return new Tree(
           { disk, directory, options, identity, takeFileNumber },

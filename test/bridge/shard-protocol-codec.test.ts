@@ -121,6 +121,7 @@ const boot: fc.Arbitrary<ShardBoot> = fc.record({
   appliedIndex: index,
   stampHigh: u32,
   stampLow: u32,
+  configurations: fc.array(fc.record({ index, body: bytes })),
   system,
 });
 

@@ -9,13 +9,7 @@ import { RealDisk } from "../../src/env/real-disk.ts";
 import { inspectFile } from "../../src/inspect.ts";
 import { encodeQuarantine, QuarantineKind, quarantinePath } from "../../src/log/quarantine-format.ts";
 import { Manifest } from "../../src/storage/manifest.ts";
-import {
-  encodeFrame,
-  encodeSnapshot,
-  FrameKind,
-  ManifestVersion,
-  NO_VALUE_FILE_CHANGE,
-} from "../../src/storage/manifest-format.ts";
+import { encodeFrame, encodeSnapshot, FrameKind, NO_VALUE_FILE_CHANGE } from "../../src/storage/manifest-format.ts";
 import { verifyDirectory, type VerifySummary } from "../../src/verify.ts";
 import { KIB, put, ShardHarness } from "../shard/shard-harness.ts";
 import { runMain, temporaryDirectory } from "./run-main.ts";
@@ -219,10 +213,7 @@ test("tables that overlap within a level are found out", () => {
   const edit = { nextFileNumber: 9000, flushed: manifest.flushed, removed: [], added, values };
   const path = nth(node.shard, ".manifest");
   const number = fileNumber(Number.parseInt(basename(path), 10));
-  writeFileSync(
-    path,
-    encodeFrame(number, FrameKind.snapshot, 0, encodeSnapshot(identity, edit, ManifestVersion.tables)),
-  );
+  writeFileSync(path, encodeFrame(number, FrameKind.snapshot, 0, encodeSnapshot(identity, edit)));
   expect(verified(node.path).damage.map(({ what }) => what)).toContainEqual(expect.stringContaining("overlaps"));
 });
 

@@ -91,7 +91,10 @@ export class LeadingGroup {
       appliedIndex: logIndex(0),
     };
     const terms = { hardTerm: term(0), hardVote: NO_NODE, lastTerm: term(0), previousTerm: term(0), termRuns: [] };
-    this.say({ type: "opened", boot: { ...none, ...terms, stampHigh: 0, stampLow: 0, system: [] } });
+    this.say({
+      type: "opened",
+      boot: { ...none, ...terms, stampHigh: 0, stampLow: 0, configurations: [], system: [] },
+    });
     while (!this.sent.some(({ type }) => type === "preVote")) this.tick();
     this.#grant("preVoteReply", this.group.term + 1);
     this.turn();

@@ -128,6 +128,13 @@ function encodeOne(one: TestCommand): Uint8Array {
   return once === undefined ? command : withSession(command, once.session, once.sequence);
 }
 
+export function encodeConfiguration(index: number, entryTerm: number, body: Uint8Array): Uint8Array {
+  const entry = new Uint8Array(ENTRY_HEADER_BYTES + body.length);
+  entry.set(body, ENTRY_HEADER_BYTES);
+  sealEntry(entry, viewOf(entry), 0, entry.length, logIndex(index), term(entryTerm), 0, EntryKind.configuration);
+  return entry;
+}
+
 export class TestClock implements Clock {
   nowMs = START_MS;
   wallMs(): number {
@@ -241,6 +248,20 @@ export class ShardHarness implements Disposable {
   /** Sends a request without letting the shard work. */
   send(request: ShardRequest): void {
     this.shard.handle(request);
+  }
+
+  /** Appends an entry of kind configuration; it is applied unless the test says how far. */
+  configure(body: string, applyThrough: number = Number.MAX_SAFE_INTEGER): number {
+    this.lastIndex += 1;
+    this.send({
+      type: "append",
+      entries: [encodeConfiguration(this.lastIndex, 1, utf8(body))],
+      commitIndex: logIndex(0),
+      applyThrough: logIndex(Math.min(this.lastIndex, applyThrough)),
+      wantResults: true,
+    });
+    this.shard.turn();
+    return this.lastIndex;
   }
 
   /** Queues one entry of commands; returns its index. */

@@ -1,5 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { utf8 } from "../../src/core/bytes.ts";
+import { text, utf8 } from "../../src/core/bytes.ts";
 import { murmur3 } from "../../src/core/murmur3.ts";
 import { logIndex } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
@@ -324,6 +324,34 @@ test("a log that is longer than members behind may ask for is cut where tables h
   expect(last?.previousTerm as number).toBe(1);
   harness.reopen();
   expect(harness.boot.firstIndex).toBe(last?.firstIndex as typeof harness.boot.firstIndex);
+});
+
+test("a start knows the configuration in force where the tables end, and those of the log behind it", () => {
+  using harness = new ShardHarness();
+  const known = (): string[] => harness.boot.configurations.map(({ index, body }) => `${index} ${text(body)}`);
+  harness.run(put("k", "1"));
+  harness.configure("first");
+  harness.configure("second");
+  harness.run(put("k", "2"));
+  harness.maintain("flush");
+  harness.configure("third");
+  harness.run(put("k", "3"));
+  const applied = harness.lastIndex;
+  harness.configure("superseded", applied);
+  harness.reopen();
+  expect(known()).toEqual(["3 second", "5 third", "7 superseded"]);
+  harness.lastIndex = applied;
+  harness.configure("other", applied);
+  harness.reopen();
+  expect(known()).toEqual(["3 second", "5 third", "7 other"]);
+  harness.run(put("k", "4"));
+  harness.maintain("flush");
+  harness.release(harness.lastIndex);
+  harness.shard.turn();
+  harness.settle();
+  harness.stop();
+  harness.reopen();
+  expect(known()).toEqual(["7 other"]);
 });
 
 test("memtables too small for the longest value are refused at once", () => {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { EnvelopeError } from "../../src/core/errors.ts";
-import { fileNumber, shardId } from "../../src/core/ids.ts";
+import { fileNumber, logIndex, shardId } from "../../src/core/ids.ts";
 import { Manifest } from "../../src/storage/manifest.ts";
 import type { TableRecord } from "../../src/storage/manifest-format.ts";
-import { GOLDEN_MANIFEST } from "./support/golden.ts";
+import { GOLDEN_CONFIGURED_MANIFEST, GOLDEN_MANIFEST } from "./support/golden.ts";
 import { MemoryDisk } from "./support/memory-disk.ts";
 import { flipped, IDENTITY, position } from "./support/versions.ts";
 
@@ -188,8 +188,27 @@ describe("the manifest", () => {
     expect(stateOf(disk)).toBe("5: 2 5");
   });
 
-  test("has these very bytes in format version 1", () => {
-    const { disk, path } = twoEdits();
-    expect(disk.bytesOf(path).toHex()).toBe(GOLDEN_MANIFEST.join(""));
+  test("of format version 1 is read as ever, and goes on in the present one", () => {
+    const disk = new MemoryDisk();
+    disk.replace("d/00000001.manifest", Uint8Array.fromHex(GOLDEN_MANIFEST.join("")));
+    const manifest = started(disk);
+    expect(manifest.flushed).toEqual(position(3));
+    expect([...manifest.records.values()]).toEqual([record(2), record(3)]);
+    add(manifest, 9);
+    manifest.close();
+    expect(stateOf(disk)).toBe("9: 2 3 9");
+  });
+
+  test("keeps the configuration, and has these very bytes in format version 3", () => {
+    const disk = new MemoryDisk();
+    const manifest = started(disk);
+    const configuration = { index: logIndex(2), body: new Uint8Array([0x93, 1, 2, 3]) };
+    manifest.publish({ flushed: { ...position(2), configuration }, removed: [], added: [record(2)] });
+    manifest.close();
+    expect(disk.bytesOf("d/00000001.manifest").toHex()).toBe(GOLDEN_CONFIGURED_MANIFEST.join(""));
+    const again = started(disk);
+    expect(again.flushed.configuration).toEqual(configuration);
+    again.close();
+    expect(Manifest.open(disk, "d", IDENTITY).flushed.configuration).toEqual(configuration);
   });
 });

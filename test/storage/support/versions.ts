@@ -10,6 +10,7 @@ import {
   type VersionCursor,
   VersionKind,
 } from "../../../src/record/version.ts";
+import { NO_CONFIGURATION } from "../../../src/record/logged-configuration.ts";
 import type { DropRule, Job } from "../../../src/storage/job.ts";
 import { NO_RETENTION } from "../../../src/storage/retention.ts";
 import type { TreeIdentity, TreeOptions } from "../../../src/storage/tree-options.ts";
@@ -68,7 +69,14 @@ export function tombstone(key: string, stamp: number, bucket = 1): PlainVersion 
 }
 
 export function position(index: number): FlushedPosition {
-  return { sequence: index * 10, index: logIndex(index), term: term(1), stampHigh: 0, stampLow: index };
+  return {
+    sequence: index * 10,
+    index: logIndex(index),
+    term: term(1),
+    stampHigh: 0,
+    stampLow: index,
+    configuration: NO_CONFIGURATION,
+  };
 }
 
 export function inOrder(versions: readonly PlainVersion[]): PlainVersion[] {
