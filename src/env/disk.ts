@@ -57,6 +57,10 @@ export interface Disk {
   /** Creates a directory and its parents; syncs the parents that it changed. */
   makeDirectory(directory: string): void;
   rename(from: string, to: string): void;
+  /** Gives a file a second name on the same file system. Both are the file: what is written under one is read under the other. */
+  link(from: string, to: string): void;
+  /** How many names a file has. */
+  linkCount(path: string): number;
   remove(path: string): void;
   removeTree(directory: string): void;
   syncDirectory(directory: string): void;

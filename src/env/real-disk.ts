@@ -11,6 +11,7 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -89,6 +90,14 @@ export class RealDisk implements Disk {
 
   rename(from: string, to: string): void {
     guarded(from, "rename", () => renameSync(from, to));
+  }
+
+  link(from: string, to: string): void {
+    guarded(from, "link", () => linkSync(from, to));
+  }
+
+  linkCount(path: string): number {
+    return guarded(path, "look at", () => statSync(path).nlink);
   }
 
   remove(path: string): void {

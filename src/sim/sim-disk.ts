@@ -31,6 +31,7 @@ export const DISK_CALLS = [
   "sync",
   "truncate",
   "rename",
+  "link",
   "remove",
   "makeDirectory",
   "syncDirectory",
@@ -224,6 +225,18 @@ export class SimDisk implements Disk {
     this.#count("rename", from);
     if (!this.#names.exists(from)) throw missing(from);
     this.#names.rename(from, to);
+  }
+
+  link(from: string, to: string): void {
+    this.#count("link", from);
+    const inode = this.#inode(from);
+    if (this.#names.exists(to)) throw new EnvelopeError("IO", `cannot link ${to}: it exists`);
+    this.#names.link(to, inode);
+  }
+
+  linkCount(path: string): number {
+    this.#checkAlive(this.#life);
+    return this.#names.namesOf(this.#inode(path));
   }
 
   remove(path: string): void {

@@ -110,10 +110,17 @@ export class Namespace {
 
   usedBytes(): number {
     let byteCount = 0;
-    for (const inode of reachable(this.#root, (directory) => directory.seen)) {
+    for (const inode of new Set(reachable(this.#root, (directory) => directory.seen))) {
       if (inode instanceof Inode) byteCount += inode.size;
     }
     return byteCount;
+  }
+
+  /** How many names a file has now. */
+  namesOf(inode: Inode): number {
+    let count = 0;
+    for (const node of reachable(this.#root, (directory) => directory.seen)) if (node === inode) count += 1;
+    return count;
   }
 
   /** Every file that has a name now or would have one after a crash. */

@@ -105,6 +105,20 @@ test("directories are made with their parents, listed in order, renamed into and
   expect(disk.freeBytes(directory)).toBeGreaterThan(0);
 });
 
+test("a file with two names is one file, until the last of them goes", () => {
+  const disk = new RealDisk();
+  const directory = temporary();
+  const [first, second] = [join(directory, "a"), join(directory, "b")];
+  writeFileSync(first, "same");
+  disk.link(first, second);
+  expect([disk.linkCount(first), disk.linkCount(second)]).toEqual([2, 2]);
+  expect(codeOf(() => disk.link(first, second))).toBe("IO");
+  expect(codeOf(() => disk.link(join(directory, "none"), join(directory, "c")))).toBe("MISSING_FILE");
+  disk.remove(first);
+  expect(disk.linkCount(second)).toBe(1);
+  expect(Buffer.from(disk.readWhole(second)).toString()).toBe("same");
+});
+
 test("a directory has one owner at a time, in this process too", () => {
   const disk = new RealDisk();
   const directory = temporary();

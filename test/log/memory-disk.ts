@@ -74,6 +74,16 @@ export class MemoryDisk implements Disk {
     this.names.set(to, inode);
   }
 
+  link(from: string, to: string): void {
+    this.before("link", to);
+    this.names.set(to, this.inode(from));
+  }
+
+  linkCount(path: string): number {
+    const inode = this.inode(path);
+    return [...this.names.values()].filter((named) => named === inode).length;
+  }
+
   remove(path: string): void {
     this.before("remove", path);
     this.inode(path);

@@ -74,6 +74,12 @@ export class HeldSyncDisk implements Disk {
   rename(from: string, to: string): void {
     this.#real.rename(from, to);
   }
+  link(from: string, to: string): void {
+    this.#real.link(from, to);
+  }
+  linkCount(path: string): number {
+    return this.#real.linkCount(path);
+  }
   remove(path: string): void {
     this.#real.remove(path);
   }

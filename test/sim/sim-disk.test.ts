@@ -53,6 +53,24 @@ test("a removed or renamed name whose directory was not synced may come back, bu
   }
 });
 
+test("a second name lasts behind a sync of its directory, takes no room, and shows the same bytes", () => {
+  const disk = new SimDisk(1, { ...ROOMY, capacityBytes: 100 });
+  disk.makeDirectory("/d");
+  const file = disk.open("/d/a", "create");
+  file.write(new Uint8Array(80).fill(1), 0);
+  file.sync();
+  disk.syncDirectory("/d");
+  disk.link("/d/a", "/d/b");
+  expect([disk.linkCount("/d/b"), disk.freeBytes("/d")]).toEqual([2, 20]);
+  disk.crash({ sector: 0 });
+  expect(disk.list("/d")).toEqual(["a"]);
+  disk.link("/d/a", "/d/b");
+  disk.syncDirectory("/d");
+  disk.remove("/d/a");
+  disk.crash({ sector: 1 });
+  expect(disk.readWhole("/d/b")).toEqual(new Uint8Array(80).fill(1));
+});
+
 test("an unsynced write is torn at sectors: each is old or new, in any combination", () => {
   const seen = new Set<string>();
   for (let seed = 0; seed < 64; seed++) {

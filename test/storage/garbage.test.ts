@@ -18,6 +18,13 @@ function diskWith(...files: readonly (readonly [string, number])[]): SimDisk {
   return disk;
 }
 
+function sizeOf(disk: SimDisk, name: string): number {
+  const file = disk.open(`d/${name}`, "read");
+  const byteCount = file.size();
+  file.close();
+  return byteCount;
+}
+
 test("a small file goes at once, closed before", () => {
   const disk = diskWith(["a", MIB - 1]);
   const garbage = new Garbage(disk);
@@ -74,4 +81,15 @@ test("media that cannot be written are an error", () => {
   garbage.step();
   disk.planCall("remove", 1, { kind: "fail", code: "IO" });
   expect(() => garbage.step()).toThrow(EnvelopeError);
+});
+
+test("a large file that has another name loses this one alone", () => {
+  const disk = diskWith(["a", 10 * MIB]);
+  disk.link("d/a", "d/other");
+  const garbage = new Garbage(disk);
+  garbage.add("d/a", 10 * MIB, () => {});
+  while (garbage.step());
+  expect(disk.list("d")).toEqual(["other"]);
+  expect(sizeOf(disk, "other")).toBe(10 * MIB);
+  expect(disk.linkCount("d/other")).toBe(1);
 });

@@ -12,7 +12,7 @@ interface Node {
   synced: Uint8Array;
 }
 
-export type Change = "create" | "write" | "sync" | "rename" | "remove" | "syncDirectory";
+export type Change = "create" | "write" | "sync" | "rename" | "link" | "remove" | "syncDirectory";
 
 export class MemoryDisk implements Disk {
   beforeChange: (change: Change, path: string) => void = () => {};
@@ -126,6 +126,16 @@ export class MemoryDisk implements Disk {
     this.beforeChange("rename", to);
     this.#names.set(to, this.#node(from));
     this.#names.delete(from);
+  }
+
+  link(from: string, to: string): void {
+    this.beforeChange("link", to);
+    this.#names.set(to, this.#node(from));
+  }
+
+  linkCount(path: string): number {
+    const node = this.#node(path);
+    return [...this.#names.values()].filter((named) => named === node).length;
   }
 
   remove(path: string): void {
