@@ -8,9 +8,19 @@ import { EnvelopeError } from "./core/errors.ts";
 import type { PartVisitor } from "./core/file-report.ts";
 import type { Disk, DiskFile } from "./env/disk.ts";
 import { describeHardState, describeHint, describeQuarantine, describeSegment } from "./log/describe-log.ts";
+import { describeSnapshot } from "./storage/describe-snapshot.ts";
 import { describeManifest, describeTable, describeValueSegment } from "./storage/describe-tables.ts";
 
-type FileKind = "segment" | "values" | "hint" | "hardState" | "identity" | "table" | "manifest" | "quarantine";
+type FileKind =
+  | "segment"
+  | "values"
+  | "hint"
+  | "hardState"
+  | "identity"
+  | "table"
+  | "manifest"
+  | "quarantine"
+  | "snapshot";
 
 export interface InspectOptions {
   /** The entries of tables and hints too. */
@@ -27,6 +37,7 @@ const MAGIC_KINDS: ReadonlyMap<number, FileKind> = new Map([
   [0x4d50_5645, "hardState"],
   [0x4e50_5645, "identity"],
   [0x5150_5645, "quarantine"],
+  [0x4450_5645, "snapshot"],
 ]);
 const TABLE_MAGIC = "EDB.sst\x01";
 const TABLE_END_MAGIC = "EDB.end\x01";
@@ -42,6 +53,7 @@ const NAMES: readonly (readonly [RegExp, FileKind])[] = [
   [/^\d{8,}\.sst$/, "table"],
   [/^\d{8,}\.manifest(\.new)?$/, "manifest"],
   [/\.quarantine(\.next)?$/, "quarantine"],
+  [/^snapshot\.meta$/, "snapshot"],
 ];
 
 /**
@@ -87,6 +99,8 @@ function describe(disk: Disk, file: DiskFile, kind: FileKind, options: InspectOp
       return describeTable(file, options.withEntries, visit);
     case "quarantine":
       return describeQuarantine(disk.readWhole(path), path, visit);
+    case "snapshot":
+      return describeSnapshot(disk.readWhole(path), path, visit);
     case "manifest":
       return describeManifest(disk.readWhole(path), Number.parseInt(nameOf(path), 10), path, visit);
   }

@@ -26,6 +26,7 @@ export interface VerifySummary {
 const IDENTITY_NAME = "node.meta";
 const SHARD_NAME = /^shard-(\d{4,})$/;
 const SHARD_FILE = /^(\d{8,}\.(((values\.)?evp|sst)(\.quarantine)?|kept\.evp|hint|manifest)|hard-state\.[01]\.meta)$/;
+const SNAPSHOT = /^snapshot-\d{4,}$/;
 /** Still being made when a process ended, or kept to be used again. */
 const UNFINISHED = /\.(next|new)$/;
 const NODE_FILE = /^(node\.meta|LOCK|LOCK\.pid)$/;
@@ -127,7 +128,12 @@ function verifyShard(
   isShallow: boolean,
   visit: FindingVisitor,
 ): Counted {
-  const names = disk.list(directory);
+  const all = disk.list(directory);
+  for (const name of all.filter((one) => SNAPSHOT.test(one))) {
+    const what = "a snapshot that was made for another member; the next start removes it";
+    visit({ severity: "note", file: `${directory}/${name}`, offset: null, what });
+  }
+  const names = all.filter((name) => !SNAPSHOT.test(name));
   noteStrays(directory, names, SHARD_FILE, visit);
   const identity = verifyHardState(disk, directory, owner, visit);
   if (identity === null) {

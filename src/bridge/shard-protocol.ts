@@ -83,6 +83,22 @@ export type ShardRequest =
   /** Everything to the last level; `done` when it is. */
   | { readonly type: "compact"; readonly requestId: number }
   | { readonly type: "stats"; readonly requestId: number }
+  /** Memtable to tables, and second names for these; `snapshotMade` when they can be read, or `done` with an error. */
+  | { readonly type: "snapshot"; readonly requestId: number }
+  /**
+   * Bytes of a file, by its place in the description, fewer than asked for only at the end of the file or beyond 1 MiB:
+   * `snapshotPiece`, or `done` with an error.
+   */
+  | {
+      readonly type: "snapshotRead";
+      readonly requestId: number;
+      readonly id: number;
+      readonly file: number;
+      readonly offset: number;
+      readonly byteCount: number;
+    }
+  /** Nobody reads the snapshot any more. */
+  | { readonly type: "snapshotDrop"; readonly id: number }
   /** Main no longer reads this memtable arena. */
   | { readonly type: "returnArena"; readonly arena: number }
   | { readonly type: "stop" };
@@ -204,6 +220,19 @@ export type ShardReply =
   | { readonly type: "logReleased"; readonly firstIndex: LogIndex; readonly previousTerm: Term }
   | { readonly type: "done"; readonly requestId: number; readonly result: Result }
   | { readonly type: "stats"; readonly requestId: number; readonly stats: ShardStats }
+  | {
+      readonly type: "snapshotMade";
+      readonly requestId: number;
+      readonly id: number;
+      /** The last entry in it. */
+      readonly index: LogIndex;
+      readonly term: Term;
+      /** The body of the configuration in force there; empty: still the first one. */
+      readonly configuration: Uint8Array;
+      /** What the receiver's shard needs to be told (`installBegin`), its files among it. */
+      readonly description: Uint8Array;
+    }
+  | { readonly type: "snapshotPiece"; readonly requestId: number; readonly bytes: Uint8Array }
   /** The shard reads this arena no longer; main answers `returnArena` when it does not either. */
   | { readonly type: "arenaRetired"; readonly arena: number }
   /** The shard has failed and does nothing more. */

@@ -7,7 +7,8 @@
  */
 import { Worker } from "node:worker_threads";
 import { createRingPair, MainRingPort } from "../bridge/ring-port.ts";
-import { decodeReply, decodeShard, encodeRequest } from "../bridge/shard-protocol-codec.ts";
+import { decodeReply } from "../bridge/shard-reply-codec.ts";
+import { decodeShard, encodeRequest } from "../bridge/shard-request-codec.ts";
 import type { ShardLink, ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
 import type { CompactorEnd, WorkerData, WorkerShard } from "../bridge/worker-data.ts";
 import { assert } from "../core/assert.ts";

@@ -390,7 +390,9 @@ export class ShardGroup {
         this.#returnArenas();
         break;
       case "logReleased":
-        // The core asks for entries by itself, and is told when they are gone.
+      case "snapshotMade":
+      case "snapshotPiece":
+        // The core asks for entries by itself, and is told when they are gone; nobody asks for snapshots.
         break;
       case "failed":
         this.#failed = true;

@@ -288,6 +288,12 @@ export class Log {
     this.#upkeep.release(unneeded, dispensable, retainedBytes);
   }
 
+  /** From now on nothing is written to this segment: if it is the one being written, the log goes on in the next. Throws DISKFULL, IO. */
+  seal(segmentId: number): void {
+    this.#check();
+    if (this.#active.id === segmentId) this.#rotate(0);
+  }
+
   /** Every entry up to this one is applied: sealed segments below it may get their hints. */
   noteApplied(index: LogIndex): void {
     this.#upkeep.noteApplied(index);

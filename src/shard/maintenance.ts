@@ -46,8 +46,6 @@ export interface MaintenanceEvents {
   position(): FlushedPosition;
   /** The tables have everything of the arena, and nothing here reads it any more. */
   arenaFlushed(arena: number): void;
-  /** A `flush` or `compact` has been carried out, or refused. */
-  done(requestId: number, result: Result): void;
   /** A compaction has thrown this. True: it was about a table, which is quarantined now. */
   damaged(cause: unknown): boolean;
 }
@@ -65,7 +63,8 @@ interface FrozenArena {
 }
 
 interface Request {
-  readonly requestId: number;
+  /** Called once: it has been carried out, or refused. */
+  readonly done: (result: Result) => void;
   readonly isCompaction: boolean;
   /** The last arena that has to be in tables; null until the active one has been frozen for this request. */
   throughArena: number | null;
@@ -157,8 +156,9 @@ export class Maintenance {
       : this.#activeSinceMs + this.#ageMs;
   }
 
-  request(requestId: number, what: "flush" | "compact"): void {
-    this.#requests.push({ requestId, isCompaction: what === "compact", throughArena: null });
+  /** `done` is called when it has been carried out, or refused. */
+  request(what: "flush" | "compact", done: (result: Result) => void): void {
+    this.#requests.push({ done, isCompaction: what === "compact", throughArena: null });
   }
 
   /** Freezes the active memtable; false when no arena is free to follow it. */
@@ -325,7 +325,7 @@ export class Maintenance {
     if (request < 0) return false;
     const [answered] = this.#requests.splice(request, 1);
     assert(answered !== undefined, "the request was found");
-    this.#events.done(answered.requestId, OK);
+    answered.done(OK);
     return true;
   }
 
@@ -348,7 +348,7 @@ export class Maintenance {
     }
     if (progress === "all" && request !== undefined) {
       this.#requests.splice(this.#requests.indexOf(request), 1);
-      this.#events.done(request.requestId, OK);
+      request.done(OK);
     }
     return progress !== false;
   }
@@ -360,7 +360,7 @@ export class Maintenance {
     if (request < 0) return false;
     const [refused] = this.#requests.splice(request, 1);
     assert(refused !== undefined, "the request was found");
-    this.#events.done(refused.requestId, QUARANTINED);
+    refused.done(QUARANTINED);
     return true;
   }
 

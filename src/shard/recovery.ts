@@ -230,7 +230,6 @@ function replay(
       configuration: applier.configuration,
     }),
     arenaFlushed: () => undefined,
-    done: () => undefined,
     damaged: () => false,
   });
   while (appliedIndex < commitIndex) {

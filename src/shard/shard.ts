@@ -25,6 +25,7 @@ import { OS_DECIDES, SYNC } from "../record/durability.ts";
 import { entryDurability, entryIndex } from "../record/entry-format.ts";
 import { errorResult, type Result } from "../record/result.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
+import { FileClearing } from "./file-clearing.ts";
 import type { Segment } from "../log/segment.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PersistedIndex } from "./persisted-index.ts";
@@ -34,6 +35,7 @@ import type { ShardEnvironment } from "./shard-environment.ts";
 import { ShardReader } from "./shard-reader.ts";
 import type { ShardOptions } from "./shard-options.ts";
 import { Scrubber } from "./scrubber.ts";
+import { ShardSnapshots } from "./shard-snapshots.ts";
 import { statsOf } from "./shard-stats.ts";
 import { WaitingReads } from "./waiting-reads.ts";
 
@@ -44,6 +46,8 @@ type ReadEntries = Extract<ShardRequest, { type: "readEntries" }>;
 const APPLY_BYTES_MAX = 8 * 1024 * 1024;
 /** How often a full disk is looked at again. */
 const ROOM_RETRY_MS = 500;
+
+const TOO_MANY_SNAPSHOTS = errorResult("OVERLOADED", "there are as many snapshots of the shard as there may be");
 
 /** After the last request: time in which the next one is likely to come, and what can wait does. */
 const BUSY_MS = 20;
@@ -57,6 +61,8 @@ export class Shard {
   readonly #reply: (reply: ShardReply) => void;
   readonly #maintenance: Maintenance;
   readonly #scrubber: Scrubber;
+  readonly #clearing: FileClearing;
+  readonly #snapshots: ShardSnapshots;
   readonly #persisted: PersistedIndex;
   readonly #reads = new WaitingReads();
   #queue: ShardRequest[] = [];
@@ -124,9 +130,10 @@ export class Shard {
     this.#maintenance = new Maintenance(parts.store, parts.state, parts.context.fences, env, options, {
       position: () => this.#position(),
       arenaFlushed: (arena) => this.#arenaFlushed(arena),
-      done: (requestId, result) => reply({ type: "done", requestId, result }),
       damaged: (cause) => parts.quarantine.note(cause),
     });
+    this.#clearing = new FileClearing(env.disk);
+    this.#snapshots = new ShardSnapshots(env.disk, options.directory, options.stepBytes, this.#clearing, reply);
     const { quarantine, state } = parts;
     this.#scrubber = new Scrubber(env.disk, parts.tree, parts.log, quarantine, env.clock, env.log, {
       bytesPerSecond: options.scrubBytesPerSecond,
@@ -191,7 +198,11 @@ export class Shard {
     const applied = this.#appliedIndex;
     this.#apply();
     const isPreparing = this.#stepLog();
-    this.#owesSteps = this.#maintenance.step() || isPreparing || this.#appliedIndex > applied || this.#stepScrub();
+    const isMaintaining = this.#maintenance.step();
+    const isReading = this.#snapshots.step();
+    const isClearing = this.#clearing.step();
+    const isBehind = isPreparing || isMaintaining || isReading || isClearing;
+    this.#owesSteps = isBehind || this.#appliedIndex > applied || this.#stepScrub();
   }
 
   get #untilSecureMs(): number {
@@ -268,7 +279,13 @@ export class Shard {
         return this.#releaseLog();
       case "flush":
       case "compact":
-        return this.#maintenance.request(request.requestId, request.type);
+        return this.#maintenance.request(request.type, (result) => this.#done(request.requestId, result));
+      case "snapshot":
+        return this.#snapshot(request.requestId);
+      case "snapshotRead":
+        return this.#readSnapshot(request);
+      case "snapshotDrop":
+        return this.#snapshots.drop(request.id);
       case "stats":
         return this.#reply({
           type: "stats",
@@ -282,6 +299,26 @@ export class Shard {
         return;
       default:
         return unreachable(request);
+    }
+  }
+
+  #done(requestId: number, result: Result): void {
+    this.#reply({ type: "done", requestId, result });
+  }
+
+  /** Everything applied goes to tables first. */
+  #snapshot(requestId: number): void {
+    if (!this.#snapshots.reserve()) return this.#done(requestId, TOO_MANY_SNAPSHOTS);
+    this.#maintenance.request("flush", () => this.#snapshots.make(requestId, this.#parts.tree, this.#parts.log));
+  }
+
+  #readSnapshot({ requestId, id, file, offset, byteCount }: Extract<ShardRequest, { type: "snapshotRead" }>): void {
+    try {
+      const bytes = this.#snapshots.read(id, file, offset, byteCount);
+      this.#reply({ type: "snapshotPiece", requestId, bytes });
+    } catch (cause) {
+      if (!(cause instanceof EnvelopeError)) throw cause;
+      this.#done(requestId, errorResult(cause.code, cause.message));
     }
   }
 
@@ -507,6 +544,7 @@ export class Shard {
     }
     this.#maintenance.abort();
     this.#scrubber.close();
+    this.#snapshots.close();
     tree.close();
     log.close();
     hardState.close();

@@ -4,7 +4,8 @@
  * nothing else can run on it. It returns when all shards have stopped or failed.
  */
 import { WorkerRingPort } from "../bridge/ring-port.ts";
-import { decodeRequest, decodeShard, encodeReply } from "../bridge/shard-protocol-codec.ts";
+import { encodeReply } from "../bridge/shard-reply-codec.ts";
+import { decodeRequest, decodeShard } from "../bridge/shard-request-codec.ts";
 import type { WorkerData } from "../bridge/worker-data.ts";
 import { assert } from "../core/assert.ts";
 import { ByteReader } from "../core/byte-reader.ts";

@@ -156,6 +156,8 @@ export class EngineWitness {
       case "arenaRetired":
         this.retiredArenas.push(reply.arena);
         return;
+      case "snapshotMade":
+      case "snapshotPiece":
       case "failed":
       case "stopped":
         return;

@@ -140,6 +140,18 @@ export class Manifest {
     this.#writeProof();
   }
 
+  /** Writes the present state as the manifest of a directory that has the same files; returns its name. It is not synced. */
+  copyInto(directory: string): string {
+    const name = manifestName(this.#number);
+    const file = this.#disk.open(`${directory}/${name}`, "create");
+    try {
+      file.write(this.#snapshotFrame(this.#number), 0);
+    } finally {
+      file.close();
+    }
+    return name;
+  }
+
   close(): void {
     this.#file?.close();
     this.#file = null;
@@ -188,15 +200,7 @@ export class Manifest {
   /** Begins a new manifest with a snapshot of the present state. Until its rename nothing has changed. */
   #rollOver(): void {
     const number = this.takeFileNumber();
-    const added = [...this.#records.values()];
-    const edit: ManifestEdit = {
-      nextFileNumber: this.#nextFileNumber,
-      flushed: this.flushed,
-      removed: [],
-      added,
-      values: { removed: [], added: [...this.#valueFiles.values()] },
-    };
-    const frame = encodeFrame(number, FrameKind.snapshot, 0, encodeSnapshot(this.#identity, edit));
+    const frame = this.#snapshotFrame(number);
     const path = this.#path(number);
     this.#writeAside(`${path}.new`, frame);
     this.#guarded(() => {
@@ -211,6 +215,17 @@ export class Manifest {
     this.#end = frame.length;
     this.#synced = frame.length;
     this.#snapshotBytes = frame.length;
+  }
+
+  #snapshotFrame(number: FileNumber): Uint8Array {
+    const edit: ManifestEdit = {
+      nextFileNumber: this.#nextFileNumber,
+      flushed: this.flushed,
+      removed: [],
+      added: [...this.#records.values()],
+      values: { removed: [], added: [...this.#valueFiles.values()] },
+    };
+    return encodeFrame(number, FrameKind.snapshot, 0, encodeSnapshot(this.#identity, edit));
   }
 
   #writeAside(path: string, frame: Uint8Array): void {

@@ -46,10 +46,12 @@ import type { JobHome, JobPorts, RewriteJob } from "./rewrite-job.ts";
 import type { ValueLocator } from "./separating-cursor.ts";
 import type { Table } from "./table.ts";
 import type { TableReading } from "./table-blocks.ts";
+import { tableName } from "./table-format.ts";
 import { TreeCursor } from "./tree-cursor.ts";
 import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
 import { type TreeStats, layoutStats } from "./tree-stats.ts";
 import { TreeValues } from "./tree-values.ts";
+import { nameOutsideLog } from "./value-file-names.ts";
 import { ValueFiles } from "./value-files.ts";
 
 /** The tables of a directory, opened and verified, and nothing changed yet. */
@@ -359,6 +361,23 @@ export class Tree {
       compactionBytes: this.#compactionBytes,
       ...this.#values.stats(),
     };
+  }
+
+  /**
+   * Gives every file of the present state a second name in a directory, where it can be opened as it is here: segments of
+   * the log under the names they will have when the log has let them go. Returns the names. Throws IO or DISKFULL.
+   */
+  linkInto(directory: string): string[] {
+    const { disk } = this.#home;
+    const names: string[] = [];
+    const link = (path: string, name: string): void => {
+      disk.link(path, `${directory}/${name}`);
+      names.push(name);
+    };
+    for (const { path, record } of this.#layout.tables) link(path, tableName(record.number));
+    for (const id of this.#manifest.valueFiles.keys()) link(this.#values.files.of(id).path, nameOutsideLog(id));
+    names.push(this.#manifest.copyInto(directory));
+    return names;
   }
 
   /** Closes or removes one of the files that were replaced; true: there is more. Throws IO. */

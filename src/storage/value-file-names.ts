@@ -18,6 +18,11 @@ export function valueFileName(file: ValueFileId): string {
   return `${String(stemOf(file)).padStart(STEM_DIGITS, "0")}${isLogSegment(file) ? ".evp" : ".values.evp"}`;
 }
 
+/** As it is named when it is not, or no longer, in the log. */
+export function nameOutsideLog(file: ValueFileId): string {
+  return `${String(stemOf(file)).padStart(STEM_DIGITS, "0")}.${isLogSegment(file) ? "kept" : "values"}.evp`;
+}
+
 /** Where the file lies: in the log or out of it. Throws MISSING_FILE. */
 export function findValueFile(disk: Disk, directory: string, file: ValueFileId): string {
   const stem = stemOf(file);

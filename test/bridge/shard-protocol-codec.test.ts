@@ -3,13 +3,8 @@
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import {
-  decodeReply,
-  decodeRequest,
-  decodeShard,
-  encodeReply,
-  encodeRequest,
-} from "../../src/bridge/shard-protocol-codec.ts";
+import { decodeReply, encodeReply } from "../../src/bridge/shard-reply-codec.ts";
+import { decodeRequest, decodeShard, encodeRequest } from "../../src/bridge/shard-request-codec.ts";
 import type {
   CommandResult,
   ReadRequest,
@@ -104,6 +99,16 @@ const requests: { readonly [K in ShardRequest["type"]]: fc.Arbitrary<Extract<Sha
   compact: fc.record({ type: fc.constant("compact" as const), requestId: u32 }),
   stats: fc.record({ type: fc.constant("stats" as const), requestId: u32 }),
   returnArena: fc.record({ type: fc.constant("returnArena" as const), arena: u32 }),
+  snapshot: fc.record({ type: fc.constant("snapshot" as const), requestId: u32 }),
+  snapshotRead: fc.record({
+    type: fc.constant("snapshotRead" as const),
+    requestId: u32,
+    id: u32,
+    file: u32,
+    offset: safe,
+    byteCount: u32,
+  }),
+  snapshotDrop: fc.record({ type: fc.constant("snapshotDrop" as const), id: u32 }),
   stop: fc.record({ type: fc.constant("stop" as const) }),
 };
 
@@ -185,6 +190,16 @@ const replies: { readonly [K in ShardReply["type"]]: fc.Arbitrary<Extract<ShardR
   stats: fc.record({ type: fc.constant("stats" as const), requestId: u32, stats }),
   arenaRetired: fc.record({ type: fc.constant("arenaRetired" as const), arena: u32 }),
   logReleased: fc.record({ type: fc.constant("logReleased" as const), firstIndex: index, previousTerm: aTerm }),
+  snapshotMade: fc.record({
+    type: fc.constant("snapshotMade" as const),
+    requestId: u32,
+    id: u32,
+    index,
+    term: aTerm,
+    configuration: bytes,
+    description: bytes,
+  }),
+  snapshotPiece: fc.record({ type: fc.constant("snapshotPiece" as const), requestId: u32, bytes }),
   failed: fc.record({ type: fc.constant("failed" as const), code: errorCode, message }),
   stopped: fc.record({ type: fc.constant("stopped" as const) }),
 };

@@ -358,6 +358,27 @@ export class ShardHarness implements Disposable {
     if (!isDone()) throw new Error(`${what} came to no end`);
   }
 
+  /** Sends a request that is answered by its id, and gives the answer. */
+  ask(request: Extract<ShardRequest, { requestId: number }>): ShardReply {
+    this.#requestId += 1;
+    const requestId = this.#requestId;
+    this.send({ ...request, requestId });
+    this.shard.turn();
+    const answer = (): ShardReply | undefined =>
+      this.replies.find((reply) => "requestId" in reply && reply.requestId === requestId);
+    for (let i = 0; i < 100_000 && answer() === undefined; i++) {
+      this.shard.backgroundStep();
+      this.shard.turn();
+    }
+    const found = answer();
+    if (found === undefined) throw new Error(`${request.type} was not answered`);
+    return found;
+  }
+
+  snapshot(): ShardReply {
+    return this.ask({ type: "snapshot", requestId: 0 });
+  }
+
   /** No member needs the entries below; of the others no more are kept than so many bytes of log. */
   release(index: number, retainedBytes = Number.MAX_SAFE_INTEGER): void {
     this.send({ type: "release", index: logIndex(index), retainedBytes });

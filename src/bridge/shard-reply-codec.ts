@@ -1,46 +1,12 @@
-/**
- * The bytes of a ShardRequest or ShardReply in a ring:
- *
- *   shard u16 · type u8 · the variant's fields in the order of its declaration
- *
- * Indexes and terms are u64, ids and counts u32 (node ids u16), flags u8; byte strings and texts follow their u32
- * length; lists follow their u32 count; what may be null follows a u8 that says whether it is there. Little-endian.
- * Both ends are threads of one process, so numbers of types may change from build to build, but not what they mean
- * within one. A message that does not parse is a broken promise of ours: the reader throws.
- *
- * Byte fields of a decoded message are views of the reader's bytes.
- */
-import { decodeRead, encodeRead } from "./read-request-format.ts";
+/** The bytes of a ShardReply in a ring, by the rules of shard-request-codec.ts. */
 import { unreachable } from "../core/assert.ts";
 import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
-import { logIndex, nodeId, type ShardId, shardId, term } from "../core/ids.ts";
 import { isErrorCode } from "../core/errors.ts";
+import { logIndex, nodeId, type ShardId, term } from "../core/ids.ts";
 import type { LoggedConfiguration } from "../record/logged-configuration.ts";
 import { decodeResult, encodeResult } from "../record/result-format.ts";
-import type {
-  CommandResult,
-  ShardBoot,
-  ShardReply,
-  ShardRequest,
-  ShardStats,
-  SystemChange,
-  TermRun,
-} from "./shard-protocol.ts";
-
-const REQUEST = {
-  append: 1,
-  commit: 2,
-  saveHardState: 3,
-  read: 4,
-  readEntries: 5,
-  release: 6,
-  flush: 7,
-  compact: 8,
-  stats: 9,
-  returnArena: 10,
-  stop: 11,
-} as const satisfies Record<ShardRequest["type"], number>;
+import type { CommandResult, ShardBoot, ShardReply, ShardStats, SystemChange, TermRun } from "./shard-protocol.ts";
 
 const REPLY = {
   opened: 1,
@@ -55,6 +21,8 @@ const REPLY = {
   failed: 10,
   stopped: 11,
   logReleased: 12,
+  snapshotMade: 13,
+  snapshotPiece: 14,
 } as const satisfies Record<ShardReply["type"], number>;
 
 /** The least bytes an element of a list takes, against absurd counts. */
@@ -63,92 +31,6 @@ const CONFIGURATION_BYTES_MIN = 12;
 const TABLE_COUNT_BYTES = 4;
 const SYSTEM_CHANGE_BYTES_MIN = 5;
 const COMMAND_RESULT_BYTES_MIN = 13;
-
-export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteWriter): void {
-  into.u16(shard);
-  into.u8(REQUEST[request.type]);
-  switch (request.type) {
-    case "append":
-      into.blobs(request.entries);
-      into.u64(request.commitIndex);
-      into.u64(request.applyThrough);
-      into.u8(request.wantResults ? 1 : 0);
-      break;
-    case "commit":
-      into.u64(request.commitIndex);
-      break;
-    case "saveHardState":
-      into.u64(request.term);
-      into.u16(request.vote);
-      break;
-    case "read":
-      into.u32(request.requestId);
-      into.u64(request.minIndex);
-      encodeRead(request.read, into);
-      break;
-    case "readEntries":
-      into.u64(request.from);
-      into.u32(request.bytesMax);
-      break;
-    case "release":
-      into.u64(request.index);
-      into.u64(request.retainedBytes);
-      break;
-    case "flush":
-    case "compact":
-    case "stats":
-      into.u32(request.requestId);
-      break;
-    case "returnArena":
-      into.u32(request.arena);
-      break;
-    case "stop":
-      break;
-    default:
-      unreachable(request);
-  }
-}
-
-/** The shard a message is for or from; then comes `decodeRequest` or `decodeReply`. */
-export function decodeShard(from: ByteReader): ShardId {
-  return shardId(from.u16());
-}
-
-export function decodeRequest(from: ByteReader): ShardRequest {
-  const type = from.u8();
-  switch (type) {
-    case REQUEST.append:
-      return {
-        type: "append",
-        entries: from.blobs(),
-        commitIndex: logIndex(from.u64()),
-        applyThrough: logIndex(from.u64()),
-        wantResults: from.flag(),
-      };
-    case REQUEST.commit:
-      return { type: "commit", commitIndex: logIndex(from.u64()) };
-    case REQUEST.saveHardState:
-      return { type: "saveHardState", term: term(from.u64()), vote: nodeId(from.u16()) };
-    case REQUEST.read:
-      return { type: "read", requestId: from.u32(), minIndex: logIndex(from.u64()), read: decodeRead(from) };
-    case REQUEST.readEntries:
-      return { type: "readEntries", from: logIndex(from.u64()), bytesMax: from.u32() };
-    case REQUEST.release:
-      return { type: "release", index: logIndex(from.u64()), retainedBytes: from.u64() };
-    case REQUEST.flush:
-      return { type: "flush", requestId: from.u32() };
-    case REQUEST.compact:
-      return { type: "compact", requestId: from.u32() };
-    case REQUEST.stats:
-      return { type: "stats", requestId: from.u32() };
-    case REQUEST.returnArena:
-      return { type: "returnArena", arena: from.u32() };
-    case REQUEST.stop:
-      return { type: "stop" };
-    default:
-      throw from.invalid(`a request of unknown type ${type}`);
-  }
-}
 
 export function encodeReply(shard: ShardId, reply: ShardReply, into: ByteWriter): void {
   into.u16(shard);
@@ -192,6 +74,18 @@ export function encodeReply(shard: ShardId, reply: ShardReply, into: ByteWriter)
       into.u64(reply.firstIndex);
       into.u64(reply.previousTerm);
       break;
+    case "snapshotMade":
+      into.u32(reply.requestId);
+      into.u32(reply.id);
+      into.u64(reply.index);
+      into.u64(reply.term);
+      into.blob(reply.configuration);
+      into.blob(reply.description);
+      break;
+    case "snapshotPiece":
+      into.u32(reply.requestId);
+      into.blob(reply.bytes);
+      break;
     case "failed":
       into.text(reply.code);
       into.text(reply.message);
@@ -233,6 +127,10 @@ export function decodeReply(from: ByteReader): ShardReply {
       return { type: "arenaRetired", arena: from.u32() };
     case REPLY.logReleased:
       return { type: "logReleased", firstIndex: logIndex(from.u64()), previousTerm: term(from.u64()) };
+    case REPLY.snapshotMade:
+      return decodeSnapshotMade(from);
+    case REPLY.snapshotPiece:
+      return { type: "snapshotPiece", requestId: from.u32(), bytes: from.blob() };
     case REPLY.failed:
       return decodeFailed(from);
     case REPLY.stopped:
@@ -240,6 +138,15 @@ export function decodeReply(from: ByteReader): ShardReply {
     default:
       throw from.invalid(`a reply of unknown type ${type}`);
   }
+}
+
+function decodeSnapshotMade(from: ByteReader): ShardReply {
+  const requestId = from.u32();
+  const id = from.u32();
+  const index = logIndex(from.u64());
+  const last = term(from.u64());
+  const configuration = from.blob();
+  return { type: "snapshotMade", requestId, id, index, term: last, configuration, description: from.blob() };
 }
 
 function encodeBoot(boot: ShardBoot, into: ByteWriter): void {

@@ -1,0 +1,152 @@
+/** Snapshots for members that are far behind: what is in them, how long it stays, and what is refused. */
+import { expect, test } from "bun:test";
+import { existsSync, linkSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { crc32 } from "../../src/core/crc32.ts";
+import { concatBytes, text } from "../../src/core/bytes.ts";
+import { RealDisk } from "../../src/env/real-disk.ts";
+import { decodeSnapshotDescription, type SnapshotDescription } from "../../src/storage/snapshot-format.ts";
+import { Tree } from "../../src/storage/tree.ts";
+import { KIB, put, ShardHarness, testOptions } from "./shard-harness.ts";
+
+const VALUES = { thresholdBytes: 100, collectBelow: 0.9, segmentBytes: 64 * KIB, hotKeyBytes: 0 };
+
+interface Made {
+  readonly id: number;
+  readonly description: SnapshotDescription;
+  readonly configuration: string;
+}
+
+function filled(options: { readonly separated: boolean }): ShardHarness {
+  const { tree } = testOptions("");
+  const harness = new ShardHarness({ options: { tree: options.separated ? { ...tree, values: VALUES } : tree } });
+  for (let i = 0; i < 200; i++) harness.run(put(`k${i % 50}`, `${i}`.repeat(i % 2 === 0 ? 4 : 100)));
+  return harness;
+}
+
+/** Asks for a snapshot and waits for the answer. */
+function made(harness: ShardHarness): Made {
+  const reply = harness.snapshot();
+  if (reply.type !== "snapshotMade") throw new Error(`no snapshot: ${JSON.stringify(reply)}`);
+  const { id, configuration } = reply;
+  const { log } = testOptions("");
+  return {
+    id,
+    description: decodeSnapshotDescription(reply.description, log, "the reply"),
+    configuration: text(configuration),
+  };
+}
+
+/** All files, fetched in small pieces. */
+function fetched(harness: ShardHarness, { id, description }: Made): Map<string, Uint8Array> {
+  const files = new Map<string, Uint8Array>();
+  for (const [file, { name }] of description.files.entries()) {
+    const pieces: Uint8Array[] = [];
+    for (let offset = 0; ; offset += 700) {
+      const reply = harness.ask({ type: "snapshotRead", requestId: 0, id, file, offset, byteCount: 700 });
+      if (reply.type !== "snapshotPiece") throw new Error("no piece");
+      pieces.push(reply.bytes);
+      if (reply.bytes.length < 700) break;
+    }
+    files.set(name, concatBytes(pieces));
+  }
+  return files;
+}
+
+function contentOf(tree: Tree): Map<string, string> {
+  const content = new Map<string, string>();
+  using cursor = tree.cursor();
+  for (cursor.seek(1, new Uint8Array(0)); cursor.valid; cursor.next()) {
+    const key = text(cursor.key);
+    if (!content.has(key)) content.set(key, text(cursor.value));
+  }
+  return content;
+}
+
+for (const separated of [false, true]) {
+  test(`a snapshot opens as what was applied, ${separated ? "values in the log" : "values in tables"}`, () => {
+    using harness = filled({ separated });
+    harness.configure("members");
+    harness.run(put("last", "one"));
+    const expected = harness.content();
+    const snapshot = made(harness);
+    const { position, files } = snapshot.description;
+    expect(position.index as number).toBe(harness.lastIndex);
+    expect(position.term as number).toBe(1);
+    expect(text(position.configuration.body)).toBe("members");
+    expect(snapshot.configuration).toBe("members");
+    // What the shard does afterwards changes nothing in it.
+    for (let i = 0; i < 300; i++) harness.run(put(`k${i % 50}`, `later ${i}`.repeat(20)));
+    harness.maintain("compact");
+    harness.release(harness.lastIndex);
+    harness.shard.turn();
+    harness.settle();
+    const fetchedFiles = fetched(harness, snapshot);
+    for (const { name, byteCount, checksum } of files) {
+      const bytes = fetchedFiles.get(name) ?? new Uint8Array(0);
+      expect([name, bytes.length, crc32(bytes)]).toEqual([name, byteCount, checksum]);
+    }
+    const copy = join(harness.directory, "copy");
+    mkdirSync(copy);
+    const held = join(harness.directory, "shard-0000", "snapshot-0001");
+    for (const { name } of files) linkSync(join(held, name), join(copy, name));
+    const { tree: options, log } = testOptions("");
+    const tree = Tree.open(new RealDisk(), copy, { ...options, ...(separated ? { values: VALUES } : {}) }, log);
+    expect(contentOf(tree)).toEqual(expected);
+    expect(tree.flushed).toEqual(position);
+    tree.close();
+    expect(files.some(({ name }) => name.endsWith(".kept.evp"))).toBe(separated);
+  });
+}
+
+test("there are two at most; one that is dropped makes room and leaves the disk", () => {
+  using harness = filled({ separated: false });
+  const first = made(harness);
+  const second = made(harness);
+  expect(second.id).not.toBe(first.id);
+  expect(harness.snapshot()).toMatchObject({ type: "done", result: { kind: "error", code: "OVERLOADED" } });
+  const directory = join(harness.directory, "shard-0000", "snapshot-0001");
+  expect(existsSync(directory)).toBe(true);
+  harness.send({ type: "snapshotDrop", id: first.id });
+  harness.shard.turn();
+  const read = { type: "snapshotRead", requestId: 0, id: first.id, file: 0, offset: 0, byteCount: 10 } as const;
+  expect(harness.ask(read)).toMatchObject({ type: "done", result: { kind: "error", code: "MISSING_FILE" } });
+  harness.settle();
+  expect(existsSync(directory)).toBe(false);
+  expect(made(harness).id).toBe(3);
+  expect(fetched(harness, second).size).toBe(second.description.files.length);
+});
+
+test("a start removes what a process has left, and nothing of the shard itself", () => {
+  using harness = filled({ separated: true });
+  made(harness);
+  const expected = harness.content();
+  const root = join(harness.directory, "shard-0000");
+  harness.reopen();
+  harness.settle();
+  expect(readdirSync(root).filter((name) => name.startsWith("snapshot-"))).toEqual([]);
+  harness.send({ type: "commit", commitIndex: harness.boot.lastIndex });
+  harness.shard.turn();
+  expect(harness.content()).toEqual(expected);
+});
+
+test("files are read through in steps of bounded size", () => {
+  using harness = filled({ separated: false });
+  harness.maintain("flush");
+  harness.settle();
+  harness.send({ type: "snapshot", requestId: 99 });
+  harness.shard.turn();
+  let steps = 0;
+  while (harness.ofType("snapshotMade").length === 0) {
+    harness.shard.backgroundStep();
+    steps += 1;
+  }
+  const tables = readdirSync(join(harness.directory, "shard-0000")).filter((name) => name.endsWith(".sst"));
+  const byteCount = tables.reduce((sum, name) => sum + statSync(join(harness.directory, "shard-0000", name)).size, 0);
+  expect(steps).toBeGreaterThan(byteCount / (4 * KIB));
+});
+
+test("a shard that has nothing in tables has no snapshot to give", () => {
+  using harness = new ShardHarness();
+  expect(harness.snapshot()).toMatchObject({ type: "done", result: { kind: "error", code: "UNAVAILABLE" } });
+});
