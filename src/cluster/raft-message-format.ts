@@ -11,15 +11,17 @@
  *   heartbeat         u64 commit index, u64 read round, u64 release index
  *   heartbeatReply    u64 read round, u64 last index
  *   timeoutNow        nothing more
+ *   installSnapshot   u64 id, u64 index, u64 term of the snapshot's last entry, then its voters and its learners, each list
+ *                     u16 count and u16 node ids
  *
  * Entries are verified here, command by command and configuration by configuration, before Raft sees them. Numbers are on the wire: never reuse one.
  */
 import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
 import { unreachable } from "../core/assert.ts";
-import { logIndex, type NodeId, term } from "../core/ids.ts";
+import { logIndex, type NodeId, nodeId, term } from "../core/ids.ts";
 import type { Configuration } from "../raft/configuration.ts";
-import type { RaftEntry, RaftMessage } from "../raft/messages.ts";
+import type { RaftEntry, RaftMessage, Snapshot } from "../raft/messages.ts";
 import { type ConfigurationMember, decodeConfiguration } from "../record/configuration-format.ts";
 import {
   decodeEntries,
@@ -39,6 +41,7 @@ const TYPE_NUMBER = {
   heartbeat: 7,
   heartbeatReply: 8,
   timeoutNow: 9,
+  installSnapshot: 10,
 } as const satisfies Record<RaftMessage["type"], number>;
 
 const TYPES = [
@@ -52,6 +55,7 @@ const TYPES = [
   "heartbeat",
   "heartbeatReply",
   "timeoutNow",
+  "installSnapshot",
 ] as const;
 
 export function encodeRaftMessage(message: RaftMessage, into: ByteWriter): void {
@@ -96,6 +100,9 @@ export function encodeRaftMessage(message: RaftMessage, into: ByteWriter): void 
       into.u64(message.lastIndex);
       return;
     case "timeoutNow":
+      return;
+    case "installSnapshot":
+      encodeSnapshot(message.snapshot, into);
       return;
     default:
       unreachable(message);
@@ -149,9 +156,27 @@ export function decodeRaftMessage(reader: ByteReader, from: NodeId, to: NodeId):
       return { type, ...envelope, readRound: reader.u64(), lastIndex: logIndex(reader.u64()) };
     case "timeoutNow":
       return { type, ...envelope };
+    case "installSnapshot":
+      return { type, ...envelope, snapshot: decodeSnapshot(reader) };
     default:
       throw reader.invalid("a Raft message of unknown type");
   }
+}
+
+function encodeSnapshot({ id, index, term: lastTerm, configuration }: Snapshot, into: ByteWriter): void {
+  into.u64(id);
+  into.u64(index);
+  into.u64(lastTerm);
+  for (const members of [configuration.voters, configuration.learners]) {
+    into.u16(members.length);
+    for (const member of members) into.u16(member);
+  }
+}
+
+function decodeSnapshot(reader: ByteReader): Snapshot {
+  const head = { id: reader.u64(), index: logIndex(reader.u64()), term: term(reader.u64()) };
+  const members = (): NodeId[] => Array.from({ length: reader.u16() }, () => nodeId(reader.u16()));
+  return { ...head, configuration: { voters: members(), learners: members() } };
 }
 
 function readEntries(reader: ByteReader): RaftEntry[] {

@@ -62,11 +62,6 @@ export class Configurations {
     return this.#placed.at(-2)?.configuration ?? NOBODY;
   }
 
-  /** The configuration in force at an index. */
-  at(index: number): Configuration {
-    return this.#placed.findLast((placed) => placed.index <= index)?.configuration ?? NOBODY;
-  }
-
   push(index: LogIndex, configuration: Configuration): void {
     assert(this.#placed.length === 0 || index > this.currentIndex, "configurations follow each other along the log");
     this.#placed.push({ index, configuration });

@@ -1,14 +1,18 @@
 /**
- * A voter that follows: takes a leader's entries and says what it has. `verifiedIndex` is how far this log is known to
+ * A member that follows: takes a leader's entries and says what it has. `verifiedIndex` is how far this log is known to
  * equal the leader's log of the current term. It starts at the commit index (a leader has everything committed, Raft
  * §5.4.3), grows with every accepted append, and is never truncated within the term. What is acknowledged as matching
  * is what is verified *and* on disk; that word is sent when the disk reports, or at once when the leader asks.
+ *
+ * A snapshot takes the place of the whole log. It is installed only if this log does not have its last entry: then whatever
+ * else the log has is either in the snapshot or was never committed, so nothing is lost that others count on.
  */
-import type { LogIndex, NodeId, Term } from "../core/ids.ts";
+import { type LogIndex, NO_NODE, type NodeId, type Term } from "../core/ids.ts";
 import type { HardState } from "./hard-state.ts";
-import type { Append, Heartbeat } from "./messages.ts";
+import type { Append, Heartbeat, InstallSnapshot, Snapshot } from "./messages.ts";
 import type { Outbox } from "./outbox.ts";
 import type { RaftLog } from "./raft-log.ts";
+import type { SnapshotOffer } from "./ready.ts";
 
 export class Following {
   readonly #id: NodeId;
@@ -20,6 +24,9 @@ export class Following {
   /** The newest read round of this term, which every answer carries. */
   #readRound = 0;
   #releaseIndex: number;
+  /** The snapshot that was handed out to be fetched. */
+  #offer: SnapshotOffer | null = null;
+  #isInstalling = false;
 
   constructor(id: NodeId, hardState: HardState, log: RaftLog, outbox: Outbox) {
     this.#id = id;
@@ -58,6 +65,45 @@ export class Following {
     if (isOnDisk || isNewRound || message.entries.length === 0) this.#acknowledge(message.from);
   }
 
+  /** A snapshot is offered. What this log has already needs none: that is as good as an append of it. */
+  onOffer({ from, snapshot }: InstallSnapshot): void {
+    const { id, index } = snapshot;
+    if (this.#isNews(snapshot)) {
+      if (this.#offer?.from === from && this.#offer.id === id && this.#offer.index === index) return;
+      this.#offer = { from, ...snapshot };
+      this.#outbox.install(this.#offer);
+      return;
+    }
+    this.#verifiedIndex = Math.max(this.#verified(), index);
+    this.#log.commitTo(index);
+    this.#acknowledge(from);
+  }
+
+  /** Between startInstall and the end of it no entries are taken: they would be lost with the log. */
+  get isInstalling(): boolean {
+    return this.#isInstalling;
+  }
+
+  /** False: what was handed out last is not news any more. */
+  startInstall(): boolean {
+    if (this.#offer === null || !this.#isNews(this.#offer)) return false;
+    this.#isInstalling = true;
+    return true;
+  }
+
+  installAbandoned(): void {
+    this.#offer = null;
+    this.#isInstalling = false;
+  }
+
+  /** The log has started anew. */
+  installed(leader: NodeId): void {
+    this.installAbandoned();
+    this.#verifiedIndex = this.#log.commitIndex;
+    this.#acknowledgedIndex = 0;
+    if (leader !== NO_NODE) this.#acknowledge(leader);
+  }
+
   onHeartbeat(message: Heartbeat): void {
     this.#noteRound(message.readRound);
     this.#log.commitTo(Math.min(message.commitIndex, this.#log.lastIndex));
@@ -88,6 +134,11 @@ export class Following {
 
   #verified(): number {
     return Math.max(this.#verifiedIndex, this.#log.commitIndex);
+  }
+
+  /** Neither committed here nor in a log that has the same entry there, and then the same before it. */
+  #isNews({ index, term }: Snapshot): boolean {
+    return index > this.#log.commitIndex && this.#log.termAt(index) !== term;
   }
 
   #match(): number {

@@ -9,14 +9,13 @@
 import { assert } from "../core/assert.ts";
 import { type LogIndex, NO_NODE, type NodeId, type Term } from "../core/ids.ts";
 import { type Configuration, isSingleChange } from "./configuration.ts";
-import { Inflight } from "./inflight.ts";
-import type { AppendReply, HeartbeatReply, RaftEntry } from "./messages.ts";
+import type { AppendReply, HeartbeatReply, RaftEntry, Snapshot } from "./messages.ts";
 import type { Outbox } from "./outbox.ts";
-import { Progress } from "./progress.ts";
-import { majorityReached } from "./quorum.ts";
+import type { Progress } from "./progress.ts";
 import type { RaftLog } from "./raft-log.ts";
 import { ReadRounds } from "./read-rounds.ts";
 import type { ConfigurationRefusal, RaftOptions, ReadRefusal, Refusal } from "./ready.ts";
+import { Roster } from "./roster.ts";
 import { Transfer } from "./transfer.ts";
 
 const NO_ENTRIES: readonly RaftEntry[] = [];
@@ -28,13 +27,8 @@ export class Leadership {
   readonly #term: Term;
   readonly #log: RaftLog;
   readonly #outbox: Outbox;
-  /** All other members, and among them the voters. */
-  #peers: readonly Progress[] = [];
-  #voters: readonly Progress[] = [];
-  #isVoter = false;
+  readonly #roster: Roster;
   readonly #rounds = new ReadRounds();
-  /** Room for a number from each voter; this one's comes last, if it is one. */
-  #reached = new Float64Array(0);
   #uncommittedBytes = 0;
   #heartbeatElapsed = 0;
   #heartbeatDue = false;
@@ -52,6 +46,7 @@ export class Leadership {
     this.#outbox = outbox;
     this.#releaseIndex = releaseIndex;
     this.#transfer = new Transfer(options.electionTicks);
+    this.#roster = new Roster(options);
     this.startIndex = (log.lastIndex + 1) as LogIndex;
     this.#append(options.emptyEntry(this.startIndex, term), null);
     this.#configure();
@@ -59,8 +54,7 @@ export class Leadership {
 
   /** Every member has everything below this index on disk, and it is committed. Never falls, whoever comes later. */
   get releaseIndex(): LogIndex {
-    let least = Math.min(this.#log.persistedIndex, this.#log.commitIndex);
-    for (const peer of this.#peers) least = Math.min(least, peer.matchIndex);
+    const least = Math.min(this.#log.persistedIndex, this.#log.commitIndex, this.#roster.leastMatch);
     this.#releaseIndex = Math.max(this.#releaseIndex, least + 1);
     return this.#releaseIndex as LogIndex;
   }
@@ -93,12 +87,12 @@ export class Leadership {
 
   /** The change that removes this leader is committed: it has led until then, and does no longer (Raft §6). */
   get isRemoved(): boolean {
-    return !this.#isVoter && this.#log.configurations.currentIndex <= this.#log.commitIndex;
+    return !this.#roster.isVoter && this.#log.configurations.currentIndex <= this.#log.commitIndex;
   }
 
   readIndex(context: number): true | ReadRefusal {
     if (this.#log.commitIndex < this.startIndex) return "notReady";
-    if (this.#isAlone) this.#outbox.confirmRead(context, this.#log.commitIndex);
+    if (this.#roster.isAlone) this.#outbox.confirmRead(context, this.#log.commitIndex);
     else this.#rounds.add(context);
     return true;
   }
@@ -107,7 +101,7 @@ export class Leadership {
   leaseIndex(nowMs: number): LogIndex | null {
     const { leaseMs } = this.#options;
     if (leaseMs === 0 || !this.#transfer.keepsPromises || this.#log.commitIndex < this.startIndex) return null;
-    const holds = this.#isAlone || nowMs < this.#supportedMs + leaseMs;
+    const holds = this.#roster.isAlone || nowMs < this.#supportedMs + leaseMs;
     return holds ? this.#log.commitIndex : null;
   }
 
@@ -117,18 +111,14 @@ export class Leadership {
 
   /** False: `to` is not another voter. */
   transferTo(to: NodeId): boolean {
-    if (!this.#voters.some(({ id }) => id === to)) return false;
+    if (!this.#roster.isOtherVoter(to)) return false;
     this.#transfer.begin(to);
     return true;
   }
 
   /** The other voter among the eligible whose disk has most of the log. */
   successor(isEligible: (voter: NodeId) => boolean): NodeId {
-    let best: Progress | null = null;
-    for (const peer of this.#voters) {
-      if (isEligible(peer.id) && (best === null || peer.matchIndex > best.matchIndex)) best = peer;
-    }
-    return best?.id ?? NO_NODE;
+    return this.#roster.successor(isEligible) ?? NO_NODE;
   }
 
   tick(): void {
@@ -137,17 +127,12 @@ export class Leadership {
     if (this.#heartbeatElapsed < this.#options.heartbeatTicks) return;
     this.#heartbeatElapsed = 0;
     this.#heartbeatDue = true;
-    for (const peer of this.#peers) peer.beat();
+    for (const peer of this.#roster.peers) peer.beat();
   }
 
   /** Whether a quorum has been heard of since the last call. */
   checkQuorum(): boolean {
-    this.#reached.fill(1);
-    this.#voters.forEach((peer, i) => {
-      if (!peer.active) this.#reached[i] = 0;
-      peer.active = false;
-    });
-    return majorityReached(this.#reached) === 1;
+    return this.#roster.checkQuorum();
   }
 
   /** The reads that can no longer be confirmed fail. */
@@ -161,12 +146,14 @@ export class Leadership {
     const peer = this.#heardFrom(message.from, message.readRound);
     if (message.rejected) {
       if (!peer.isRefused(message.matchIndex)) return;
-      const common = this.#log.lastAtOrBelow(Math.min(message.hintIndex, message.matchIndex - 1), message.hintTerm);
-      peer.probeAt(common + 1);
+      const highest = Math.min(message.hintIndex, message.matchIndex - 1);
+      if (highest < this.#log.firstIndex - 1) this.#needSnapshot(peer);
+      else peer.probeAt(this.#log.lastAtOrBelow(highest, message.hintTerm) + 1);
       return;
     }
     if (message.matchIndex > this.#log.lastIndex || message.hintIndex > this.#log.lastIndex) return;
     if (peer.acknowledge(message.matchIndex, message.hintIndex)) this.advanceCommit();
+    if (peer.state === "snapshot") this.#goOnAfterSnapshot(peer, message.hintIndex);
   }
 
   /** A sign of life, with how far the follower's memory matches: whatever was lost beyond that is sent again. */
@@ -178,17 +165,45 @@ export class Leadership {
       if (!peer.found(message.lastIndex)) peer.paused = false;
       return;
     }
+    if (peer.state === "snapshot") return this.#goOnAfterSnapshot(peer, message.lastIndex);
     if (!peer.stalled) return;
     peer.stalled = false;
-    if (message.lastIndex < peer.nextIndex - 1) peer.resumeAt(message.lastIndex + 1);
+    if (message.lastIndex < peer.nextIndex - 1) this.#resume(peer, message.lastIndex);
     else this.#sendAppend(peer, NO_ENTRIES);
+  }
+
+  /** What is below the log's first entry is gone: who needs it next needs a snapshot. */
+  logReleased(): void {
+    for (const peer of this.#roster.peers) {
+      if (peer.state !== "snapshot" && peer.nextIndex < this.#log.firstIndex) this.#needSnapshot(peer);
+    }
+  }
+
+  /** False: it is not wanted, or not any more. */
+  offerSnapshot(to: NodeId, snapshot: Snapshot): boolean {
+    assert(snapshot.index <= this.#log.commitIndex, "a snapshot holds what is committed");
+    const peer = this.#inNeedOfSnapshot(to);
+    peer?.offer(snapshot);
+    return peer !== undefined;
+  }
+
+  snapshotFailed(to: NodeId): void {
+    const peer = this.#inNeedOfSnapshot(to);
+    if (peer === undefined) return;
+    peer.needSnapshot();
+    peer.hasSnapshotFailed = true;
+  }
+
+  needsSnapshot(member: NodeId): boolean {
+    return this.#inNeedOfSnapshot(member) !== undefined;
   }
 
   /** Old entries from disk. Those that are not this log's any more are left out. */
   onEntries(from: LogIndex, entries: readonly RaftEntry[]): void {
     let valid = 0;
-    while (valid < entries.length && this.#isOwn(entries[valid]!, from + valid)) valid += 1;
-    for (const peer of this.#peers) {
+    while (from >= this.#log.firstIndex && valid < entries.length && this.#isOwn(entries[valid]!, from + valid))
+      valid += 1;
+    for (const peer of this.#roster.peers) {
       if (valid === 0 && peer.nextIndex === from) peer.isStarved = true;
       const skip = peer.nextIndex - from;
       if (skip < 0 || skip >= valid || !peer.canSend) continue;
@@ -198,10 +213,7 @@ export class Leadership {
 
   /** Commits what a majority has on disk, if it is of this term (Raft §5.4.2): older entries follow it, never lead. */
   advanceCommit(): void {
-    const reached = this.#reached;
-    for (let i = 0; i < this.#voters.length; i++) reached[i] = this.#voters[i]!.matchIndex;
-    if (this.#isVoter) reached[this.#voters.length] = this.#log.persistedIndex;
-    const index = majorityReached(reached);
+    const index = this.#roster.matchReached(this.#log.persistedIndex);
     const committed = this.#log.commitIndex;
     if (index <= committed || index < this.startIndex) return;
     this.#uncommittedBytes -= this.#log.bytesOf(Math.max(committed + 1, this.startIndex), index);
@@ -212,13 +224,14 @@ export class Leadership {
 
   /** Turns what has gathered since the last Ready into messages. */
   prepare(nowMs: number): void {
-    const renewsLease = this.#heartbeatDue && this.#options.leaseMs > 0 && !this.#isAlone;
+    const renewsLease = this.#heartbeatDue && this.#options.leaseMs > 0 && !this.#roster.isAlone;
     const newRound = this.#rounds.begin(this.#log.commitIndex, nowMs, this.#heartbeatDue, renewsLease);
-    for (const peer of this.#peers) {
+    for (const peer of this.#roster.peers) {
       const sent = this.#replicate(peer);
       if (this.#heartbeatDue || (newRound && !sent)) this.#sendHeartbeat(peer, this.#rounds.number);
       else if (!sent && peer.toldCommit < Math.min(this.#log.commitIndex, peer.matchIndex))
         this.#sendHeartbeat(peer, 0);
+      if (peer.snapshot !== null && (peer.isOfferDue || this.#heartbeatDue)) this.#sendOffer(peer, peer.snapshot);
     }
     if (this.#transfer.isOn) this.#handOver(this.#transfer.to);
     else if (this.isRemoved) this.#handOver(this.successor(() => true));
@@ -228,9 +241,39 @@ export class Leadership {
 
   /** Once the successor has everything: an election it would not win only costs time (thesis §3.10). */
   #handOver(to: NodeId): void {
-    const isReady = this.#peers.some(({ id, matchIndex }) => id === to && matchIndex === this.#log.lastIndex);
+    const isReady = this.#roster.find(to)?.matchIndex === this.#log.lastIndex;
     if (!isReady || !this.#transfer.tell(this.#heartbeatDue)) return;
     this.#outbox.send({ type: "timeoutNow", from: this.#options.id, to, term: this.#term });
+  }
+
+  #sendOffer(peer: Progress, snapshot: Snapshot): void {
+    peer.isOfferDue = false;
+    const { id: to } = peer;
+    this.#outbox.send({ type: "installSnapshot", from: this.#options.id, to, term: this.#term, snapshot });
+  }
+
+  #inNeedOfSnapshot(member: NodeId): Progress | undefined {
+    const peer = this.#roster.find(member);
+    return peer?.state === "snapshot" ? peer : undefined;
+  }
+
+  #needSnapshot(peer: Progress): void {
+    peer.needSnapshot();
+    this.#outbox.wantSnapshot(peer.id);
+  }
+
+  /** The member's log matches up to `received`: everything behind that is sent. */
+  #resume(peer: Progress, received: number): void {
+    peer.resumeAt(received + 1);
+    if (peer.nextIndex < this.#log.firstIndex) this.#needSnapshot(peer);
+  }
+
+  /** Whether it got there by what it was offered or otherwise, entries go on where they can. */
+  #goOnAfterSnapshot(peer: Progress, received: number): void {
+    const { snapshot, hasSnapshotFailed } = peer;
+    const isOver = received >= this.#log.firstIndex - 1 || (snapshot !== null && received >= snapshot.index);
+    if (isOver) this.#resume(peer, received);
+    else if (hasSnapshotFailed) this.#needSnapshot(peer);
   }
 
   /** Sends what the follower's window takes; true if it was anything. */
@@ -245,12 +288,13 @@ export class Leadership {
   }
 
   #askForOldEntries(): void {
-    for (let i = 0; i < this.#peers.length; i++) {
-      const position = (this.#nextReader + i) % this.#peers.length;
-      const peer = this.#peers[position]!;
+    const { peers } = this.#roster;
+    for (let i = 0; i < peers.length; i++) {
+      const position = (this.#nextReader + i) % peers.length;
+      const peer = peers[position]!;
       if (!peer.canSend || peer.isStarved || peer.nextIndex >= this.#log.tailFirstIndex) continue;
       if (this.#outbox.askEntries(peer.nextIndex as LogIndex, this.#options.appendBytesMax)) {
-        this.#nextReader = (position + 1) % this.#peers.length;
+        this.#nextReader = (position + 1) % peers.length;
       }
       return;
     }
@@ -294,22 +338,9 @@ export class Leadership {
     peer.toldCommit = Math.max(peer.toldCommit, commitIndex);
   }
 
-  get #isAlone(): boolean {
-    return this.#isVoter && this.#voters.length === 0;
-  }
-
-  /** Sets up who is sent what, and who counts. Members that stay go on as they were; nothing is known of new ones. */
+  /** From the entry just appended on the group is another one. */
   #configure(): void {
-    const { voters, learners } = this.#log.configurations.current;
-    const { id: self, inflightCountMax, inflightBytesMax } = this.#options;
-    const progressOf = (id: NodeId): Progress =>
-      this.#peers.find((peer) => peer.id === id) ??
-      new Progress(id, this.#log.lastIndex, new Inflight(inflightCountMax, inflightBytesMax));
-    const isOther = (id: NodeId): boolean => id !== self;
-    this.#voters = voters.filter(isOther).map(progressOf);
-    this.#peers = [...this.#voters, ...learners.filter(isOther).map(progressOf)];
-    this.#isVoter = voters.includes(self);
-    this.#reached = new Float64Array(voters.length);
+    this.#roster.configure(this.#log.configurations.current, this.#log.lastIndex);
     this.#nextReader = 0;
     // Rounds that others answered are nothing to lean on; those under way are counted with the new voters.
     this.#supportedMs = Number.NEGATIVE_INFINITY;
@@ -326,7 +357,7 @@ export class Leadership {
   }
 
   #heardFrom(id: NodeId, readRound: number): Progress {
-    const peer = this.#peers.find((candidate) => candidate.id === id);
+    const peer = this.#roster.find(id);
     assert(peer !== undefined, "a reply comes from a member");
     peer.active = true;
     peer.readRound = Math.max(peer.readRound, Math.min(readRound, this.#rounds.number));
@@ -335,9 +366,7 @@ export class Leadership {
   }
 
   #confirmReads(): void {
-    const reached = this.#reached;
-    for (let i = 0; i < this.#voters.length; i++) reached[i] = this.#voters[i]!.readRound;
-    if (this.#isVoter) reached[this.#voters.length] = this.#rounds.number;
-    this.#supportedMs = Math.max(this.#supportedMs, this.#rounds.confirm(majorityReached(reached), this.#outbox));
+    const round = this.#roster.roundReached(this.#rounds.number);
+    this.#supportedMs = Math.max(this.#supportedMs, this.#rounds.confirm(round, this.#outbox));
   }
 }

@@ -84,6 +84,22 @@ export interface TimeoutNow extends Envelope {
   readonly type: "timeoutNow";
 }
 
+/** A state of the group as of an entry, complete: what a member needs whose next entry is in no log any more. */
+export interface Snapshot {
+  /** Names it at the member that has it. */
+  readonly id: number;
+  readonly index: LogIndex;
+  readonly term: Term;
+  /** In force at that index. */
+  readonly configuration: Configuration;
+}
+
+/** An offer, not the state itself: the receiver fetches that. */
+export interface InstallSnapshot extends Envelope {
+  readonly type: "installSnapshot";
+  readonly snapshot: Snapshot;
+}
+
 export type RaftMessage =
   | PreVoteRequest
   | VoteRequest
@@ -92,7 +108,8 @@ export type RaftMessage =
   | AppendReply
   | Heartbeat
   | HeartbeatReply
-  | TimeoutNow;
+  | TimeoutNow
+  | InstallSnapshot;
 
 /** Whether a message answers one of the receiver's own. */
 export function isReply({ type }: RaftMessage): boolean {

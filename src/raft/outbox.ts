@@ -2,10 +2,10 @@
  * What gathers for the next Ready. Messages that depend on a term or vote the disk does not have yet wait in `held`:
  * every message but pre-votes, which promise nothing.
  */
-import type { LogIndex } from "../core/ids.ts";
+import type { LogIndex, NodeId } from "../core/ids.ts";
 import type { HardState } from "./hard-state.ts";
 import type { RaftMessage } from "./messages.ts";
-import type { EntryRead, ReadState } from "./ready.ts";
+import type { EntryRead, ReadState, SnapshotOffer } from "./ready.ts";
 
 const NONE: readonly never[] = [];
 
@@ -17,6 +17,8 @@ export class Outbox {
   #readFailures: number[] = [];
   #read: EntryRead | null = null;
   #readOutstanding = false;
+  #snapshotsWanted: NodeId[] = [];
+  #install: SnapshotOffer | null = null;
 
   constructor(hardState: HardState) {
     this.#hardState = hardState;
@@ -52,6 +54,27 @@ export class Outbox {
 
   entriesArrived(): void {
     this.#readOutstanding = false;
+  }
+
+  wantSnapshot(member: NodeId): void {
+    this.#snapshotsWanted.push(member);
+  }
+
+  install(offer: SnapshotOffer): void {
+    this.#install = offer;
+  }
+
+  takeSnapshotsWanted(): readonly NodeId[] {
+    if (this.#snapshotsWanted.length === 0) return NONE;
+    const taken = this.#snapshotsWanted;
+    this.#snapshotsWanted = [];
+    return taken;
+  }
+
+  takeInstall(): SnapshotOffer | null {
+    const taken = this.#install;
+    this.#install = null;
+    return taken;
   }
 
   takeMessages(): readonly RaftMessage[] {

@@ -3,6 +3,7 @@
  *
  *   probe      where the logs match is unknown: one append, then wait for its answer or for a sign of life
  *   replicate  they match up to matchIndex: appends are pipelined, nextIndex runs ahead of the acknowledgements
+ *   snapshot   what it needs next is in no log any more: it is offered a snapshot, if there is one yet, and sent no entries
  *
  * Replies come repeated and out of order, so matchIndex only rises, and a refusal counts only if it refuses what this
  * state has asked. Lost messages are noticed by the beat: a follower that answers heartbeats, but has acknowledged
@@ -10,6 +11,7 @@
  */
 import type { NodeId } from "../core/ids.ts";
 import type { Inflight } from "./inflight.ts";
+import type { Snapshot } from "./messages.ts";
 
 export class Progress {
   readonly id: NodeId;
@@ -17,13 +19,19 @@ export class Progress {
   /** Known to be on the follower's disk and equal to the leader's log. */
   matchIndex = 0;
   nextIndex: number;
-  state: "probe" | "replicate" = "probe";
+  state: "probe" | "replicate" | "snapshot" = "probe";
   /** Probing: the question has been sent. */
   paused = false;
   /** Heard of since the last check of the quorum. */
   active = false;
   stalled = false;
-  /** What it needs next is in no log any more; asked again after its next sign of life. */
+  /** The snapshot it is offered. */
+  snapshot: Snapshot | null = null;
+  /** The offer is to be sent before the next heartbeat. */
+  isOfferDue = false;
+  /** No snapshot could be offered; wanted again after its next sign of life. */
+  hasSnapshotFailed = false;
+  /** What it needs next is in no log any more, as the disk says; asked again after its next sign of life. */
   isStarved = false;
   /** The newest read round it has answered. */
   readRound = 0;
@@ -39,6 +47,7 @@ export class Progress {
   }
 
   get canSend(): boolean {
+    if (this.state === "snapshot") return false;
     return this.state === "probe" ? !this.paused : !this.inflight.full;
   }
 
@@ -74,7 +83,7 @@ export class Progress {
   /** Whether a refusal of the append behind `previousIndex` answers what this state has asked. */
   isRefused(previousIndex: number): boolean {
     if (previousIndex <= this.matchIndex) return false;
-    return this.state === "replicate" || previousIndex === this.nextIndex - 1;
+    return this.state === "replicate" || (this.state === "probe" && previousIndex === this.nextIndex - 1);
   }
 
   probeAt(nextIndex: number): void {
@@ -88,8 +97,23 @@ export class Progress {
   resumeAt(nextIndex: number): void {
     this.state = "replicate";
     this.stalled = false;
+    this.snapshot = null;
     this.inflight.clear();
     this.nextIndex = Math.max(nextIndex, this.matchIndex + 1);
+  }
+
+  needSnapshot(): void {
+    this.state = "snapshot";
+    this.stalled = false;
+    this.inflight.clear();
+    this.snapshot = null;
+    this.isOfferDue = false;
+    this.hasSnapshotFailed = false;
+  }
+
+  offer(snapshot: Snapshot): void {
+    this.snapshot = snapshot;
+    this.isOfferDue = true;
   }
 
   /** Called once a heartbeat interval. */

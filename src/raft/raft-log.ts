@@ -23,16 +23,16 @@ import type { RaftBoot, TermRun } from "./ready.ts";
 const NO_ENTRIES: readonly RaftEntry[] = [];
 
 export class RaftLog {
-  readonly configurations: Configurations;
-  readonly #firstIndex: number;
-  readonly #previousTerm: Term;
-  readonly #runs: TermRun[];
-  readonly #tail: EntryTail;
   readonly #tailBytesMax: number;
-  #lastIndex: number;
-  #commitIndex: number;
-  #persistedIndex: number;
-  #handedIndex: number;
+  #configurations = new Configurations([]);
+  #firstIndex = 1;
+  #previousTerm = 0 as Term;
+  #runs: TermRun[] = [];
+  #tail = new EntryTail(1);
+  #lastIndex = 0;
+  #commitIndex = 0;
+  #persistedIndex = 0;
+  #handedIndex = 0;
   /** The end of the last write handed to the disk and not yet reported, index 0 when all are. */
   #writingIndex = 0;
   #writingTerm = 0;
@@ -40,21 +40,34 @@ export class RaftLog {
   #mustDrain = false;
 
   constructor(boot: RaftBoot, tailBytesMax: number) {
-    this.configurations = new Configurations(boot.configurations);
+    this.#tailBytesMax = tailBytesMax;
+    this.restart(boot);
+  }
+
+  /** The log is what the disk holds now, and nothing that was under way to the disk counts any more. */
+  restart(boot: RaftBoot): void {
+    const commitIndex = Math.max(boot.commitIndex, boot.appliedIndex, boot.firstIndex - 1);
+    assert(boot.firstIndex >= 1 && boot.lastIndex >= boot.firstIndex - 1, "a log starts before it ends");
+    assert(commitIndex <= boot.lastIndex, "what was committed is in the log");
+    assert(commitIndex >= this.#commitIndex, "the commit index never falls");
+    this.#configurations = new Configurations(boot.configurations);
     this.#firstIndex = boot.firstIndex;
     this.#previousTerm = boot.previousTerm;
     this.#runs = [...boot.termRuns];
     this.#tail = new EntryTail(boot.lastIndex + 1);
-    this.#tailBytesMax = tailBytesMax;
     this.#lastIndex = boot.lastIndex;
     this.#persistedIndex = boot.lastIndex;
     this.#handedIndex = boot.lastIndex;
-    this.#commitIndex = Math.max(boot.commitIndex, boot.appliedIndex, boot.firstIndex - 1);
-    assert(boot.firstIndex >= 1 && boot.lastIndex >= boot.firstIndex - 1, "a log starts before it ends");
-    assert(this.#commitIndex <= boot.lastIndex, "what was committed is in the log");
+    this.#commitIndex = commitIndex;
+    this.#writingIndex = 0;
+    this.#writingTerm = 0;
+    this.#mustDrain = false;
     assert(this.lastTerm === boot.lastTerm, "the term runs end with the last term");
   }
 
+  get configurations(): Configurations {
+    return this.#configurations;
+  }
   get firstIndex(): LogIndex {
     return this.#firstIndex as LogIndex;
   }
@@ -114,7 +127,7 @@ export class RaftLog {
       this.#runs.push({ firstIndex: entry.index, term: entry.term });
     this.#tail.push(entry);
     this.#lastIndex = entry.index;
-    if (entry.configuration !== null) this.configurations.push(entry.index, entry.configuration);
+    if (entry.configuration !== null) this.#configurations.push(entry.index, entry.configuration);
   }
 
   /**
@@ -152,6 +165,21 @@ export class RaftLog {
     this.#evict();
   }
 
+  /** The disk has let go of the entries below `firstIndex`, all of them committed; the one before it has `previousTerm`. */
+  release(firstIndex: number, previousTerm: Term): void {
+    if (firstIndex <= this.#firstIndex) return;
+    assert(firstIndex <= Math.min(this.#commitIndex, this.#persistedIndex) + 1, "only what is settled is released");
+    assert(this.termAt(firstIndex - 1) === previousTerm, "what is released is what was in the log");
+    const run = this.#runAt(firstIndex);
+    if (firstIndex > this.#lastIndex) this.#runs = [];
+    else if (run >= 0)
+      this.#runs.splice(0, run + 1, { firstIndex: firstIndex as LogIndex, term: this.#runs[run]!.term });
+    this.#firstIndex = firstIndex;
+    this.#previousTerm = previousTerm;
+    while (this.#tail.firstIndex < firstIndex && this.#tail.firstIndex <= this.#lastIndex) this.#tail.dropFirst();
+    this.#configurations.releaseBelow(firstIndex);
+  }
+
   /** Entries for the disk that it has not been given yet. */
   takeUnwritten(): readonly RaftEntry[] {
     if (this.#handedIndex === this.#lastIndex || this.#mustDrain) return NO_ENTRIES;
@@ -177,7 +205,7 @@ export class RaftLog {
   #truncateFrom(index: number): void {
     assert(index > this.#commitIndex, "a committed entry is never removed");
     this.#tail.truncateFrom(index);
-    this.configurations.truncateFrom(index);
+    this.#configurations.truncateFrom(index);
     while (this.#runs.length > 0 && this.#runs[this.#runs.length - 1]!.firstIndex >= index) this.#runs.pop();
     this.#lastIndex = index - 1;
     this.#persistedIndex = Math.min(this.#persistedIndex, index - 1);

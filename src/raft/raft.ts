@@ -13,6 +13,8 @@
  *
  * The gate for messages is here; who leads is decided in `elections.ts`, a leader's work is in `leadership.ts`, a
  * follower's in `following.ts`.
+ *
+ * Length: one method for each thing the driver may say or ask, and those delegate.
  */
 import { assert, unreachable } from "../core/assert.ts";
 import { type LogIndex, NO_NODE, type NodeId, type Term } from "../core/ids.ts";
@@ -22,7 +24,7 @@ import { Elections } from "./elections.ts";
 import { Following } from "./following.ts";
 import { HardState } from "./hard-state.ts";
 import { Leadership } from "./leadership.ts";
-import { isReply, isWellFormed, type RaftEntry, type RaftMessage } from "./messages.ts";
+import { isReply, isWellFormed, type RaftEntry, type RaftMessage, type Snapshot } from "./messages.ts";
 import { Outbox } from "./outbox.ts";
 import { majorityOf } from "./quorum.ts";
 import { RaftLog } from "./raft-log.ts";
@@ -112,7 +114,7 @@ export class Raft {
   /** Starts an election now, if this member may be elected; where leases count on what voters promise, not before a promise to a leader has run out. */
   campaign(): void {
     const isBound = this.#options.leaseMs > 0 && this.#elections.isLoyal;
-    if (this.#leadership === null && !isBound && this.#elections.isElectable) this.#elections.campaign();
+    if (this.#leadership === null && !isBound && this.#mayLead) this.#elections.campaign();
   }
 
   // ---- requests
@@ -212,6 +214,52 @@ export class Raft {
     this.#leadership?.onEntries(from, entries);
   }
 
+  /** The disk has let go of all entries below `firstIndex`; the one before it has `previousTerm`. */
+  logReleased(firstIndex: LogIndex, previousTerm: Term): void {
+    this.#log.release(firstIndex, previousTerm);
+    this.#leadership?.logReleased();
+  }
+
+  // ---- snapshots
+
+  /** Leader only: what a member of Ready.snapshotsWanted is to install. False: it needs none any more. */
+  offerSnapshot(to: NodeId, snapshot: Snapshot): boolean {
+    return this.#leadership?.offerSnapshot(to, snapshot) ?? false;
+  }
+
+  /** Leader only: there is no snapshot for it, or it could not get it; wanted again when the member is heard. */
+  snapshotFailed(to: NodeId): void {
+    this.#leadership?.snapshotFailed(to);
+  }
+
+  /** Leader only: whether a member still needs what it was offered. */
+  needsSnapshot(member: NodeId): boolean {
+    return this.#leadership?.needsSnapshot(member) ?? false;
+  }
+
+  /**
+   * The snapshot of Ready.install is here in full: may it take the log's place? False: it is not news any more. After true
+   * the driver lets the disk do it, and no entries are taken until it says snapshotInstalled or installAbandoned.
+   */
+  startInstall(): boolean {
+    if (this.#leadership !== null || !this.#following.startInstall()) return false;
+    if (this.role !== "follower") this.#follow(this.term, NO_NODE);
+    return true;
+  }
+
+  /** The log on disk is another one now: it starts behind the snapshot. Term and vote stay. */
+  snapshotInstalled(boot: RaftBoot): void {
+    assert(this.#following.isInstalling, "an installation was begun");
+    assert(boot.lastTerm <= this.term, "a snapshot is of a term that was entered");
+    this.#log.restart(boot);
+    this.#following.installed(this.leader);
+  }
+
+  /** The snapshot of Ready.install could not be fetched or installed; the next offer is news again. */
+  installAbandoned(): void {
+    this.#following.installAbandoned();
+  }
+
   /** The work gathered since the last call, or null if there is none. `nowMs`: the monotonic clock, read before. */
   ready(nowMs: number): Ready | null {
     this.#leadership?.prepare(nowMs);
@@ -224,6 +272,8 @@ export class Raft {
       readStates: this.#outbox.takeReadStates(),
       readFailures: this.#outbox.takeReadFailures(),
       reads: this.#outbox.takeReads(),
+      snapshotsWanted: this.#outbox.takeSnapshotsWanted(),
+      install: this.#outbox.takeInstall(),
       roleChanged: this.#elections.takeChanged(),
     };
     const isEmpty =
@@ -234,6 +284,8 @@ export class Raft {
       ready.readStates.length === 0 &&
       ready.readFailures.length === 0 &&
       ready.reads.length === 0 &&
+      ready.snapshotsWanted.length === 0 &&
+      ready.install === null &&
       !ready.roleChanged;
     if (isEmpty) return null;
     this.#reportedCommit = ready.commitIndex;
@@ -272,6 +324,7 @@ export class Raft {
       case "heartbeat":
       case "heartbeatReply":
       case "timeoutNow":
+      case "installSnapshot":
         break;
       default:
         unreachable(message);
@@ -296,7 +349,11 @@ export class Raft {
         break;
       case "append":
         this.#elections.hear(message.from);
-        this.#following.onAppend(message);
+        if (!this.#following.isInstalling) this.#following.onAppend(message);
+        break;
+      case "installSnapshot":
+        this.#elections.hear(message.from);
+        if (!this.#following.isInstalling) this.#following.onOffer(message);
         break;
       case "heartbeat":
         this.#elections.hear(message.from);
@@ -318,13 +375,18 @@ export class Raft {
 
   /** A leader or candidate of an older term is told that time has gone on; old replies mean nothing any more. */
   #answerThePast(message: RaftMessage): void {
-    if (message.type === "append" || message.type === "heartbeat") this.#following.answerHeartbeat(message.from);
+    if (message.type === "append" || message.type === "heartbeat" || message.type === "installSnapshot")
+      this.#following.answerHeartbeat(message.from);
     else if (message.type === "vote") this.#elections.reply("voteReply", message.from, this.term, false);
     else if (message.type === "preVote") this.#elections.reply("preVoteReply", message.from, this.term, false);
   }
 
+  get #mayLead(): boolean {
+    return this.#elections.isElectable && !this.#following.isInstalling;
+  }
+
   #takeOver(leader: NodeId): void {
-    if (this.role === "follower" && this.leader === leader && this.#elections.isElectable) this.#elections.takeOver();
+    if (this.role === "follower" && this.leader === leader && this.#mayLead) this.#elections.takeOver();
   }
 
   #lead(): void {

@@ -5,7 +5,7 @@
  */
 import type { LogIndex, NodeId, Term } from "../core/ids.ts";
 import type { PlacedConfiguration } from "./configuration.ts";
-import type { RaftEntry, RaftMessage } from "./messages.ts";
+import type { RaftEntry, RaftMessage, Snapshot } from "./messages.ts";
 
 export interface RaftOptions {
   readonly id: NodeId;
@@ -81,6 +81,11 @@ export interface EntryRead {
   readonly bytesMax: number;
 }
 
+/** A snapshot and who has it. */
+export interface SnapshotOffer extends Snapshot {
+  readonly from: NodeId;
+}
+
 export interface Ready {
   /** To be saved, then reported by hardStateSaved. */
   readonly hardState: HardStateRecord | null;
@@ -98,6 +103,13 @@ export interface Ready {
   readonly readFailures: readonly number[];
   /** Old entries wanted for a follower, answered by entriesRead; never more than one outstanding. */
   readonly reads: readonly EntryRead[];
+  /** Members that need a snapshot, each named once until it is answered: by offerSnapshot or by snapshotFailed. */
+  readonly snapshotsWanted: readonly NodeId[];
+  /**
+   * A snapshot to be fetched from a member, news each time and in the place of any before it; then startInstall, and
+   * snapshotInstalled or installAbandoned.
+   */
+  readonly install: SnapshotOffer | null;
   /** Role, leader or term is not what it was at the last Ready. */
   readonly roleChanged: boolean;
 }

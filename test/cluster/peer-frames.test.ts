@@ -66,6 +66,16 @@ test("Raft messages come back as they were sent", () => {
     { type: "preVote", ...envelope, lastIndex: logIndex(5), lastTerm: term(4) },
     { type: "vote", ...envelope, lastIndex: logIndex(5), lastTerm: term(4), isTransfer: true },
     { type: "timeoutNow", ...envelope },
+    {
+      type: "installSnapshot",
+      ...envelope,
+      snapshot: {
+        id: 2 ** 40,
+        index: logIndex(70),
+        term: term(8),
+        configuration: { voters: [nodeId(1), nodeId(65535)], learners: [nodeId(300)] },
+      },
+    },
     { type: "preVoteReply", ...envelope, granted: true },
     { type: "voteReply", ...envelope, granted: false },
     {

@@ -5,9 +5,9 @@
 import type { LogIndex, NodeId, Term } from "../../../src/core/ids.ts";
 import type { Random } from "../../../src/core/random.ts";
 import type { Configuration, PlacedConfiguration } from "../../../src/raft/configuration.ts";
-import type { RaftEntry, RaftMessage } from "../../../src/raft/messages.ts";
+import type { RaftEntry, RaftMessage, Snapshot } from "../../../src/raft/messages.ts";
 import { Raft } from "../../../src/raft/raft.ts";
-import type { HardStateRecord, RaftBoot, RaftOptions, Ready, TermRun } from "../../../src/raft/ready.ts";
+import type { HardStateRecord, RaftBoot, RaftOptions, Ready, SnapshotOffer, TermRun } from "../../../src/raft/ready.ts";
 
 export const OPTIONS: Omit<RaftOptions, "id"> = {
   electionTicks: 10,
@@ -80,6 +80,30 @@ export class Durable {
     };
   }
 
+  /** Lets go of the entries below `first`. */
+  release(first: number): void {
+    if (first <= this.firstIndex) return;
+    const previousTerm = this.termAt(first - 1);
+    this.base = this.configurations().findLast(({ index }) => index < first)!;
+    this.entries.splice(0, first - this.firstIndex);
+    this.previousTerm = previousTerm;
+    this.firstIndex = first;
+  }
+
+  /** The state as of an entry that is still here or the last one that is gone. */
+  snapshot(id: number, index: number): Snapshot {
+    const { configuration } = this.configurations().findLast((placed) => placed.index <= index)!;
+    return { id, index: index as LogIndex, term: this.termAt(index) as Term, configuration };
+  }
+
+  install({ index, term, configuration }: Snapshot): void {
+    this.entries = [];
+    this.firstIndex = index + 1;
+    this.previousTerm = term;
+    this.commitIndex = index;
+    this.base = { index, configuration };
+  }
+
   configurations(): PlacedConfiguration[] {
     const placed = [this.base];
     for (const { index, configuration } of this.entries)
@@ -98,6 +122,11 @@ export class Member {
   pending: Write[] = [];
   /** Questions for old entries not yet answered. */
   reads: { from: number; bytesMax: number }[] = [];
+  /** Members that need a snapshot of this one. */
+  wanting: number[] = [];
+  /** A snapshot to be fetched, and whether it is being installed. */
+  offer: SnapshotOffer | null = null;
+  isInstalling = false;
   readonly #options: RaftOptions;
   readonly #random: Random;
 
@@ -121,6 +150,8 @@ export class Member {
       this.pending.push({ kind: "entries", entries: ready.entries, commitIndex: ready.commitIndex });
     }
     this.reads.push(...ready.reads);
+    this.wanting.push(...ready.snapshotsWanted);
+    if (ready.install !== null) this.offer = ready.install;
     return ready;
   }
 
@@ -159,17 +190,52 @@ export class Member {
     for (const write of this.pending.slice(0, surviving)) this.durable.perform(write);
     this.pending = [];
     this.reads = [];
+    this.wanting = [];
+    this.offer = null;
+    this.isInstalling = false;
     this.raft = new Raft(this.#options, this.durable.boot(), this.#random);
   }
 
-  /** Deletes what nobody needs any more. */
+  /** Deletes what nobody needs any more, and does not say so. */
   trim(): void {
-    const first = Math.min(this.raft.releaseIndex, this.durable.commitIndex + 1, this.durable.lastIndex + 1);
-    if (first <= this.durable.firstIndex) return;
-    this.durable.previousTerm = this.durable.termAt(first - 1);
-    this.durable.base = this.durable.configurations().findLast(({ index }) => index < first)!;
-    this.durable.entries.splice(0, first - this.durable.firstIndex);
-    this.durable.firstIndex = first;
+    this.durable.release(Math.min(this.raft.releaseIndex, this.durable.commitIndex + 1, this.durable.lastIndex + 1));
+  }
+
+  /** Deletes entries that others may still need, as far as they are committed here. */
+  release(before: number): void {
+    this.durable.release(Math.min(before, this.durable.commitIndex + 1, this.durable.lastIndex + 1));
+    this.raft.logReleased(this.durable.firstIndex as LogIndex, this.durable.previousTerm as Term);
+  }
+
+  /** Offers what this disk has of the committed state to everybody who needs it. */
+  offerSnapshots(id: number): void {
+    for (const member of this.wanting.splice(0)) {
+      const snapshot = this.durable.snapshot(id, Math.max(this.durable.commitIndex, this.durable.firstIndex - 1));
+      this.raft.offerSnapshot(member as NodeId, snapshot);
+    }
+  }
+
+  /** What was offered is here: true if it may be installed. */
+  startInstall(): boolean {
+    if (this.isInstalling || this.offer === null || !this.raft.startInstall()) return false;
+    this.isInstalling = true;
+    return true;
+  }
+
+  /** The disk finishes what it was given before, then has the snapshot in the place of its log. */
+  finishInstall(): void {
+    if (!this.isInstalling || this.offer === null) return;
+    this.persist();
+    this.durable.install(this.offer);
+    this.offer = null;
+    this.isInstalling = false;
+    this.raft.snapshotInstalled(this.durable.boot());
+  }
+
+  abandonInstall(): void {
+    this.offer = null;
+    this.isInstalling = false;
+    this.raft.installAbandoned();
   }
 }
 
@@ -210,6 +276,10 @@ export function describe(message: RaftMessage): string {
       return `${head} commit=${message.commitIndex} round=${message.readRound} release=${message.releaseIndex}`;
     case "timeoutNow":
       return head;
+    case "installSnapshot": {
+      const { id, index, term, configuration } = message.snapshot;
+      return `${head} snapshot=${id} last=${index}@${term}${members(configuration)}`;
+    }
     case "heartbeatReply":
       return `${head} round=${message.readRound} last=${message.lastIndex}`;
   }

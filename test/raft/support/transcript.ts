@@ -7,6 +7,8 @@
  *   elect 1   makes 1 the leader and says nothing about it
  *   join 4   a fresh member that knows of no group yet
  *   tick 1 [COUNT] · campaign 1 · propose 1 TEXT · read 1 CONTEXT · transfer 1 2
+ *   release 1 5   the log of 1 begins at 5 from now on · offer 1 ID   a snapshot for all that want one
+ *   install 2   2 installs what it was offered · abandon 2   or does not · fail 1 2   1 has none for 2
  *   change 1 voters=1,2 [learners=3]   1 proposes these as the group
  *   deliver 1 2 [TYPE] · drop 1 2 [TYPE] · repeat 1 2 [TYPE]   everything on the way from 1 to 2, or all of one type
  *   persist 1 [COUNT]   the disk of 1 finishes its oldest writes · crash 1   and starts again · old 1   answers a read of entries
@@ -70,6 +72,20 @@ class Stage {
           first,
           `proposed ${change(this.#member(first), ids(settings, "voters"), ids(settings, "learners"))}`,
         );
+        return this.#collect(first);
+      case "release":
+        this.#member(first).release(second);
+        return this.#collect(first);
+      case "offer":
+        this.#member(first).offerSnapshots(second);
+        return this.#collect(first);
+      case "fail":
+        this.#member(first).raft.snapshotFailed(second as NodeId);
+        return this.#collect(first);
+      case "install":
+        return this.#install(first);
+      case "abandon":
+        this.#member(first).abandonInstall();
         return this.#collect(first);
       case "transfer":
         this.#print(first, `transfer to ${second}: ${this.#member(first).raft.transferLeadership(second as NodeId)}`);
@@ -166,6 +182,13 @@ class Stage {
     this.#collect(id);
   }
 
+  #install(id: number): void {
+    const member = this.#member(id);
+    this.#print(id, `may install: ${member.startInstall()}`);
+    member.finishInstall();
+    this.#collect(id);
+  }
+
   #settle(): void {
     for (let round = 0; round < 100; round++) {
       const busy = [...this.members.values()].filter(({ pending, reads }) => pending.length + reads.length > 0);
@@ -190,6 +213,11 @@ class Stage {
     if (ready.entries.length > 0) this.#print(id, `write ${entryList(ready.entries)}`);
     for (const message of ready.messages) this.#print(id, `send ${describe(message)}`);
     for (const { from, bytesMax } of ready.reads) this.#print(id, `wants entries from ${from}, ${bytesMax} bytes`);
+    for (const wanting of ready.snapshotsWanted) this.#print(id, `wants a snapshot for ${wanting}`);
+    if (ready.install !== null) {
+      const { from, id: name, index, term } = ready.install;
+      this.#print(id, `fetch snapshot ${name}, last=${index}@${term}, from ${from}`);
+    }
     for (const { context, index } of ready.readStates) this.#print(id, `read ${context} at ${index}`);
     for (const context of ready.readFailures) this.#print(id, `read ${context} failed`);
     const configuration = group(member);
