@@ -19,6 +19,7 @@ import { NO_NODE, type NodeId } from "../core/ids.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
 import type { RaftMessage } from "../raft/messages.ts";
+import type { Raft } from "../raft/raft.ts";
 import type { Role } from "../raft/ready.ts";
 import type { ByteRange, CommandType } from "../record/command-format.ts";
 import { SYNC } from "../record/durability.ts";
@@ -49,6 +50,7 @@ export class ShardGroup {
   #failed = false;
   #stopped = false;
   #wasLeading = false;
+  #isLeaving = false;
 
   constructor(clock: Clock, log: Logger, seed: number, options: GroupOptions, events: GroupEvents, open: OpenShard) {
     this.shard = options.shard;
@@ -254,6 +256,7 @@ export class ShardGroup {
   tick(requestTimeoutMs: number): void {
     if (this.#core === null || this.#failed) return;
     const { raft, proposer, reader, disk } = this.#core;
+    this.#restrain(raft);
     raft.tick();
     const longAgo = this.#clock.monotonicMs() - requestTimeoutMs;
     proposer.expire(longAgo);
@@ -272,10 +275,13 @@ export class ShardGroup {
     return this.#failed ? Number.POSITIVE_INFINITY : this.#port.dueInMs();
   }
 
-  /** Hands leadership over to the connected voter that has most of the log, if there is one. */
+  /** This node is about to stop: hands leadership over to the connected voter that has most of the log, if there is one. */
   handOver(isConnected: (peer: NodeId) => boolean): void {
-    if (this.#core === null || !this.#isLeading) return;
+    this.#isLeaving = true;
+    if (this.#core === null) return;
     const { raft } = this.#core;
+    this.#restrain(raft);
+    if (!this.#isLeading) return;
     const successor = raft.successor(isConnected);
     if (successor === NO_NODE) return;
     this.propose();
@@ -342,6 +348,15 @@ export class ShardGroup {
   #accepting(): GroupCore {
     assert(this.#core !== null && this.accepting, "operations are given to a group that accepts them");
     return this.#core;
+  }
+
+  /**
+   * A member with damage lets others lead, who can answer everything, and so does one that is about to stop. It votes: what
+   * its log ends with has been proven at its start, and is no part of the damage. Where nobody else votes it has to do.
+   */
+  #restrain(raft: Raft): void {
+    const mayCampaign = raft.isAlone || (this.quarantinedCount === 0 && !this.#isLeaving);
+    raft.restrain({ mayCampaign, mayVote: true });
   }
 
   #watchLeadership(): void {

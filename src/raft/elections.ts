@@ -16,7 +16,7 @@ import type { PreVoteRequest, VoteReply, VoteRequest } from "./messages.ts";
 import type { Outbox } from "./outbox.ts";
 import { VoteTally } from "./quorum.ts";
 import type { RaftLog } from "./raft-log.ts";
-import type { RaftOptions, Role } from "./ready.ts";
+import type { RaftOptions, Restraint, Role } from "./ready.ts";
 
 export class Elections {
   readonly #options: RaftOptions;
@@ -29,6 +29,7 @@ export class Elections {
   #role: Role = "follower";
   #leader: NodeId = NO_NODE;
   #changed = true;
+  #restraint: Restraint = { mayCampaign: true, mayVote: true };
 
   constructor(
     options: RaftOptions,
@@ -90,9 +91,17 @@ export class Elections {
    * committed: it can be the only one whose log has it (thesis §4.2.2).
    */
   get isElectable(): boolean {
+    const { mayCampaign, mayVote } = this.#restraint;
     const { current, currentIndex, previous } = this.#log.configurations;
     const { id } = this.#options;
+    if (!mayCampaign || !mayVote) return false;
     return current.voters.includes(id) || (currentIndex > this.#log.commitIndex && previous.voters.includes(id));
+  }
+
+  restrain(restraint: Restraint): void {
+    this.#restraint = restraint;
+    const campaigns = this.#role === "preCandidate" || this.#role === "candidate";
+    if (campaigns && !this.isElectable) this.follow(this.#hardState.term, NO_NODE);
   }
 
   campaign(): void {
@@ -137,7 +146,11 @@ export class Elections {
 
   onPreVote(message: PreVoteRequest): void {
     const { term } = this.#hardState;
-    const granted = message.term > term && !this.isLoyal && this.#log.isUpToDate(message.lastIndex, message.lastTerm);
+    const granted =
+      message.term > term &&
+      this.#restraint.mayVote &&
+      !this.isLoyal &&
+      this.#log.isUpToDate(message.lastIndex, message.lastTerm);
     this.reply("preVoteReply", message.from, granted ? message.term : term, granted);
   }
 
@@ -146,7 +159,10 @@ export class Elections {
     if (this.#timer.isQuiet && !message.isTransfer) return;
     const isFree = vote === message.from || (vote === NO_NODE && this.#leader === NO_NODE);
     const granted =
-      isFree && (message.isTransfer || !this.isLoyal) && this.#log.isUpToDate(message.lastIndex, message.lastTerm);
+      isFree &&
+      this.#restraint.mayVote &&
+      (message.isTransfer || !this.isLoyal) &&
+      this.#log.isUpToDate(message.lastIndex, message.lastTerm);
     if (granted) {
       this.#hardState.voteFor(message.from);
       this.#timer.reset();

@@ -28,7 +28,16 @@ import { isReply, isWellFormed, type RaftEntry, type RaftMessage, type Snapshot 
 import { Outbox } from "./outbox.ts";
 import { majorityOf } from "./quorum.ts";
 import { RaftLog } from "./raft-log.ts";
-import type { ConfigurationRefusal, RaftBoot, RaftOptions, ReadRefusal, Ready, Refusal, Role } from "./ready.ts";
+import type {
+  ConfigurationRefusal,
+  RaftBoot,
+  RaftOptions,
+  ReadRefusal,
+  Ready,
+  Refusal,
+  Restraint,
+  Role,
+} from "./ready.ts";
 
 export class Raft {
   readonly #options: RaftOptions;
@@ -293,6 +302,11 @@ export class Raft {
   }
 
   // ---- messages
+
+  /** From now on; a leader stays one. */
+  restrain(restraint: Restraint): void {
+    this.#elections.restrain(restraint);
+  }
 
   /**
    * A message from a peer. Who leads or campaigns may be unknown here, where the configuration is an old one; answers count

@@ -65,6 +65,13 @@ export type ReadRefusal = "notLeader" | "notReady";
  */
 export type ConfigurationRefusal = "notLeader" | "transferring" | "notReady" | "pending" | "invalid";
 
+/** What a member may do in elections, for what its own disk is worth. */
+export interface Restraint {
+  readonly mayCampaign: boolean;
+  /** False where the end of the log is not sure: a vote promises that it was compared. Then it may not campaign, either. */
+  readonly mayVote: boolean;
+}
+
 export interface HardStateRecord {
   readonly term: Term;
   readonly vote: NodeId;

@@ -144,6 +144,11 @@ export class LeadingGroup {
     this.#state.noteTables();
   }
 
+  /** So many files of the shard turn out to be damaged. */
+  damage(fileCount: number): void {
+    this.#state.setQuarantined(fileCount);
+  }
+
   /** The shard is behind: a MiB of writes is to wait so long. */
   slow(delayMs: number): void {
     this.#state.publishPressure(delayMs * 1000, 0, 0);

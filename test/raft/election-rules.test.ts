@@ -165,6 +165,40 @@ describe("elections", () => {
     expect(candidate.raft.term as number).toBe(1);
   });
 
+  test("45: a member with damage does not campaign, not even when it is asked to, but votes", () => {
+    const damaged = member(3, { term: 1 });
+    damaged.raft.restrain({ mayCampaign: false, mayVote: true });
+    for (let ticks = 0; ticks < 60; ticks++) damaged.raft.tick();
+    damaged.raft.campaign();
+    tell(damaged, append(1, [0, 0], []));
+    tell(damaged, { type: "timeoutNow", term: 1 });
+    expect(damaged.raft.role).toBe("follower");
+    for (let ticks = 0; ticks < 10; ticks++) damaged.raft.tick();
+    expect(tell(damaged, { type: "preVote", term: 2, lastIndex: 0, lastTerm: 0 })).toMatchObject([{ granted: true }]);
+    damaged.raft.restrain({ mayCampaign: true, mayVote: true });
+    damaged.raft.campaign();
+    expect(damaged.raft.role).toBe("preCandidate");
+    damaged.raft.restrain({ mayCampaign: false, mayVote: true });
+    expect(damaged.raft.role).toBe("follower");
+  });
+
+  test("45: one that is not sure of its log's end does not vote either, nor for itself", () => {
+    const unsure = member(3, { term: 1 });
+    unsure.raft.restrain({ mayCampaign: true, mayVote: false });
+    expect(tell(unsure, { type: "preVote", term: 2, lastIndex: 0, lastTerm: 0 })).toMatchObject([{ granted: false }]);
+    tell(unsure, { type: "vote", term: 2, lastIndex: 9, lastTerm: 1 });
+    unsure.persist();
+    expect(replies(work(unsure).messages, "voteReply")).toMatchObject([{ granted: false }]);
+    unsure.raft.campaign();
+    expect([unsure.raft.role, unsure.raft.vote as number]).toEqual(["follower", 0]);
+  });
+
+  test("45: a leader that finds damage goes on leading", () => {
+    const one = leader(3);
+    one.raft.restrain({ mayCampaign: false, mayVote: true });
+    expect(one.raft.role).toBe("leader");
+  });
+
   test("entries of a term that the hard state has not reached bring the term back", () => {
     const one = member(3, { term: 2, vote: 3, log: [1, 5] });
     expect(one.raft.term as number).toBe(5);
