@@ -1,52 +1,145 @@
 /**
- * How long a three-node cluster with default timeouts refuses writes when its leader is killed: a client writes one key
- * after the other through a surviving node, and the longest gap between two acknowledgements around the kill counts.
+ * How long a three-node cluster with default timeouts accepts no writes when something befalls its leader, under a load
+ * of clients that write and read through all nodes: the longest gap between two acknowledged writes of any of them, once
+ * from the moment it happens, and once from the moment it is over. All that the clients were told is judged afterwards, so
+ * that a write that was acknowledged and lost, or a stale read, makes the run fail.
  *
- *   bun bench/failover-bench.ts [rounds]
+ *   bun bench/failover-bench.ts [--faults kill,stop,partition] [--rounds 10] [--clients 50]
+ *
+ *   kill       kill -9, and a restart a few seconds later
+ *   stop       SIGSTOP, and SIGCONT a few seconds later
+ *   partition  the leader's connections to the other nodes are closed, and no new ones let in for a few seconds
  */
-import { RespClient } from "../src/client/resp-client.ts";
-import { parseTargets } from "../src/client/target.ts";
+import { parseArgs } from "node:util";
+import { RecordedClients } from "../test/process/recorded-clients.ts";
 import { TestCluster } from "../test/process/test-cluster.ts";
 
-const rounds = Number(process.argv[2] ?? 10);
-const flags = ["--heartbeat-ms", "150", "--election-ms", "300"];
-const cluster = await TestCluster.start({ nodes: 3, shards: 1, workers: 1, flags });
-const gaps: number[] = [];
-for (let round = 0; round < rounds; round++) {
-  const victim = await cluster.leader();
-  const survivor = (victim + 1) % 3;
-  const client = await RespClient.connect({
-    targets: parseTargets(`127.0.0.1:${cluster.clientPorts[survivor]}`),
-    connectTimeoutMs: 5_000,
-    replyTimeoutMs: 10_000,
-    protocol: 2,
-    bucket: null,
-    onPush: () => undefined,
-  });
-  let last = performance.now();
-  let longest = 0;
-  let running = true;
-  const writer = (async () => {
-    for (let i = 0; running; i++) {
-      const reply = await client.command("SET", `failover:${round}:${i}`, "x");
-      if (reply.kind === "error") continue;
-      longest = Math.max(longest, performance.now() - last);
-      last = performance.now();
-    }
-  })();
-  await Bun.sleep(500);
-  longest = 0;
-  await cluster.kill(victim);
-  await Bun.sleep(3_000);
-  running = false;
-  await writer;
-  client.close();
-  gaps.push(longest);
-  console.log(`round ${round + 1}: n${victim + 1} killed, no write accepted for ${longest.toFixed(0)} ms`);
-  await cluster.restart(victim);
-  await Bun.sleep(1_000);
+const TIMEOUTS = ["--heartbeat-ms", "150", "--election-ms", "300"];
+const FAULT_MS = 3_000;
+const AFTER_MS = 2_000;
+/** Of a stopped node's clients. */
+const REPLY_TIMEOUT_MS = 2_000;
+const WARM_UP_WRITES = 2_000;
+const STEADY_WRITES = 200;
+
+interface Fault {
+  begin(cluster: TestCluster, leader: number): Promise<void>;
+  end(cluster: TestCluster, leader: number): Promise<void>;
 }
-gaps.sort((a, b) => a - b);
-const middle = (gaps[Math.floor((gaps.length - 1) / 2)]! + gaps[Math.ceil((gaps.length - 1) / 2)]!) / 2;
-console.log(`median ${middle.toFixed(0)} ms, worst ${gaps[gaps.length - 1]?.toFixed(0)} ms of ${gaps.length}`);
+
+const FAULTS: Readonly<Record<string, Fault>> = {
+  kill: {
+    begin: (cluster, leader) => cluster.kill(leader),
+    end: (cluster, leader) => cluster.restart(leader),
+  },
+  stop: {
+    begin: async (cluster, leader) => cluster.signal(leader, "SIGSTOP"),
+    end: async (cluster, leader) => cluster.signal(leader, "SIGCONT"),
+  },
+  partition: {
+    begin: async (cluster, leader) => {
+      for (const link of cluster.links.around(leader)) link.cut();
+    },
+    end: async (cluster) => cluster.links.heal(),
+  },
+};
+
+interface Round {
+  readonly gapMs: number;
+  readonly gapAfterMs: number;
+  readonly writes: number;
+  readonly undecidedCount: number;
+  readonly wrong: readonly string[];
+}
+
+const { values } = parseArgs({
+  options: {
+    faults: { type: "string", default: Object.keys(FAULTS).join(",") },
+    rounds: { type: "string", default: "10" },
+    clients: { type: "string", default: "50" },
+  },
+});
+const names = values.faults.split(",");
+const roundCount = Number(values.rounds);
+const clientCount = Number(values.clients);
+for (const name of names) if (FAULTS[name] === undefined) throw new Error(`${name} is none of ${Object.keys(FAULTS)}`);
+
+const cluster = await TestCluster.start({ nodes: 3, shards: 1, workers: 1, flags: TIMEOUTS, linked: true });
+const lines: string[] = [];
+let wrongCount = 0;
+for (const name of names) {
+  const rounds: Round[] = [];
+  for (let i = 1; i <= roundCount; i++) {
+    const round = await play(FAULTS[name]!, `${name}:${i}:`, i);
+    rounds.push(round);
+    for (const wrong of round.wrong) console.log(wrong);
+    console.log(`${name} ${i}: ${round.gapMs.toFixed(0)} ms, and ${round.gapAfterMs.toFixed(0)} ms when it was over`);
+  }
+  wrongCount += rounds.reduce((sum, { wrong }) => sum + wrong.length, 0);
+  lines.push(lineOf(name, rounds));
+}
 await cluster.stop();
+console.log("\n| fault | rounds | gap, median | worst | when over, median | worst | writes | keys wrong | undecided |");
+console.log("|---|---|---|---|---|---|---|---|---|");
+for (const line of lines) console.log(line);
+process.exitCode = wrongCount > 0 ? 1 : 0;
+
+async function play(fault: Fault, keyPrefix: string, seed: number): Promise<Round> {
+  const gap = new Gap();
+  const clients = new RecordedClients(cluster, {
+    clients: clientCount,
+    keyPrefix,
+    registers: 20,
+    counters: 5,
+    seed,
+    thinkMsMax: 0,
+    replyTimeoutMs: REPLY_TIMEOUT_MS,
+    onWritten: () => gap.note(),
+  });
+  await clients.written(WARM_UP_WRITES);
+  const leader = await cluster.leader();
+  gap.restart();
+  await fault.begin(cluster, leader);
+  await Bun.sleep(FAULT_MS);
+  await clients.written(STEADY_WRITES);
+  const gapMs = gap.longestMs;
+  gap.restart();
+  await fault.end(cluster, leader);
+  await Bun.sleep(AFTER_MS);
+  await clients.written(STEADY_WRITES);
+  const gapAfterMs = gap.longestMs;
+  const { wrong, undecidedCount } = await clients.verdict();
+  await cluster.caughtUp(await cluster.leader());
+  return { gapMs, gapAfterMs, writes: clients.writtenCount, wrong, undecidedCount };
+}
+
+/** The longest time between two writes, or between the restart and the first one. */
+class Gap {
+  longestMs = 0;
+  #lastAt = performance.now();
+
+  note(): void {
+    const now = performance.now();
+    this.longestMs = Math.max(this.longestMs, now - this.#lastAt);
+    this.#lastAt = now;
+  }
+
+  restart(): void {
+    this.longestMs = 0;
+    this.#lastAt = performance.now();
+  }
+}
+
+function lineOf(name: string, rounds: readonly Round[]): string {
+  const sum = (of: (round: Round) => number): number => rounds.reduce((total, round) => total + of(round), 0);
+  const gaps = rounds.map(({ gapMs }) => gapMs);
+  const gapsAfter = rounds.map(({ gapAfterMs }) => gapAfterMs);
+  const times = [median(gaps), Math.max(...gaps), median(gapsAfter), Math.max(...gapsAfter)];
+  const counts = [sum(({ writes }) => writes), sum(({ wrong }) => wrong.length), sum((one) => one.undecidedCount)];
+  return `| ${[name, rounds.length, ...times.map((ms) => `${ms.toFixed(0)} ms`), ...counts].join(" | ")} |`;
+}
+
+function median(figures: readonly number[]): number {
+  const sorted = figures.toSorted((a, b) => a - b);
+  return (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.ceil((sorted.length - 1) / 2)]!) / 2;
+}
