@@ -6,11 +6,10 @@
  *
  *   bun bench/failover-bench.ts [--faults kill,stop,partition] [--rounds 10] [--clients 50]
  *
- *   kill       kill -9, and a restart a few seconds later
- *   stop       SIGSTOP, and SIGCONT a few seconds later
- *   partition  the leader's connections to the other nodes are closed, and no new ones let in for a few seconds
+ * test/process/misfortune.ts says what each fault is, and which others there are. It lasts three seconds.
  */
 import { parseArgs } from "node:util";
+import { isMisfortune, MISFORTUNES, type Misfortune } from "../test/process/misfortune.ts";
 import { RecordedClients } from "../test/process/recorded-clients.ts";
 import { TestCluster } from "../test/process/test-cluster.ts";
 
@@ -22,28 +21,6 @@ const REPLY_TIMEOUT_MS = 2_000;
 const WARM_UP_WRITES = 2_000;
 const STEADY_WRITES = 200;
 
-interface Fault {
-  begin(cluster: TestCluster, leader: number): Promise<void>;
-  end(cluster: TestCluster, leader: number): Promise<void>;
-}
-
-const FAULTS: Readonly<Record<string, Fault>> = {
-  kill: {
-    begin: (cluster, leader) => cluster.kill(leader),
-    end: (cluster, leader) => cluster.restart(leader),
-  },
-  stop: {
-    begin: async (cluster, leader) => cluster.signal(leader, "SIGSTOP"),
-    end: async (cluster, leader) => cluster.signal(leader, "SIGCONT"),
-  },
-  partition: {
-    begin: async (cluster, leader) => {
-      for (const link of cluster.links.around(leader)) link.cut();
-    },
-    end: async (cluster) => cluster.links.heal(),
-  },
-};
-
 interface Round {
   readonly gapMs: number;
   readonly gapAfterMs: number;
@@ -54,15 +31,17 @@ interface Round {
 
 const { values } = parseArgs({
   options: {
-    faults: { type: "string", default: Object.keys(FAULTS).join(",") },
+    faults: { type: "string", default: "kill,stop,partition" },
     rounds: { type: "string", default: "10" },
     clients: { type: "string", default: "50" },
   },
 });
-const names = values.faults.split(",");
+const names = values.faults.split(",").map((name) => {
+  if (!isMisfortune(name)) throw new Error(`${name} is none of ${Object.keys(MISFORTUNES).join(", ")}`);
+  return name;
+});
 const roundCount = Number(values.rounds);
 const clientCount = Number(values.clients);
-for (const name of names) if (FAULTS[name] === undefined) throw new Error(`${name} is none of ${Object.keys(FAULTS)}`);
 
 const cluster = await TestCluster.start({ nodes: 3, shards: 1, workers: 1, flags: TIMEOUTS, linked: true });
 const lines: string[] = [];
@@ -70,7 +49,7 @@ let wrongCount = 0;
 for (const name of names) {
   const rounds: Round[] = [];
   for (let i = 1; i <= roundCount; i++) {
-    const round = await play(FAULTS[name]!, `${name}:${i}:`, i);
+    const round = await play(MISFORTUNES[name], `${name}:${i}:`, i);
     rounds.push(round);
     for (const wrong of round.wrong) console.log(wrong);
     console.log(`${name} ${i}: ${round.gapMs.toFixed(0)} ms, and ${round.gapAfterMs.toFixed(0)} ms when it was over`);
@@ -84,7 +63,7 @@ console.log("|---|---|---|---|---|---|---|---|---|");
 for (const line of lines) console.log(line);
 process.exitCode = wrongCount > 0 ? 1 : 0;
 
-async function play(fault: Fault, keyPrefix: string, seed: number): Promise<Round> {
+async function play(fault: Misfortune, keyPrefix: string, seed: number): Promise<Round> {
   const gap = new Gap();
   const clients = new RecordedClients(cluster, {
     clients: clientCount,
