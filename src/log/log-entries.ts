@@ -13,12 +13,24 @@ export interface TermRun {
 }
 
 export class LogEntries {
-  #firstIndex = 1;
-  #lastIndex = 0;
-  #previousTerm = 0;
+  #firstIndex: number;
+  #lastIndex: number;
+  #previousTerm: number;
   readonly #termRuns: TermRun[] = [];
   /** Segments with live entries, ascending. */
   readonly #segments: SegmentEntries[] = [];
+
+  /** `originIndex`: the entry before the first, of term `originTerm`; 0 at the start of time. */
+  constructor(originIndex = 0, originTerm = 0) {
+    this.#firstIndex = originIndex + 1;
+    this.#lastIndex = originIndex;
+    this.#previousTerm = originTerm;
+  }
+
+  /** Whether it is known which entry comes next. */
+  get isPlaced(): boolean {
+    return !this.isEmpty || this.#lastIndex > 0;
+  }
 
   get firstIndex(): LogIndex {
     return logIndex(this.#firstIndex);

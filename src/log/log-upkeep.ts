@@ -275,6 +275,8 @@ export class LogUpkeep {
       cutPosition: 0,
       provenBytes: SEGMENT_HEADER_BYTES,
       isRecycled,
+      originIndex: 0,
+      originTerm: 0,
     };
   }
 

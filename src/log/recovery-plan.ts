@@ -42,6 +42,9 @@ export interface Plan {
   readonly cutPosition: number;
   /** Number of the first group in it. */
   readonly firstGroup: number;
+  /** The entry before the log's first, if the new segment takes the place of the one that names it; 0: it does not. */
+  readonly originIndex: number;
+  readonly originTerm: number;
   /** The last segment on disk if it was made ahead and never used: its file becomes the new segment. */
   readonly spare: SegmentHeader | null;
   /** The segments that stay, with the groups in them that go on counting. */
@@ -55,7 +58,8 @@ export function makePlan(found: readonly SegmentEvidence[], chain: LogChain, cla
   const segments = spare === null ? found : found.slice(0, -1);
   const last = segments.at(-1);
   if (last === undefined) {
-    return { id: 1, basePosition: 0, cutPosition: 0, firstGroup: 1, spare, kept: [], copied: [] };
+    const nothing = { cutPosition: 0, firstGroup: 1, originIndex: 0, originTerm: 0, kept: [], copied: [] };
+    return { id: 1, basePosition: 0, spare, ...nothing };
   }
   const isClaimed = claims.holds(last.header.segmentId);
   const copyFrom = firstToCopy(segments, chain, isClaimed);
@@ -76,6 +80,8 @@ export function makePlan(found: readonly SegmentEvidence[], chain: LogChain, cla
     basePosition: replaces ? header.basePosition : header.basePosition + header.segmentBytes,
     cutPosition: cutOf(kept),
     firstGroup: moving[0]?.group.number ?? chain.nextGroup,
+    originIndex: replaces ? header.originIndex : 0,
+    originTerm: replaces ? header.originTerm : 0,
     spare,
     kept,
     copied: moving.filter(({ group }) => group.entries.length > 0),
@@ -178,6 +184,8 @@ function makeSegment(
       cutPosition: plan.cutPosition,
       provenBytes: copiedGroups(plan).endOffset,
       isRecycled: preparation.isRecycled,
+      originIndex: plan.originIndex,
+      originTerm: plan.originTerm,
     };
     copyGroups(disk, plan, preparation, segmentChecksum(encodeSegmentHeader(header)));
     return preparation.finish(header, options.isDirect);

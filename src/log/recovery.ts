@@ -125,11 +125,12 @@ function lookOnce(
       ? { groups: [], provenPosition: 0, nextGroup: 1, dropped: [] }
       : resolveChain(survey.segments);
   const plan = makePlan(survey.segments, chain, claims);
-  const entries = new LogEntries();
+  const { originIndex = 0, originTerm = 0 } = survey.segments[0]?.header ?? {};
+  const entries = new LogEntries(originIndex, originTerm);
   const segments = plan.kept.map(({ evidence, groups }) => keptSegment(disk, directory, evidence, groups, entries));
   const copiedEntries = indexCopied(plan, entries);
   const first = files.segments[0] ?? 1;
-  if (entries.isEmpty && first !== 1) throw corruption(segmentPath(directory, first), 0, "a log without its entries");
+  if (!entries.isPlaced && first !== 1) throw corruption(segmentPath(directory, first), 0, "a log without its entries");
   return { survey, chain, plan, entries, segments, copiedEntries };
 }
 
@@ -146,7 +147,7 @@ function refuseMissing(disk: Disk, directory: string, files: LogFiles, options: 
   if (newestHint >= last && newestHint > 0) throw missing(newestHint + 1, "the segment before it was sealed");
   if (last > 0) return;
   const { state } = readHardState(disk, directory, options);
-  const hasTables = disk.list(directory).some((name) => name.endsWith(".sst"));
+  const hasTables = disk.list(directory).some((name) => name.endsWith(".sst") || name.endsWith(".manifest"));
   if (hasTables || (state !== null && state.generation > 1)) throw missing(1, "the shard holds data, its log is gone");
 }
 
@@ -274,8 +275,11 @@ export function addEntry(
   previousTerm: number | null,
   path: string,
 ): void {
-  if (!log.isEmpty && entry.index > log.lastIndex + 1) throw corruption(path, entry.offset, "a gap between entries");
-  const before = log.isEmpty ? undefined : log.termAt(entry.index - 1);
+  const isBelowOrigin = log.isEmpty && entry.index <= log.lastIndex;
+  if (isBelowOrigin || (log.isPlaced && entry.index > log.lastIndex + 1)) {
+    throw corruption(path, entry.offset, "a gap between entries");
+  }
+  const before = log.isPlaced ? log.termAt(entry.index - 1) : undefined;
   const claimed = previousTerm ?? before ?? 0;
   if ((before !== undefined && before !== claimed) || entry.term < claimed) {
     throw corruption(path, entry.offset, "an entry whose term does not follow the one before it");
@@ -299,7 +303,7 @@ function hintedSegment(
   });
   entries.firstIndex = hint.header.firstIndex;
   entries.count = hint.header.entryCount;
-  if (entries.count > 0 && !log.isEmpty && entries.firstIndex > log.lastIndex + 1) {
+  if (entries.count > 0 && log.isPlaced && entries.firstIndex > log.lastIndex + 1) {
     throw corruption(path, 0, "a gap between the entries of this segment and those before it");
   }
   log.appendSegment(entries, hint.termRuns, hint.header.previousTerm);

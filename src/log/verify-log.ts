@@ -75,7 +75,8 @@ export function verifyLog(
     if (!isShallow && damageCount > 0) for (const one of candidates) verifyAlone(disk, one, visit);
     return { entries: null };
   }
-  const log = new LogEntries();
+  const { originIndex, originTerm } = at(candidates, 0).header;
+  const log = new LogEntries(originIndex, originTerm);
   const walked = walkAll(disk, directory, candidates, log, visit);
   if (damageCount === 0) askChain(walked, visit);
   if (damageCount > 0) return { entries: null };

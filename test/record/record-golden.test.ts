@@ -47,6 +47,8 @@ const GOLDEN = {
     "45565047a5d1c72d0c000000000000005a0000000000000091000000efbeadde002000160000000043420f000000000001000000000000000600000000000000",
   segment:
     "45565053189a256402000200000000000c0000000000000000000016000000000000000200000000000102030405060708090a0b0c0d0e0f58000000000000000080fe15000000000030000000000000",
+  segmentWithOrigin:
+    "45565053c9fd3d1503000200000000000c0000000000000000000016000000000000000200000000000102030405060708090a0b0c0d0e0f58000000000000000080fe1500000000003000000000000004000000010000000900000000000000",
   segmentVersion1:
     "45565053577d64dd01000200000000000c0000000000000000000016000000000000000200000000000102030405060708090a0b0c0d0e0f58000000000000000080fe15000000000030000000000000",
 } as const;
@@ -90,8 +92,13 @@ const SEGMENT = {
   firstGroup: 88,
   cutPosition: 369_000_448,
   provenBytes: 12_288,
+  originIndex: 0,
+  originTerm: 0,
   isRecycled: false,
 };
+
+/** The first of a log that begins behind a snapshot. */
+const SEGMENT_WITH_ORIGIN = { ...SEGMENT, originIndex: 4_294_967_300, originTerm: 9 };
 
 describe("a command", () => {
   test("has these bytes", () => {
@@ -266,6 +273,13 @@ describe("a segment header", () => {
     const block = new Uint8Array(4096);
     block.set(Uint8Array.fromHex(golden));
     expect(decodeSegmentHeader(block, "golden")).toEqual(SEGMENT);
+  });
+
+  test("of a log that begins behind a snapshot has these bytes, in format version 3", () => {
+    const block = encodeSegmentHeader(SEGMENT_WITH_ORIGIN);
+    expect(block.subarray(0, 96).toHex()).toBe(GOLDEN.segmentWithOrigin);
+    expect(block.subarray(96).every((byte) => byte === 0)).toBe(true);
+    expect(decodeSegmentHeader(block, "golden")).toEqual(SEGMENT_WITH_ORIGIN);
   });
 
   test("with one flipped bit, cut short or all zero is not accepted", () => {

@@ -97,6 +97,8 @@ class FakeLog implements ValueLocator {
       firstGroup: 1,
       cutPosition: 0,
       provenBytes: SEGMENT_HEADER_BYTES,
+      originIndex: 0,
+      originTerm: 0,
       isRecycled: false,
     });
     this.bytes.set(header);
