@@ -29,6 +29,12 @@ export interface Ordering {
   readonly __ordering: never;
 }
 
+/**
+ * How a read is kept from seeing the past. Both are linearizable; a lease costs no round while it holds, and takes it for
+ * granted that the clocks of two nodes run at rates less than a quarter apart.
+ */
+export type ReadMode = "linearizable" | "lease";
+
 export interface BucketInfo {
   readonly name: string;
   readonly id: number;
@@ -59,6 +65,8 @@ export interface MemberStatus {
 
 export interface Coordinator {
   newOrdering(): Ordering;
+  /** How reads of this connection are answered from now on; linearizable at first. */
+  setReadMode(ordering: Ordering, mode: ReadMode): void;
   /** The connection has ended: of its operations those that still wait for a leader are dropped, not executed later. */
   endOrdering(ordering: Ordering): void;
 

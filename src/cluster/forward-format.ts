@@ -15,7 +15,8 @@ import type { ByteWriter } from "../core/byte-writer.ts";
 import type { CommandReader, CommandType } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
 import { decodeResult, encodeResult } from "../record/result-format.ts";
-import type { ReadMode, Work } from "./operation.ts";
+import type { ReadMode } from "./coordinator.ts";
+import type { Work } from "./operation.ts";
 
 const KIND_WRITE = 1;
 const KIND_READ = 2;

@@ -6,16 +6,10 @@ import type { ReadRequest } from "../bridge/shard-protocol.ts";
 import { viewOf } from "../core/bytes.ts";
 import { type ByteRange, type CommandType, commandBytes, encodeCommand } from "../record/command-format.ts";
 import { errorResult } from "../record/result.ts";
-import type { BucketRef, Ordering, Waiter } from "./coordinator.ts";
+import type { BucketRef, Ordering, ReadMode, Waiter } from "./coordinator.ts";
 
 /** Where a command has the id of its bucket (record/command-format.ts). */
 const BUCKET_OFFSET = 16;
-
-/**
- * How a read is kept from seeing the past. Both are linearizable; a lease costs no round while it holds, and takes it for
- * granted that the clocks of two nodes run at rates less than a quarter apart.
- */
-export type ReadMode = "linearizable" | "lease";
 
 export type Work =
   /** A command without stamp and checksum. */

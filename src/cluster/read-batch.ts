@@ -7,8 +7,7 @@ import { copyBytes } from "../core/copy-bytes.ts";
 import { type LogIndex, logIndex, type NodeId, nodeId } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import type { ByteRange } from "../record/command-format.ts";
-import type { Waiter } from "./coordinator.ts";
-import type { ReadMode } from "./operation.ts";
+import type { ReadMode, Waiter } from "./coordinator.ts";
 
 /** Enough to keep all of a core's outstanding loads busy several times over. */
 const READS_MAX = 64;

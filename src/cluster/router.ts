@@ -15,7 +15,16 @@ import { errorResult, NIL, OK, type Result } from "../record/result.ts";
 import { BucketAdmin, type SystemAccess } from "./bucket-admin.ts";
 import { BucketLookUps } from "./bucket-look-ups.ts";
 import type { Catalog } from "./catalog.ts";
-import type { BucketInfo, BucketRef, Coordinator, MemberStatus, Ordering, ShardStatus, Waiter } from "./coordinator.ts";
+import type {
+  BucketInfo,
+  BucketRef,
+  Coordinator,
+  MemberStatus,
+  Ordering,
+  ReadMode,
+  ShardStatus,
+  Waiter,
+} from "./coordinator.ts";
 import { DISK_FULL, type Lane } from "./lane.ts";
 import {
   bucketOf,
@@ -196,6 +205,10 @@ export class Router implements Coordinator {
 
   newOrdering(): Ordering {
     return new ConnectionOrdering(this.shardCount);
+  }
+
+  setReadMode(ordering: Ordering, mode: ReadMode): void {
+    (ordering as ConnectionOrdering).readMode = mode;
   }
 
   endOrdering(ordering: Ordering): void {

@@ -24,12 +24,11 @@ import type { Role } from "../raft/ready.ts";
 import type { ByteRange, CommandType } from "../record/command-format.ts";
 import { SYNC } from "../record/durability.ts";
 import { NIL } from "../record/result.ts";
-import type { Waiter } from "./coordinator.ts";
+import type { ReadMode, Waiter } from "./coordinator.ts";
 import { FenceSet } from "./fence-set.ts";
 import { type GroupCore, openGroupCore } from "./group-core.ts";
 import type { GroupEvents, GroupOptions } from "./group-events.ts";
 import { type MaintenanceListener, MaintenanceRequests } from "./maintenance-requests.ts";
-import type { ReadMode } from "./operation.ts";
 import { raftEntry } from "./raft-message-format.ts";
 import type { OpenShard, ShardPort } from "./shard-port.ts";
 

@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { Catalog } from "../../src/cluster/catalog.ts";
 import { Lane } from "../../src/cluster/lane.ts";
-import type { ConnectionOrdering, ReadMode } from "../../src/cluster/operation.ts";
+import type { ConnectionOrdering } from "../../src/cluster/operation.ts";
+import type { ReadMode } from "../../src/cluster/coordinator.ts";
 import { raftTimes } from "../../src/cluster/raft-times.ts";
 import { Router } from "../../src/cluster/router.ts";
 import { TokenTable } from "../../src/cluster/token-table.ts";

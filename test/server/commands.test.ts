@@ -184,3 +184,17 @@ test("typed lines work, JSON as it is", async () => {
 test("INFO counts keys when asked for them", async () => {
   expect(await ask(["SELECT", "7"], ["SET", "k", "v"], ["INFO", "keyspace"])).toContain("db7:keys=1");
 });
+
+test("READ MODE chooses how a connection's reads are answered, and RESET makes them as they were", async () => {
+  const modes = coordinator.readModes;
+  modes.clear();
+  expect(
+    await ask(["READ", "MODE", "lease"], ["read", "mode", "LINEARIZABLE"], ["READ", "MODE", "lease"], ["RESET"]),
+  ).toBe("+OK\r\n+OK\r\n+OK\r\n+RESET\r\n");
+  expect([...modes.values()]).toEqual(["linearizable"]);
+  expect(await ask(["READ", "MODE", "lease"])).toBe("+OK\r\n");
+  expect([...modes.values()]).toEqual(["linearizable", "lease"]);
+  expect(await ask(["READ", "MODE", "stale"], ["READ", "MODE"], ["READ", "X", "lease"])).toBe(
+    "-ERR syntax error\r\n-ERR wrong number of arguments for 'read|mode' command\r\n-ERR unknown subcommand 'X'. Try READ HELP.\r\n",
+  );
+});

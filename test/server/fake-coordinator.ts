@@ -8,6 +8,7 @@ import type {
   Coordinator,
   MemberStatus,
   Ordering,
+  ReadMode,
   ShardStatus,
   Waiter,
 } from "../../src/cluster/coordinator.ts";
@@ -56,6 +57,7 @@ export class FakeCoordinator implements Coordinator {
   renewed: string[] = [];
   /** Orderings of connections that are gone. */
   ended: Ordering[] = [];
+  readonly readModes = new Map<Ordering, ReadMode>();
   readonly #buckets = new Map<string, FakeBucket>();
   readonly #later: { waiter: Waiter; tag: number; result: Result }[] = [];
   #relief: (() => void)[] = [];
@@ -97,6 +99,10 @@ export class FakeCoordinator implements Coordinator {
 
   newOrdering(): Ordering {
     return {} as Ordering;
+  }
+
+  setReadMode(ordering: Ordering, mode: ReadMode): void {
+    this.readModes.set(ordering, mode);
   }
 
   endOrdering(ordering: Ordering): void {
