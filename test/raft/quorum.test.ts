@@ -1,11 +1,9 @@
 /** Majorities, against a plain sort, and against the published test data of etcd-io/raft where it is at hand. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/core/random.ts";
 import type { NodeId } from "../../src/core/ids.ts";
 import { majorityReached, VoteTally, type VoteOutcome, voteOutcome } from "../../src/raft/quorum.ts";
+import { etcdVectors } from "./support/vectors.ts";
 
 test("a majority has reached the value at the middle of the sorted ones, rounded down", () => {
   for (let seed = 1; seed <= 300; seed++) {
@@ -28,7 +26,8 @@ test("the first answer of a voter is the one that counts", () => {
   expect(tally.record(3 as NodeId, true)).toBe("pending");
 });
 
-const ARCHIVE = join(import.meta.dir, "../../../shared/data/vectors/etcd-raft-testdata.tgz");
+const FILES = ["majority_commit", "joint_commit", "majority_vote", "joint_vote"];
+const TEXTS = etcdVectors(FILES.map((name) => `quorum/testdata/${name}.txt`));
 
 interface Vector {
   readonly command: "committed" | "vote";
@@ -87,18 +86,10 @@ function evaluate({ command, voters, others, values }: Vector): string {
   return outcomes.includes("pending") ? "VotePending" : "VoteWon";
 }
 
-describe.skipIf(!existsSync(ARCHIVE))("the quorum vectors of etcd-io/raft", () => {
-  const directory = mkdtempSync(join(tmpdir(), "quorum-"));
-  const unpacked = existsSync(ARCHIVE) && Bun.spawnSync(["tar", "xzf", ARCHIVE, "-C", directory]).success;
-  const texts = new Map<string, string>();
-  for (const name of ["majority_commit", "joint_commit", "majority_vote", "joint_vote"]) {
-    if (unpacked) texts.set(name, readFileSync(join(directory, "quorum/testdata", `${name}.txt`), "utf8"));
-  }
-  rmSync(directory, { recursive: true });
-
+describe.skipIf(TEXTS === null)("the quorum vectors of etcd-io/raft", () => {
   test("agree with the arithmetic here, both halves of a joint configuration taken together", () => {
     let checked = 0;
-    for (const [name, text] of texts) {
+    for (const [name, text] of TEXTS ?? []) {
       for (const vector of vectors(text)) {
         expect(`${name} ${JSON.stringify(vector)}: ${evaluate(vector)}`).toBe(
           `${name} ${JSON.stringify(vector)}: ${vector.expected}`,
