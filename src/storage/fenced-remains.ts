@@ -55,7 +55,8 @@ export class FencedRemains {
     for (let i = firstReaching(run, bucket); i < run.length; i++) {
       const table = run[i]!;
       if (bucketAt(table.footer.smallest) > bucket) return;
-      if (holdsPart(table, bucket)) this.tables.add(table);
+      // A quarantined one is left as it is: asked, it would only say again that it is damaged.
+      if (table.damage === null && holdsPart(table, bucket)) this.tables.add(table);
     }
   }
 }

@@ -377,3 +377,22 @@ test("damage in what is not applied yet ends the shard", () => {
   harness.shard.turn();
   expect(harness.ofType("failed").map(({ code }) => code)).toEqual(["CORRUPTION"]);
 });
+
+test("a damaged table that may hold a fenced bucket is not looked at again and again", () => {
+  const disk = newDisk();
+  using harness = openShard(disk);
+  for (const bucket of [BUCKET, BUCKET + 1, BUCKET + 2]) {
+    const keys = Array.from({ length: 40 }, (_, i) => `k${String(i).padStart(3, "0")}`);
+    harness.run(...keys.map((key) => put(key, key.repeat(10), { bucket })));
+  }
+  harness.maintain("flush");
+  const path = firstTable(disk);
+  for (let position = 1000; position < disk.byteCount(path) - 1000; position += 200) disk.flipBit(path, position, 3);
+  harness.reopen();
+  harness.run(command(CommandType.fence, "", { bucket: SYSTEM_BUCKET, value: u32(BUCKET + 1) }));
+  let stepCount = 0;
+  while (harness.shard.backgroundStep() && stepCount < 1000) stepCount += 1;
+  expect(stepCount).toBeLessThan(1000);
+  expect(harness.stats()).toMatchObject({ quarantinedTables: 1 });
+  expect(harness.shard.stopped).toBe(false);
+});
