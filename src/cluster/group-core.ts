@@ -39,7 +39,7 @@ export function openGroupCore(
   const pace = new WritePace(port.state, clock, () => events.wake());
   const proposer = new Proposer(raft, limits.id, gathering, pace, () => events.turnWallMs());
   proposer.clock.observe(boot.stampHigh, boot.stampLow);
-  const reader = new LocalReader(raft, port, clock);
+  const reader = new LocalReader(raft, port, clock, proposer.clock);
   const disk = new DiskRequests(port.link, boot.commitIndex, logRetainBytes);
   return { raft, proposer, reader, disk };
 }

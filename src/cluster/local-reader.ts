@@ -11,6 +11,7 @@ import type { MemtableReader } from "../bridge/memtable-reader.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import { type LogIndex, logIndex, type NodeId } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
+import { type Stamp, stampMilliseconds } from "../core/stamp.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { ByteRange } from "../record/command-format.ts";
@@ -25,6 +26,7 @@ export class LocalReader {
   readonly #raft: Raft;
   readonly #port: ShardPort;
   readonly #clock: Clock;
+  readonly #stamps: Stamp;
   readonly #reads = new PendingReads();
   #gate: ReadGate | null = null;
   #gathered = new ReadBatch();
@@ -32,10 +34,12 @@ export class LocalReader {
   /** What a read that was begun on a lease still has to wait for: nothing, if that holds to the end. */
   readonly #gateAfterLease = (): ReadGate | null => (this.#leaseHolds() ? null : this.#roundGate());
 
-  constructor(raft: Raft, port: ShardPort, clock: Clock) {
+  /** `stamps`: above every stamp of the log while this node leads. */
+  constructor(raft: Raft, port: ShardPort, clock: Clock, stamps: Stamp) {
     this.#raft = raft;
     this.#port = port;
     this.#clock = clock;
+    this.#stamps = stamps;
   }
 
   get pendingCount(): number {
@@ -193,7 +197,7 @@ export class LocalReader {
     tag: number,
   ): void {
     let result: Result = NIL;
-    if (found !== null && isVisible(found.kind, found.expiryMs, found.expiryMs === 0 ? 0 : this.#clock.wallMs())) {
+    if (found !== null && isVisible(found.kind, found.expiryMs, found.expiryMs === 0 ? 0 : this.#readingMs)) {
       const { valueBytes, valueStart, valueEnd, expiryMs } = found;
       if (gate === null && !metadataOnly)
         return waiter.resolve(tag, new ValueInPlace(valueBytes, valueStart, valueEnd, expiryMs));
@@ -202,6 +206,11 @@ export class LocalReader {
     }
     if (gate === null) waiter.resolve(tag, result);
     else this.#reads.evaluated(waiter, tag, gate, result);
+  }
+
+  /** As the shard has it: never before the stamps of the log, or what a command found expired would be there again. */
+  get #readingMs(): number {
+    return Math.max(this.#clock.wallMs(), stampMilliseconds(this.#stamps.high, this.#stamps.low));
   }
 
   #ask(

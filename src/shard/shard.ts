@@ -19,6 +19,7 @@
 import { at, unreachable } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import { type LogIndex, logIndex, type Term } from "../core/ids.ts";
+import { stampMilliseconds } from "../core/stamp.ts";
 import type { ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
 import type { ShardMemory } from "../bridge/shard-memory.ts";
 import { OS_DECIDES, SYNC } from "../record/durability.ts";
@@ -348,10 +349,16 @@ export class Shard {
     this.#reply({ type: "readResult", requestId, result: this.#read(read) });
   }
 
+  /** The time of reads: never before that of a command applied, or what it found expired would be there again. */
+  get #readingMs(): number {
+    const { stampHigh, stampLow } = this.#parts.applier;
+    return Math.max(this.#env.clock.wallMs(), stampMilliseconds(stampHigh, stampLow));
+  }
+
   /** What a read comes to. Damage to a table is its answer, and nobody else's business. */
   #read(read: Extract<ShardRequest, { type: "read" }>["read"]): Result {
     try {
-      return answerRead(this.#parts.store, read, this.#env.clock.wallMs());
+      return answerRead(this.#parts.store, read, this.#readingMs);
     } catch (cause) {
       if (!(cause instanceof EnvelopeError)) throw cause;
       this.#parts.quarantine.note(cause);

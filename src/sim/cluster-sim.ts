@@ -42,7 +42,7 @@ import { Trace } from "./trace.ts";
 import { judge } from "./verdict.ts";
 import { Watch } from "./watch.ts";
 import type { Weather } from "./weathers.ts";
-import { KeySpace, Workload } from "./workload.ts";
+import { finalRead, KeySpace, Workload } from "./workload.ts";
 
 /** Election timeouts within which the cluster has to be at rest once the misfortunes are over. */
 const REST_ELECTIONS_MAX = 400;
@@ -131,7 +131,7 @@ class ClusterSim {
 
   #newClients(season: Season, nodes: readonly SimNode[], countMax: number): readonly SimClient[] {
     const { random } = this.#scheduler;
-    const ofWorkload = workloadOf(random, season);
+    const ofWorkload = workloadOf(random, season, this.#shape.shardCount);
     const created = new Set<string>();
     const keys = new KeySpace();
     return Array.from({ length: Math.min(countMax, random.between(3, 6)) }, (_, i) => {
@@ -252,9 +252,9 @@ class ClusterSim {
   #readAllKeys(patienceMs: number): void {
     const [client] = this.#clients;
     if (client === undefined) return;
-    for (const { bucket, key } of this.#history.keys()) {
+    for (const { bucket, key, calls } of this.#history.keys()) {
       let answered = false;
-      client.readFinally(bucket, key, () => {
+      client.readFinally(bucket, key, finalRead(calls), () => {
         answered = true;
       });
       this.#advance(patienceMs, () => answered);

@@ -185,10 +185,15 @@ function namesOf(key: string, { input, outcome }: Call): readonly string[] {
   switch (input.kind) {
     case "set":
     case "setIfAbsent":
+    case "setExpiring":
       return [valueName(key, input.value)];
+    case "add":
+      return [valueName(input.member, input.value)];
     case "increment":
       return [bitName(key, input.by)];
     case "delete":
+    case "remove":
+    case "list":
       return [];
     case "get": {
       const shown = outcome?.output.startsWith("=") === true ? outcome.output.slice(1) : "";

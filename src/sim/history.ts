@@ -8,7 +8,7 @@
  * waited for: it may not come after an operation sent later that has been answered meanwhile.
  */
 import type { OrderedPair } from "./linearizability.ts";
-import type { KeyInput } from "./key-model.ts";
+import { isRead, type KeyInput } from "./key-model.ts";
 
 export interface Call {
   readonly bucket: string;
@@ -94,7 +94,7 @@ export class History {
   keys(): readonly KeyHistory[] {
     const byName = new Map<string, KeyHistory & { readonly calls: Call[] }>();
     for (const call of this.#calls) {
-      if (call.void || (call.outcome === null && call.input.kind === "get")) continue;
+      if (call.void || (call.outcome === null && isRead(call.input))) continue;
       const { bucket, key } = call;
       const name = `${bucket}/${key}`;
       const renewals = this.#renewals.filter((renewal) => renewal.bucket === bucket && !renewal.void);
@@ -106,7 +106,7 @@ export class History {
   }
 }
 
-/** What happened to one key, and to its bucket. */
+/** What happened to one key, or one set of keys, and to its bucket. */
 export interface KeyHistory {
   readonly bucket: string;
   readonly key: string;

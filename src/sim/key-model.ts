@@ -1,4 +1,10 @@
-/** What one key of the database must behave like: the model against which histories are checked. */
+/**
+ * What one object of the database must behave like: the model against which histories are checked. Most objects are keys.
+ * Another kind is what a shard has of a set of keys, told by one page of them: what `list` answers.
+ *
+ * Expiry is by clocks that may be an hour apart, so a key that expires soon may be there or not whenever it is looked at.
+ * One that has expired long ago is gone, one that will expire long hence stays: whatever the clocks do.
+ */
 import type { Result } from "../record/result.ts";
 import { unreachable } from "../core/assert.ts";
 import { text } from "../core/bytes.ts";
@@ -9,10 +15,20 @@ export type KeyInput =
   | { readonly kind: "set"; readonly value: string }
   | { readonly kind: "setIfAbsent"; readonly value: string }
   | { readonly kind: "delete" }
-  | { readonly kind: "increment"; readonly by: bigint };
+  | { readonly kind: "increment"; readonly by: bigint }
+  | { readonly kind: "setExpiring"; readonly value: string; readonly expiry: Expiry }
+  /** Of a set: a key is written or removed, or all of them are listed. */
+  | { readonly kind: "add"; readonly member: string; readonly value: string }
+  | { readonly kind: "remove"; readonly member: string }
+  | { readonly kind: "list"; readonly prefix: string; readonly shard: number };
 
-/** The value, null when the key is absent. */
+export type Expiry = "long ago" | "soon" | "long hence";
+
+/** The value, null when the key is absent; of a set its members, each between two spaces. */
 type KeyState = string | null;
+
+/** Stands before a value that may have expired. */
+const EXPIRING = "expiring ";
 
 /** Stands for every value that was never shown; like them it is no number. */
 const UNSHOWN = "unshown";
@@ -22,13 +38,15 @@ const INTEGER = /^-?\d+$/;
 export const keyModel: Model<KeyState, KeyInput, string> = {
   initial: null,
   step(state, input, output) {
-    const [after, expected] = effect(state, input);
-    return output === null || output === expected ? after : undefined;
+    const [after, ...possible] = effect(state, input);
+    return output === null || possible.includes(output) ? after : undefined;
   },
   describe: (state) => (state === null ? "absent" : `=${state}`),
 };
 
-function effect(state: KeyState, input: KeyInput): readonly [after: KeyState, output: string] {
+/** The state after it, and the outputs that it may have. */
+function effect(state: KeyState, input: KeyInput): readonly [after: KeyState, ...outputs: string[]] {
+  if (state?.startsWith(EXPIRING) === true) return effectOnExpiring(state, input);
   switch (input.kind) {
     case "get":
       return [state, state === null ? "nil" : `=${state}`];
@@ -43,9 +61,55 @@ function effect(state: KeyState, input: KeyInput): readonly [after: KeyState, ou
       const sum = String(BigInt(state ?? 0) + input.by);
       return [sum, sum];
     }
+    case "setExpiring":
+      if (input.expiry === "soon") return [EXPIRING + input.value, "ok"];
+      return [input.expiry === "long hence" ? input.value : null, "ok"];
+    case "add":
+      return [withMember(state, input.member), "ok"];
+    case "remove":
+      return [withoutMember(state, input.member), hasMember(state, input.member) ? "1" : "0"];
+    case "list":
+      return [state, listOutput(membersOf(state))];
     default:
       return unreachable(input);
   }
+}
+
+/** As if the key were there, or as if it were not; reading it decides nothing for the next reader. */
+function effectOnExpiring(state: string, input: KeyInput): readonly [after: KeyState, ...outputs: string[]] {
+  const [after, there] = effect(state.slice(EXPIRING.length), input);
+  const [, gone] = effect(null, input);
+  return [input.kind === "get" ? state : after, there ?? "", gone ?? ""];
+}
+
+function membersOf(state: KeyState): readonly string[] {
+  return state === null ? [] : state.trim().split(" ");
+}
+
+function hasMember(state: KeyState, member: string): boolean {
+  return membersOf(state).includes(member);
+}
+
+function withMember(state: KeyState, member: string): KeyState {
+  return hasMember(state, member) ? state : stateOf([...membersOf(state), member]);
+}
+
+function withoutMember(state: KeyState, member: string): KeyState {
+  return stateOf(membersOf(state).filter((one) => one !== member));
+}
+
+function stateOf(members: readonly string[]): KeyState {
+  return members.length === 0 ? null : ` ${members.toSorted().join(" ")} `;
+}
+
+/** Whether it changes nothing. */
+export function isRead(input: KeyInput): boolean {
+  return input.kind === "get" || input.kind === "list";
+}
+
+/** What `list` answers. */
+function listOutput(members: readonly string[]): string {
+  return `[${members.toSorted().join(" ")}]`;
 }
 
 /**
@@ -70,21 +134,27 @@ export function sharpened(history: readonly Operation<KeyInput, string>[]): Oper
     bits |= BigInt(value);
   }
   const shownAt = (input: KeyInput): number => {
-    if (input.kind === "set" || input.kind === "setIfAbsent") return shown.get(input.value) ?? Infinity;
+    if (writesValue(input)) return shown.get(input.value) ?? Infinity;
     if (input.kind !== "increment" || (bits & input.by) === 0n) return Infinity;
     return Math.min(...sums.filter((sum) => (sum.bits & input.by) !== 0n).map(({ at }) => at));
   };
   return history.map((operation) => {
     const { input, calledAt, outcome } = operation;
-    if (input.kind === "get" || input.kind === "delete") return operation;
+    if (!writesValue(input) && input.kind !== "increment") return operation;
     const returnedAt = shownAt(input);
     if (returnedAt === Infinity) return { input: unshown(input), calledAt, outcome };
     return outcome === null ? { input, calledAt, outcome: { output: null, returnedAt } } : operation;
   });
 }
 
-function unshown(input: Exclude<KeyInput, { kind: "get" | "delete" }>): KeyInput {
-  return input.kind === "increment" ? { kind: "increment", by: 0n } : { kind: input.kind, value: UNSHOWN };
+type ValueInput = Extract<KeyInput, { kind: "set" | "setIfAbsent" | "setExpiring" }>;
+
+function writesValue(input: KeyInput): input is ValueInput {
+  return input.kind === "set" || input.kind === "setIfAbsent" || input.kind === "setExpiring";
+}
+
+function unshown(input: ValueInput | Extract<KeyInput, { kind: "increment" }>): KeyInput {
+  return input.kind === "increment" ? { kind: "increment", by: 0n } : { ...input, value: UNSHOWN };
 }
 
 /** A result in the words of the model; results the model does not know get words it never expects. */
@@ -99,8 +169,9 @@ export function describeResult(result: Result): string {
       return `=${text(result.value)}`;
     case "error":
       return `error ${result.code}`;
-    case "bytes":
     case "page":
+      return listOutput(result.keys.map(text));
+    case "bytes":
     case "entries":
       return result.kind;
     default:

@@ -132,8 +132,9 @@ export function syncDelayOf(random: Random): Range {
   return random.chance(0.2) ? { min: 5, max: 40 } : { min: 0.05, max: 3 };
 }
 
-export function workloadOf(random: Random, season: Season): WorkloadOptions {
+export function workloadOf(random: Random, season: Season, shardCount: number): WorkloadOptions {
   const isCrowded = season === "renewals";
+  const isMixed = !isCrowded && !isHunted(season);
   return {
     keyCount: random.between(6, 16),
     paddingBytes: PADDING_BYTES,
@@ -141,6 +142,10 @@ export function workloadOf(random: Random, season: Season): WorkloadOptions {
     otherBuckets: isCrowded ? ["1"] : random.chance(0.4) ? ["1", "named"] : [],
     otherBucketChance: isCrowded ? 1 : 0.5,
     adminChance: isCrowded ? 0.06 : 0.1,
+    expiringChance: season === "clocks" ? 0.3 : isMixed ? 0.08 : 0,
+    setChance: isMixed ? 0.12 : 0,
+    manyChance: isMixed ? 0.06 : 0,
+    shardCount,
   };
 }
 

@@ -11,13 +11,19 @@ import { EnvelopeError, isErrorCode } from "../core/errors.ts";
 import type { Result } from "../record/result.ts";
 import type { Coordinator, Ordering, Waiter } from "../cluster/coordinator.ts";
 import type { History } from "./history.ts";
-import { describeResult, type KeyInput } from "./key-model.ts";
+import { describeResult, isRead, type KeyInput } from "./key-model.ts";
 import type { Range, Scheduler, SimProcess } from "./scheduler.ts";
+import { EPOCH_MS } from "./sim-clock.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { Wish, Workload } from "./workload.ts";
 
 const WATCH_MS = 50;
 const RETRY_MS = 20;
+/** More than there ever are with one prefix, dead ones included. */
+const PAGE_KEYS_MAX = 10_000;
+/** Longer than all jumps of a clock together. */
+const LONG_MS = 1000 * 24 * 3_600_000;
+const SOON_MS: Range = { min: -500, max: 2500 };
 
 export interface ClientOptions {
   /** Operations that may be under way on its connection. */
@@ -99,14 +105,14 @@ export class SimClient implements Waiter {
     return this.#pending.size === 0;
   }
 
-  /** Reads a key once, for the end of a history; tries again until a node answers. */
-  readFinally(bucket: string, key: string, done: () => void): void {
+  /** Reads an object once, for the end of a history; tries again until a node answers. */
+  readFinally(bucket: string, key: string, input: KeyInput, done: () => void): void {
     const retry = (): void => {
-      this.#scheduler.schedule(RETRY_MS, null, () => this.readFinally(bucket, key, done));
+      this.#scheduler.schedule(RETRY_MS, null, () => this.readFinally(bucket, key, input, done));
     };
     const isSent =
       this.#connect(true) &&
-      this.#operate(bucket, key, { kind: "get" }, (outcome) => {
+      this.#operate(bucket, key, input, (outcome) => {
         if (outcome === "returned" || outcome === "noBucket") done();
         else retry();
       });
@@ -202,7 +208,9 @@ export class SimClient implements Waiter {
   #operate(bucket: string, key: string, input: KeyInput, done: (outcome: Outcome) => void): boolean {
     const connection = this.#connection;
     if (connection === null) return false;
-    const call = this.#history.call(bucket, key, input, connection.session);
+    // A page has no part in the order of its connection.
+    const session = input.kind === "list" ? this.#history.newSession() : connection.session;
+    const call = this.#history.call(bucket, key, input, session);
     const mustExist = this.#created.has(bucket);
     const settle = (result: Result): void => {
       const outcome = outcomeOf(result, input);
@@ -221,12 +229,25 @@ export class SimClient implements Waiter {
     this.#send(connection, settle, forsake, (tag) => {
       const { coordinator, ordering } = connection;
       const ref = coordinator.bucket(bucket);
-      const keyRange = rangeOf(utf8(key));
+      if (input.kind === "list") {
+        const pattern = utf8(`${input.prefix}*`);
+        return coordinator.page(ref, input.shard, null, PAGE_KEYS_MAX, pattern, "keys", this, tag);
+      }
+      const keyRange = rangeOf(utf8("member" in input ? input.member : key));
       if (input.kind === "get") return coordinator.read(ordering, ref, keyRange, false, this, tag);
       const [type, modifiers, value] = commandOf(input);
-      coordinator.write(ordering, type, modifiers, ref, keyRange, rangeOf(value), 0, this, tag);
+      const expiryMs = this.#expiryMsOf(input);
+      coordinator.write(ordering, type, modifiers, ref, keyRange, rangeOf(value), expiryMs, this, tag);
     });
     return true;
+  }
+
+  /** 0: none. */
+  #expiryMsOf(input: KeyInput): number {
+    if (input.kind !== "setExpiring") return 0;
+    if (input.expiry === "long ago") return EPOCH_MS - LONG_MS;
+    if (input.expiry === "long hence") return EPOCH_MS + LONG_MS;
+    return Math.floor(EPOCH_MS + this.#scheduler.nowMs + this.#scheduler.duration(SOON_MS));
   }
 
   #renew(bucket: string): void {
@@ -276,9 +297,10 @@ export class SimClient implements Waiter {
 }
 
 function outcomeOf(result: Result, input: KeyInput): Outcome {
+  if (result.kind === "page" && result.next !== null) return "notExecuted";
   if (result.kind !== "error" || result.code === "NOT_AN_INTEGER") return "returned";
   if (result.code === "NO_BUCKET") return "noBucket";
-  if (input.kind === "get" || isRefused(result)) return "notExecuted";
+  if (isRead(input) || isRefused(result)) return "notExecuted";
   return "unknown";
 }
 
@@ -289,13 +311,16 @@ function isRefused(result: Result): boolean {
   return retry === "safe" || result.code === "NO_BUCKET";
 }
 
-function commandOf(input: Exclude<KeyInput, { kind: "get" }>): readonly [CommandType, number, Uint8Array] {
+function commandOf(input: Exclude<KeyInput, { kind: "get" | "list" }>): readonly [CommandType, number, Uint8Array] {
   switch (input.kind) {
     case "set":
+    case "setExpiring":
+    case "add":
       return [CommandType.put, 0, utf8(input.value)];
     case "setIfAbsent":
       return [CommandType.conditionalPut, MODIFIER_NX, utf8(input.value)];
     case "delete":
+    case "remove":
       return [CommandType.delete, 0, EMPTY_BYTES];
     case "increment": {
       const value = new Uint8Array(8);

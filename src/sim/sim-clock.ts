@@ -6,7 +6,7 @@ import type { Clock, Timer } from "../env/clock.ts";
 import type { Scheduler, SimProcess } from "./scheduler.ts";
 
 /** 2026-01-01, a date that simulated nodes believe in. */
-const EPOCH_MS = 1_767_225_600_000;
+export const EPOCH_MS = 1_767_225_600_000;
 
 export class SimClock implements Clock {
   readonly #scheduler: Scheduler;

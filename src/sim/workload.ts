@@ -1,10 +1,19 @@
 /**
  * What a client asks for: mostly operations on few keys, so that clients meet. In bucket 0 even keys are counters and
- * odd ones registers; in the buckets that are emptied now and then all are registers. All may be deleted. Every value
- * is written once and every increment of a key adds a bit of its own, so that what is read tells what took effect. A
- * key is used so often and then gives way to a new one: what is to be searched for an order stays short.
+ * odd ones registers; in the buckets that are emptied now and then all are registers. All may be deleted. Besides there are
+ * in bucket 0
+ *
+ *   - registers whose values may expire: long ago, long hence, or soon, which the clocks decide
+ *   - sets: a few keys with a common prefix that come and go, and pages of those that a shard has of them
+ *   - several registers written at once, as by MSET, which promises no more than that each is written
+ *
+ * Every value is written once and every increment of a key adds a bit of its own, so that what is read tells what took
+ * effect. A key is used so often and then gives way to a new one: what is to be searched for an order stays short.
  */
 import type { Random } from "../core/random.ts";
+import { TokenTable } from "../cluster/token-table.ts";
+import { utf8 } from "../core/bytes.ts";
+import type { Call } from "./history.ts";
 import type { KeyInput } from "./key-model.ts";
 
 export interface WorkloadOptions {
@@ -18,6 +27,11 @@ export interface WorkloadOptions {
   readonly otherBucketChance: number;
   /** How often it is created or emptied then. */
   readonly adminChance: number;
+  /** How often bucket 0 is used for values that expire, for sets, for several registers at once. */
+  readonly expiringChance: number;
+  readonly setChance: number;
+  readonly manyChance: number;
+  readonly shardCount: number;
 }
 
 export type Wish =
@@ -29,6 +43,12 @@ const OTHER_KEY_COUNT = 2;
 const CREATE_CHANCE = 0.3;
 /** No more than there are bits in a counter. */
 const USES_MAX = 50;
+const EXPIRING_KEY_COUNT = 4;
+const MEMBERS = ["a", "b", "c", "d", "e", "f"];
+const MANY_MAX = 6;
+const EXPIRIES = ["long ago", "soon", "soon", "long hence"] as const;
+/** The id of bucket 0, which decides on shards. */
+const MAIN_BUCKET_ID = 1;
 
 /** The keys that all clients of a run use at the time. */
 export class KeySpace {
@@ -48,6 +68,7 @@ export class Workload {
   readonly #random: Random;
   readonly #keys: KeySpace;
   readonly #options: WorkloadOptions;
+  readonly #tokens: TokenTable;
   #valueCount = 0;
 
   constructor(name: string, random: Random, keys: KeySpace, options: WorkloadOptions) {
@@ -55,12 +76,20 @@ export class Workload {
     this.#random = random;
     this.#keys = keys;
     this.#options = options;
+    this.#tokens = new TokenTable(options.shardCount);
   }
 
-  /** So many wishes for one connection, all on one or two keys. */
+  /** So many wishes for one connection, mostly on one or two keys. */
   burst(count: number): readonly Wish[] {
     const bucket = this.#chooseBucket();
     const isMain = bucket === MAIN_BUCKET;
+    if (isMain) {
+      const { expiringChance, setChance, manyChance } = this.#options;
+      const dice = this.#random.fraction();
+      if (dice < expiringChance) return Array.from({ length: count }, () => this.#wishForExpiring());
+      if (dice < expiringChance + setChance) return Array.from({ length: count }, () => this.#wishForSet());
+      if (dice < expiringChance + setChance + manyChance) return this.#many();
+    }
     if (!isMain && this.#random.chance(this.#options.adminChance)) {
       const isNamed = !/^\d+$/.test(bucket);
       return [{ kind: isNamed && this.#random.chance(CREATE_CHANCE) ? "create" : "renew", bucket }];
@@ -75,6 +104,49 @@ export class Workload {
     });
   }
 
+  #wishForExpiring(): Wish {
+    const { key } = this.#keys.take("expiring", this.#random.below(EXPIRING_KEY_COUNT));
+    const dice = this.#random.below(10);
+    const wish = { kind: "operation", bucket: MAIN_BUCKET, key: `x${key}` } as const;
+    if (dice < 4) return { ...wish, input: { kind: "get" } };
+    if (dice === 4) return { ...wish, input: { kind: "delete" } };
+    const value = this.#newValue();
+    if (dice === 5) return { ...wish, input: { kind: "set", value } };
+    const expiry = EXPIRIES[this.#random.below(EXPIRIES.length)] ?? "soon";
+    return { ...wish, input: { kind: "setExpiring", value, expiry } };
+  }
+
+  #wishForSet(): Wish {
+    const prefix = `s${this.#keys.take("sets", 0).key}.`;
+    const dice = this.#random.below(10);
+    if (dice < 4) {
+      const shard = this.#random.below(this.#options.shardCount);
+      return {
+        kind: "operation",
+        bucket: MAIN_BUCKET,
+        key: setName(prefix, shard),
+        input: { kind: "list", prefix, shard },
+      };
+    }
+    const member = prefix + (MEMBERS[this.#random.below(MEMBERS.length)] ?? "a");
+    const shard = this.#tokens.shardOf(MAIN_BUCKET_ID, utf8(member), 0, member.length);
+    const input: KeyInput = dice < 8 ? { kind: "add", member, value: this.#newValue() } : { kind: "remove", member };
+    return { kind: "operation", bucket: MAIN_BUCKET, key: setName(prefix, shard), input };
+  }
+
+  /** All at once, one for each of some registers. */
+  #many(): readonly Wish[] {
+    const registerCount = Math.max(1, Math.floor(this.#options.keyCount / 2));
+    return Array.from({ length: Math.min(registerCount, this.#random.between(2, MANY_MAX)) }, (_, i) => {
+      const { key } = this.#keys.take(MAIN_BUCKET, 2 * i + 1);
+      return { kind: "operation", bucket: MAIN_BUCKET, key, input: { kind: "set", value: this.#newValue() } };
+    });
+  }
+
+  #newValue(): string {
+    return `${this.#name}.${++this.#valueCount}`;
+  }
+
   #chooseBucket(): string {
     const { otherBuckets, otherBucketChance } = this.#options;
     if (otherBuckets.length === 0 || !this.#random.chance(otherBucketChance)) return MAIN_BUCKET;
@@ -87,9 +159,22 @@ export class Workload {
     if (dice < 4) return { kind: "get" };
     if (dice === 4) return { kind: "delete" };
     if (bit !== null) return { kind: "increment", by: bit };
-    const value = `${this.#name}.${++this.#valueCount}`;
+    const value = this.#newValue();
     if (dice === 5) return { kind: "setIfAbsent", value };
     const { paddingBytes, paddingChance } = this.#options;
     return { kind: "set", value: this.#random.chance(paddingChance) ? value.padEnd(paddingBytes, ".") : value };
   }
+}
+
+/** What a shard has of the keys with a prefix, as an object of a history. */
+function setName(prefix: string, shard: number): string {
+  return `${prefix}/${shard}`;
+}
+
+/** What reads an object of a history as it is at the end. */
+export function finalRead(calls: readonly Call[]): KeyInput {
+  const set = calls.find(({ input }) => input.kind === "list" || input.kind === "add" || input.kind === "remove");
+  if (set === undefined) return { kind: "get" };
+  const slash = set.key.lastIndexOf("/");
+  return { kind: "list", prefix: set.key.slice(0, slash), shard: Number(set.key.slice(slash + 1)) };
 }

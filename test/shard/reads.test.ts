@@ -116,3 +116,15 @@ test("keys of any bytes, the empty one too, are found and walked", () => {
     expect(found).toEqual(keys.map((key) => Buffer.from(key).toString("hex")).sort());
   }
 });
+
+test("what a command found expired stays so for a reader whose clock is behind", () => {
+  using harness = new ShardHarness();
+  const expiryMs = START_MS + 1000;
+  harness.run(put("brief", "x", { expiryMs }));
+  harness.stamps.pass(2000);
+  expect(harness.run(command(CommandType.delete, "brief"))).toEqual([{ kind: "integer", value: 0n }]);
+  harness.clock.nowMs = expiryMs - 500;
+  const read = { type: "get", bucket: BUCKET, key: utf8("brief"), metadataOnly: false } as const;
+  expect(harness.read(read)).toEqual({ kind: "nil" });
+  expect(keysOf(page(harness, {}))).toEqual([]);
+});
