@@ -19,6 +19,8 @@ import type { Wish, Workload } from "./workload.ts";
 
 const WATCH_MS = 50;
 const RETRY_MS = 20;
+/** Connections that read on the leader's lease. */
+const LEASE_READERS = 0.4;
 /** More than there ever are with one prefix, dead ones included. */
 const PAGE_KEYS_MAX = 10_000;
 /** Longer than all jumps of a clock together. */
@@ -154,7 +156,9 @@ export class SimClient implements Waiter {
     if (this.#connection?.process === process) return true;
     this.#leave();
     const session = this.#history.newSession();
-    this.#connection = { process, coordinator, ordering: coordinator.newOrdering(), session, arrivalMs: 0 };
+    const ordering = coordinator.newOrdering();
+    if (this.#random.chance(LEASE_READERS)) coordinator.setReadMode(ordering, "lease");
+    this.#connection = { process, coordinator, ordering, session, arrivalMs: 0 };
     return true;
   }
 

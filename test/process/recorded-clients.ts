@@ -167,8 +167,7 @@ function commandOf(key: string, input: KeyInput): [string, ...string[]] {
       return ["SET", key, input.value];
     case "increment":
       return ["INCRBY", key, String(input.by)];
-    case "setIfAbsent":
-    case "delete":
+    default:
       throw new Error(`nobody asks for ${input.kind} here`);
   }
 }
