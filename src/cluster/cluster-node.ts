@@ -7,6 +7,8 @@
  *   → links settle (a shard on this thread applies, while everyone else has their answers)
  *
  * Main thread only.
+ *
+ * Length: what a turn, a tick and a frame set in motion meets here; each of it is done in files of its own.
  */
 import type { ErrorCode } from "../core/errors.ts";
 import { NO_NODE, type NodeId, nodeId } from "../core/ids.ts";
@@ -24,6 +26,7 @@ import { ForwardServer } from "./forward-server.ts";
 import { GOSSIP_MS } from "./gossip.ts";
 import type { Identity } from "./identity.ts";
 import { Lane } from "./lane.ts";
+import { BALANCE_MS } from "./leader-balance.ts";
 import { NodeHealth } from "./node-health.ts";
 import { PeerTransport } from "./peer-transport.ts";
 import { decodeRaftMessage, encodeRaftMessage } from "./raft-message-format.ts";
@@ -296,9 +299,23 @@ export class ClusterNode {
       const leader = group.accepting ? this.#nodeId : group.leader;
       forwarder.expire(nowMs, leader, electionMs, requestTimeoutMs);
     }
-    if (this.#ticks % Math.max(1, Math.round(GOSSIP_MS / this.#times.tickMs)) === 0) this.#health.round();
+    if (this.#isTurnOf(GOSSIP_MS)) this.#health.round();
+    if (this.#isTurnOf(BALANCE_MS)) this.#spreadLeaders();
     if (this.#ticks % RESUME_TICKS === 0 && this.#groups[0]?.accepting === true) this.#router.admin.resume();
     this.#scheduleBackground();
+  }
+
+  /** Whether what is done at this interval is due at this tick. */
+  #isTurnOf(intervalMs: number): boolean {
+    return this.#ticks % Math.max(1, Math.round(intervalMs / this.#times.tickMs)) === 0;
+  }
+
+  /** Hands one shard over to a node that leads fewer. */
+  #spreadLeaders(): void {
+    const to = this.#health.lighterNode;
+    if (to === NO_NODE) return;
+    const group = this.#groups.findLast((candidate) => candidate.accepting);
+    group?.handOver((voter) => voter === to);
   }
 
   // ---- peers -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ export const GOSSIP_MS = 1000;
 /** Others that hear of a round. */
 const FANOUT = 3;
 /** From here on a silent node counts as gone: one in a hundred million. */
-const SUSPECT_PHI = 8;
+export const SUSPECT_PHI = 8;
 
 export type OwnReport = Omit<NodeReport, "node" | "session" | "version">;
 

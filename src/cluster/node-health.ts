@@ -7,9 +7,10 @@ import type { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
 import { FrameType, NO_SHARD } from "../wire/peer-frame-format.ts";
 import type { MemberStatus } from "./coordinator.ts";
-import { Gossip } from "./gossip.ts";
+import { Gossip, SUSPECT_PHI } from "./gossip.ts";
 import type { Identity } from "./identity.ts";
 import type { Lane } from "./lane.ts";
+import { lighterNode, type Standing } from "./leader-balance.ts";
 import type { PeerAddress, PeerTransport } from "./peer-transport.ts";
 
 export class NodeHealth {
@@ -56,6 +57,19 @@ export class NodeHealth {
   /** Others have told. Throws PROTOCOL. */
   heard(from: NodeId, body: Uint8Array): void {
     this.#gossip.heard(from, body);
+  }
+
+  /** Who had better lead one of this node's shards, NO_NODE: nobody. Those in trouble are not asked. */
+  get lighterNode(): NodeId {
+    const standings: Standing[] = [];
+    for (const member of this.#identity.members) {
+      const node = nodeId(member.id);
+      const report = this.#gossip.reportOf(node);
+      const isWell = report?.isWritable === true && report.quarantined === 0;
+      const isThere = this.#transport.connected(node) && this.#gossip.suspicionOf(node) < SUSPECT_PHI;
+      if (isWell && isThere) standings.push({ node, leading: report.leading });
+    }
+    return lighterNode(this.#lanes.filter(({ group }) => group.accepting).length, standings);
   }
 
   nameOf(id: number): string | null {
