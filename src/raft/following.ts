@@ -23,7 +23,7 @@ export class Following {
   #acknowledgedIndex = 0;
   /** The newest read round of this term, which every answer carries. */
   #readRound = 0;
-  #releaseIndex: number;
+  #releaseIndex = 1;
   /** The snapshot that was handed out to be fetched. */
   #offer: SnapshotOffer | null = null;
   #isInstalling = false;
@@ -34,7 +34,6 @@ export class Following {
     this.#log = log;
     this.#outbox = outbox;
     this.#verifiedIndex = log.commitIndex;
-    this.#releaseIndex = log.firstIndex;
   }
 
   /** Every voter has everything below this index on disk, and it is committed, as far as known here. Never falls. */

@@ -168,7 +168,7 @@ export class RaftLog {
   /** The disk has let go of the entries below `firstIndex`, all of them committed; the one before it has `previousTerm`. */
   release(firstIndex: number, previousTerm: Term): void {
     if (firstIndex <= this.#firstIndex) return;
-    assert(firstIndex <= Math.min(this.#commitIndex, this.#persistedIndex) + 1, "only what is settled is released");
+    assert(firstIndex <= this.#commitIndex + 1, "only what is committed is released");
     assert(this.termAt(firstIndex - 1) === previousTerm, "what is released is what was in the log");
     const run = this.#runAt(firstIndex);
     if (firstIndex > this.#lastIndex) this.#runs = [];
@@ -176,6 +176,9 @@ export class RaftLog {
       this.#runs.splice(0, run + 1, { firstIndex: firstIndex as LogIndex, term: this.#runs[run]!.term });
     this.#firstIndex = firstIndex;
     this.#previousTerm = previousTerm;
+    // The report of it may have been about an entry that has been superseded since.
+    this.#handedIndex = Math.max(this.#handedIndex, firstIndex - 1);
+    this.#persistedIndex = Math.max(this.#persistedIndex, firstIndex - 1);
     while (this.#tail.firstIndex < firstIndex && this.#tail.firstIndex <= this.#lastIndex) this.#tail.dropFirst();
     this.#configurations.releaseBelow(firstIndex);
   }

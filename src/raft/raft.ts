@@ -39,6 +39,8 @@ import type {
   Role,
 } from "./ready.ts";
 
+const NO_ENTRIES: readonly RaftEntry[] = [];
+
 export class Raft {
   readonly #options: RaftOptions;
   readonly #log: RaftLog;
@@ -248,7 +250,7 @@ export class Raft {
 
   /**
    * The snapshot of Ready.install is here in full: may it take the log's place? False: it is not news any more. After true
-   * the driver lets the disk do it, and no entries are taken until it says snapshotInstalled or installAbandoned.
+   * the driver lets the disk do it, and until it says snapshotInstalled or installAbandoned no entries are taken or written.
    */
   startInstall(): boolean {
     if (this.#leadership !== null || !this.#following.startInstall()) return false;
@@ -275,7 +277,7 @@ export class Raft {
     if (this.#leadership?.isRemoved === true) this.#follow(this.term, NO_NODE);
     const ready: Ready = {
       hardState: this.#hardState.take(),
-      entries: this.#log.takeUnwritten(),
+      entries: this.#following.isInstalling ? NO_ENTRIES : this.#log.takeUnwritten(),
       messages: this.#outbox.takeMessages(),
       commitIndex: this.#log.tellableCommit,
       readStates: this.#outbox.takeReadStates(),

@@ -134,7 +134,7 @@ describe("a leader whose log does not reach back far enough", () => {
     proposal(one, "x");
     one.collect();
     one.persist();
-    expect(() => one.raft.logReleased(3 as LogIndex, 1 as Term)).toThrow("settled");
+    expect(() => one.raft.logReleased(3 as LogIndex, 1 as Term)).toThrow("committed");
   });
 
   test("old entries that arrive after they were let go of are sent to nobody", () => {
@@ -211,6 +211,16 @@ describe("a follower that is offered a snapshot", () => {
     expect(follower.raft.lastIndex as number).toBe(2);
     follower.finishInstall();
     expect(follower.raft.lastIndex as number).toBe(5);
+  });
+
+  test("41: nothing more is written to a log that is about to be replaced", () => {
+    const follower = member(3, { term: 2, log: [1] });
+    tell(follower, offer(2, 5, 2));
+    follower.raft.step({ from: 2, to: 1, ...append(2, [1, 1], [entry(2, 2)]) } as never);
+    expect(follower.raft.startInstall()).toBe(true);
+    expect(follower.collect()?.entries ?? []).toEqual([]);
+    follower.raft.installAbandoned();
+    expect(work(follower).entries).toMatchObject([{ index: 2 }]);
   });
 
   test("7: and none is begun that would cost an entry the log has by then", () => {

@@ -1,16 +1,36 @@
 /**
  * A whole group under a seeded scheduler: messages are lost, repeated, delayed and reordered, members partitioned and
- * crashed with writes pending. After every step the judge compares the members with each other and with what it has
- * seen committed; it knows the rules of Raft, not the code.
+ * crashed with writes pending; if a run asks for it, members come, go and change their roles, leaders hand over, logs are
+ * cut short and replaced by snapshots, and clocks run at different rates. After every step the judge compares the members
+ * with each other and with what it has seen committed; it knows the rules of Raft, not the code.
  */
 import { Random } from "../../../src/core/random.ts";
 import type { RaftMessage } from "../../../src/raft/messages.ts";
 import type { RaftOptions } from "../../../src/raft/ready.ts";
-import { Durable, Member, proposal } from "./member.ts";
+import { change, Durable, Member, proposal } from "./member.ts";
 
 const MESSAGES_MAX = 400;
 /** Elections are what is dangerous: there are to be many. */
 const QUICK: Partial<RaftOptions> = { electionTicks: 4, heartbeatTicks: 1 };
+
+/** What else befalls a group. */
+export interface Hazards {
+  /** Members that belong to nobody at first; with any, the group changes. */
+  readonly joiners: number;
+  readonly transfers: boolean;
+  readonly snapshots: boolean;
+  readonly restraints: boolean;
+  /** Time passes by clocks that run at different rates, and leases are judged. Otherwise a tick is an event like any other. */
+  readonly leases: boolean;
+}
+
+export const CALM: Hazards = { joiners: 0, transfers: false, snapshots: false, restraints: false, leases: false };
+
+const TICK_MS = 10;
+/** Clocks run at rates from 1 − this to 1 + this: a fifth and a little more apart. */
+const DRIFT = 0.1;
+/** As the driver reckons: what is left of the ticks that a promise lasts at least, for clocks a quarter apart. */
+const LEASE_MS = (4 - 1) * TICK_MS * 0.8;
 
 function demand(condition: boolean, promise: string): void {
   if (!condition) throw new Error(promise);
@@ -32,15 +52,31 @@ export class Chaos {
   /** Last entry of each member's log when it was last compared with the others. */
   readonly #endOf = new Map<number, string>();
   readonly #readFloors = new Map<number, number>();
+  /** Configurations by the name of their entry. */
+  readonly #configurations = new Map<string, string>();
+  /** How fast each member's clock runs, and when its next tick is due by it. */
+  readonly #rates: number[] = [];
+  readonly #tickDue: number[] = [];
+  readonly #hazards: Hazards;
+  #nowMs = 0;
   readsConfirmed = 0;
+  /** How often these have happened. */
+  readonly seen = { leases: 0, installs: 0, changes: 0, transfers: 0 };
   #contexts = 0;
   #proposals = 0;
+  #snapshots = 0;
 
-  constructor(seed: number, size: number, options: Partial<RaftOptions>) {
+  constructor(seed: number, size: number, options: Partial<RaftOptions>, hazards: Hazards = CALM) {
     this.random = new Random(seed);
+    this.#hazards = hazards;
     const voters = Array.from({ length: size }, (_, i) => i + 1);
-    for (const id of voters)
-      this.members.push(new Member(id, voters, { ...QUICK, ...options }, new Durable(), new Random(seed + id)));
+    const all = { ...QUICK, ...options, ...(hazards.leases && { leaseMs: LEASE_MS }) };
+    for (let id = 1; id <= size + hazards.joiners; id++) {
+      const first = id <= size ? voters : [];
+      this.members.push(new Member(id, first, all, new Durable(), new Random(seed + id)));
+      this.#rates.push(1 - DRIFT + 2 * DRIFT * this.random.fraction());
+      this.#tickDue.push(0);
+    }
   }
 
   /** One event of any kind. */
@@ -49,7 +85,7 @@ export class Chaos {
     const dice = this.random.below(1000);
     if (dice < 550) this.#network(hostile);
     else if (dice < 690) member.persist(this.random.between(1, 3));
-    else if (dice < 800) member.raft.tick();
+    else if (dice < 800) this.#passTime(member);
     else if (dice < 880) this.propose(member);
     else if (dice < 920) this.#read(member);
     else if (dice < 955) member.answerRead();
@@ -57,6 +93,79 @@ export class Chaos {
     else if (hostile) this.#disturb(member);
     this.settle(member);
     this.judge(member);
+    if (hostile && this.#hazards !== CALM && this.random.chance(0.06)) {
+      this.#reorganise(member);
+      this.settle(member);
+      this.judge(member);
+    }
+    if (this.#hazards.leases) this.#judgeLeases();
+  }
+
+  /** Without leases this member's tick. With them a little time for everybody, and the ticks that are due, if not all. */
+  #passTime(member: Member): void {
+    if (!this.#hazards.leases) return member.raft.tick();
+    this.#advance(this.random.below(2 * TICK_MS), 0.9);
+  }
+
+  #advance(ms: number, punctuality: number): void {
+    this.#nowMs += ms;
+    for (const [i, member] of this.members.entries()) {
+      member.nowMs = this.#nowMs * this.#rates[i]!;
+      if (member.nowMs < this.#tickDue[i]! || !this.random.chance(punctuality)) continue;
+      this.#tickDue[i] = member.nowMs + TICK_MS;
+      member.raft.tick();
+      this.settle(member);
+      this.judge(member);
+    }
+  }
+
+  #reorganise(member: Member): void {
+    const { joiners, transfers, snapshots, restraints } = this.#hazards;
+    const dice = this.random.below(10);
+    if (dice < 3) {
+      if (joiners > 0) this.#change(member);
+    } else if (dice < 4) {
+      const to = this.random.between(1, this.members.length);
+      if (transfers && member.raft.transferLeadership(to as never) === true) this.seen.transfers += 1;
+    } else if (dice < 5) {
+      if (restraints) member.raft.restrain({ mayCampaign: this.random.chance(0.5), mayVote: this.random.chance(0.7) });
+    } else if (snapshots) this.#handleSnapshots(member);
+  }
+
+  /** Somebody comes, goes, or gets another role; now and then more than that is asked for, in vain. */
+  #change(member: Member): void {
+    const { voters, learners } = member.raft.configuration;
+    const roles = new Map<number, string>();
+    for (const id of voters) roles.set(id, "voter");
+    for (const id of learners) roles.set(id, "learner");
+    for (let times = this.random.chance(0.1) ? 2 : 1; times > 0; times--) {
+      const id = this.random.between(1, this.members.length);
+      roles.set(id, ["voter", "voter", "learner", "gone"][this.random.below(4)]!);
+    }
+    const having = (role: string): number[] => [...roles].filter(([, its]) => its === role).map(([id]) => id);
+    if (change(member, having("voter"), having("learner")).includes("@")) this.seen.changes += 1;
+  }
+
+  #handleSnapshots(member: Member): void {
+    const dice = this.random.below(10);
+    if (dice < 4) member.release(this.random.between(member.durable.firstIndex, member.durable.commitIndex + 1));
+    else if (dice < 6) member.offerSnapshots(++this.#snapshots);
+    else if (dice < 7 && member.wanting.length > 0) member.raft.snapshotFailed(member.wanting.shift() as never);
+    else if (dice < 8 && member.isInstalling && this.random.chance(0.2)) member.abandonInstall();
+    else if (!member.isInstalling) this.#startInstall(member);
+    else this.#finishInstall(member);
+  }
+
+  #startInstall(member: Member): void {
+    const { offer } = member;
+    if (!member.startInstall() || offer === null) return;
+    demand(this.committed[offer.index] === offer.term, "a snapshot holds what is committed");
+    demand(member.raft.termAt(offer.index) !== offer.term, "nothing is installed over a log that has it");
+  }
+
+  #finishInstall(member: Member): void {
+    member.finishInstall();
+    this.seen.installs += 1;
   }
 
   propose(member: Member): void {
@@ -93,7 +202,7 @@ export class Chaos {
     else if (dice < 6) this.deaf.add(member.id);
     else if (dice < 8) this.#reconnect();
     else if (dice < 9) member.raft.campaign();
-    else for (let ticks = this.random.below(25); ticks > 0; ticks--) member.raft.tick();
+    else if (!this.#hazards.leases) for (let ticks = this.random.below(25); ticks > 0; ticks--) member.raft.tick();
   }
 
   #reconnect(): void {
@@ -119,6 +228,7 @@ export class Chaos {
       const known = this.#payloads.get(name) ?? entry.bytes;
       demand(known === entry.bytes, "two entries with one index and term are the same");
       this.#payloads.set(name, entry.bytes);
+      if (entry.configuration !== null) this.#configurations.set(name, JSON.stringify(entry.configuration));
     }
   }
 
@@ -150,13 +260,34 @@ export class Chaos {
     demand(raft.releaseIndex >= (this.#releaseOf.get(id) ?? 0), "the release index never falls");
     demand(raft.releaseIndex <= raft.commitIndex + 1, "only what is committed is released");
     this.#releaseOf.set(id, raft.releaseIndex);
-    for (const other of this.members) {
+    // Whoever came later may lack what was released before it came.
+    for (const other of this.#hazards.joiners > 0 ? [] : this.members) {
       demand(other.durable.lastIndex >= raft.releaseIndex - 1, "what is released is on every disk");
     }
     const end = `${raft.lastIndex}@${raft.termAt(raft.lastIndex)}`;
     if (this.#endOf.get(id) === end) return;
     this.#endOf.set(id, end);
+    this.#judgeConfiguration(member);
     for (const other of this.members) if (other !== member) judgeMatching(member, other);
+  }
+
+  #judgeConfiguration({ raft, durable }: Member): void {
+    for (let index = raft.lastIndex as number; index >= durable.firstIndex; index--) {
+      const said = this.#configurations.get(`${index}@${raft.termAt(index as never)}`);
+      if (said === undefined) continue;
+      demand(said === JSON.stringify(raft.configuration), "the log's last configuration is in force");
+      return;
+    }
+  }
+
+  /** Whoever reads on a lease sees everything that anybody has committed. */
+  #judgeLeases(): void {
+    for (const { raft, nowMs } of this.members) {
+      const index = raft.leaseIndex(nowMs);
+      if (index === null) continue;
+      this.seen.leases += 1;
+      demand(index >= this.committed.length - 1, "nobody else commits while a lease holds");
+    }
   }
 
   #judgeCompleteness(leader: Member): void {
@@ -177,37 +308,42 @@ export class Chaos {
     }
     demand(index === this.committed.length, "entries are committed in order");
     this.committed.push(term as number);
-    const holders = this.members.filter(
-      ({ durable }) => index < durable.firstIndex || durable.termAt(index) === term,
-    ).length;
-    demand(holders > this.members.length / 2, "what is committed is on the disks of a majority");
+    const { voters } = member.raft.configuration;
+    const holders = voters.filter((id) => {
+      const { durable } = this.members[id - 1]!;
+      return index < durable.firstIndex || durable.termAt(index) === term;
+    });
+    demand(holders.length > voters.length / 2, "what is committed is on the disks of a majority");
   }
 
   /** Peace: no loss, no crash, time goes on until everybody has the same log. */
   heal(): void {
     this.#reconnect();
+    for (const member of this.members) member.raft.restrain({ mayCampaign: true, mayVote: true });
     for (let round = 0; round < 400; round++) {
-      for (const member of this.members) {
-        member.raft.tick();
-        this.#run(member);
-      }
+      if (this.#hazards.leases) this.#advance(TICK_MS * 1.2, 1);
+      else for (const member of this.members) member.raft.tick();
+      for (const member of this.members) this.#run(member);
       if (round > 100 && round % 40 === 0) for (const member of this.members) this.propose(member);
     }
-    const [first, ...others] = this.members;
-    demand(
-      this.members.some(({ raft }) => raft.role === "leader"),
-      "a healthy group has a leader",
-    );
-    demand(first!.raft.commitIndex === this.committed.length - 1, "a healthy group commits what it knows");
-    for (const other of others) {
-      demand(other.raft.lastIndex === first!.raft.lastIndex, "logs become equal");
-      demand(other.raft.commitIndex === first!.raft.commitIndex, "commit indexes become equal");
+    const leaders = this.members.filter(({ raft }) => raft.role === "leader");
+    demand(leaders.length === 1, "a healthy group has a leader");
+    const [leader] = leaders;
+    demand(leader!.raft.commitIndex === this.committed.length - 1, "a healthy group commits what it knows");
+    const { voters, learners } = leader!.raft.configuration;
+    for (const id of [...voters, ...learners]) {
+      const { raft } = this.members[id - 1]!;
+      demand(raft.lastIndex === leader!.raft.lastIndex, "logs become equal");
+      demand(raft.commitIndex === leader!.raft.commitIndex, "commit indexes become equal");
     }
   }
 
   #run(member: Member): void {
     for (let i = 0; i < 4; i++) {
       member.answerRead();
+      member.offerSnapshots(++this.#snapshots);
+      this.#startInstall(member);
+      if (member.isInstalling) this.#finishInstall(member);
       this.settle(member);
       member.persist();
       this.settle(member);
