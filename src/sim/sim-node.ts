@@ -51,6 +51,7 @@ const LIMITS = {
   inflightCountMax: 16,
   tailBytesMax: 32 * KIB,
 };
+const LEAVE_POLL_MS = 5;
 
 export interface SimClusterShape {
   readonly memberNames: readonly string[];
@@ -242,6 +243,21 @@ export class SimNode {
   retire(): void {
     this.isRetired = true;
     if (this.isUp) this.kill();
+  }
+
+  /** The node is told to stop, as by a signal, and its process ends when it has; then `gone` runs. */
+  leave(gone: () => void): void {
+    const life = this.#life;
+    if (life === null) return gone();
+    this.#trace.note(`${this.name} is told to stop`);
+    life.node.stop();
+    const look = (): void => {
+      if (this.#life !== life) return;
+      if (!life.node.stopped) return void life.clock.after(LEAVE_POLL_MS, look);
+      this.kill();
+      gone();
+    };
+    look();
   }
 
   pause(ms: number): void {

@@ -89,7 +89,7 @@ export class Chaos {
     else if (dice < 880) this.propose(member);
     else if (dice < 920) this.#read(member);
     else if (dice < 955) member.answerRead();
-    else if (dice < 965) member.trim();
+    else if (dice < 965) this.#trim(member);
     else if (hostile) this.#disturb(member);
     this.settle(member);
     this.judge(member);
@@ -99,6 +99,12 @@ export class Chaos {
       this.judge(member);
     }
     if (this.#hazards.leases) this.#judgeLeases();
+  }
+
+  /** Whoever comes later may need what nobody does now: then a leader must know what is gone. */
+  #trim(member: Member): void {
+    if (this.#hazards.joiners > 0) member.release(member.raft.releaseIndex);
+    else member.trim();
   }
 
   /** Without leases this member's tick. With them a little time for everybody, and the ticks that are due, if not all. */
