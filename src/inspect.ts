@@ -8,7 +8,7 @@ import { EnvelopeError } from "./core/errors.ts";
 import type { PartVisitor } from "./core/file-report.ts";
 import type { Disk, DiskFile } from "./env/disk.ts";
 import { describeHardState, describeHint, describeQuarantine, describeSegment } from "./log/describe-log.ts";
-import { describeSnapshot } from "./storage/describe-snapshot.ts";
+import { describePointer, describeSnapshot } from "./storage/describe-snapshot.ts";
 import { describeManifest, describeTable, describeValueSegment } from "./storage/describe-tables.ts";
 
 type FileKind =
@@ -20,7 +20,8 @@ type FileKind =
   | "table"
   | "manifest"
   | "quarantine"
-  | "snapshot";
+  | "snapshot"
+  | "pointer";
 
 export interface InspectOptions {
   /** The entries of tables and hints too. */
@@ -38,6 +39,7 @@ const MAGIC_KINDS: ReadonlyMap<number, FileKind> = new Map([
   [0x4e50_5645, "identity"],
   [0x5150_5645, "quarantine"],
   [0x4450_5645, "snapshot"],
+  [0x5050_5645, "pointer"],
 ]);
 const TABLE_MAGIC = "EDB.sst\x01";
 const TABLE_END_MAGIC = "EDB.end\x01";
@@ -53,7 +55,8 @@ const NAMES: readonly (readonly [RegExp, FileKind])[] = [
   [/^\d{8,}\.sst$/, "table"],
   [/^\d{8,}\.manifest(\.new)?$/, "manifest"],
   [/\.quarantine(\.next)?$/, "quarantine"],
-  [/^snapshot\.meta$/, "snapshot"],
+  [/^snapshot\.meta(\.next)?$/, "snapshot"],
+  [/^generation\.meta(\.next)?$/, "pointer"],
 ];
 
 /**
@@ -101,6 +104,8 @@ function describe(disk: Disk, file: DiskFile, kind: FileKind, options: InspectOp
       return describeQuarantine(disk.readWhole(path), path, visit);
     case "snapshot":
       return describeSnapshot(disk.readWhole(path), path, visit);
+    case "pointer":
+      return describePointer(disk.readWhole(path), path, visit);
     case "manifest":
       return describeManifest(disk.readWhole(path), Number.parseInt(nameOf(path), 10), path, visit);
   }

@@ -13,6 +13,8 @@ import { hardStatePaths } from "./log/hard-state-file.ts";
 import type { LogIdentity } from "./log/log-options.ts";
 import { decodeQuarantine, quarantinedName } from "./log/quarantine-format.ts";
 import { verifyLog } from "./log/verify-log.ts";
+import { currentGeneration, dataDirectory, isDirectoryName, rootDataFiles } from "./storage/shard-directories.ts";
+import { SNAPSHOT_DESCRIPTION_NAME } from "./storage/snapshot-format.ts";
 import { verifyTables } from "./storage/verify-tables.ts";
 
 export interface VerifySummary {
@@ -25,8 +27,8 @@ export interface VerifySummary {
 
 const IDENTITY_NAME = "node.meta";
 const SHARD_NAME = /^shard-(\d{4,})$/;
-const SHARD_FILE = /^(\d{8,}\.(((values\.)?evp|sst)(\.quarantine)?|kept\.evp|hint|manifest)|hard-state\.[01]\.meta)$/;
-const SNAPSHOT = /^snapshot-\d{4,}$/;
+const SHARD_FILE =
+  /^(\d{8,}\.(((values\.)?evp|sst)(\.quarantine)?|kept\.evp|hint|manifest)|(hard-state\.[01]|generation|snapshot)\.meta)$/;
 /** Still being made when a process ended, or kept to be used again. */
 const UNFINISHED = /\.(next|new)$/;
 const NODE_FILE = /^(node\.meta|LOCK|LOCK\.pid)$/;
@@ -129,24 +131,76 @@ function verifyShard(
   visit: FindingVisitor,
 ): Counted {
   const all = disk.list(directory);
-  for (const name of all.filter((one) => SNAPSHOT.test(one))) {
-    const what = "a snapshot that was made for another member; the next start removes it";
-    visit({ severity: "note", file: `${directory}/${name}`, offset: null, what });
-  }
-  const names = all.filter((name) => !SNAPSHOT.test(name));
+  const names = all.filter((name) => !isDirectoryName(name));
   noteStrays(directory, names, SHARD_FILE, visit);
   const identity = verifyHardState(disk, directory, owner, visit);
+  const counted = count(disk, directory, names, true);
   if (identity === null) {
     const what = "whose shard it is cannot be found out: nothing else in it was checked";
     visit({ severity: "damage", file: directory, offset: null, what });
-    return count(disk, directory, names, true);
+    return counted;
   }
-  for (const name of names) noteQuarantine(disk, directory, name, identity, visit);
+  const generation = verifyPointer(disk, directory, identity, visit);
+  if (generation === null) return counted;
+  noteUnused(disk, directory, all, generation, visit);
+  const data = dataDirectory(directory, generation);
+  verifyData(disk, data, identity, isShallow, visit);
+  if (generation === 0) return counted;
+  const inGeneration = disk.list(data);
+  noteStrays(data, inGeneration, SHARD_FILE, visit);
+  const { fileCount, byteCount } = count(disk, data, inGeneration, true);
+  return { isShard: true, fileCount: counted.fileCount + fileCount, byteCount: counted.byteCount + byteCount };
+}
+
+/** Which generation holds the data; null: that cannot be found out, or it is not there. */
+function verifyPointer(disk: Disk, directory: string, identity: LogIdentity, visit: FindingVisitor): number | null {
+  let generation: number | null = null;
+  attempt(directory, visit, () => {
+    generation = currentGeneration(disk, directory, identity);
+  });
+  if (generation === null || disk.exists(dataDirectory(directory, generation))) return generation;
+  const what = "the generation that holds the shard's data is missing";
+  visit({ severity: "damage", file: dataDirectory(directory, generation), offset: null, what });
+  return null;
+}
+
+/** What is no part of the shard's data: snapshots, other generations, and what an installation has replaced. */
+function noteUnused(
+  disk: Disk,
+  directory: string,
+  names: readonly string[],
+  generation: number,
+  visit: FindingVisitor,
+): void {
+  const current = dataDirectory(directory, generation);
+  for (const name of names.filter(isDirectoryName)) {
+    const file = `${directory}/${name}`;
+    if (file === current) continue;
+    const isComing = disk.exists(`${file}/${SNAPSHOT_DESCRIPTION_NAME}`) && name.startsWith("generation");
+    const what = isComing
+      ? "a snapshot of another member that was being installed; a start goes on with it or removes it"
+      : "a snapshot for another member, or a former generation; the next start removes it";
+    visit({ severity: "note", file, offset: null, what });
+  }
+  if (generation === 0) return;
+  for (const name of rootDataFiles(disk, directory)) {
+    const what = "a file of a former generation; the next start removes it";
+    visit({ severity: "note", file: `${directory}/${name}`, offset: null, what });
+  }
+}
+
+function verifyData(
+  disk: Disk,
+  directory: string,
+  identity: LogIdentity,
+  isShallow: boolean,
+  visit: FindingVisitor,
+): void {
+  for (const name of disk.list(directory)) noteQuarantine(disk, directory, name, identity, visit);
   const tables = verifyTables(disk, directory, identity, isShallow, visit);
   const log = verifyLog(disk, directory, identity, isShallow, visit);
   const index = tables.flushed?.index ?? null;
   if (index !== null && log.entries !== null) verifyContinuity(directory, index, log.entries, visit);
-  return count(disk, directory, names, true);
 }
 
 /** Both copies; returns whose they are. A shard whose hard state was never saved holds nothing else either. */

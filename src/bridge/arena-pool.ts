@@ -10,15 +10,22 @@ export class ArenaPool {
   readonly #state: SharedState;
   readonly #writers: readonly MemtableWriter[];
   readonly #arenas: readonly SharedArrayBuffer[];
-  #newest = 1;
+  #newest: number;
   /** The first arena main has not returned. */
-  #unreturned = 1;
+  #unreturned: number;
+  #isRecalled = false;
 
-  /** Over fresh memory: arena 1 is in use at once. */
-  constructor(state: SharedState, arenas: readonly SharedArrayBuffer[]) {
+  /**
+   * The first arena is in use at once. Its number is 1 over fresh memory; a greater one continues behind a pool of which
+   * everything has been recalled and returned.
+   */
+  constructor(state: SharedState, arenas: readonly SharedArrayBuffer[], firstArena = 1) {
     this.#state = state;
     this.#arenas = arenas;
+    this.#newest = firstArena;
+    this.#unreturned = firstArena;
     this.#writers = arenas.map((arena) => new MemtableWriter(arena, "reuse"));
+    if (firstArena > 1) for (const writer of this.#writers) writer.reset();
     state.publishArena(this.#newest);
   }
 
@@ -63,7 +70,18 @@ export class ArenaPool {
 
   /** Main's `returnArena`. */
   returned(arena: number): void {
-    assert(arena === this.#unreturned && arena < this.#newest, "frozen arenas come back oldest first");
+    assert(arena === this.#unreturned, "arenas come back oldest first");
+    assert(arena < this.#newest || this.#isRecalled, "the arena being written comes back only when it is recalled");
     this.#unreturned += 1;
+  }
+
+  /** All arenas are wanted back, the active one too, which is written no more. */
+  recall(): void {
+    this.#isRecalled = true;
+  }
+
+  /** Whether everything that was recalled has come back. */
+  get isReturned(): boolean {
+    return this.#unreturned > this.#newest;
   }
 }

@@ -22,6 +22,13 @@
  *   4  `find` is synchronous and main retires arenas on the same thread, so no retirement falls inside a search.
  *      Its result is a view into the arena: whoever keeps the value beyond the current call of the loop copies it.
  *
+ * What a shard holds may be replaced as a whole, by a snapshot of another member. Then no arena may be read any more, for
+ * what is in tables afterwards is newer; and the buffers are emptied. So the shard, which applies nothing meanwhile, first
+ * calls `noteTables` and then says `arenasRecalled`: main retires everything, the arena being written too, and returns it
+ * (`recall`); a read that comes now finds nothing here and goes through the ring, as by rule 2. When all are back the shard
+ * switches, empties the buffers, publishes the next number as the newest arena, and only then the applied index of the
+ * snapshot: rule 1 holds from there as from the start.
+ *
  * A hit needs no look at the tables: within a shard stamps rise with the log (each leader's clock starts above its
  * log's last), so what was applied later, and thus lies in a later arena, is newer than everything before it.
  */
@@ -35,13 +42,16 @@ const WARM_AT_FIRST = 64;
 export class MemtableSet {
   readonly #state: SharedState;
   readonly #readers: readonly MemtableReader[];
-  #oldest = 1;
+  #oldest: number;
   /** Up to here the tables have everything. */
-  #flushed = 0;
+  #flushed: number;
   /** Scratch for `warm`. */
   #nodes = new Int32Array(WARM_AT_FIRST);
 
-  constructor(state: SharedState, arenas: readonly SharedArrayBuffer[]) {
+  /** `firstArena`: the first that is not retired. */
+  constructor(state: SharedState, arenas: readonly SharedArrayBuffer[], firstArena = 1) {
+    this.#oldest = firstArena;
+    this.#flushed = firstArena - 1;
     this.#state = state;
     this.#readers = arenas.map((arena) => new MemtableReader(arena));
   }
@@ -114,6 +124,17 @@ export class MemtableSet {
   noteFlushed(arena: number): void {
     assert(arena === this.#flushed + 1, "arenas are flushed oldest first");
     this.#flushed = arena;
+  }
+
+  /**
+   * The shard wants all arenas back: this thread reads none of them any more. Returns their numbers, oldest first, the one
+   * being written last.
+   */
+  recall(): number[] {
+    const recalled: number[] = [];
+    for (; this.#oldest <= this.#state.newestArena; this.#oldest++) recalled.push(this.#oldest);
+    this.#flushed = this.#oldest - 1;
+    return recalled;
   }
 
   /** Retires the oldest arena if it is flushed and no buffer is free for the writer; returns its number, or 0. */

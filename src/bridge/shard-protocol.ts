@@ -99,6 +99,28 @@ export type ShardRequest =
     }
   /** Nobody reads the snapshot any more. */
   | { readonly type: "snapshotDrop"; readonly id: number }
+  /**
+   * A snapshot of another member is to take the place of what the shard holds, by its description: `installBegun`, or `done`
+   * with an error. One that is not ahead of what is applied, or whose last entry the log has, is refused. The same
+   * description again goes on where it was, after a restart too; another one gives the first up.
+   */
+  | { readonly type: "installBegin"; readonly requestId: number; readonly description: Uint8Array }
+  /**
+   * The next bytes of a file, by its place in the description: `done`. After an error the file may have to come again from its
+   * start: `installBegin` tells.
+   */
+  | {
+      readonly type: "installPiece";
+      readonly requestId: number;
+      readonly file: number;
+      readonly offset: number;
+      readonly bytes: Uint8Array;
+    }
+  /**
+   * All files are there: `installed`, or `done` with an error. Entries and commit indexes sent after this and before
+   * `installed` may be dropped: whoever sent them begins anew with what `installed` says.
+   */
+  | { readonly type: "installEnd"; readonly requestId: number }
   /** Main no longer reads this memtable arena. */
   | { readonly type: "returnArena"; readonly arena: number }
   | { readonly type: "stop" };
@@ -132,6 +154,13 @@ export interface ShardBoot {
   readonly configurations: readonly LoggedConfiguration[];
   /** The shard's system bucket as applied: key text → value. */
   readonly system: readonly SystemChange[];
+}
+
+/** A file of a snapshot that is being installed. */
+export interface InstallFile {
+  readonly byteCount: number;
+  /** Of these, from the start, so many are there: the next piece begins behind them. */
+  readonly heldBytes: number;
 }
 
 /** A key of the shard's system bucket; null value: removed. */
@@ -233,6 +262,15 @@ export type ShardReply =
       readonly description: Uint8Array;
     }
   | { readonly type: "snapshotPiece"; readonly requestId: number; readonly bytes: Uint8Array }
+  /** The files that are to be sent, in the order of the description, and how much of each is there already. */
+  | { readonly type: "installBegun"; readonly requestId: number; readonly files: readonly InstallFile[] }
+  /** Main reads no memtable any more, and returns all of them, the one being written last: see memtable-set.ts. */
+  | { readonly type: "arenasRecalled" }
+  /**
+   * The shard holds the snapshot now, and nothing else: all that Raft and the catalog know of it begins anew with this. Hard
+   * state is as it was.
+   */
+  | { readonly type: "installed"; readonly requestId: number; readonly boot: ShardBoot }
   /** The shard reads this arena no longer; main answers `returnArena` when it does not either. */
   | { readonly type: "arenaRetired"; readonly arena: number }
   /** The shard has failed and does nothing more. */

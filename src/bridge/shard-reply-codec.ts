@@ -6,7 +6,15 @@ import { isErrorCode } from "../core/errors.ts";
 import { logIndex, nodeId, type ShardId, term } from "../core/ids.ts";
 import type { LoggedConfiguration } from "../record/logged-configuration.ts";
 import { decodeResult, encodeResult } from "../record/result-format.ts";
-import type { CommandResult, ShardBoot, ShardReply, ShardStats, SystemChange, TermRun } from "./shard-protocol.ts";
+import type {
+  CommandResult,
+  InstallFile,
+  ShardBoot,
+  ShardReply,
+  ShardStats,
+  SystemChange,
+  TermRun,
+} from "./shard-protocol.ts";
 
 const REPLY = {
   opened: 1,
@@ -23,11 +31,15 @@ const REPLY = {
   logReleased: 12,
   snapshotMade: 13,
   snapshotPiece: 14,
+  installBegun: 15,
+  arenasRecalled: 16,
+  installed: 17,
 } as const satisfies Record<ShardReply["type"], number>;
 
 /** The least bytes an element of a list takes, against absurd counts. */
 const TERM_RUN_BYTES = 16;
 const CONFIGURATION_BYTES_MIN = 12;
+const INSTALL_FILE_BYTES = 16;
 const TABLE_COUNT_BYTES = 4;
 const SYSTEM_CHANGE_BYTES_MIN = 5;
 const COMMAND_RESULT_BYTES_MIN = 13;
@@ -75,21 +87,29 @@ export function encodeReply(shard: ShardId, reply: ShardReply, into: ByteWriter)
       into.u64(reply.previousTerm);
       break;
     case "snapshotMade":
-      into.u32(reply.requestId);
-      into.u32(reply.id);
-      into.u64(reply.index);
-      into.u64(reply.term);
-      into.blob(reply.configuration);
-      into.blob(reply.description);
+      encodeSnapshotMade(reply, into);
       break;
     case "snapshotPiece":
       into.u32(reply.requestId);
       into.blob(reply.bytes);
       break;
+    case "installBegun":
+      into.u32(reply.requestId);
+      into.u32(reply.files.length);
+      for (const { byteCount, heldBytes } of reply.files) {
+        into.u64(byteCount);
+        into.u64(heldBytes);
+      }
+      break;
+    case "installed":
+      into.u32(reply.requestId);
+      encodeBoot(reply.boot, into);
+      break;
     case "failed":
       into.text(reply.code);
       into.text(reply.message);
       break;
+    case "arenasRecalled":
     case "stopped":
       break;
     default:
@@ -131,6 +151,12 @@ export function decodeReply(from: ByteReader): ShardReply {
       return decodeSnapshotMade(from);
     case REPLY.snapshotPiece:
       return { type: "snapshotPiece", requestId: from.u32(), bytes: from.blob() };
+    case REPLY.installBegun:
+      return { type: "installBegun", requestId: from.u32(), files: decodeInstallFiles(from) };
+    case REPLY.arenasRecalled:
+      return { type: "arenasRecalled" };
+    case REPLY.installed:
+      return { type: "installed", requestId: from.u32(), boot: decodeBoot(from) };
     case REPLY.failed:
       return decodeFailed(from);
     case REPLY.stopped:
@@ -140,6 +166,15 @@ export function decodeReply(from: ByteReader): ShardReply {
   }
 }
 
+function encodeSnapshotMade(reply: Extract<ShardReply, { type: "snapshotMade" }>, into: ByteWriter): void {
+  into.u32(reply.requestId);
+  into.u32(reply.id);
+  into.u64(reply.index);
+  into.u64(reply.term);
+  into.blob(reply.configuration);
+  into.blob(reply.description);
+}
+
 function decodeSnapshotMade(from: ByteReader): ShardReply {
   const requestId = from.u32();
   const id = from.u32();
@@ -147,6 +182,14 @@ function decodeSnapshotMade(from: ByteReader): ShardReply {
   const last = term(from.u64());
   const configuration = from.blob();
   return { type: "snapshotMade", requestId, id, index, term: last, configuration, description: from.blob() };
+}
+
+function decodeInstallFiles(from: ByteReader): InstallFile[] {
+  const files: InstallFile[] = [];
+  for (let left = from.count(INSTALL_FILE_BYTES); left > 0; left--) {
+    files.push({ byteCount: from.u64(), heldBytes: from.u64() });
+  }
+  return files;
 }
 
 function encodeBoot(boot: ShardBoot, into: ByteWriter): void {

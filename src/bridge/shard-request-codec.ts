@@ -32,6 +32,9 @@ const REQUEST = {
   snapshot: 12,
   snapshotRead: 13,
   snapshotDrop: 14,
+  installBegin: 15,
+  installPiece: 16,
+  installEnd: 17,
 } as const satisfies Record<ShardRequest["type"], number>;
 
 export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteWriter): void {
@@ -68,6 +71,7 @@ export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteW
     case "compact":
     case "stats":
     case "snapshot":
+    case "installEnd":
       into.u32(request.requestId);
       break;
     case "snapshotRead":
@@ -79,6 +83,16 @@ export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteW
       break;
     case "snapshotDrop":
       into.u32(request.id);
+      break;
+    case "installBegin":
+      into.u32(request.requestId);
+      into.blob(request.description);
+      break;
+    case "installPiece":
+      into.u32(request.requestId);
+      into.u32(request.file);
+      into.u64(request.offset);
+      into.blob(request.bytes);
       break;
     case "returnArena":
       into.u32(request.arena);
@@ -130,11 +144,23 @@ export function decodeRequest(from: ByteReader): ShardRequest {
       return decodeSnapshotRead(from);
     case REQUEST.snapshotDrop:
       return { type: "snapshotDrop", id: from.u32() };
+    case REQUEST.installBegin:
+      return { type: "installBegin", requestId: from.u32(), description: from.blob() };
+    case REQUEST.installPiece:
+      return decodeInstallPiece(from);
+    case REQUEST.installEnd:
+      return { type: "installEnd", requestId: from.u32() };
     case REQUEST.stop:
       return { type: "stop" };
     default:
       throw from.invalid(`a request of unknown type ${type}`);
   }
+}
+
+function decodeInstallPiece(from: ByteReader): ShardRequest {
+  const requestId = from.u32();
+  const file = from.u32();
+  return { type: "installPiece", requestId, file, offset: from.u64(), bytes: from.blob() };
 }
 
 function decodeSnapshotRead(from: ByteReader): ShardRequest {

@@ -406,7 +406,12 @@ export class ShardGroup {
       case "logReleased":
       case "snapshotMade":
       case "snapshotPiece":
+      case "installBegun":
+      case "installed":
         // The core asks for entries by itself, and is told when they are gone; nobody asks for snapshots.
+        break;
+      case "arenasRecalled":
+        for (const arena of this.#port.memtables.recall()) this.#port.link.send({ type: "returnArena", arena });
         break;
       case "failed":
         this.#failed = true;

@@ -155,7 +155,7 @@ function refuseLost(disk: Disk, directory: string): void {
   const names = disk.list(directory);
   const { segments, hints } = sortLogFiles(names);
   const isNew = segments.length === 0 || (segments.length === 1 && segments[0] === 1);
-  const hasTables = names.some((name) => name.endsWith(".sst"));
+  const hasTables = names.some((name) => name.endsWith(".sst") || name.startsWith("generation"));
   if (isNew && hints.length === 0 && !hasTables && (segments.length === 0 || isUnused(disk, directory))) return;
   throw new EnvelopeError(
     "MISSING_FILE",

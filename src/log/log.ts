@@ -140,6 +140,11 @@ export class Log {
     return this.#entries.termRuns.slice();
   }
 
+  /** Term of a written entry, or of the one before the first; undefined outside of that. */
+  termAt(index: LogIndex): Term | undefined {
+    return this.#entries.termAt(index);
+  }
+
   /** The newest commit index in a group header, never beyond the last entry at the time of opening. */
   get commitIndex(): LogIndex {
     return logIndex(this.#commitIndex);

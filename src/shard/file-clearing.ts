@@ -33,6 +33,11 @@ export class FileClearing {
     this.#waiting.push({ directory, names: null, isWhole: true });
   }
 
+  /** Whether the directory is on its way out. */
+  has(directory: string): boolean {
+    return this.#waiting.some((cleared) => cleared.isWhole && cleared.directory === directory);
+  }
+
   /** Takes away one file, or an empty directory; true: there is more. Throws IO. */
   step(): boolean {
     const cleared = this.#waiting[0];

@@ -26,6 +26,7 @@ import type { ValueLocator } from "../storage/separating-cursor.ts";
 import type { Tree } from "../storage/tree.ts";
 import { Compactions } from "./compactions.ts";
 import type { Compactors } from "./compactors.ts";
+import type { MaintenanceEvents } from "./maintenance-events.ts";
 import { compactionBudget, flushBudget, type Pressure, writeDelayMicros } from "./pace.ts";
 import { type Progress, runHere, type RunningJob } from "./running-job.ts";
 import type { ShardEnvironment } from "./shard-environment.ts";
@@ -39,16 +40,6 @@ const STALLED_STEPS = 64;
 const ELSEWHERE_POLL_MS = 2;
 
 const QUARANTINED = errorResult("CORRUPTION", "a damaged table is quarantined, so not everything can be compacted");
-
-/** What the shard is told, and asked. */
-export interface MaintenanceEvents {
-  /** Where the active memtable ends now. */
-  position(): FlushedPosition;
-  /** The tables have everything of the arena, and nothing here reads it any more. */
-  arenaFlushed(arena: number): void;
-  /** A compaction has thrown this. True: it was about a table, which is quarantined now. */
-  damaged(cause: unknown): boolean;
-}
 
 export type MaintenanceLimits = Pick<
   ShardOptions,
@@ -159,6 +150,18 @@ export class Maintenance {
   /** `done` is called when it has been carried out, or refused. */
   request(what: "flush" | "compact", done: (result: Result) => void): void {
     this.#requests.push({ done, isCompaction: what === "compact", throughArena: null });
+  }
+
+  /** Whether a memtable is being read on another thread. */
+  get isFlushingElsewhere(): boolean {
+    return this.#flush?.isElsewhere === true;
+  }
+
+  /** What was requested and not carried out; it is somebody else's from now on. */
+  takeRequests(): readonly { readonly what: "flush" | "compact"; readonly done: (result: Result) => void }[] {
+    return this.#requests
+      .splice(0)
+      .map(({ isCompaction, done }) => ({ what: isCompaction ? "compact" : "flush", done }));
   }
 
   /** Freezes the active memtable; false when no arena is free to follow it. */

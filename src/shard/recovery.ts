@@ -25,11 +25,13 @@ import { type LoggedConfiguration, loggedConfiguration } from "../record/logged-
 import { isVisible } from "../record/version.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import type { BlockCache } from "../storage/block-cache.ts";
-import { Tree } from "../storage/tree.ts";
+import { currentGeneration, dataDirectory } from "../storage/shard-directories.ts";
+import { Tree, type UnstartedTree } from "../storage/tree.ts";
 import type { TreeOptions } from "../storage/tree-options.ts";
 import { Applier } from "./apply.ts";
 import { FENCE_PREFIX } from "./apply-catalog.ts";
 import { CommandContext } from "./command-context.ts";
+import type { PreparedGeneration } from "./installer.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PendingEntries } from "./pending-entries.ts";
 import { Quarantine } from "./quarantine.ts";
@@ -50,6 +52,8 @@ export interface Recovered {
   readonly pending: PendingEntries;
   readonly quarantine: Quarantine;
   readonly blockCache: BlockCache;
+  /** The one in use (storage/shard-directories.ts). */
+  readonly generation: number;
   readonly commitIndex: LogIndex;
   readonly appliedIndex: LogIndex;
   readonly appliedTerm: Term;
@@ -65,11 +69,35 @@ const ARENA_SLACK_BYTES = 32 * 1024;
 export function recover(env: ShardEnvironment, options: ShardOptions, memory: ShardMemory): Recovered {
   checkArenas(options, memory);
   const { disk } = env;
-  const { directory } = options;
-  disk.makeDirectory(directory);
-  const hardState = HardStateFile.open(disk, directory, options.log);
-  // Damaged tables are found before the log begins a new segment, and a log that does not fit before tables are removed.
-  const found = Tree.look(disk, directory, withPossibleReads(env, options), options.log, env.blockCache);
+  disk.makeDirectory(options.directory);
+  const hardState = HardStateFile.open(disk, options.directory, options.log);
+  const generation = currentGeneration(disk, options.directory, options.log);
+  const directory = dataDirectory(options.directory, generation);
+  const tables = lookAtTables(env, options, directory);
+  return continueWith(env, options, memory, hardState, { generation, directory, tables }, 1);
+}
+
+/** The tables of a directory, opened and verified, and nothing changed yet. */
+export function lookAtTables(env: ShardEnvironment, options: ShardOptions, directory: string): UnstartedTree {
+  return Tree.look(env.disk, directory, withPossibleReads(env, options), options.log, env.blockCache);
+}
+
+/** A generation that is about to be used. */
+type FoundGeneration = Pick<PreparedGeneration, "generation" | "directory" | "tables">;
+
+/**
+ * Opens the rest of a generation and makes a shard of it, whose first memtable has this number. Damaged tables have been
+ * found before the log begins a new segment, and a log that does not fit is before tables are removed.
+ */
+export function continueWith(
+  env: ShardEnvironment,
+  options: ShardOptions,
+  memory: ShardMemory,
+  hardState: HardStateFile,
+  { generation, directory, tables: found }: FoundGeneration,
+  firstArena: number,
+): Recovered {
+  const { disk } = env;
   const log = Log.open(disk, directory, withPossibleIo(env, options), found.claims);
   checkContinuity(log, found.flushed, directory);
   const tree = found.start();
@@ -77,7 +105,7 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const state = new SharedState(memory.state);
   const { values } = options.tree;
   const places = values === undefined ? null : new ValuePlaces(log, values.thresholdBytes);
-  const store = new VersionStore(tree, memory, state, places, env.clock, options);
+  const store = new VersionStore(tree, memory, state, places, env.clock, options, firstArena);
   const fences = new Set<number>();
   const context = new CommandContext(store, fences, options.valueBytesMax, options.shard === CATALOG_SHARD);
   const quarantine = Quarantine.open(disk, directory, options.log, tree, log, env.clock, env.log);
@@ -98,7 +126,7 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   if (tree.tableCount > 0) state.noteTables();
   const appliedIndex = commitIndex;
   const { blockCache } = env;
-  const opened = { hardState, log, tree, state, store, context, applier, pending, quarantine, blockCache };
+  const opened = { hardState, log, tree, state, store, context, applier, pending, quarantine, blockCache, generation };
   return { ...opened, commitIndex, appliedIndex, appliedTerm, configurations };
 }
 

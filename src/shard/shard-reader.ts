@@ -23,13 +23,18 @@ export interface ReadValue {
 }
 
 export class ShardReader {
-  readonly #store: VersionStore;
+  #store: VersionStore;
   readonly #clock: Clock;
   readonly #batch = new LookUpBatch(BATCH_COUNT);
 
   constructor(store: VersionStore, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
+  }
+
+  /** What the shard holds has been replaced as a whole: snapshots and iterators of before are gone. */
+  continueOn(store: VersionStore): void {
+    this.#store = store;
   }
 
   /** What is visible now, to be read later. Throws OVERLOADED when there are too many. */

@@ -14,6 +14,9 @@
  * sealed segment does not: the file is quarantined, and only who needs it is refused (`quarantine.ts`). Replies are given
  * during `turn`, `backgroundStep` and the disk's callbacks, in the order in which they became true.
  *
+ * A snapshot that was installed takes the place of log, tables and memtables at once, and the shard goes on with it; hard
+ * state stays as it is (`installer.ts`, `storage/shard-directories.ts`).
+ *
  * Length: what a step does is in files of its own already; what is left here is the order between the steps.
  */
 import { at, unreachable } from "../core/assert.ts";
@@ -24,14 +27,16 @@ import type { ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
 import type { ShardMemory } from "../bridge/shard-memory.ts";
 import { OS_DECIDES, SYNC } from "../record/durability.ts";
 import { entryDurability, entryIndex } from "../record/entry-format.ts";
-import { errorResult, type Result } from "../record/result.ts";
+import { errorResult, OK, type Result } from "../record/result.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
+import { dataDirectory, rootDataFiles, switchGeneration } from "../storage/shard-directories.ts";
 import { FileClearing } from "./file-clearing.ts";
+import { Installer, type PreparedGeneration } from "./installer.ts";
 import type { Segment } from "../log/segment.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PersistedIndex } from "./persisted-index.ts";
 import { answerRead } from "./reads.ts";
-import { bootOf, memtableTooSmall, recover, type Recovered } from "./recovery.ts";
+import { bootOf, continueWith, lookAtTables, memtableTooSmall, recover, type Recovered } from "./recovery.ts";
 import type { ShardEnvironment } from "./shard-environment.ts";
 import { ShardReader } from "./shard-reader.ts";
 import type { ShardOptions } from "./shard-options.ts";
@@ -58,13 +63,18 @@ export class Shard {
   readonly reader: ShardReader;
   readonly #env: ShardEnvironment;
   readonly #options: ShardOptions;
-  readonly #parts: Recovered;
+  readonly #memory: ShardMemory;
+  #parts: Recovered;
   readonly #reply: (reply: ShardReply) => void;
-  readonly #maintenance: Maintenance;
-  readonly #scrubber: Scrubber;
+  #maintenance: Maintenance;
+  #scrubber: Scrubber;
   readonly #clearing: FileClearing;
   readonly #snapshots: ShardSnapshots;
-  readonly #persisted: PersistedIndex;
+  readonly #installer: Installer;
+  /** What takes the place of all there is, as soon as nobody reads that any more; null: nothing does. */
+  #prepared: PreparedGeneration | null = null;
+  #isRecalled = false;
+  #persisted: PersistedIndex;
   readonly #reads = new WaitingReads();
   #queue: ShardRequest[] = [];
   /** The next queue while the requests of the last one are taken. */
@@ -105,7 +115,7 @@ export class Shard {
     reply: (reply: ShardReply) => void,
   ): Shard {
     const parts = recover(env, options, memory);
-    const shard = new Shard(env, options, parts, reply);
+    const shard = new Shard(env, options, memory, parts, reply);
     reply({ type: "opened", boot: bootOf(parts) });
     return shard;
   }
@@ -113,12 +123,14 @@ export class Shard {
   private constructor(
     env: ShardEnvironment,
     options: ShardOptions,
+    memory: ShardMemory,
     parts: Recovered,
     reply: (reply: ShardReply) => void,
   ) {
     this.reader = new ShardReader(parts.store, env.clock);
     this.#env = env;
     this.#options = options;
+    this.#memory = memory;
     this.#parts = parts;
     this.#reply = reply;
     this.#persisted = new PersistedIndex(parts.log.lastIndex);
@@ -128,23 +140,42 @@ export class Shard {
     this.#appliedTerm = parts.appliedTerm;
     this.#fenceCount = parts.context.fences.size;
     this.#lastWorkMs = env.clock.monotonicMs();
-    this.#maintenance = new Maintenance(parts.store, parts.state, parts.context.fences, env, options, {
+    this.#maintenance = this.#newMaintenance(parts);
+    this.#scrubber = this.#newScrubber(parts);
+    const { disk } = env;
+    const { directory: root, log: identity, stepBytes } = options;
+    const clearing = new FileClearing(disk);
+    this.#clearing = clearing;
+    this.#snapshots = new ShardSnapshots(disk, root, stepBytes, clearing, reply);
+    this.#installer = new Installer(disk, root, identity, stepBytes, clearing, parts.generation, parts.appliedIndex);
+    if (parts.generation > 0) clearing.addFiles(root, rootDataFiles(disk, root));
+    this.#watch();
+    this.#publish();
+  }
+
+  #newMaintenance({ store, state, context, quarantine }: Recovered): Maintenance {
+    return new Maintenance(store, state, context.fences, this.#env, this.#options, {
       position: () => this.#position(),
       arenaFlushed: (arena) => this.#arenaFlushed(arena),
-      damaged: (cause) => parts.quarantine.note(cause),
+      damaged: (cause) => quarantine.note(cause),
     });
-    this.#clearing = new FileClearing(env.disk);
-    this.#snapshots = new ShardSnapshots(env.disk, options.directory, options.stepBytes, this.#clearing, reply);
-    const { quarantine, state } = parts;
-    this.#scrubber = new Scrubber(env.disk, parts.tree, parts.log, quarantine, env.clock, env.log, {
-      bytesPerSecond: options.scrubBytesPerSecond,
-      intervalMs: options.scrubIntervalMs,
-      stepBytes: options.stepBytes,
+  }
+
+  #newScrubber({ tree, log, quarantine }: Recovered): Scrubber {
+    const { disk, clock, log: logger } = this.#env;
+    return new Scrubber(disk, tree, log, quarantine, clock, logger, {
+      bytesPerSecond: this.#options.scrubBytesPerSecond,
+      intervalMs: this.#options.scrubIntervalMs,
+      stepBytes: this.#options.stepBytes,
     });
+  }
+
+  /** Begins to look after the parts. */
+  #watch(): void {
+    const { quarantine, state, log } = this.#parts;
     state.setQuarantined(quarantine.records.length);
     quarantine.onDamage((segment) => this.#onDamage(segment));
-    this.#maintenance.noteWritten(0, parts.log.endPosition);
-    this.#publish();
+    this.#maintenance.noteWritten(0, log.endPosition);
   }
 
   /** Whether the shard has stopped or failed and does nothing more. */
@@ -196,13 +227,18 @@ export class Shard {
   }
 
   #stepEverything(): void {
+    if (this.#prepared !== null) {
+      this.#owesSteps = this.#stepSwitch(this.#prepared);
+      return;
+    }
     const applied = this.#appliedIndex;
     this.#apply();
     const isPreparing = this.#stepLog();
     const isMaintaining = this.#maintenance.step();
     const isReading = this.#snapshots.step();
     const isClearing = this.#clearing.step();
-    const isBehind = isPreparing || isMaintaining || isReading || isClearing;
+    const isInstalling = this.#stepInstall();
+    const isBehind = isPreparing || isMaintaining || isReading || isClearing || isInstalling;
     this.#owesSteps = isBehind || this.#appliedIndex > applied || this.#stepScrub();
   }
 
@@ -246,7 +282,10 @@ export class Shard {
 
   // ---- requests --------------------------------------------------------------------------------------------------
 
+  /** While a switch waits for main's memtables, everything else waits for the switch. */
   #takeAllAndWrite(): void {
+    if (this.#prepared !== null) this.#stepSwitch(this.#prepared);
+    if (this.#prepared !== null) return;
     do {
       const requests = this.#queue;
       this.#queue = this.#emptyQueue;
@@ -287,6 +326,15 @@ export class Shard {
         return this.#readSnapshot(request);
       case "snapshotDrop":
         return this.#snapshots.drop(request.id);
+      case "installBegin":
+        return this.#beginInstall(request.requestId, request.description);
+      case "installPiece":
+        return this.#answered(request.requestId, () => {
+          this.#installer.write(request.file, request.offset, request.bytes);
+          this.#done(request.requestId, OK);
+        });
+      case "installEnd":
+        return this.#answered(request.requestId, () => this.#installer.end(request.requestId));
       case "stats":
         return this.#reply({
           type: "stats",
@@ -321,6 +369,34 @@ export class Shard {
       if (!(cause instanceof EnvelopeError)) throw cause;
       this.#done(requestId, errorResult(cause.code, cause.message));
     }
+  }
+
+  #beginInstall(requestId: number, description: Uint8Array): void {
+    this.#answered(requestId, () => {
+      const held = this.#installer.begin(description, (position) => this.#refuseKnown(position));
+      const files = held.map(({ byteCount, heldBytes }) => ({ byteCount, heldBytes }));
+      this.#reply({ type: "installBegun", requestId, files });
+    });
+  }
+
+  /** What is wrong with an installation is its answer; what the disk has failed of is the shard's end. */
+  #answered(requestId: number, run: () => void): void {
+    try {
+      if (this.#installer.isEnding) throw new EnvelopeError("OVERLOADED", "an installation is coming to its end");
+      run();
+    } catch (cause) {
+      if (!(cause instanceof EnvelopeError) || cause.code === "IO") throw cause;
+      this.#done(requestId, errorResult(cause.code, cause.message));
+    }
+  }
+
+  /**
+   * A snapshot that is behind what is applied, or whose last entry the log has: then all it holds is here, and behind that
+   * entry there may be others that this member has acknowledged and must not lose.
+   */
+  #refuseKnown({ index, term }: FlushedPosition): void {
+    const isHere = index <= this.#appliedIndex || this.#parts.log.termAt(index) === term;
+    if (isHere) throw new EnvelopeError("INVALID_ARGUMENT", `everything up to entry ${index} is here already`);
   }
 
   #append(request: Append): void {
@@ -447,6 +523,7 @@ export class Shard {
 
   /** Applies what may be applied, a bounded amount at a time: `backgroundStep` goes on with the rest. */
   #apply(): void {
+    if (this.#prepared !== null) return;
     const { pending, applier, log } = this.#parts;
     const limit = logIndex(Math.min(this.#persisted.index, this.#applyThrough));
     if (this.#appliedIndex >= limit) return;
@@ -536,6 +613,91 @@ export class Shard {
     this.#reply({ type: "logReleased", firstIndex, previousTerm });
   }
 
+  // ---- installing ------------------------------------------------------------------------------------------------
+
+  /** One step towards the end of an installation; true: there is more. */
+  #stepInstall(): boolean {
+    const installer = this.#installer;
+    if (!installer.isEnding) return false;
+    const { position } = installer;
+    try {
+      if (installer.step() === "working") return true;
+      if (position !== null) this.#refuseKnown(position);
+      this.#prepared = installer.prepare((directory) => lookAtTables(this.#env, this.#options, directory));
+      this.#isRecalled = false;
+    } catch (cause) {
+      if (!(cause instanceof EnvelopeError) || cause.code === "IO") throw cause;
+      this.#done(installer.takeEnd(), errorResult(cause.code, cause.message));
+      if (cause.code === "INVALID_ARGUMENT") installer.abandon();
+    }
+    return true;
+  }
+
+  /** Waits until nobody reads a memtable any more, then switches; true: there is more to do now. */
+  #stepSwitch(prepared: PreparedGeneration): boolean {
+    const { state, store } = this.#parts;
+    if (!this.#isRecalled) {
+      if (this.#maintenance.isFlushingElsewhere) {
+        this.#maintenance.step();
+        return false;
+      }
+      this.#maintenance.abort();
+      // From here a look-up that main's memory cannot answer comes here.
+      state.noteTables();
+      store.arenas.recall();
+      this.#isRecalled = true;
+      this.#reply({ type: "arenasRecalled" });
+    }
+    if (!store.arenas.isReturned) return false;
+    this.#switchTo(prepared);
+    return true;
+  }
+
+  /** From the rename on the snapshot is what the shard holds, whatever happens: an error ends the shard, and a start goes on. */
+  #switchTo(prepared: PreparedGeneration): void {
+    const { disk } = this.#env;
+    const root = this.#options.directory;
+    const { store, tree, log, hardState, generation } = this.#parts;
+    switchGeneration(disk, root);
+    this.#scrubber.close();
+    store.end();
+    tree.close();
+    log.close();
+    const requests = this.#maintenance.takeRequests();
+    const firstArena = store.arenas.activeArena + 1;
+    const parts = continueWith(this.#env, this.#options, this.#memory, hardState, prepared, firstArena);
+    this.#adopt(parts);
+    for (const { what, done } of requests) this.#maintenance.request(what, done);
+    this.#installer.installed();
+    if (generation > 0) this.#clearing.addDirectory(dataDirectory(root, generation));
+    else this.#clearing.addFiles(root, rootDataFiles(disk, root));
+    this.#prepared = null;
+    this.#publish();
+    this.#reply({ type: "installed", requestId: prepared.requestId, boot: bootOf(parts) });
+    // What was sent about the log that is gone: the commit index, too, may be about entries that are not here.
+    this.#queue = this.#queue.filter(({ type }) => type !== "append" && type !== "commit");
+    this.#answerReads();
+    this.#isTurnAsked = true;
+  }
+
+  #adopt(parts: Recovered): void {
+    this.#parts = parts;
+    this.reader.continueOn(parts.store);
+    this.#persisted = new PersistedIndex(parts.log.lastIndex);
+    this.#commitIndex = parts.commitIndex;
+    this.#applyThrough = parts.commitIndex;
+    this.#appliedIndex = parts.appliedIndex;
+    this.#appliedTerm = parts.appliedTerm;
+    this.#isInsideEntry = false;
+    this.#stagedBytes = 0;
+    this.#stagedDurability = OS_DECIDES;
+    this.#secureByMs = Number.POSITIVE_INFINITY;
+    this.#fenceCount = parts.context.fences.size;
+    this.#maintenance = this.#newMaintenance(parts);
+    this.#scrubber = this.#newScrubber(parts);
+    this.#watch();
+  }
+
   // ---- the end ---------------------------------------------------------------------------------------------------
 
   #stopIfAsked(): void {
@@ -552,6 +714,7 @@ export class Shard {
     this.#maintenance.abort();
     this.#scrubber.close();
     this.#snapshots.close();
+    this.#installer.close();
     tree.close();
     log.close();
     hardState.close();

@@ -48,6 +48,7 @@ export class Snapshots {
   readonly #live: Taken[] = [];
   /** Every moment from here on stays readable. */
   #from: Stamp | null = null;
+  #isEnded = false;
 
   /** `changed` is called whenever there is another newest stamp to be kept. */
   constructor(clock: Clock, limits: SnapshotLimits, changed: () => void) {
@@ -104,10 +105,17 @@ export class Snapshots {
     this.#changed();
   }
 
+  /** What there was to read has been replaced: nothing is kept any more, not even what was the present. */
+  end(): void {
+    this.#isEnded = true;
+    this.#from = null;
+    this.#live.length = 0;
+  }
+
   /** Throws HISTORY_GONE unless everything that was visible at the stamp is still there. */
   check(stamp: Stamp, lastStamp: Stamp): void {
     this.#endOld();
-    if (compareStamps(stamp.high, stamp.low, lastStamp.high, lastStamp.low) >= 0) return;
+    if (!this.#isEnded && compareStamps(stamp.high, stamp.low, lastStamp.high, lastStamp.low) >= 0) return;
     const from = this.#from;
     if (from !== null && compareStamps(stamp.high, stamp.low, from.high, from.low) >= 0) return;
     for (const { stamp: live } of this.#live) if (live.high === stamp.high && live.low === stamp.low) return;

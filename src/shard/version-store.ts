@@ -50,6 +50,8 @@ export class VersionStore {
   /** The largest stamp in arenas before the active one. */
   #rotatedStamp: Stamp = ZERO_STAMP;
   #active: MemtableWriter;
+  /** Another store has taken the place of this one. */
+  #isEnded = false;
   /** What was found last, in memory or in tables. */
   #hit: { readonly valueBytes: Uint8Array } = NOTHING;
 
@@ -60,12 +62,13 @@ export class VersionStore {
     places: ValuePlaces | null,
     clock: Clock,
     limits: SnapshotLimits,
+    firstArena = 1,
   ) {
     this.tree = tree;
     this.places = places;
     this.snapshots = new Snapshots(clock, limits, () => this.#keep());
-    this.arenas = new ArenaPool(state, memory.arenas);
-    this.memtables = new MemtableSet(state, memory.arenas);
+    this.arenas = new ArenaPool(state, memory.arenas, firstArena);
+    this.memtables = new MemtableSet(state, memory.arenas, firstArena);
     this.#active = this.arenas.active;
     const slotMask = arenaShape(memory.arenas[0]!.byteLength).slotMask;
     this.#keyCountMax = slotMask - (slotMask >>> 3);
@@ -195,9 +198,16 @@ export class VersionStore {
     };
   }
 
+  /** Another store takes the place of this one: who goes on reading is told that it is gone. */
+  end(): void {
+    this.#isEnded = true;
+    this.snapshots.end();
+  }
+
   /** Whether nothing has come or gone since that state. */
   isAsOf(state: StoreState): boolean {
     return (
+      !this.#isEnded &&
       this.#active.entryCount === state.insertCount &&
       this.tree.publishCount === state.publishCount &&
       this.memtables.oldestArena === state.oldestArena &&

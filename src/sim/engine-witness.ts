@@ -158,6 +158,9 @@ export class EngineWitness {
         return;
       case "snapshotMade":
       case "snapshotPiece":
+      case "installBegun":
+      case "installed":
+      case "arenasRecalled":
       case "failed":
       case "stopped":
         return;

@@ -6,11 +6,18 @@
  *     generation-00000001/        the data since an installation, or one that is still coming
  *     snapshot-0001/              second names for other members; gone with the next start
  *
- * Any thread.
+ * Generation 0 is the shard's directory itself. A switch is a rename of a pointer that was synced aside: a crash leaves
+ * the old one or the new one, and the data of neither is touched before the rename is durable. Any thread.
  */
 import type { Disk } from "../env/disk.ts";
+import { decodeGenerationPointer, encodeGenerationPointer, GENERATION_POINTER_NAME } from "./generation-format.ts";
+import type { TreeIdentity } from "./tree-options.ts";
 
 const SNAPSHOT = /^snapshot-(\d{4,15})$/;
+const GENERATION = /^generation-(\d{8,15})$/;
+/** Everything that a generation has, and what is left of such a file being made. */
+const DATA_FILE = /^\d{8,}\./;
+const MANIFEST = /\.manifest$/;
 
 export function snapshotDirectory(root: string, id: number): string {
   return `${root}/snapshot-${String(id).padStart(4, "0")}`;
@@ -19,6 +26,73 @@ export function snapshotDirectory(root: string, id: number): string {
 /** The ids of the snapshots whose directories are there, ascending. */
 export function snapshotIds(disk: Disk, root: string): number[] {
   return numbersOf(disk, root, SNAPSHOT);
+}
+
+/** Where a generation has its files. */
+export function dataDirectory(root: string, generation: number): string {
+  return generation === 0 ? root : `${root}/generation-${String(generation).padStart(8, "0")}`;
+}
+
+/** The generations whose directories are there, ascending, but for the shard's own. */
+export function generationNumbers(disk: Disk, root: string): number[] {
+  return numbersOf(disk, root, GENERATION);
+}
+
+/** Whether the name is that of a directory in a shard's. */
+export function isDirectoryName(name: string): boolean {
+  return SNAPSHOT.test(name) || GENERATION.test(name);
+}
+
+/** The data files of generation 0: first what says that the others are a shard. */
+export function rootDataFiles(disk: Disk, root: string): string[] {
+  const names = disk.list(root).filter((name) => DATA_FILE.test(name));
+  return [...names.filter((name) => MANIFEST.test(name)), ...names.filter((name) => !MANIFEST.test(name))];
+}
+
+/** The generation that holds the data. Throws CORRUPTION: which one it is is never guessed. */
+export function currentGeneration(disk: Disk, root: string, identity: TreeIdentity | null): number {
+  const path = pointerPath(root);
+  return disk.exists(path) ? decodeGenerationPointer(disk.readWhole(path), identity, path).generation : 0;
+}
+
+/** Makes a pointer durable aside. Throws DISKFULL, IO. */
+export function prepareSwitch(disk: Disk, root: string, identity: TreeIdentity, generation: number): void {
+  const { shard, clusterId } = identity;
+  writeAside(disk, pointerPath(root), encodeGenerationPointer({ shard, clusterId, generation }));
+}
+
+/** The pointer that was prepared counts from now on, durably. After an error nobody knows which one does. */
+export function switchGeneration(disk: Disk, root: string): void {
+  disk.rename(asidePath(pointerPath(root)), pointerPath(root));
+  disk.syncDirectory(root);
+}
+
+/** Replaces a file whole: half of one never has its name. Throws DISKFULL, IO. */
+export function replaceFile(disk: Disk, directory: string, name: string, bytes: Uint8Array): void {
+  const path = `${directory}/${name}`;
+  writeAside(disk, path, bytes);
+  disk.rename(asidePath(path), path);
+  disk.syncDirectory(directory);
+}
+
+function writeAside(disk: Disk, path: string, bytes: Uint8Array): void {
+  const aside = asidePath(path);
+  if (disk.exists(aside)) disk.remove(aside);
+  const file = disk.open(aside, "create");
+  try {
+    file.write(bytes, 0);
+    file.sync();
+  } finally {
+    file.close();
+  }
+}
+
+function pointerPath(root: string): string {
+  return `${root}/${GENERATION_POINTER_NAME}`;
+}
+
+function asidePath(path: string): string {
+  return `${path}.next`;
 }
 
 function numbersOf(disk: Disk, root: string, pattern: RegExp): number[] {

@@ -60,6 +60,8 @@ export interface UnstartedTree {
   /** What the log has to ask before it lets a segment go. */
   readonly claims: SegmentClaims;
   start(): Tree;
+  /** Lets go of the tables without having started. */
+  close(): void;
 }
 
 export class Tree {
@@ -156,6 +158,12 @@ export class Tree {
           reading,
           garbage,
         );
+      },
+      close: () => {
+        for (const table of tables.values()) {
+          table.retain();
+          table.release();
+        }
       },
     };
   }

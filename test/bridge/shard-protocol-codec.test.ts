@@ -109,6 +109,15 @@ const requests: { readonly [K in ShardRequest["type"]]: fc.Arbitrary<Extract<Sha
     byteCount: u32,
   }),
   snapshotDrop: fc.record({ type: fc.constant("snapshotDrop" as const), id: u32 }),
+  installBegin: fc.record({ type: fc.constant("installBegin" as const), requestId: u32, description: bytes }),
+  installPiece: fc.record({
+    type: fc.constant("installPiece" as const),
+    requestId: u32,
+    file: u32,
+    offset: safe,
+    bytes,
+  }),
+  installEnd: fc.record({ type: fc.constant("installEnd" as const), requestId: u32 }),
   stop: fc.record({ type: fc.constant("stop" as const) }),
 };
 
@@ -200,6 +209,13 @@ const replies: { readonly [K in ShardReply["type"]]: fc.Arbitrary<Extract<ShardR
     description: bytes,
   }),
   snapshotPiece: fc.record({ type: fc.constant("snapshotPiece" as const), requestId: u32, bytes }),
+  installBegun: fc.record({
+    type: fc.constant("installBegun" as const),
+    requestId: u32,
+    files: fc.array(fc.record({ byteCount: safe, heldBytes: safe })),
+  }),
+  arenasRecalled: fc.record({ type: fc.constant("arenasRecalled" as const) }),
+  installed: fc.record({ type: fc.constant("installed" as const), requestId: u32, boot }),
   failed: fc.record({ type: fc.constant("failed" as const), code: errorCode, message }),
   stopped: fc.record({ type: fc.constant("stopped" as const) }),
 };

@@ -5,6 +5,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { MemtableSet } from "../../src/bridge/memtable-set.ts";
+import { SharedState, STATE_BYTES } from "../../src/bridge/shared-state.ts";
 import { createShardMemory, type ShardMemory } from "../../src/bridge/shard-memory.ts";
 import type { ReadRequest, ShardBoot, ShardReply, ShardRequest } from "../../src/bridge/shard-protocol.ts";
 import { EMPTY_BYTES, text, utf8, viewOf } from "../../src/core/bytes.ts";
@@ -215,6 +217,8 @@ export class ShardHarness implements Disposable {
   readonly #settings: HarnessOptions;
   readonly #ownsDirectory: boolean;
   #requestId = 0;
+  /** What main reads, by what it was told. */
+  main = new MemtableSet(new SharedState(new SharedArrayBuffer(STATE_BYTES)), []);
 
   constructor(settings: HarnessOptions = {}) {
     this.#settings = settings;
@@ -406,10 +410,16 @@ export class ShardHarness implements Disposable {
     if (this.#ownsDirectory) rmSync(this.directory, { recursive: true, force: true });
   }
 
+  /** As main does when all memtables are wanted back. */
+  #returnAll(): void {
+    for (const arena of this.main.recall()) this.send({ type: "returnArena", arena });
+  }
+
   #open(): { shard: Shard; memory: ShardMemory; boot: ShardBoot } {
     const { disk = new RealDisk(), options = {}, memtableBytes = 64 * KIB, returnsArenas = true } = this.#settings;
     const { compactors } = this.#settings;
     const memory = createShardMemory(memtableBytes, 3);
+    this.main = new MemtableSet(new SharedState(memory.state), memory.arenas);
     let boot: ShardBoot | null = null;
     const shard = Shard.open(
       {
@@ -424,8 +434,10 @@ export class ShardHarness implements Disposable {
       (reply) => {
         this.replies.push(reply);
         if (reply.type === "opened") boot = reply.boot;
+        if (reply.type === "arenasRecalled") this.#returnAll();
         if (reply.type !== "arenaRetired") return;
         this.retiredArenas.push(reply.arena);
+        if (returnsArenas) this.main.retire(reply.arena);
         if (returnsArenas) this.send({ type: "returnArena", arena: reply.arena });
       },
     );

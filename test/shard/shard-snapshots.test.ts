@@ -1,5 +1,5 @@
 /** Snapshots for members that are far behind: what is in them, how long it stays, and what is refused. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, linkSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "../../src/core/crc32.ts";
@@ -8,6 +8,9 @@ import { RealDisk } from "../../src/env/real-disk.ts";
 import { decodeSnapshotDescription, type SnapshotDescription } from "../../src/storage/snapshot-format.ts";
 import { Tree } from "../../src/storage/tree.ts";
 import { KIB, put, ShardHarness, testOptions } from "./shard-harness.ts";
+
+// On a real disk, every write with a sync of its own.
+setDefaultTimeout(60_000);
 
 const VALUES = { thresholdBytes: 100, collectBelow: 0.9, segmentBytes: 64 * KIB, hotKeyBytes: 0 };
 
@@ -20,7 +23,7 @@ interface Made {
 function filled(options: { readonly separated: boolean }): ShardHarness {
   const { tree } = testOptions("");
   const harness = new ShardHarness({ options: { tree: options.separated ? { ...tree, values: VALUES } : tree } });
-  for (let i = 0; i < 200; i++) harness.run(put(`k${i % 50}`, `${i}`.repeat(i % 2 === 0 ? 4 : 100)));
+  for (let i = 0; i < 120; i++) harness.run(put(`k${i % 50}`, `${i}`.repeat(i % 2 === 0 ? 4 : 100)));
   return harness;
 }
 
@@ -76,7 +79,7 @@ for (const separated of [false, true]) {
     expect(text(position.configuration.body)).toBe("members");
     expect(snapshot.configuration).toBe("members");
     // What the shard does afterwards changes nothing in it.
-    for (let i = 0; i < 300; i++) harness.run(put(`k${i % 50}`, `later ${i}`.repeat(20)));
+    for (let i = 0; i < 100; i++) harness.run(put(`k${i % 50}`, `later ${i}`.repeat(20)));
     harness.maintain("compact");
     harness.release(harness.lastIndex);
     harness.shard.turn();
