@@ -33,6 +33,7 @@ import { decodeRaftMessage, encodeRaftMessage } from "./raft-message-format.ts";
 import { type RaftTimes, raftTimes } from "./raft-times.ts";
 import { Router } from "./router.ts";
 import { ShardGroup } from "./shard-group.ts";
+import { decodeSnapshotAsk, decodeSnapshotGiven } from "./snapshot-frame-format.ts";
 import type { OpenShard } from "./shard-port.ts";
 import { TokenTable } from "./token-table.ts";
 
@@ -60,6 +61,7 @@ export class ClusterNode {
   readonly #catalog: Catalog;
   readonly #servers = new Map<string, ForwardServer>();
   readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
+  readonly #snapshotReader = new ByteReader("PROTOCOL", "a message about a snapshot");
   readonly #nodeId: NodeId;
   readonly #times: RaftTimes;
   #turnEnd: (() => void) | null = null;
@@ -339,6 +341,7 @@ export class ClusterNode {
     };
     const events = {
       send: (from: number, message: RaftMessage) => this.#send(from, message),
+      frame: this.#transport.frame.bind(this.#transport),
       wake: () => this.#wake(),
       replied: () => {
         if (!this.#inTurn) this.#wake();
@@ -373,6 +376,12 @@ export class ClusterNode {
       case FrameType.forwardReply:
         lane.forwarder.onReply(from, frame.body);
         this.#wake();
+        return;
+      case FrameType.snapshotAsk:
+        lane.group.snapshots?.asked(from, decodeSnapshotAsk(this.#snapshotReader.over(frame.body)));
+        return;
+      case FrameType.snapshotGiven:
+        lane.group.snapshots?.given(from, decodeSnapshotGiven(this.#snapshotReader.over(frame.body)));
         return;
       case FrameType.report:
       case FrameType.hello:

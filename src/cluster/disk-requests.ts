@@ -49,6 +49,12 @@ export class DiskRequests {
     for (const read of ready.reads) link.send({ type: "readEntries", from: read.from, bytesMax: read.bytesMax });
   }
 
+  /** The shard holds something else now, of which so much is known to be committed. */
+  restart(knownCommit: LogIndex): void {
+    this.#sentCommit = knownCommit;
+    this.#sentRelease = -1;
+  }
+
   release(index: LogIndex): void {
     if (index <= this.#sentRelease) return;
     this.#sentRelease = index;

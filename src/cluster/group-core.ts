@@ -3,13 +3,16 @@ import type { ShardBoot } from "../bridge/shard-protocol.ts";
 import { logIndex } from "../core/ids.ts";
 import { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
+import type { Configuration } from "../raft/configuration.ts";
 import { Raft } from "../raft/raft.ts";
+import type { RaftBoot } from "../raft/ready.ts";
 import { emptyEntry } from "../record/entry-format.ts";
 import { DiskRequests } from "./disk-requests.ts";
 import { Gathering } from "./gathering.ts";
 import type { GroupEvents, GroupOptions } from "./group-events.ts";
 import { LocalReader } from "./local-reader.ts";
 import { Proposer } from "./proposer.ts";
+import { configurationIn } from "./raft-message-format.ts";
 import type { ShardPort } from "./shard-port.ts";
 import { WritePace } from "./write-pace.ts";
 
@@ -18,6 +21,16 @@ export interface GroupCore {
   readonly proposer: Proposer;
   readonly reader: LocalReader;
   readonly disk: DiskRequests;
+}
+
+/** What a shard has recovered, as the core wants to know it. Throws CORRUPTION. */
+export function raftBoot(boot: ShardBoot, firstMembers: Configuration): RaftBoot {
+  const logged = boot.configurations.map(({ index, body }) => ({
+    index,
+    configuration: configurationIn(body, "a configuration of the shard"),
+  }));
+  const configurations = [{ index: logIndex(0), configuration: firstMembers }, ...logged];
+  return { ...boot, term: boot.hardTerm, vote: boot.hardVote, configurations };
 }
 
 export function openGroupCore(
@@ -29,10 +42,9 @@ export function openGroupCore(
   events: GroupEvents,
 ): GroupCore {
   const { shard, firstMembers, logRetainBytes, ...limits } = options;
-  const configurations = [{ index: logIndex(0), configuration: firstMembers }];
   const raft = new Raft(
     { ...limits, emptyEntry, preVote: true },
-    { ...boot, term: boot.hardTerm, vote: boot.hardVote, configurations },
+    raftBoot(boot, firstMembers),
     new Random(seed + shard),
   );
   const gathering = new Gathering(clock, () => events.wake());

@@ -1,9 +1,12 @@
 /** What a group is told by its node, and what it tells and asks it. Main thread only. */
 import type { SystemChange } from "../bridge/shard-protocol.ts";
+import type { ByteWriter } from "../core/byte-writer.ts";
 import type { ErrorCode } from "../core/errors.ts";
+import type { NodeId } from "../core/ids.ts";
 import type { Configuration } from "../raft/configuration.ts";
 import type { RaftMessage } from "../raft/messages.ts";
 import type { RaftOptions } from "../raft/ready.ts";
+import type { FrameType } from "../wire/peer-frame-format.ts";
 
 /** Everything about the core but what the driver itself provides. */
 export type GroupOptions = Omit<RaftOptions, "emptyEntry" | "preVote"> & {
@@ -16,8 +19,10 @@ export type GroupOptions = Omit<RaftOptions, "emptyEntry" | "preVote"> & {
 
 export interface GroupEvents {
   send(shard: number, message: RaftMessage): void;
+  /** Another frame for a peer, lost if it cannot be sent now. */
+  readonly frame: (to: NodeId, type: FrameType, shard: number, write: (writer: ByteWriter) => void) => void;
   /** The group has work for the next turn. */
-  wake(): void;
+  readonly wake: () => void;
   /** The shard has said something; during a turn that is looked at before the turn ends. */
   replied(): void;
   /** Wall-clock milliseconds at which the first event of this turn came. */

@@ -187,12 +187,16 @@ function readEntries(reader: ByteReader): RaftEntry[] {
 
 /** An entry, already verified, as the core knows it. */
 export function raftEntry(bytes: Uint8Array): RaftEntry {
-  return { index: entryIndex(bytes), term: entryTerm(bytes), bytes, configuration: configurationIn(bytes) };
+  return { index: entryIndex(bytes), term: entryTerm(bytes), bytes, configuration: configurationOf(bytes) };
 }
 
-function configurationIn(entry: Uint8Array): Configuration | null {
-  if (!isConfigurationEntry(entry)) return null;
-  const members = decodeConfiguration(entry.subarray(ENTRY_HEADER_BYTES), "an entry");
+function configurationOf(entry: Uint8Array): Configuration | null {
+  return isConfigurationEntry(entry) ? configurationIn(entry.subarray(ENTRY_HEADER_BYTES), "an entry") : null;
+}
+
+/** What the core needs to know of the body of a configuration. Throws CORRUPTION. */
+export function configurationIn(body: Uint8Array, source: string): Configuration {
+  const members = decodeConfiguration(body, source);
   if (members instanceof Error) throw members;
   const idsOf = (role: ConfigurationMember["role"]): NodeId[] =>
     members.filter((member) => member.role === role).map(({ id }) => id);

@@ -23,14 +23,15 @@ import type { Raft } from "../raft/raft.ts";
 import type { Role } from "../raft/ready.ts";
 import type { ByteRange, CommandType } from "../record/command-format.ts";
 import { SYNC } from "../record/durability.ts";
-import { NIL } from "../record/result.ts";
+import type { Result } from "../record/result.ts";
 import type { ReadMode, Waiter } from "./coordinator.ts";
 import { FenceSet } from "./fence-set.ts";
-import { type GroupCore, openGroupCore } from "./group-core.ts";
+import { type GroupCore, openGroupCore, raftBoot } from "./group-core.ts";
 import type { GroupEvents, GroupOptions } from "./group-events.ts";
-import { type MaintenanceListener, MaintenanceRequests } from "./maintenance-requests.ts";
+import { GroupSnapshots } from "./group-snapshots.ts";
 import { raftEntry } from "./raft-message-format.ts";
 import type { OpenShard, ShardPort } from "./shard-port.ts";
+import { ShardQuestions } from "./shard-questions.ts";
 
 export class ShardGroup {
   readonly shard: number;
@@ -41,7 +42,9 @@ export class ShardGroup {
   readonly #events: GroupEvents;
   readonly #port: ShardPort;
   readonly #fences = new FenceSet();
-  readonly #maintenance = new MaintenanceRequests();
+  readonly #questions: ShardQuestions;
+  /** Null until the shard has recovered. */
+  snapshots: GroupSnapshots | null = null;
   /** A shard on this thread speaks while it is being opened, when the port is not there yet. */
   #boot: ShardBoot | null = null;
   #core: GroupCore | null = null;
@@ -64,6 +67,7 @@ export class ShardGroup {
       else this.#onReply(reply);
     });
     ready = true;
+    this.#questions = new ShardQuestions(this.#port.link);
     if (this.#boot !== null) this.#open(this.#boot);
   }
 
@@ -239,8 +243,12 @@ export class ShardGroup {
 
   // ---- on any role -----------------------------------------------------------------------------------------------
 
-  maintain(what: "flush" | "compact" | "stats", done: MaintenanceListener): void {
-    this.#port.link.send({ type: what, requestId: this.#maintenance.add(done) });
+  /** Has everything flushed or compacted. */
+  maintain(what: "flush" | "compact", done: (result: Result) => void): void {
+    this.#questions.ask({ type: what }, (answer) => {
+      assert(answer.type === "done", "a shard says when it is done");
+      done(answer.result);
+    });
     this.#events.wake();
   }
 
@@ -261,6 +269,7 @@ export class ShardGroup {
     proposer.expire(longAgo);
     reader.expire(longAgo);
     disk.release(raft.releaseIndex);
+    this.snapshots?.tick();
     this.#events.wake();
   }
 
@@ -329,6 +338,7 @@ export class ShardGroup {
       const isLeader = raft.role === "leader";
       disk.send(ready, isLeader, isLeader && raft.isAlone);
       for (const message of ready.messages) this.#events.send(this.shard, message);
+      this.snapshots?.carryOut(ready);
       for (const state of ready.readStates) reader.confirmed(state.context);
       for (const context of ready.readFailures) reader.failed(context);
     }
@@ -394,28 +404,26 @@ export class ShardGroup {
         core?.raft.entriesRead(reply.from, reply.entries.map(raftEntry));
         break;
       case "done":
-        this.#maintenance.answered(reply.requestId, reply.result, null);
-        break;
       case "stats":
-        this.#maintenance.answered(reply.requestId, NIL, reply.stats);
+      case "snapshotMade":
+      case "snapshotPiece":
+      case "installBegun":
+      case "installed":
+        this.#questions.answered(reply);
         break;
       case "arenaRetired":
         this.#port.memtables.noteFlushed(reply.arena);
         this.#returnArenas();
         break;
       case "logReleased":
-      case "snapshotMade":
-      case "snapshotPiece":
-      case "installBegun":
-      case "installed":
-        // The core asks for entries by itself, and is told when they are gone; nobody asks for snapshots.
+        core?.raft.logReleased(reply.firstIndex, reply.previousTerm);
         break;
       case "arenasRecalled":
         for (const arena of this.#port.memtables.recall()) this.#port.link.send({ type: "returnArena", arena });
         break;
       case "failed":
         this.#failed = true;
-        this.#maintenance.fail();
+        this.#questions.fail();
         core?.proposer.giveUp();
         core?.reader.expire(Number.POSITIVE_INFINITY);
         this.#events.failed(this.shard, reply.code, reply.message);
@@ -440,7 +448,29 @@ export class ShardGroup {
     this.#core = openGroupCore(this.#options, boot, this.#port, this.#clock, this.#seed, this.#events);
     this.#applied = boot.appliedIndex;
     this.#learn(boot.system);
+    this.snapshots = new GroupSnapshots(
+      this.#core.raft,
+      this.#options,
+      this.#questions,
+      this.#clock,
+      this.#log,
+      this.#events,
+      (id) => this.#port.link.send({ type: "snapshotDrop", id }),
+      (installed) => this.#onInstalled(installed),
+    );
     if (this.#core.raft.isAlone) this.#core.raft.campaign();
+    this.#events.wake();
+  }
+
+  /** The shard holds a snapshot of the leader, and nothing of what it held before. */
+  #onInstalled(boot: ShardBoot): void {
+    const core = this.#core;
+    assert(core !== null, "a shard that installs has been opened");
+    core.raft.snapshotInstalled(raftBoot(boot, this.#options.firstMembers));
+    core.disk.restart(boot.commitIndex);
+    core.proposer.clock.observe(boot.stampHigh, boot.stampLow);
+    this.#applied = boot.appliedIndex;
+    this.#learn(boot.system);
     this.#events.wake();
   }
 

@@ -88,6 +88,10 @@ export class Raft {
   get commitIndex(): LogIndex {
     return this.#log.commitIndex;
   }
+  /** The first entry that is still in the log; lastIndex + 1 when there is none. */
+  get firstIndex(): LogIndex {
+    return this.#log.firstIndex;
+  }
   get lastIndex(): LogIndex {
     return this.#log.lastIndex;
   }

@@ -92,6 +92,8 @@ export class NodeLog implements KnownLog {
     switch (reply.type) {
       case "opened":
         return this.#boot(reply.boot);
+      case "installed":
+        return this.#installed(reply.boot);
       case "persisted":
         return this.#persisted(reply.lastIndex, reply.lastTerm);
       case "hardStateSaved":
@@ -123,16 +125,30 @@ export class NodeLog implements KnownLog {
     if (boot.commitIndex < this.#persistedCommit) {
       this.#complain(`starts with commit index ${boot.commitIndex}, though ${this.#persistedCommit} was on disk`);
     }
+    this.#term = boot.hardTerm;
+    this.#saved = { term: boot.hardTerm, vote: boot.hardVote };
+    this.appliedIndex = 0;
+    this.#begin(boot, found);
+  }
+
+  /** A snapshot has taken the place of the log: of what was committed nothing is missing in it. */
+  #installed(boot: ShardBoot): void {
+    this.#checkHardState(boot);
+    if (boot.appliedIndex < Math.max(this.appliedIndex, this.#commitIndex)) {
+      this.#complain(`installs a snapshot of entry ${boot.appliedIndex}, though ${this.#commitIndex} was committed`);
+    }
+    this.appliedIndex = boot.appliedIndex;
+    this.#begin(boot, termsOf(boot));
+  }
+
+  #begin(boot: ShardBoot, terms: ReadonlyMap<number, number>): void {
     this.#terms.clear();
-    for (const [index, term] of found) this.#terms.set(index, term);
+    for (const [index, term] of terms) this.#terms.set(index, term);
     this.#firstIndex = boot.firstIndex;
     this.#previousTerm = boot.previousTerm;
     this.#lastIndex = boot.lastIndex;
     this.#persistedIndex = boot.lastIndex;
     this.#carried = [];
-    this.#term = boot.hardTerm;
-    this.#saved = { term: boot.hardTerm, vote: boot.hardVote };
-    this.appliedIndex = 0;
     this.#commitIndex = boot.firstIndex - 1;
     this.#commit(boot.commitIndex);
   }

@@ -45,7 +45,7 @@ const KIB = 1024;
 const LIMITS = {
   valueBytesMax: 16 * KIB,
   uncommittedBytesMax: 256 * KIB,
-  logRetainBytes: 512 * 1024 * KIB,
+  logRetainBytes: 64 * KIB,
   appendBytesMax: 4 * KIB,
   inflightBytesMax: 16 * KIB,
   inflightCountMax: 16,

@@ -40,6 +40,9 @@ export const FrameType = {
   alive: 7,
   /** What is known of nodes' health and load. */
   report: 8,
+  /** A follower fetches a snapshot from its leader. */
+  snapshotAsk: 9,
+  snapshotGiven: 10,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
@@ -163,7 +166,7 @@ function decodeFrame(frame: Uint8Array): Frame {
     );
   }
   const type = view.getUint8(8);
-  if (type < FrameType.hello || type > FrameType.report) {
+  if (type < FrameType.hello || type > FrameType.snapshotGiven) {
     throw new EnvelopeError("PROTOCOL", `a peer frame of unknown type ${type}`);
   }
   return { type: type as FrameType, shard: view.getUint16(10, true), body: frame.subarray(FRAME_HEADER_BYTES) };

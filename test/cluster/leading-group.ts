@@ -63,6 +63,7 @@ export class LeadingGroup {
       wake: () => {
         this.wakeCount += 1;
       },
+      frame: () => undefined,
       replied: () => undefined,
       turnWallMs: () => this.clock.nowMs,
       systemChanged: () => undefined,
