@@ -98,7 +98,35 @@ export class Chaos {
       this.settle(member);
       this.judge(member);
     }
-    if (this.#hazards.leases) this.#judgeLeases();
+    if (!this.#hazards.leases) return;
+    if (hostile && this.random.chance(0.05)) this.#rush(member);
+    this.#judgeLeases();
+  }
+
+  /**
+   * The worst for a lease: this member campaigns as soon as it may, and everybody but those on a lease answers at once, the
+   * disks too. Nobody on a lease hears of it.
+   */
+  #rush(member: Member): void {
+    const onLease = this.members.filter(({ raft, nowMs }) => raft.leaseIndex(nowMs) !== null).map(({ id }) => id);
+    if (onLease.includes(member.id)) return;
+    member.raft.campaign();
+    for (let round = 0; round < 10; round++) {
+      for (const other of this.members.filter(({ id }) => !onLease.includes(id))) {
+        this.settle(other);
+        other.persist();
+        this.settle(other);
+        this.judge(other);
+      }
+      const rushed = this.messages.filter(({ from, to }) => !onLease.includes(from) && !onLease.includes(to));
+      this.messages = this.messages.filter((message) => !rushed.includes(message));
+      for (const message of rushed) {
+        const target = this.members[message.to - 1]!;
+        target.raft.step(message);
+        this.settle(target);
+        this.judge(target);
+      }
+    }
   }
 
   /** Whoever comes later may need what nobody does now: then a leader must know what is gone. */
