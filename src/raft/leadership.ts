@@ -226,6 +226,8 @@ export class Leadership {
   prepare(nowMs: number): void {
     const renewsLease = this.#heartbeatDue && this.#options.leaseMs > 0 && !this.#roster.isAlone;
     const newRound = this.#rounds.begin(this.#log.commitIndex, nowMs, this.#heartbeatDue, renewsLease);
+    // Reads that were asked while others still voted.
+    if (this.#roster.isAlone && this.#rounds.waiting) this.#confirmReads();
     for (const peer of this.#roster.peers) {
       const sent = this.#replicate(peer);
       if (this.#heartbeatDue || (newRound && !sent)) this.#sendHeartbeat(peer, this.#rounds.number);

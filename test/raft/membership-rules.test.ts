@@ -281,6 +281,18 @@ describe("membership", () => {
     expect(one.raft.commitIndex as number).toBe(2);
   });
 
+  test("25: reads that wait for others when a leader becomes the only voter wait no longer", () => {
+    const one = leader(2);
+    tell(one, accepted(1, 1));
+    one.raft.readIndex(4);
+    one.collect();
+    one.raft.readIndex(5);
+    expect(change(one, [1])).toBe("2@1");
+    expect(work(one).readStates.map(({ context }) => context)).toEqual([4]);
+    for (let ticks = 0; ticks < 3; ticks++) one.raft.tick();
+    expect(one.collect()?.readStates.map(({ context }) => context) ?? []).toEqual([5]);
+  });
+
   test("nothing changes during a transfer", () => {
     const one = settledLeader();
     one.raft.transferLeadership(3 as NodeId);

@@ -9,6 +9,26 @@ import { accepted, append, entry, leader, member, replies, tell, terms, work } f
 import { proposal } from "./support/member.ts";
 
 describe("replication", () => {
+  test("2: a leader only appends: what a leader of an older term sends leaves its log alone", () => {
+    const one = leader(3, { term: 2, log: [1, 2, 2] });
+    const before = terms(one);
+    expect(tell(one, append(2, [1, 1], [entry(2, 1)]))).toMatchObject([{ type: "heartbeatReply", term: 3 }]);
+    expect([one.raft.role, terms(one)]).toEqual(["leader", before]);
+  });
+
+  test("4: whoever lacks a committed entry finds no majority among those who have it", () => {
+    // 2@2 is on the disks of two voters of three, and committed; the third knows of nothing.
+    const votes = [member(3, { term: 2, log: [1, 2], commit: 2 }), member(3, { term: 2, log: [1, 2] })].map((voter) => {
+      for (let ticks = 0; ticks < 10; ticks++) voter.raft.tick();
+      voter.raft.step({ type: "vote", from: 3, to: 1, term: 9, lastIndex: 5, lastTerm: 1 } as never);
+      voter.persist();
+      voter.collect();
+      voter.persist();
+      return [...(voter.collect()?.messages ?? [])];
+    });
+    for (const messages of votes) expect(replies(messages, "voteReply")).toMatchObject([{ granted: false }]);
+  });
+
   test("3: an append behind an unknown entry is refused with a place to look", () => {
     const follower = member(3, { term: 3, log: [1, 1, 2, 2] });
     expect(tell(follower, append(3, [9, 3], []))).toMatchObject([
