@@ -201,8 +201,7 @@ export class Leadership {
   /** Old entries from disk. Those that are not this log's any more are left out. */
   onEntries(from: LogIndex, entries: readonly RaftEntry[]): void {
     let valid = 0;
-    while (from >= this.#log.firstIndex && valid < entries.length && this.#isOwn(entries[valid]!, from + valid))
-      valid += 1;
+    while (valid < entries.length && this.#isOwn(entries[valid]!, from + valid)) valid += 1;
     for (const peer of this.#roster.peers) {
       if (valid === 0 && peer.nextIndex === from) peer.isStarved = true;
       const skip = peer.nextIndex - from;

@@ -115,6 +115,12 @@ describe("membership", () => {
       one.raft.step({ type: "heartbeatReply", from, to: 1, term: 1, readRound, lastIndex: 2 } as never);
     }
     expect(one.collect()?.readStates ?? []).toEqual([]);
+    const other = settledLeader();
+    change(other, [1, 2, 3], [4, 5, 6]);
+    other.collect();
+    other.persist();
+    tell(other, accepted(1, 2));
+    expect(other.raft.commitIndex as number).toBe(2);
     for (let ticks = 0; ticks < 20; ticks++) {
       one.raft.tick();
       for (const from of [4, 5, 6]) tell(one, { type: "heartbeatReply", from, term: 1, readRound: 0, lastIndex: 2 });

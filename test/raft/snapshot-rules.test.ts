@@ -141,9 +141,9 @@ describe("a leader whose log does not reach back far enough", () => {
     const one = leader(3, { term: 0, log: [1, 1, 1, 1, 1], commit: 5 });
     tell(one, { ...refused(5, 1), term: 2 });
     expect(one.reads.length).toBe(1);
-    one.durable.release(4);
+    one.durable.release(3);
     const { reads } = one;
-    one.raft.logReleased(4 as LogIndex, 1 as Term);
+    one.raft.logReleased(3 as LogIndex, 1 as Term);
     one.raft.entriesRead(
       reads[0]!.from as LogIndex,
       [2, 3, 4, 5].map((index) => entry(index, 1)),
