@@ -2,13 +2,14 @@
  * Golden transcripts of the protocol, in the manner of etcd-io/raft's `testdata`: blocks of commands, a line `----`, and
  * what happened. Every command names a member or a pair; what the member hands out in consequence is printed under it.
  *
- *   group 3 [preVote=off] [tail=BYTES] …   a fresh group of that many voters
+ *   group 3 [preVote=off] [tail=BYTES] [lease=MS] …   a fresh group of that many voters
  *   disk 2 term=3 vote=1 log=1,1,2 commit=1   what member 2 finds on its disk: the terms of entries 1, 2, 3
  *   elect 1   makes 1 the leader and says nothing about it
  *   join 4   a fresh member that knows of no group yet
  *   tick 1 [COUNT] · campaign 1 · propose 1 TEXT · read 1 CONTEXT · transfer 1 2
  *   release 1 5   the log of 1 begins at 5 from now on · offer 1 ID   a snapshot for all that want one
  *   install 2   2 installs what it was offered · abandon 2   or does not · fail 1 2   1 has none for 2
+ *   clock 1 MS   the clock of 1 stands there · lease 1   what 1 may read without a round
  *   change 1 voters=1,2 [learners=3]   1 proposes these as the group
  *   deliver 1 2 [TYPE] · drop 1 2 [TYPE] · repeat 1 2 [TYPE]   everything on the way from 1 to 2, or all of one type
  *   persist 1 [COUNT]   the disk of 1 finishes its oldest writes · crash 1   and starts again · old 1   answers a read of entries
@@ -87,6 +88,13 @@ class Stage {
       case "abandon":
         this.#member(first).abandonInstall();
         return this.#collect(first);
+      case "clock":
+        this.#member(first).nowMs = second;
+        return;
+      case "lease": {
+        const member = this.#member(first);
+        return this.#print(first, `lease: ${member.raft.leaseIndex(member.nowMs) ?? "none"}`);
+      }
       case "transfer":
         this.#print(first, `transfer to ${second}: ${this.#member(first).raft.transferLeadership(second as NodeId)}`);
         return this.#collect(first);
@@ -121,6 +129,7 @@ class Stage {
     this.#options = {
       preVote: settings.get("preVote") !== "off",
       ...(settings.has("tail") && { tailBytesMax: Number(settings.get("tail")) }),
+      ...(settings.has("lease") && { leaseMs: Number(settings.get("lease")) }),
       ...(settings.has("append") && { appendBytesMax: Number(settings.get("append")) }),
       ...(settings.has("inflight") && { inflightCountMax: Number(settings.get("inflight")) }),
       ...(settings.has("uncommitted") && { uncommittedBytesMax: Number(settings.get("uncommitted")) }),
