@@ -187,7 +187,8 @@ export class Shard {
   get idleMs(): number {
     const { log } = this.#parts;
     const untilProof = log.idleProofDue ? this.#options.idleProofMs : Number.POSITIVE_INFINITY;
-    const untilRoom = log.writable ? Number.POSITIVE_INFINITY : ROOM_RETRY_MS;
+    // What is still staged after a turn has found no room.
+    const untilRoom = log.writable && !log.hasStaged ? Number.POSITIVE_INFINITY : ROOM_RETRY_MS;
     const untilScrub = Math.max(this.#scrubber.dueInMs, this.#busyMs);
     return Math.min(untilProof, untilRoom, untilScrub, this.#untilSecureMs, this.#maintenance.dueInMs);
   }

@@ -38,6 +38,29 @@ test("on a full disk writes are announced as refused, none is lost, and there ar
   expect(harness.ofType("failed")).toEqual([]);
 });
 
+test("entries that wait for room are written by and by even if nobody sends anything more", () => {
+  const disk = new HeldSyncDisk();
+  using harness = new ShardHarness({ disk });
+  const value = "x".repeat(10_000);
+  for (let i = 0; i < 3; i++) harness.append([put(`k${i}`, value)]);
+  harness.shard.turn();
+  disk.isFull = true;
+  for (let i = 3; i < 100; i++) harness.append([put(`k${i}`, value)]);
+  harness.shard.turn();
+  harness.settle();
+  // There is room again before the shard looks, and its own work takes note of that: a follower's leader waits for it.
+  disk.isFull = false;
+  harness.settle();
+  while ((harness.ofType("persisted").at(-1)?.lastIndex ?? 0) < 100) {
+    const { idleMs } = harness.shard;
+    expect(idleMs).toBeLessThan(60_000);
+    harness.clock.nowMs += idleMs;
+    harness.shard.turn();
+    harness.settle();
+  }
+  expect(harness.content().size).toBe(100);
+});
+
 test("what is superseded by entries that wait for room is never applied, however far the log is read back", () => {
   const disk = new HeldSyncDisk();
   using harness = new ShardHarness({ disk });
