@@ -3,6 +3,7 @@
  * the few small ones have their share. Then the shard may refuse to open or fail, with a code that means damage; or every
  * answer is right, also after all of it has been compacted and read again. It may never answer anything wrong.
  */
+import { DIRECTORY } from "./engine-host.ts";
 import type { EngineSim } from "./engine-sim.ts";
 
 /** What damage may be called. */
@@ -33,7 +34,7 @@ export function runBitrot(sim: EngineSim): void {
 function flipOneBit(sim: EngineSim): void {
   const { random, trace } = sim;
   const { disk } = sim.host;
-  const files = disk.files().filter((path) => disk.byteCount(path) > 0);
+  const files = disk.files().filter((path) => path.startsWith(`${DIRECTORY}/`) && disk.byteCount(path) > 0);
   const kinds = [...new Set(files.map(kindOf))];
   const kind = kinds[random.below(kinds.length)] ?? "";
   const ofKind = files.filter((path) => kindOf(path) === kind);

@@ -3,7 +3,7 @@
  * see rotations, recycling, flushes, compactions and several levels. A life ends by a stop, by a failure that the shard
  * reports, or by a crash inside a call of the disk; whatever else is thrown is a violation.
  */
-import { createShardMemory } from "../bridge/shard-memory.ts";
+import { createShardMemory, type ShardMemory } from "../bridge/shard-memory.ts";
 import { SharedState } from "../bridge/shared-state.ts";
 import type { ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
 import { EnvelopeError } from "../core/errors.ts";
@@ -11,6 +11,7 @@ import { shardId } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
 import { Shard } from "../shard/shard.ts";
 import { BlockCache } from "../storage/block-cache.ts";
+import type { ShardEnvironment } from "../shard/shard-environment.ts";
 import type { ShardOptions } from "../shard/shard-options.ts";
 import type { ValueOptions } from "../storage/value-options.ts";
 import { type Scheduler, SimProcess } from "./scheduler.ts";
@@ -19,7 +20,7 @@ import { SimDisk, SimulatedCrash } from "./sim-disk.ts";
 import type { Survival } from "./sim-inode.ts";
 import type { Trace } from "./trace.ts";
 
-const DIRECTORY = "/shard-0000";
+export const DIRECTORY = "/shard-0000";
 const CAPACITY_BYTES = 1 << 28;
 const KIB = 1024;
 export const VALUE_BYTES_MAX = KIB;
@@ -96,17 +97,43 @@ export class EngineHost {
     const memory = createShardMemory(this.#memtableBytes, 3);
     this.#state = new SharedState(memory.state);
     this.condition = { kind: "up" };
-    const env = {
-      disk: this.disk,
-      clock: this.#clock(),
-      log: this.#trace.logger("shard"),
-      blockCache: new BlockCache(8 * KIB),
-    };
     try {
-      this.#shard = Shard.open(env, this.#options, memory, (reply) => this.#replied(reply));
+      this.#shard = Shard.open(this.#environment("shard"), this.#options, memory, (reply) => this.#replied(reply));
     } catch (thrown) {
       this.#thrown(thrown);
     }
+  }
+
+  /** Another shard of this process, in a directory of its own; null: it did not come to be, and `onReply` or `condition` says why. */
+  openBeside(
+    directory: string,
+    onReply: (reply: ShardReply) => void,
+  ): { readonly shard: Shard | null; readonly memory: ShardMemory } {
+    const memory = createShardMemory(this.#memtableBytes, 3);
+    let shard: Shard | null = null;
+    this.guard(() => {
+      try {
+        shard = Shard.open(this.#environment("beside"), { ...this.#options, directory }, memory, onReply);
+      } catch (cause) {
+        if (!(cause instanceof EnvelopeError)) throw cause;
+        onReply({ type: "failed", code: cause.code, message: cause.message });
+      }
+    });
+    return { shard, memory };
+  }
+
+  /** Runs what may crash the process. */
+  guard(work: () => void): void {
+    if (!this.isUp) return;
+    try {
+      work();
+    } catch (thrown) {
+      this.#thrown(thrown);
+    }
+  }
+
+  returnArenas(arenas: number[]): void {
+    for (const arena of arenas.splice(0)) this.send({ type: "returnArena", arena });
   }
 
   send(request: ShardRequest): void {
@@ -149,17 +176,27 @@ export class EngineHost {
 
   /** Whether the disk was told to do what the shard has failed of. */
   get isExcused(): boolean {
-    const { condition, disk } = this;
+    const { condition } = this;
     if (condition.kind !== "failed") return condition.kind === "dead";
-    if (condition.message.includes("planned")) return true;
-    if (condition.code === "DISKFULL" && disk.isSqueezed) return true;
-    return disk.hasFailed && (condition.code === "IO" || condition.code === "DISKFULL");
+    return this.excuses(condition.code, condition.message);
+  }
+
+  /** Whether the disk was told to do what has led to this. */
+  excuses(code: string, message: string): boolean {
+    if (message.includes("planned")) return true;
+    if (code === "DISKFULL" && this.disk.isSqueezed) return true;
+    return this.disk.hasFailed && (code === "IO" || code === "DISKFULL");
   }
 
   /** A call has failed, or one has in an earlier life and the engine still takes the file for damaged. */
   get mayReadsFail(): boolean {
     if (this.disk.hasFailed) return true;
     return this.#hadFailedCalls && this.disk.files().some((path) => path.endsWith(".quarantine"));
+  }
+
+  #environment(name: string): ShardEnvironment {
+    const log = this.#trace.logger(name);
+    return { disk: this.disk, clock: this.#clock(), log, blockCache: new BlockCache(8 * KIB) };
   }
 
   #clock(): SimClock {

@@ -57,6 +57,11 @@ export class EngineLeader {
     this.#weakEntries = this.isAlone && random.chance(0.5) ? random.fraction() : 0;
   }
 
+  /** Whether every entry is synced before it counts: then nothing that was acknowledged is ever lost. */
+  get isSyncing(): boolean {
+    return this.#weakEntries === 0;
+  }
+
   /** Buckets that commands are about, fenced ones among them. */
   get buckets(): readonly number[] {
     return this.#buckets;

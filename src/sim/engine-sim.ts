@@ -13,6 +13,7 @@ import { allKeys, bytesOfText, randomKey } from "./engine-command.ts";
 import { EngineHost, VALUE_BYTES_MAX } from "./engine-host.ts";
 import { EngineLeader } from "./engine-leader.ts";
 import type { Tolerance } from "./engine-log.ts";
+import { EngineReplica } from "./engine-replica.ts";
 import { EngineWitness } from "./engine-witness.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { Survival } from "./sim-inode.ts";
@@ -31,6 +32,7 @@ export class EngineSim {
   readonly host: EngineHost;
   readonly witness: EngineWitness;
   readonly leader: EngineLeader;
+  readonly replica: EngineReplica;
   restartCount = 0;
   operationCount = 0;
   /** How soon main lets go of versions and arenas; one that is slow makes the writer wait for room. */
@@ -48,7 +50,10 @@ export class EngineSim {
       new Random(this.random.u32()),
       scheduler,
       this.trace,
-      (reply) => this.witness.heard(reply),
+      (reply) => {
+        this.replica.heardEngine(reply);
+        this.witness.heard(reply);
+      },
       (what) => this.witness.violations.push(what),
     );
     this.host = host;
@@ -58,6 +63,7 @@ export class EngineSim {
     this.#retainedBytes = this.random.chance(0.3) ? this.random.below(200_000) : Number.MAX_SAFE_INTEGER;
     this.witness.isTruncated = this.#retainedBytes < Number.MAX_SAFE_INTEGER;
     this.leader = new EngineLeader(new Random(this.random.u32()), host, this.witness, this.trace);
+    this.replica = new EngineReplica(new Random(this.random.u32()), host, this.witness, this.trace);
   }
 
   get hasViolation(): boolean {
@@ -123,10 +129,7 @@ export class EngineSim {
   }
 
   returnArenas(): void {
-    const { witness, host } = this;
-    for (let arena = witness.retiredArenas.shift(); arena !== undefined; arena = witness.retiredArenas.shift()) {
-      host.send({ type: "returnArena", arena });
-    }
+    this.host.returnArenas(this.witness.retiredArenas);
   }
 
   /** Power is cut, or the process killed. */
@@ -134,6 +137,7 @@ export class EngineSim {
     this.trace.note(survival === null ? "kill" : `power cut, sectors survive by ${survival.sector}`);
     if (survival !== null) this.#isPowerCut = true;
     this.host.end(survival);
+    this.replica.ended();
   }
 
   /** Unsynced sectors survive by chance: none, all, or each by its own. */

@@ -24,6 +24,7 @@ const USE: readonly Step[] = [
   [2, expireBehindFlush],
   [1, (sim) => sim.leader.campaign()],
   [1, (sim) => sim.leader.configure()],
+  [1.5, stepReplica],
   [4, (sim) => sim.host.pass(sim.random.between(30, 120))],
   [0.5, (sim) => sim.host.pass(1500)],
   [1, stopAndOpen],
@@ -118,6 +119,11 @@ function expireBehindFlush(sim: EngineSim): void {
   leader.append();
   leader.decide(true);
   for (let i = random.below(6); i > 0; i--) sim.work();
+}
+
+/** What the engine acknowledges and may lose nevertheless is not for others. */
+function stepReplica(sim: EngineSim): void {
+  if (sim.leader.isSyncing) sim.replica.step();
 }
 
 function readSome(sim: EngineSim): void {

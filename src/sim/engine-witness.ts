@@ -26,7 +26,7 @@ import { type EngineEntry, textOf } from "./engine-command.ts";
 import { EngineLog, type Tolerance } from "./engine-log.ts";
 import { EngineModel, placeBehind, placeIn } from "./engine-model.ts";
 import { judgeRead } from "./engine-reads.ts";
-import { configurationsOf, describeResult, isRefusedForDamage, systemText, termRunsOf } from "./engine-words.ts";
+import { configurationFault, describeResult, isRefusedForDamage, systemText, termRunsOf } from "./engine-words.ts";
 
 interface PendingRead {
   readonly read: ReadRequest;
@@ -158,6 +158,8 @@ export class EngineWitness {
         return;
       case "snapshotMade":
       case "snapshotPiece":
+        this.#maintenance.delete(reply.requestId);
+        return;
       case "installBegun":
       case "installed":
       case "arenasRecalled":
@@ -186,7 +188,7 @@ export class EngineWitness {
     this.#judgeBootLog(boot, state);
     this.#judgeHardState(boot);
     if (this.violations.length > 0) return null;
-    this.#advanceModel(boot.appliedIndex);
+    this.advanceModel(boot.appliedIndex);
     this.#system.clear();
     for (const content of boot.system) this.#noteSystem(content);
     this.judgeSystem();
@@ -219,22 +221,11 @@ export class EngineWitness {
     const runs = boot.termRuns.map((run) => `${run.firstIndex}@${run.term}`).join(" ");
     const expected = termRunsOf(state, firstIndex);
     if (runs !== expected) this.#complain(`terms ${runs} instead of ${expected}`);
-    this.#judgeConfigurations(boot, state);
+    const fault = configurationFault(boot, state);
+    if (fault !== null) this.#complain(fault);
     const last = state.findLast(({ commands }) => commands.length > 0);
     if (boot.stampHigh !== (last?.stampHigh ?? 0) || boot.stampLow !== (last?.stampLow ?? 0)) {
       this.#complain(`the last stamp is ${boot.stampHigh}.${boot.stampLow}`);
-    }
-  }
-
-  /** The last one that tables hold, if they hold one, and all that follow. */
-  #judgeConfigurations({ configurations }: ShardBoot, state: readonly EngineEntry[]): void {
-    const all = configurationsOf(state);
-    const found = configurations.map(({ index, body }) => `${index} ${textOf(body)}`);
-    const missing = all.slice(0, all.length - found.length);
-    const isTail = all.slice(missing.length).join("\n") === found.join("\n");
-    const isFloorThere = found.length > 0 || missing.length === 0;
-    if (!isTail || !isFloorThere) {
-      this.#complain(`configurations [${found.join(", ")}] of [${all.join(", ")}]`);
     }
   }
 
@@ -294,7 +285,7 @@ export class EngineWitness {
       list.push(result);
       this.#results.set(result.index, list);
     }
-    this.#advanceModel(index);
+    this.advanceModel(index);
     for (let i = this.appliedIndex + 1; i <= index; i++) this.#judgeResults(i);
     this.appliedIndex = index;
   }
@@ -309,7 +300,8 @@ export class EngineWitness {
     this.#complain(`entry ${index} came to [${found.join(", ")}] instead of [${expected.join(", ")}]`);
   }
 
-  #advanceModel(index: number): void {
+  /** Evaluates every entry up to this one, which is decided. */
+  advanceModel(index: number): void {
     while (this.model.lastIndex < index) {
       const entry = this.log.sent[this.model.lastIndex];
       if (entry === undefined) return this.#complain(`entry ${this.model.lastIndex + 1} was never sent`);
@@ -330,7 +322,7 @@ export class EngineWitness {
     if (index > Math.min(this.decidedIndex, this.log.acknowledgedIndex)) {
       return this.#complain(`a read of index ${minIndex} was answered too early`);
     }
-    this.#advanceModel(index);
+    this.advanceModel(index);
     if (this.model.isFenced(read.bucket) || this.#isFenceAhead(read.bucket)) return;
     const nowMs = this.#nowMs();
     if (result.kind === "error" && this.mayReadsFail()) return;
@@ -366,7 +358,7 @@ export class EngineWitness {
     const next = this.log.sent[index];
     const isDecided = next !== undefined && next.index <= Math.min(this.decidedIndex, this.log.acknowledgedIndex);
     if (isDecided) {
-      this.#advanceModel(next.index);
+      this.advanceModel(next.index);
       for (let i = 0; i < next.commands.length; i++) if (judge(placeIn(next.index, i)) === null) return;
     }
     this.#complain(`at index ${index}: ${complaint}`);

@@ -1,6 +1,6 @@
 /** What a simulated engine says, in the words in which the model says it. */
 import { decode } from "@msgpack/msgpack";
-import type { CommandResult } from "../bridge/shard-protocol.ts";
+import type { CommandResult, ShardBoot } from "../bridge/shard-protocol.ts";
 import { viewOf } from "../core/bytes.ts";
 import type { Result } from "../record/result.ts";
 import { type EngineEntry, textOf } from "./engine-command.ts";
@@ -34,7 +34,16 @@ export function isRefusedForDamage({ result }: CommandResult): boolean {
   return result.kind === "error" && result.code === "CORRUPTION";
 }
 
+/** What is wrong with the configurations of a start with this log, null: nothing. It knows the last that tables hold and all that follow. */
+export function configurationFault({ configurations }: ShardBoot, state: readonly EngineEntry[]): string | null {
+  const all = configurationsOf(state);
+  const found = configurations.map(({ index, body }) => `${index} ${textOf(body)}`);
+  const isTail = all.slice(Math.max(0, all.length - found.length)).join("\n") === found.join("\n");
+  if (isTail && (found.length > 0 || all.length === 0)) return null;
+  return `configurations [${found.join(", ")}] of [${all.join(", ")}]`;
+}
+
 /** The configurations of a log, each with its index. */
-export function configurationsOf(state: readonly EngineEntry[]): string[] {
+function configurationsOf(state: readonly EngineEntry[]): string[] {
   return state.flatMap(({ index, configuration }) => (configuration === null ? [] : [`${index} ${configuration}`]));
 }

@@ -185,6 +185,39 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
     seedCount: 50,
     profile: "crash",
   },
+  "a snapshot is installed before its files are synced": {
+    changes: [
+      {
+        file: "src/shard/installer.ts",
+        text: "opened.sync();\n    file.unsyncedBytes = 0;",
+        replacement: "file.unsyncedBytes = 0;",
+      },
+    ],
+    seedCount: 100,
+    profile: "crash",
+  },
+  "a snapshot leaves out the files that tables point into": {
+    changes: [
+      {
+        file: "src/storage/tree.ts",
+        text: "for (const id of this.#manifest.valueFiles.keys()) link(this.#values.files.of(id).path, nameOutsideLog(id));",
+        replacement: "void nameOutsideLog;",
+      },
+    ],
+    seedCount: 50,
+    profile: "crash",
+  },
+  "a flush forgets the configuration in force": {
+    changes: [
+      {
+        file: "src/shard/apply.ts",
+        text: "if (kind === EntryKind.configuration) this.configuration = loggedConfiguration(entry) ?? this.configuration;",
+        replacement: "void loggedConfiguration;",
+      },
+    ],
+    seedCount: 50,
+    profile: "crash",
+  },
   "a hint is believed whatever its checksum": {
     changes: [
       {
