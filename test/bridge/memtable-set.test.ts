@@ -155,3 +155,36 @@ test("the flags of a shard start closed and say what was published", () => {
   state.setWritable(false);
   expect(state.writable).toBe(false);
 });
+
+test("what is recalled comes back whole, the arena being written too, and another pool goes on behind it", () => {
+  const memory = createShardMemory(64 << 10, 3);
+  const state = new SharedState(memory.state);
+  const pool = new ArenaPool(state, memory.arenas);
+  const main = new MemtableSet(state, memory.arenas);
+  put(pool, "a", 1);
+  pool.rotate();
+  main.noteFlushed(1);
+  put(pool, "b", 2);
+  expect(() => pool.returned(2)).toThrow();
+  pool.recall();
+  expect(pool.isReturned).toBe(false);
+  const recalled = main.recall();
+  expect(recalled).toEqual([1, 2]);
+  expect([stampOf(main, "a"), stampOf(main, "b")]).toEqual([null, null]);
+  for (const arena of recalled) pool.returned(arena);
+  expect(pool.isReturned).toBe(true);
+  const next = new ArenaPool(state, memory.arenas, pool.activeArena + 1);
+  const own = new MemtableSet(state, memory.arenas, next.activeArena);
+  expect([stampOf(main, "a"), stampOf(main, "b"), stampOf(own, "b")]).toEqual([null, null, null]);
+  for (let stamp = 10; stamp < 20; stamp++) {
+    put(next, "c", stamp);
+    expect([stampOf(main, "c"), stampOf(own, "c")]).toEqual([stamp, stamp]);
+    const frozen = next.activeArena;
+    expect(next.rotate()).toBe(true);
+    main.noteFlushed(frozen);
+    main.retire(frozen);
+    own.retire(frozen);
+    next.returned(frozen);
+  }
+  expect([stampOf(main, "a"), stampOf(main, "b")]).toEqual([null, null]);
+});

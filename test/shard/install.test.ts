@@ -8,6 +8,7 @@ import { logIndex, nodeId, term } from "../../src/core/ids.ts";
 import { murmur3 } from "../../src/core/murmur3.ts";
 import { SimDisk } from "../../src/sim/sim-disk.ts";
 import type { ShardOptions } from "../../src/shard/shard-options.ts";
+import { inspectFile } from "../../src/inspect.ts";
 import { verifyDirectory } from "../../src/verify.ts";
 import { BUCKET, KIB, put, ShardHarness, testOptions } from "./shard-harness.ts";
 
@@ -157,6 +158,27 @@ for (const isSeparated of [false, true]) {
     expect(damageOf(to)).toEqual([]);
   });
 }
+
+test("the tools tell what the new files are", () => {
+  using from = leader(false);
+  using to = new Member();
+  send(from, to, made(from));
+  const kinds = (member: Member, path: string): string[] => {
+    const found: string[] = [];
+    const damage = inspectFile(member.disk, `${ROOT}/${path}`, { withEntries: false }, ({ kind }) => found.push(kind));
+    return damage === null ? found : [damage.message];
+  };
+  expect(kinds(from, "snapshot-0001/snapshot.meta").slice(0, 2)).toEqual(["snapshot", "file"]);
+  end(to);
+  expect(kinds(to, "generation.meta")).toEqual(["pointer"]);
+  to.disk.flipBit(`${ROOT}/generation.meta`, 33, 0);
+  expect(kinds(to, "generation.meta")[0]).toContain("a pointer with a wrong checksum");
+  expect(damageOf(to)[0]).toContain("a pointer with a wrong checksum");
+  expect(() => to.reopen()).toThrow("a pointer with a wrong checksum");
+  to.disk.flipBit(`${ROOT}/generation.meta`, 33, 0);
+  to.reopen();
+  expect(to.content()).toEqual(from.content());
+});
 
 test("what came before a restart does not come again", () => {
   using from = leader(false);
