@@ -10,6 +10,7 @@ import { shardId } from "./core/ids.ts";
 import type { Disk } from "./env/disk.ts";
 import { decodeHardState, hardStateIdentity } from "./log/hard-state-format.ts";
 import { hardStatePaths } from "./log/hard-state-file.ts";
+import { sortLogFiles } from "./log/log-files.ts";
 import type { LogIdentity } from "./log/log-options.ts";
 import { decodeQuarantine, quarantinedName } from "./log/quarantine-format.ts";
 import { verifyLog } from "./log/verify-log.ts";
@@ -152,16 +153,13 @@ function verifyShard(
   return { isShard: true, fileCount: counted.fileCount + fileCount, byteCount: counted.byteCount + byteCount };
 }
 
-/** Which generation holds the data; null: that cannot be found out, or it is not there. */
+/** Which generation holds the data; null: that cannot be found out, or it is not there, and the visitor has heard of it. */
 function verifyPointer(disk: Disk, directory: string, identity: LogIdentity, visit: FindingVisitor): number | null {
   let generation: number | null = null;
   attempt(directory, visit, () => {
     generation = currentGeneration(disk, directory, identity);
   });
-  if (generation === null || disk.exists(dataDirectory(directory, generation))) return generation;
-  const what = "the generation that holds the shard's data is missing";
-  visit({ severity: "damage", file: dataDirectory(directory, generation), offset: null, what });
-  return null;
+  return generation;
 }
 
 /** What is no part of the shard's data: snapshots, other generations, and what an installation has replaced. */
@@ -199,6 +197,9 @@ function verifyData(
   for (const name of disk.list(directory)) noteQuarantine(disk, directory, name, identity, visit);
   const tables = verifyTables(disk, directory, identity, isShallow, visit);
   const log = verifyLog(disk, directory, identity, isShallow, visit);
+  if (tables.flushed !== null && sortLogFiles(disk.list(directory)).segments.length === 0) {
+    visit({ severity: "damage", file: directory, offset: null, what: "there is a manifest, and the log is gone" });
+  }
   const index = tables.flushed?.index ?? null;
   if (index !== null && log.entries !== null) verifyContinuity(directory, index, log.entries, visit);
 }

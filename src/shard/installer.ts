@@ -22,7 +22,13 @@ import { beginLogBehind } from "../log/log-origin.ts";
 import type { LogIdentity } from "../log/log-options.ts";
 import { FileChecksum } from "../storage/file-checksum.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
-import { dataDirectory, generationNumbers, prepareSwitch, replaceFile } from "../storage/shard-directories.ts";
+import {
+  dataDirectory,
+  generationNumbers,
+  prepareSwitch,
+  removeUnfinishedSwitch,
+  replaceFile,
+} from "../storage/shard-directories.ts";
 import {
   decodeSnapshotDescription,
   SNAPSHOT_DESCRIPTION_NAME,
@@ -85,6 +91,7 @@ export class Installer {
     this.#stepBytes = stepBytes;
     this.#clearing = clearing;
     this.#current = current;
+    removeUnfinishedSwitch(disk, root);
     for (const generation of generationNumbers(disk, root)) {
       if (generation === current) continue;
       const directory = dataDirectory(root, generation);

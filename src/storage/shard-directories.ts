@@ -9,8 +9,10 @@
  * Generation 0 is the shard's directory itself. A switch is a rename of a pointer that was synced aside: a crash leaves
  * the old one or the new one, and the data of neither is touched before the rename is durable. Any thread.
  */
+import { EnvelopeError } from "../core/errors.ts";
 import type { Disk } from "../env/disk.ts";
 import { decodeGenerationPointer, encodeGenerationPointer, GENERATION_POINTER_NAME } from "./generation-format.ts";
+import { removeGarbage } from "./remove-garbage.ts";
 import type { TreeIdentity } from "./tree-options.ts";
 
 const SNAPSHOT = /^snapshot-(\d{4,15})$/;
@@ -49,10 +51,24 @@ export function rootDataFiles(disk: Disk, root: string): string[] {
   return [...names.filter((name) => MANIFEST.test(name)), ...names.filter((name) => !MANIFEST.test(name))];
 }
 
-/** The generation that holds the data. Throws CORRUPTION: which one it is is never guessed. */
+/**
+ * The generation that holds the data. Throws CORRUPTION, FOREIGN_DIRECTORY, NEWER_FORMAT, and MISSING_FILE when it is not
+ * there: which one it is is never guessed, and one that is gone is no empty one.
+ */
 export function currentGeneration(disk: Disk, root: string, identity: TreeIdentity | null): number {
   const path = pointerPath(root);
-  return disk.exists(path) ? decodeGenerationPointer(disk.readWhole(path), identity, path).generation : 0;
+  if (!disk.exists(path)) return 0;
+  const { generation } = decodeGenerationPointer(disk.readWhole(path), identity, path);
+  const directory = dataDirectory(root, generation);
+  const isThere = disk.exists(directory) && disk.list(directory).some((name) => MANIFEST.test(name));
+  if (isThere) return generation;
+  throw new EnvelopeError("MISSING_FILE", `${directory} is missing or has no manifest, and the shard's data are in it`);
+}
+
+/** Removes what a crash has left of a switch that did not come to be. */
+export function removeUnfinishedSwitch(disk: Disk, root: string): void {
+  const aside = asidePath(pointerPath(root));
+  if (disk.exists(aside)) removeGarbage(disk, aside);
 }
 
 /** Makes a pointer durable aside. Throws DISKFULL, IO. */

@@ -180,6 +180,35 @@ test("the tools tell what the new files are", () => {
   expect(to.content()).toEqual(from.content());
 });
 
+test("a shard whose generation, its log or its hard state is gone is an error, and never an empty one", () => {
+  using from = leader(false);
+  const losses: readonly [string, (disk: SimDisk) => void][] = [
+    ["is missing or has no manifest", (disk) => disk.removeTree(`${ROOT}/generation-00000001`)],
+    ["is missing or has no manifest", (disk) => removeAll(disk, ".manifest")],
+    ["its log is gone", (disk) => removeAll(disk, ".evp")],
+    [
+      "hard-state.0.meta and its second copy are missing",
+      (disk) => {
+        for (const copy of [0, 1]) disk.remove(`${ROOT}/hard-state.${copy}.meta`);
+      },
+    ],
+  ];
+  const removeAll = (disk: SimDisk, ending: string): void => {
+    for (const path of disk.files()) if (path.includes("generation-") && path.endsWith(ending)) disk.remove(path);
+  };
+  const snapshot = made(from);
+  for (const [said, lose] of losses) {
+    const to = new Member();
+    send(from, to, snapshot);
+    end(to);
+    to.settle();
+    to.stop();
+    lose(to.disk);
+    expect(() => to.reopen()).toThrow(said);
+    expect(damageOf(to).length).toBeGreaterThan(0);
+  }
+});
+
 test("what came before a restart does not come again", () => {
   using from = leader(false);
   using to = new Member();
