@@ -109,7 +109,8 @@ class Campaign {
     const failed = `seed ${run.seed} failed; again: ${replay(order, order.shortening)}`;
     const wrong = run.violations.map((what) => `  ${what}`);
     if (least === null) return [failed, ...wrong].join("\n");
-    const left = least.run.misfortuneCount - least.shortening.omitted.size;
+    const omitted = [...least.shortening.omitted].filter((number) => number <= least.run.misfortuneCount);
+    const left = least.run.misfortuneCount - omitted.length;
     const what = `${left} misfortunes, ${least.run.clientCount} clients, ${Math.ceil(least.run.troubledMs)} ms`;
     return [
       failed,

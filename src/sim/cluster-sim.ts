@@ -11,7 +11,7 @@
  *   - the promises of Raft's Figure 3 (raft-rules.ts), and those of every disk (node-log.ts)
  *   - replicas that have applied the same entries have the same state (state-watch.ts)
  *   - neither term, commit index nor applied index of a node falls, and applied never passes commit (watch.ts)
- *   - no operation is answered twice, and nothing throws but a disk that was told to
+ *   - no operation is answered twice, nothing throws but a disk that was told to, and nobody is busy without an end
  *
  * Not checked: how long anything takes, beyond coming to rest within so many election timeouts.
  */
@@ -46,6 +46,9 @@ import { finalRead, KeySpace, Workload } from "./workload.ts";
 
 /** Election timeouts within which the cluster has to be at rest once the misfortunes are over. */
 const REST_ELECTIONS_MAX = 400;
+
+/** Events of one instant, beyond which it is taken for one without end. */
+const INSTANT_EVENTS_MAX = 100_000;
 
 export interface ClusterRun {
   readonly seed: number;
@@ -185,6 +188,8 @@ class ClusterSim {
   /** Runs for a while, or until `done`; whatever events throw is the end of their node, or a violation. */
   #advance(ms: number, done: () => boolean): void {
     const limitMs = this.#scheduler.nowMs + ms;
+    let instantMs = this.#scheduler.nowMs;
+    let eventCount = 0;
     while (!done() && this.#violations.length === 0) {
       try {
         if (!this.#scheduler.step(limitMs)) return;
@@ -193,6 +198,11 @@ class ClusterSim {
       }
       this.#watch.look();
       this.#gatherViolations();
+      eventCount = this.#scheduler.nowMs === instantMs ? eventCount + 1 : 0;
+      instantMs = this.#scheduler.nowMs;
+      if (eventCount > INSTANT_EVENTS_MAX) {
+        this.#violations.push(`${this.#scheduler.running?.name} is busy for ever at ${instantMs} ms`);
+      }
     }
   }
 

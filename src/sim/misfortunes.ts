@@ -55,7 +55,7 @@ const ORDINARY_RATES: Rates = [
   ["freezeLeader", 3],
   ["clockJump", 2],
   ["clockLeap", 1],
-  ["wipe", 0.5],
+  ["wipe", 2],
 ];
 
 /** Leaders change while everybody lives: what is on its way to a former one comes back refused. */

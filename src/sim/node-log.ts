@@ -181,7 +181,8 @@ export class NodeLog implements KnownLog {
     const index = entryIndex(entry);
     const term = entryTerm(entry);
     if (index <= this.#lastIndex) {
-      if (this.#rules.leaderOf(this.#shard, term) === this.#owner) {
+      // As a follower it may be sent what it wrote as a leader, and lost.
+      if (term === this.#term && this.#rules.leaderOf(this.#shard, term) === this.#owner) {
         this.#complain(`leads term ${term} and supersedes entry ${index} of its own log`);
       }
       for (let gone = index; gone <= this.#lastIndex; gone++) this.#terms.delete(gone);

@@ -67,6 +67,7 @@ export class SimDisk implements Disk {
   #life = 0;
   #dead = false;
   #failed = false;
+  #isSpared = false;
   #process: SimProcess | null = null;
   #syncFreeAtMs = 0;
   #slowSyncMs: Range | null = null;
@@ -97,6 +98,16 @@ export class SimDisk implements Disk {
   cancelPlans(): void {
     this.#faults.clear();
     this.#faultsOf.clear();
+  }
+
+  /** Calls meanwhile neither count nor fail: they are those of somebody who looks on. */
+  spare<T>(look: () => T): T {
+    this.#isSpared = true;
+    try {
+      return look();
+    } finally {
+      this.#isSpared = false;
+    }
   }
 
   /** A planned crash has struck and `crash` or `kill` is due. */
@@ -296,6 +307,7 @@ export class SimDisk implements Disk {
 
   #countFor(call: DiskCall, path: string, life: number, writePart: WritePart | null): void {
     this.#checkAlive(life);
+    if (this.#isSpared) return;
     const fault = this.#nextFault(call);
     if (fault === null) return;
     if (fault.kind === "tear") writePart?.(this.#random.fraction());

@@ -169,7 +169,7 @@ export class SimNode {
 
   /** Whether this node, which is up, has bound a member to the data directory that speaks for it. */
   hasBound(name: string): boolean {
-    return this.#life?.identity.members.find((member) => member.name === name)?.incarnation.length !== 0;
+    return this.#life?.identity.members.some((one) => one.name === name && one.incarnation !== "") === true;
   }
 
   #begin(process: SimProcess): Life {
@@ -284,7 +284,11 @@ export class SimNode {
    */
   state(shard: number, stamp: Stamp, buckets: ReadonlySet<number>): ShardState | null {
     const reader = this.#life?.shards[shard]?.reader;
-    if (reader === undefined) return null;
+    if (reader === undefined || this.disk.isDead) return null;
+    return this.disk.spare(() => this.#stateOf(reader, stamp, buckets));
+  }
+
+  #stateOf(reader: ShardReader, stamp: Stamp, buckets: ReadonlySet<number>): ShardState | null {
     try {
       const at = reader.asOf(stamp);
       const state = new Map(entriesOf(reader, SYSTEM_BUCKET, at).map(([key, value]) => [`system/${key}`, hex(value)]));

@@ -157,4 +157,113 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     seedCount: 100,
     weather: "renewals",
   },
+  // The log of the new leader may be ahead of the commit index that it knows: what it reads there may be of long ago.
+  "a leader reads before anything of its term is committed": {
+    changes: [
+      {
+        file: "src/raft/leadership.ts",
+        text: 'if (this.#log.commitIndex < this.startIndex) return "notReady";',
+        replacement: "",
+      },
+      {
+        file: "src/cluster/shard-group.ts",
+        text: 'raft.role === "leader" && this.#applied >= raft.termStartIndex',
+        replacement: 'raft.role === "leader"',
+      },
+    ],
+    seedCount: 100,
+    weather: "hunt",
+  },
+  "an old append cuts off what a later one brought": {
+    changes: [
+      {
+        file: "src/raft/raft-log.ts",
+        text: "if (entry.index <= matching) continue;",
+        replacement: "if (entry.index <= Math.min(matching, this.#commitIndex)) continue;",
+      },
+      {
+        file: "src/raft/raft-log.ts",
+        text: "if (this.termAt(entry.index) === entry.term) continue;",
+        replacement: "",
+      },
+    ],
+    seedCount: 500,
+    weather: "mixed",
+  },
+  "entries that are in tables are applied again after a restart": {
+    changes: [
+      {
+        file: "src/shard/recovery.ts",
+        text: "const firstIndex = logIndex(flushed.index + 1);",
+        replacement: "const firstIndex = logIndex(Math.max(log.firstIndex, flushed.index - 3));",
+      },
+    ],
+    seedCount: 100,
+    weather: "mixed",
+  },
+  "damage inside the log is taken for a torn end": {
+    changes: [
+      {
+        file: "src/log/log-chain.ts",
+        text: "throw damage(segments, cuts, place);",
+        replacement: "damage(segments, cuts, place);",
+      },
+    ],
+    seedCount: 100,
+    weather: "rot",
+  },
+  "a leader's clock does not start above the stamps of its log": {
+    changes: [
+      {
+        file: "src/cluster/group-core.ts",
+        text: "proposer.clock.observe(boot.stampHigh, boot.stampLow);",
+        replacement: "",
+      },
+      {
+        file: "src/cluster/shard-group.ts",
+        text: "core.proposer.clock.observe(reply.stampHigh, reply.stampLow);",
+        replacement: "",
+      },
+    ],
+    seedCount: 100,
+    weather: "clocks",
+  },
+  "reads expire by the clock alone": {
+    changes: [
+      {
+        file: "src/shard/shard.ts",
+        text: "return Math.max(this.#env.clock.wallMs(), stampMilliseconds(stampHigh, stampLow));",
+        replacement: "return this.#env.clock.wallMs() + 0 * (stampHigh + stampLow);",
+      },
+      {
+        file: "src/cluster/local-reader.ts",
+        text: "return Math.max(this.#clock.wallMs(), stampMilliseconds(this.#stamps.high, this.#stamps.low));",
+        replacement: "return this.#clock.wallMs();",
+      },
+    ],
+    seedCount: 100,
+    weather: "clocks",
+  },
+  "a damaged table is asked for ever whether it holds a fenced bucket": {
+    changes: [
+      {
+        file: "src/storage/fenced-remains.ts",
+        text: "table.damage === null && holdsPart(table, bucket)",
+        replacement: "holdsPart(table, bucket)",
+      },
+    ],
+    seedCount: 100,
+    weather: "rot",
+  },
+  "a node with an empty disk comes back under its name": {
+    changes: [
+      {
+        file: "src/cluster/identity.ts",
+        text: "return member.incarnation === incarnation;",
+        replacement: "return true;",
+      },
+    ],
+    seedCount: 500,
+    weather: "mixed",
+  },
 };

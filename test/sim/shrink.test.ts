@@ -1,8 +1,10 @@
 /** A failure is shrunk to what it takes, and to nothing that does not fail; its written form means the same run. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { type ClusterRun, runClusterSim } from "../../src/sim/cluster-sim.ts";
 import { describeNumbers, parseNumbers, type Shortening, WHOLE } from "../../src/sim/shortening.ts";
 import { shrink } from "../../src/sim/shrink.ts";
+
+setDefaultTimeout(60_000);
 
 const CALM = runClusterSim(1, "hunt", { omitted: new Set([1]), clientsMax: 1, troubledMsMax: 50 });
 
