@@ -4,7 +4,7 @@
  *
  *   - in one life of a node neither commit index nor applied index falls, and applied never passes commit
  *   - a node's term never falls
- *   - a node that came back with an empty disk commits nothing and leads nobody
+ *   - a node that came back with an empty disk hears of no term and leads nobody
  */
 import type { ShardStatus } from "../cluster/coordinator.ts";
 import type { Hunt } from "./hunt.ts";
@@ -56,7 +56,7 @@ export class Watch {
     if (appliedIndex > commitIndex && this.#nodes.length > 1) {
       this.violations.push(`${key} applied more than is committed: ${JSON.stringify(status)}`);
     }
-    if (node.isWiped && (role === "leader" || commitIndex > 0)) {
+    if (node.isWiped && (role === "leader" || term > 0)) {
       this.violations.push(`${key} came back with an empty disk and was let in: ${JSON.stringify(status)}`);
     }
     if (role === "leader") {

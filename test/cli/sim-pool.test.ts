@@ -5,7 +5,7 @@ import { runClusterSim } from "../../src/sim/cluster-sim.ts";
 import type { RunOrder, RunReport } from "../../src/sim/run.ts";
 import { WHOLE } from "../../src/sim/shortening.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 function orders(seeds: readonly number[]): () => RunOrder | null {
   const left = [...seeds];
@@ -22,7 +22,7 @@ test("threads come to the same as this one", async () => {
     next: orders([1, 2, 3]),
     report: (report) => reports.push(report),
     lost: (order, why) => expect(`${order.seed} ${why}`).toBe(""),
-    runMsMax: () => 60_000,
+    runMsMax: () => 300_000,
   });
   const found = new Map(reports.map(({ run }) => [run.seed, run.fingerprint]));
   expect(found.size).toBe(3);
@@ -37,7 +37,7 @@ test("a run that takes too long is lost, and the next ones are made", async () =
     next: orders([1, 2]),
     report: ({ run }) => reported.push(run.seed),
     lost: ({ seed }) => lost.push(seed),
-    runMsMax: ({ seed }) => (seed === 1 ? 0 : 60_000),
+    runMsMax: ({ seed }) => (seed === 1 ? 0 : 300_000),
   });
   expect({ lost, reported }).toEqual({ lost: [1], reported: [2] });
 });

@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { runClusterSim } from "../../src/sim/cluster-sim.ts";
 import { runCampaign } from "../../src/sim/run.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 const SEED_COUNT = 25;
 const RENEWALS_SEED_COUNT = 8;

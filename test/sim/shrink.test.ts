@@ -4,7 +4,7 @@ import { type ClusterRun, runClusterSim } from "../../src/sim/cluster-sim.ts";
 import { describeNumbers, parseNumbers, type Shortening, WHOLE } from "../../src/sim/shortening.ts";
 import { shrink } from "../../src/sim/shrink.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(300_000);
 
 const CALM = runClusterSim(1, "hunt", { omitted: new Set([1]), clientsMax: 1, troubledMsMax: 50 });
 
