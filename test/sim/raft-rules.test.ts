@@ -53,6 +53,7 @@ class Scene {
       stampHigh: 0,
       stampLow: 0,
       system: [],
+      configurations: [],
       ...more,
     };
     this.log.onReply({ type: "opened", boot });
