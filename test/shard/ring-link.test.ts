@@ -3,7 +3,7 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MemtableSet } from "../../src/bridge/memtable-set.ts";
 import { createShardMemory } from "../../src/bridge/shard-memory.ts";
-import type { ShardReply } from "../../src/bridge/shard-protocol.ts";
+import type { ShardReply, ShardRequest } from "../../src/bridge/shard-protocol.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
 import type { CompactorEnd } from "../../src/bridge/worker-data.ts";
 import { type RingLink, ShardWorker } from "../../src/cluster/ring-link.ts";
@@ -54,6 +54,7 @@ class RemoteShard {
   readonly #stamps = new Stamps();
   #waiting: (() => void) | null = null;
   lastIndex = 0;
+  #requestId = 1000;
 
   constructor(worker: ShardWorker, id: number, directory: string) {
     const options = testOptions(join(directory, `shard-${id}`), { shard: shardId(id), valueBytesMax: 128 * KIB });
@@ -65,8 +66,24 @@ class RemoteShard {
         this.link.send({ type: "returnArena", arena: reply.arena });
         this.link.flush();
       }
+      if (reply.type === "arenasRecalled") {
+        for (const arena of this.memtables.recall()) this.link.send({ type: "returnArena", arena });
+        this.link.flush();
+      }
       this.#waiting?.();
     });
+  }
+
+  /** Sends a request and waits for the answer to it. */
+  async ask<Type extends ShardReply["type"]>(
+    request: Extract<ShardRequest, { requestId: number }>,
+    type: Type,
+  ): Promise<Extract<ShardReply, { type: Type }>> {
+    this.#requestId += 1;
+    const requestId = this.#requestId;
+    this.link.send({ ...request, requestId });
+    this.link.flush();
+    return await this.until(type, (reply) => "requestId" in reply && reply.requestId === requestId);
   }
 
   append(commands: readonly TestCommand[]): number {
@@ -259,5 +276,53 @@ test("a worker's shards flush and compact through the compactors of the node", a
     expect(await shard.get("key-49", 11)).toStartWith("29-");
     await shard.stop();
   }
+  threads.stop();
+});
+
+test("a snapshot goes from one shard to another through the rings, while a compactor flushes and main reads memory", async () => {
+  const directory = temporaryDirectory();
+  directories.push(directory);
+  const threads = compactorThreads(1, 1, SILENT);
+  threads.start();
+  const [from, to] = start(directory, 2, threads.ends[0]);
+  if (from === undefined || to === undefined) throw new Error("two shards were started");
+  for (const shard of [from, to]) await shard.until("opened");
+  for (let round = 0; round < 20; round++) {
+    from.append(Array.from({ length: 40 }, (_, i) => put(`key-${i}`, `${round}-`.padEnd(500, "v"))));
+    to.append(Array.from({ length: round < 19 ? 40 : 1 }, (_, i) => put(`old-${i}`, "stale".padEnd(500, "v"))));
+    if (round < 5) from.append([put("last", "one")]);
+    for (const shard of [from, to]) shard.link.flush();
+  }
+  expect(await to.get("old-0", 1)).toStartWith("stale");
+  expect(to.peek("old-0")).toStartWith("stale");
+  const { id, index, description } = await from.ask({ type: "snapshot", requestId: 0 }, "snapshotMade");
+  expect(index as number).toBe(from.lastIndex);
+  const { files } = await to.ask({ type: "installBegin", requestId: 0, description }, "installBegun");
+  for (const [file, { byteCount }] of files.entries()) {
+    for (let offset = 0; offset < byteCount; ) {
+      const read = { type: "snapshotRead", requestId: 0, id, file, offset, byteCount: 100 * KIB } as const;
+      const bytes = (await from.ask(read, "snapshotPiece")).bytes.slice();
+      const { result } = await to.ask({ type: "installPiece", requestId: 0, file, offset, bytes }, "done");
+      expect(result.kind).toBe("ok");
+      offset += bytes.length;
+    }
+  }
+  const { boot } = await to.ask({ type: "installEnd", requestId: 0 }, "installed");
+  expect([boot.appliedIndex, boot.lastIndex]).toEqual([index, index]);
+  expect(to.state.readable(index)).toBe(true);
+  expect([to.peek("old-0"), to.peek("key-0"), to.state.missIsFinal]).toEqual([null, null, false]);
+  to.lastIndex = index;
+  expect(await to.get("old-0", 2)).toBeNull();
+  expect(await to.get("key-39", 3)).toStartWith("19-");
+  expect(await to.get("last", 4)).toBe("one");
+  // Memtables take turns as ever.
+  for (let round = 0; round < 20; round++) {
+    to.append(Array.from({ length: 40 }, (_, i) => put(`new-${i}`, `${round}-`.padEnd(500, "v"))));
+    to.link.flush();
+  }
+  expect(await to.get("new-39", 5)).toStartWith("19-");
+  expect(to.peek("new-39")).toStartWith("19-");
+  expect(await to.get("key-0", 6)).toStartWith("19-");
+  for (const shard of [from, to]) await shard.stop();
   threads.stop();
 });
