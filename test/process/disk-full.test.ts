@@ -58,8 +58,13 @@ mounted(`a full disk${reasonToSkip === null ? "" : ` (skipped: ${reasonToSkip})`
     await records.fill();
     expect(records.count).toBeGreaterThan(100);
     await records.expectAll();
-    expect((await client.command("DEL", "r0")).kind).toBe("error");
-    expect((await client.command("INCR", "counter")).kind).toBe("error");
+    for (const command of [["DEL", "nothing"] as const, ["INCR", "counter"] as const]) {
+      // Now and then there is a little room again, when a flush has let go of a piece of the log.
+      for (let taken = 0; (await client.command(...command)).kind !== "error"; taken++) {
+        expect(taken).toBeLessThan(20);
+        await records.fill();
+      }
+    }
     await records.expectAll();
     unlinkSync(fillerPath(0));
     const before = records.count;
