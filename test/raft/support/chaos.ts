@@ -98,6 +98,7 @@ export class Chaos {
       this.settle(member);
       this.judge(member);
     }
+    if (hostile && this.#hazards.joiners > 0 && this.random.chance(0.01)) this.#overthrow();
     if (!this.#hazards.leases) return;
     if (hostile && this.random.chance(0.05)) this.#rush(member);
     this.#judgeLeases();
@@ -111,16 +112,49 @@ export class Chaos {
     const onLease = this.members.filter(({ raft, nowMs }) => raft.leaseIndex(nowMs) !== null).map(({ id }) => id);
     if (onLease.includes(member.id)) return;
     member.raft.campaign();
-    for (let round = 0; round < 10; round++) {
-      for (const other of this.members.filter(({ id }) => !onLease.includes(id))) {
-        this.settle(other);
-        other.persist();
-        this.settle(other);
-        this.judge(other);
+    this.#converse(10, onLease);
+  }
+
+  /**
+   * The worst for changes of the group: one member after the other is wanted by those who happen to be there, behind the
+   * back of the rest, and what it changes then reaches only some of them.
+   */
+  #overthrow(): void {
+    for (let times = this.random.between(1, 4); times > 0; times--) {
+      this.#promote(this.members[this.random.below(this.members.length)]!);
+    }
+  }
+
+  #promote(member: Member): void {
+    const absent = (): number[] =>
+      this.members.filter(({ id }) => id !== member.id && this.random.chance(0.4)).map(({ id }) => id);
+    const away = absent();
+    for (const other of this.members) {
+      if (this.#hazards.leases || away.includes(other.id)) continue;
+      for (let ticks = 0; ticks < 8; ticks++) other.raft.tick();
+    }
+    member.raft.campaign();
+    this.#converse(8, away);
+    for (let times = this.random.between(1, 2); times > 0; times--) {
+      this.#change(member);
+      this.#converse(this.random.between(1, 3), absent());
+    }
+  }
+
+  /** Everybody but the absent hears everybody else at once, and the disks are quick. */
+  #converse(rounds: number, absent: readonly number[]): void {
+    const isPresent = (id: number): boolean => !absent.includes(id);
+    for (let round = 0; round < rounds; round++) {
+      for (const member of this.members.filter(({ id }) => isPresent(id))) {
+        this.settle(member);
+        this.judge(member);
+        member.persist();
+        this.settle(member);
+        this.judge(member);
       }
-      const rushed = this.messages.filter(({ from, to }) => !onLease.includes(from) && !onLease.includes(to));
-      this.messages = this.messages.filter((message) => !rushed.includes(message));
-      for (const message of rushed) {
+      const heard = this.messages.filter(({ from, to }) => isPresent(from) && isPresent(to));
+      this.messages = this.messages.filter((message) => !heard.includes(message));
+      for (const message of heard) {
         const target = this.members[message.to - 1]!;
         target.raft.step(message);
         this.settle(target);
@@ -172,7 +206,7 @@ export class Chaos {
     const roles = new Map<number, string>();
     for (const id of voters) roles.set(id, "voter");
     for (const id of learners) roles.set(id, "learner");
-    for (let times = this.random.chance(0.1) ? 2 : 1; times > 0; times--) {
+    for (let times = this.random.chance(0.3) ? 2 : 1; times > 0; times--) {
       const id = this.random.between(1, this.members.length);
       roles.set(id, ["voter", "voter", "learner", "gone"][this.random.below(4)]!);
     }
