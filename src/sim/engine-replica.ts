@@ -24,7 +24,9 @@ import { configurationFault } from "./engine-words.ts";
 import type { Trace } from "./trace.ts";
 
 const DIRECTORY = "/shard-0001-of-another";
-const ROUNDS_MAX = 4000;
+const ROUNDS_MAX = 20_000;
+/** On a disk without room, what waits may wait as long as it likes. */
+const ROUNDS_WITHOUT_ROOM_MAX = 300;
 const ALL_KEYS = allKeys().map(bytesOfText);
 
 /** A snapshot of the engine, all of it: it outlives the engine's lives, as that of another node would. */
@@ -47,6 +49,8 @@ export class EngineReplica {
   #shard: Shard | null = null;
   #main: MemtableSet | null = null;
   #isFailed = false;
+  /** Counts them: who belongs to an earlier one is heard no more. */
+  #life = 0;
   #boot: ShardBoot | null = null;
   #hardState = { term: 0, vote: 0 };
   #savingHardState = { term: 0, vote: 0 };
@@ -58,6 +62,8 @@ export class EngineReplica {
   #appliedIndex = 0;
   #offer: Offer | null = null;
   readonly #answers = new Map<number, Answer>();
+  /** With the moment of the answer. */
+  readonly #reads = new Map<number, { readonly result: Result; readonly nowMs: number }>();
   /** The request that the engine has to answer. */
   #awaited = 0;
   #requestId = 0;
@@ -71,7 +77,7 @@ export class EngineReplica {
 
   /** The process is gone. */
   ended(): void {
-    this.#shard = null;
+    this.#abandon();
   }
 
   /** What the engine says, and not the replica. */
@@ -87,7 +93,6 @@ export class EngineReplica {
     if (this.#isUp && this.#random.chance(0.8)) this.#copy();
     if (this.#isUp && this.#random.chance(0.5)) this.#feed();
     if (this.#isUp) this.#judgeContent();
-    // A restart of this shard alone: its syncs have ended or count for nothing.
     if (this.#isUp && this.#random.chance(0.3)) this.#stop();
   }
 
@@ -102,7 +107,11 @@ export class EngineReplica {
     if (!this.#host.isUp || this.#witness.violations.length > 0) return false;
     this.#isFailed = false;
     this.#boot = null;
-    const { shard, memory } = this.#host.openBeside(DIRECTORY, (reply) => this.#heard(reply));
+    this.#life += 1;
+    const life = this.#life;
+    const { shard, memory } = this.#host.openBeside(DIRECTORY, (reply) => {
+      if (life === this.#life) this.#heard(reply);
+    });
     this.#shard = shard;
     this.#main = new MemtableSet(new SharedState(memory.state), memory.arenas);
     const boot = this.#boot as ShardBoot | null;
@@ -117,7 +126,7 @@ export class EngineReplica {
   #stop(): void {
     this.#shard?.handle({ type: "stop" });
     this.#work(() => this.#shard?.stopped === true);
-    if (this.#isUp) this.#shard = null;
+    if (this.#isUp) this.#abandon();
   }
 
   #heard(reply: ShardReply): void {
@@ -150,6 +159,9 @@ export class EngineReplica {
         this.#trace.note(`the replica has failed: ${reply.code} ${reply.message}`);
         if (!this.#host.excuses(reply.code, reply.message)) this.#complain(`failed: ${reply.code} ${reply.message}`);
         return;
+      case "readResult":
+        this.#reads.set(reply.requestId, { result: reply.result, nowMs: this.#host.wallMs });
+        return;
       default:
         if ("requestId" in reply) this.#answers.set(reply.requestId, reply);
     }
@@ -161,8 +173,20 @@ export class EngineReplica {
       this.#host.guard(() => this.#shard?.turn());
       for (let i = this.#random.below(6); i > 0; i--) this.#host.guard(() => this.#shard?.backgroundStep());
       this.#host.pass(this.#random.below(4));
-      if (round === ROUNDS_MAX) this.#complain("comes to no end");
+      if (this.#hasWaitedLong(round)) return this.#abandon();
     }
+  }
+
+  /** Too long, if there is room; and long enough, if there is none. */
+  #hasWaitedLong(round: number): boolean {
+    if (round >= ROUNDS_MAX) this.#complain("comes to no end");
+    return round >= (this.#host.disk.isSqueezed ? ROUNDS_WITHOUT_ROOM_MAX : ROUNDS_MAX);
+  }
+
+  /** This shard alone is killed. */
+  #abandon(): void {
+    this.#shard = null;
+    this.#life += 1;
   }
 
   // ---- what it is given ------------------------------------------------------------------------------------------
@@ -288,13 +312,9 @@ export class EngineReplica {
     for (let round = 0; this.#host.isUp && !this.#answers.has(requestId); round++) {
       this.#host.run((shard) => shard.turn());
       this.#host.run((shard) => shard.backgroundStep());
-      if (round % 8 === 0) this.#host.pass(this.#random.below(4));
+      if (round % 4 === 0) this.#host.pass(this.#random.below(4));
       this.#host.returnArenas(this.#witness.retiredArenas);
-      if (round === ROUNDS_MAX) {
-        // On a disk without room a flush may wait as long as it likes.
-        if (!this.#host.disk.isSqueezed && !this.#host.disk.hasFailed) this.#complain("gets no answer of the engine");
-        return null;
-      }
+      if (this.#hasWaitedLong(round)) return null;
     }
     return this.#answers.get(requestId) ?? null;
   }
@@ -347,17 +367,16 @@ export class EngineReplica {
         reads.push({ requestId: this.#send({ type: "read", requestId: 0, minIndex: logIndex(0), read }), read });
       }
     }
-    this.#work(() => reads.every(({ requestId }) => this.#answers.has(requestId)));
+    this.#work(() => reads.every(({ requestId }) => this.#reads.has(requestId)));
     const index = this.#appliedIndex;
     const next = this.#witness.log.sent[index];
     if (next !== undefined && next.index <= this.#witness.decidedIndex) this.#witness.advanceModel(next.index);
     for (const { requestId, read } of reads) {
-      const answer = this.#answers.get(requestId);
-      this.#answers.delete(requestId);
-      if (answer?.type !== "readResult") continue;
-      const { result } = answer;
+      const answer = this.#reads.get(requestId);
+      this.#reads.delete(requestId);
+      if (answer === undefined) continue;
+      const { result, nowMs } = answer;
       if (result.kind === "error" && this.#host.mayReadsFail) continue;
-      const nowMs = this.#host.wallMs;
       const fault = judgeAround(index, next, (place) => judgeRead(model, read, result, place, nowMs));
       if (fault !== null) return this.#complain(`at index ${index}: ${fault}`);
     }
