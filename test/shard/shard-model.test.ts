@@ -175,6 +175,8 @@ test("a flush that begins after a key expired keeps it for the replay of a comma
   harness.append([put("n", "7", { expiryMs: harness.stamps.ms + 50 })]);
   harness.append(Array.from({ length: 10 }, (_, i) => put(`filler${i}`, "x".repeat(8000))));
   harness.append([command(CommandType.increment, "n", { value: i64(1n) })]);
+  // Without its expiry it is there to be read afterwards.
+  harness.append([command(CommandType.persist, "n")]);
   harness.stamps.pass(100);
   harness.append([put("other", "1")]);
   harness.shard.turn();
