@@ -5,8 +5,9 @@
  *
  *   reserve   counts it, before the memtables are flushed for it
  *   make      gives the second names: the state is the flushed position of that moment
- *   step      reads the files through, a piece at a time, for the checksums by which the receiver will know them; then the
- *             description is written and `snapshotMade` said
+ *   step      reads the files through, a piece at a time, for the checksums by which the receiver will know them, and then
+ *             verifies the tables and what they point to, so that no damage, not even one that came meanwhile, gets checksums of
+ *             its own and spreads; then the description is written and `snapshotMade` said
  *   read      a piece of a file         drop      the directory goes, file by file
  *
  * A segment that values lie in has to be written no more before it is given a second name, so the log goes on in the next
@@ -24,6 +25,8 @@ import { FileChecksum } from "../storage/file-checksum.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import { snapshotDirectory, snapshotIds } from "../storage/shard-directories.ts";
 import { encodeSnapshotDescription, SNAPSHOT_DESCRIPTION_NAME, type SnapshotFile } from "../storage/snapshot-format.ts";
+import type { Table } from "../storage/table.ts";
+import { scrubTable } from "../storage/table-scrub.ts";
 import type { Tree } from "../storage/tree.ts";
 import type { TreeIdentity } from "../storage/tree-options.ts";
 import { stemOf } from "../storage/value-pointer-format.ts";
@@ -42,6 +45,9 @@ interface Making {
   readonly names: string[];
   readonly files: SnapshotFile[];
   reading: FileChecksum | null;
+  /** Held until they have been verified. */
+  readonly tables: readonly Table[];
+  readonly verification: Generator<number, void>;
 }
 
 export class ShardSnapshots {
@@ -50,6 +56,7 @@ export class ShardSnapshots {
   readonly #stepBytes: number;
   readonly #clearing: FileClearing;
   readonly #reply: (reply: ShardReply) => void;
+  readonly #onDamage: (cause: unknown) => void;
   /** Those that may be read, with their files. */
   readonly #made = new Map<number, readonly SnapshotFile[]>();
   /** Oldest first. */
@@ -59,7 +66,15 @@ export class ShardSnapshots {
   #lastId: number;
 
   /** Directories that an earlier process has left are handed to `clearing`. */
-  constructor(disk: Disk, root: string, stepBytes: number, clearing: FileClearing, reply: (reply: ShardReply) => void) {
+  constructor(
+    disk: Disk,
+    root: string,
+    stepBytes: number,
+    clearing: FileClearing,
+    reply: (reply: ShardReply) => void,
+    onDamage: (cause: unknown) => void,
+  ) {
+    this.#onDamage = onDamage;
     this.#disk = disk;
     this.#root = root;
     this.#stepBytes = stepBytes;
@@ -88,8 +103,10 @@ export class ShardSnapshots {
       for (const { record, isInLog } of tree.valueFiles.live) if (isInLog) log.seal(stemOf(record.id));
       this.#disk.makeDirectory(directory);
       const names = tree.linkInto(directory);
-      const { flushed: position, identity } = tree;
-      this.#making.push({ requestId, id, position, identity, names, files: [], reading: null });
+      const { flushed: position, identity, liveTables: tables } = tree;
+      const verification = verify(this.#disk, tables, tree);
+      for (const table of tables) table.retain();
+      this.#making.push({ requestId, id, position, identity, names, files: [], reading: null, tables, verification });
     } catch (cause) {
       this.#refused(requestId, id, cause);
     }
@@ -102,8 +119,9 @@ export class ShardSnapshots {
     try {
       this.#stepOne(making);
     } catch (cause) {
-      making.reading?.close();
+      this.#endOf(making);
       this.#making.shift();
+      this.#onDamage(cause);
       this.#refused(making.requestId, making.id, cause);
     }
     return this.#making.length > 0;
@@ -128,12 +146,18 @@ export class ShardSnapshots {
   }
 
   close(): void {
-    for (const { reading } of this.#making) reading?.close();
+    for (const making of this.#making.splice(0)) this.#endOf(making);
+  }
+
+  #endOf({ reading, verification, tables }: Making): void {
+    reading?.close();
+    verification.return();
+    for (const table of tables) table.release();
   }
 
   #stepOne(making: Making): void {
     const name = making.names[0];
-    if (name === undefined) return this.#finish(making);
+    if (name === undefined) return this.#verify(making);
     const path = `${snapshotDirectory(this.#root, making.id)}/${name}`;
     making.reading ??= new FileChecksum(this.#disk, path, this.#stepBytes);
     const { reading } = making;
@@ -144,7 +168,17 @@ export class ShardSnapshots {
     making.files.push({ name, byteCount: reading.byteCount, checksum: reading.checksum });
   }
 
-  #finish({ requestId, id, position, identity, files }: Making): void {
+  /** One piece of the tables. */
+  #verify(making: Making): void {
+    for (let left = this.#stepBytes; left > 0; ) {
+      const { done, value } = making.verification.next();
+      if (done === true) return this.#finish(making);
+      left -= value;
+    }
+  }
+
+  #finish(making: Making): void {
+    const { requestId, id, position, identity, files } = making;
     const description = encodeSnapshotDescription({ ...identity, position, files });
     const file = this.#disk.open(`${snapshotDirectory(this.#root, id)}/${SNAPSHOT_DESCRIPTION_NAME}`, "create");
     try {
@@ -152,6 +186,7 @@ export class ShardSnapshots {
     } finally {
       file.close();
     }
+    this.#endOf(making);
     this.#making.shift();
     this.#made.set(id, files);
     const { index, term, configuration } = position;
@@ -164,6 +199,11 @@ export class ShardSnapshots {
     if (this.#disk.exists(directory)) this.#clearing.addDirectory(directory);
     this.#reply({ type: "done", requestId, result: errorResult(cause.code, cause.message) });
   }
+}
+
+/** Yields the bytes read by each step. Throws CORRUPTION, IO. */
+function* verify(disk: Disk, tables: readonly Table[], { valueFiles, identity }: Tree): Generator<number, void> {
+  for (const table of tables) yield* scrubTable(disk, table, valueFiles, identity);
 }
 
 /** What is known to be damaged is not given to others, and what is in no table cannot be. */

@@ -146,7 +146,9 @@ export class Shard {
     const { directory: root, log: identity, stepBytes } = options;
     const clearing = new FileClearing(disk);
     this.#clearing = clearing;
-    this.#snapshots = new ShardSnapshots(disk, root, stepBytes, clearing, reply);
+    this.#snapshots = new ShardSnapshots(disk, root, stepBytes, clearing, reply, (cause) =>
+      this.#parts.quarantine.note(cause),
+    );
     this.#installer = new Installer(disk, root, identity, stepBytes, clearing, parts.generation, parts.appliedIndex);
     if (parts.generation > 0) clearing.addFiles(root, rootDataFiles(disk, root));
     this.#watch();

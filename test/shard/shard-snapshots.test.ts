@@ -1,6 +1,6 @@
 /** Snapshots for members that are far behind: what is in them, how long it stays, and what is refused. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, linkSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "../../src/core/crc32.ts";
 import { concatBytes, text } from "../../src/core/bytes.ts";
@@ -152,4 +152,20 @@ test("files are read through in steps of bounded size", () => {
 test("a shard that has nothing in tables has no snapshot to give", () => {
   using harness = new ShardHarness();
   expect(harness.snapshot()).toMatchObject({ type: "done", result: { kind: "error", code: "UNAVAILABLE" } });
+});
+
+test("damage that nobody knew of is found before others get it, and its table is quarantined", () => {
+  using harness = filled({ separated: false });
+  harness.maintain("flush");
+  const directory = join(harness.directory, "shard-0000");
+  const table = readdirSync(directory).find((name) => name.endsWith(".sst"));
+  if (table === undefined) throw new Error("there is no table");
+  const path = join(directory, table);
+  const bytes = readFileSync(path);
+  // In the middle there are blocks.
+  bytes[bytes.length >> 1]! ^= 4;
+  writeFileSync(path, bytes);
+  expect(harness.snapshot()).toMatchObject({ type: "done", result: { kind: "error", code: "CORRUPTION" } });
+  expect(harness.stats().quarantinedTables).toBe(1);
+  expect(harness.snapshot()).toMatchObject({ type: "done", result: { kind: "error", code: "CORRUPTION" } });
 });
