@@ -137,7 +137,7 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
         replacement: "if (!this.#isInsecure) return;",
       },
     ],
-    seedCount: 300,
+    seedCount: 900,
     profile: "crash",
   },
   // Small last segments are copied whole, which hides it, so that goes too.
