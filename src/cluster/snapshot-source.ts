@@ -62,7 +62,7 @@ export class SnapshotSource {
 
   asked(from: NodeId, { snapshot, piece }: SnapshotAsk): void {
     const made = this.#made;
-    if (made === null || made.id !== snapshot) return this.#ports.give(from, { kind: "gone", snapshot });
+    if (made === null || made.id !== snapshot) return this.#gone(from, snapshot);
     this.#usedMs = this.#clock.monotonicMs();
     if (piece === null) {
       this.#ports.give(from, { kind: "description", snapshot, description: made.description });
@@ -70,11 +70,20 @@ export class SnapshotSource {
     }
     const { file, offset, byteCount } = piece;
     this.#ports.ask({ type: "snapshotRead", id: snapshot, file, offset, byteCount }, (answer) => {
-      // What cannot be read here is fetched from a snapshot that is made anew, or not at all.
       if (answer.type === "snapshotPiece") {
         this.#ports.give(from, { kind: "piece", snapshot, file, offset, bytes: answer.bytes });
-      } else this.#ports.give(from, { kind: "gone", snapshot });
+        return;
+      }
+      // What cannot be read here is fetched from a snapshot that is made anew, or not at all.
+      if (this.#made?.id === snapshot) this.#drop();
+      this.#gone(from, snapshot);
     });
+  }
+
+  /** It has to be offered another one: as long as it is offered this one it asks for this one. */
+  #gone(to: NodeId, snapshot: number): void {
+    this.#ports.give(to, { kind: "gone", snapshot });
+    this.#ports.failed(to);
   }
 
   tick(): void {
