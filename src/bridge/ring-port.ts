@@ -52,7 +52,7 @@ class RingPort {
 
   /** Whether there is something to drain or something queued that could leave. */
   get hasWork(): boolean {
-    return this.incoming.hasBytes || (this.outgoing.queuedBytes > 0 && this.outgoing.hasRoom);
+    return this.incoming.hasBytes || (this.outgoing.queuedBytes > 0 && this.outgoing.mayContinue);
   }
 
   /** Gives every message that has arrived to `receive`, which may keep the bytes; returns how many there were. */
@@ -130,7 +130,7 @@ export class WorkerRingPort extends RingPort {
   /** As `wait`, but requests that have arrived do not count: they cannot be answered before there is room. */
   #sleepForRoom(): void {
     this.incoming.layDown();
-    if (!this.outgoing.hasRoom) this.incoming.sleep(Number.POSITIVE_INFINITY);
+    if (!this.outgoing.mayContinue) this.incoming.sleep(Number.POSITIVE_INFINITY);
     this.incoming.getUp();
   }
 }

@@ -20,7 +20,10 @@
  * No wake-up is lost, because all accesses of the four words are Atomics, which fall in one order. The consumer sets
  * `asleep`, then looks at `published` again, then sleeps; the producer stores `published`, then looks at `asleep`.
  * One of the two sees the other. `starved` is the same the other way round; who waits for room sleeps on the `asleep`
- * word of the ring that leads to it (ring-port.ts), so each thread has one place to sleep for each pair.
+ * word of the ring that leads to it (ring-port.ts), so each thread has one place to sleep for each pair. Between making
+ * room and clearing `starved` the consumer may take its time, and the ring be full again by then: what it clears belongs
+ * to a later want, and its wake-up may come before the producer lies down. So a producer sleeps only while `starved` is
+ * still set: cleared means that there was room since, and the producer tries again.
  */
 import { assert } from "../core/assert.ts";
 import { ByteWriter } from "../core/byte-writer.ts";
@@ -113,9 +116,9 @@ export class RingProducer {
     if (Atomics.exchange(this.#words, ASLEEP, 0) === 1) Atomics.notify(this.#words, ASLEEP);
   }
 
-  /** Whether there is room for something in the ring. */
-  get hasRoom(): boolean {
-    return this.#roomBytes() > 0;
+  /** Whether another `flush` is worth while: there is room, or there was since the last one found none. */
+  get mayContinue(): boolean {
+    return this.#roomBytes() > 0 || Atomics.load(this.#words, STARVED) === 0;
   }
 
   #roomBytes(): number {

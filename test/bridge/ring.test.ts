@@ -65,13 +65,13 @@ test("a full ring keeps the rest in the queue, and says when it takes no more", 
   const consumer = new RingConsumer(ring);
   write(producer, patterned(RING_BYTES * 3, 1));
   expect(producer.flush()).toBe(false);
-  expect([producer.hasRoom, producer.full]).toEqual([false, true]);
+  expect([producer.mayContinue, producer.full]).toEqual([false, true]);
   expect(() => producer.open()).toThrow("full");
   expect(consumer.takeStarved()).toBe(true);
   expect(consumer.takeStarved()).toBe(false);
   const received: Uint8Array[] = [];
   drained(consumer, received);
-  expect([received.length, producer.hasRoom]).toEqual([0, true]);
+  expect([received.length, producer.mayContinue]).toEqual([0, true]);
   while (!producer.flush()) drained(consumer, received);
   drained(consumer, received);
   expect(received).toEqual([patterned(RING_BYTES * 3, 1)]);
@@ -95,12 +95,34 @@ test("room made in the very moment in which the producer gives up is not overloo
   Atomics.store = interleaved;
   try {
     const flushed = producer.flush();
-    expect(flushed || !producer.hasRoom).toBe(true);
+    expect(flushed || !producer.mayContinue).toBe(true);
   } finally {
     Atomics.store = store;
   }
   drained(consumer, received);
   expect(received).toEqual([patterned(RING_BYTES * 5, 1)]);
+});
+
+test("a want of room that is cleared for an earlier drain keeps its producer awake", () => {
+  const pair = createRingPair(RING_BYTES);
+  const main = new MainRingPort(pair, QUEUE_BYTES_MAX);
+  const worker = new WorkerRingPort(pair, QUEUE_BYTES_MAX);
+  const send = (byteCount: number): void => {
+    worker.open();
+    worker.writer.raw(patterned(byteCount, byteCount));
+    worker.close();
+    worker.flush();
+  };
+  send(100);
+  let filled = false;
+  // While main looks at what it has taken, the worker fills the ring again and finds no room for the rest.
+  main.drain(() => {
+    if (!filled) send(RING_BYTES * 3);
+    filled = true;
+  });
+  expect([worker.congested, worker.hasWork]).toEqual([true, true]);
+  worker.flush();
+  expect([worker.congested, worker.hasWork]).toEqual([true, false]);
 });
 
 test("counters that wrap at 2^32 lose nothing", () => {
