@@ -1,8 +1,9 @@
 /**
  * The writes this node has proposed and not yet answered, in log order. A write whose answer is known in advance is
  * resolved when its entry commits, the others when it is applied. An entry of another term at the same index means
- * that ours was never committed: that is said, and is safe to retry. What outlives the deadline is "unknown", because
- * it may still commit. Main thread only.
+ * that ours was never committed: that is said, and is safe to retry. Where the log does not reach back to it any more,
+ * because a snapshot has taken its place, it may have been committed or not. That, and what outlives the deadline, is
+ * "unknown". Main thread only.
  */
 import type { LogIndex, Term } from "../core/ids.ts";
 import { errorResult, OK, type Result } from "../record/result.ts";
@@ -45,7 +46,7 @@ const SUPERSEDED: Result = errorResult(
 );
 const UNKNOWN: Result = errorResult(
   "UNKNOWN_OUTCOME",
-  "the write was not confirmed in time; it may or may not take effect",
+  "the write was not confirmed; it may or may not take effect",
 );
 
 export class PendingWrites {
@@ -72,7 +73,7 @@ export class PendingWrites {
     this.#uncommitted.push(entry);
   }
 
-  /** Everything up to `commitIndex` is decided; `termAt` tells which entries those are. */
+  /** Everything up to `commitIndex` is decided; `termAt` tells which entries those are, as far as the log goes back. */
   committed(commitIndex: LogIndex, termAt: (index: LogIndex) => Term | undefined): void {
     while (this.#head < this.#uncommitted.length) {
       const entry = this.#uncommitted[this.#head]!;
@@ -80,8 +81,9 @@ export class PendingWrites {
       this.#head += 1;
       this.decidedCount += entry.commitWaiters.length + entry.applyWaiters.length;
       this.decidedMs = entry.proposedMs;
-      if (termAt(entry.index as LogIndex) === entry.term) this.#answerCommitted(entry);
-      else answerAll(entry, SUPERSEDED);
+      const term = termAt(entry.index as LogIndex);
+      if (term === entry.term) this.#answerCommitted(entry);
+      else answerAll(entry, term === undefined ? UNKNOWN : SUPERSEDED);
     }
     if (this.#head > 1024 || this.#head === this.#uncommitted.length) {
       this.#uncommitted = this.#head === this.#uncommitted.length ? [] : this.#uncommitted.slice(this.#head);

@@ -64,6 +64,15 @@ test("an entry of another term at the index means not executed, and a result for
   expect(writes.count).toBe(0);
 });
 
+test("an entry that the log does not reach back to any more may have been committed: unknown", () => {
+  const waiter = recorder();
+  const writes = new PendingWrites();
+  writes.add(entry(1, 4, waiter));
+  writes.committed(logIndex(9), terms({ 9: 5 }));
+  expect(waiter.said).toEqual(["10:UNKNOWN_OUTCOME", "11:UNKNOWN_OUTCOME", "12:UNKNOWN_OUTCOME"]);
+  expect(writes.count).toBe(0);
+});
+
 test("what is late is unknown, never failed, and is answered once", () => {
   const waiter = recorder();
   const writes = new PendingWrites();
