@@ -14,6 +14,7 @@
  * Length: the settings are one table, and the rules between them stand beside it.
  */
 import { z } from "zod";
+import { isAddress } from "./core/address.ts";
 import { EnvelopeError } from "./core/errors.ts";
 import { type MemoryPlan, planMemory } from "./memory-plan.ts";
 
@@ -400,11 +401,6 @@ function variableName(key: string): string {
 function bounded(min: number, max: number) {
   const message = { error: `must be from ${min} to ${max}` };
   return z.number().min(min, message).max(max, message);
-}
-
-function isAddress(text: string): boolean {
-  const match = /^(?:\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):(\d{1,5})$/.exec(text);
-  return match !== null && Number(match[1]) <= 65_535;
 }
 
 function numberFromText(value: unknown): unknown {

@@ -112,9 +112,12 @@ function describe(disk: Disk, file: DiskFile, kind: FileKind, options: InspectOp
 }
 
 function describeIdentity(bytes: Uint8Array, path: string, visit: PartVisitor): void {
-  const { members, ...fields } = decodeIdentity(bytes, path);
-  visit({ kind: "identity", depth: 0, offset: 0, fields });
-  for (const member of members) visit({ kind: "member", depth: 1, offset: 0, fields: { ...member } });
+  const { members, founders, heard, ...fields } = decodeIdentity(bytes, path);
+  const { version, nextId } = members;
+  const lists = { founders: founders.join(" "), membersVersion: version, nextId };
+  visit({ kind: "identity", depth: 0, offset: 0, fields: { ...fields, ...lists } });
+  for (const member of members.members) visit({ kind: "member", depth: 1, offset: 0, fields: { ...member } });
+  for (const first of heard) visit({ kind: "heard", depth: 1, offset: 0, fields: { ...first } });
 }
 
 function kindByContent(file: DiskFile): FileKind | null {

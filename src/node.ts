@@ -45,21 +45,14 @@ export interface RunningNode {
  * FOREIGN_DIRECTORY, NEWER_FORMAT, MISSING_FILE, CORRUPTION, IO, DISKFULL, or CONFIG for an address that is taken.
  */
 export async function startNode(settings: NodeSettings, environment: Environment): Promise<RunningNode> {
-  const { disk, network, clock, log, seed } = environment;
+  const { disk, network, clock, log } = environment;
   const connectionsMax = connectionsWithin(settings, descriptorsMax());
   if (connectionsMax < settings.connectionsMax) {
     log.warn("fewer connections than connectionsMax, for want of file descriptors", { connectionsMax });
   }
   disk.makeDirectory(settings.data);
   const lock = disk.lock(settings.data);
-  const identity = Identity.claim(disk, {
-    directory: settings.data,
-    clusterName: settings.cluster,
-    nodeName: settings.id,
-    memberNames: settings.peers.map((peer) => peer.name),
-    shardCount: settings.shards,
-    randomHex: new Random(seed).u32().toString(16),
-  });
+  const identity = claimDirectory(settings, environment);
   let failure: EnvelopeError | null = null;
   let tellFailure: ((reason: string) => void) | null = null;
   const fail = (code: ErrorCode, reason: string): void => {
@@ -91,7 +84,7 @@ export async function startNode(settings: NodeSettings, environment: Environment
     version: packageJson.version,
   });
   node.onTurnEnd(() => clients.flush());
-  if (identity.members.length === 1) await until(() => node.hasLeaders);
+  if (identity.members.members.length === 1) await until(() => node.hasLeaders);
   const clientAddress = withPort(settings.client, clients.listen(settings.client));
   const peerAddress = withPort(settings.peer, peerPort);
   const { host, port } = splitAddress(settings.http);
@@ -125,6 +118,18 @@ export async function startNode(settings: NodeSettings, environment: Environment
       lock.release();
     },
   };
+}
+
+function claimDirectory(settings: NodeSettings, { disk, seed }: Environment): Identity {
+  return Identity.claim(disk, {
+    directory: settings.data,
+    clusterName: settings.cluster,
+    nodeName: settings.id,
+    memberNames: settings.peers.map((peer) => peer.name),
+    shardCount: settings.shards,
+    randomHex: new Random(seed).u32().toString(16),
+    joins: false,
+  });
 }
 
 /** Storage must never go without a descriptor because of clients. Throws CONFIG when none would be left for them. */

@@ -11,7 +11,7 @@
  * Length: what a turn, a tick and a frame set in motion meets here; each of it is done in files of its own.
  */
 import type { ErrorCode } from "../core/errors.ts";
-import { NO_NODE, type NodeId, nodeId } from "../core/ids.ts";
+import { NO_NODE, type NodeId } from "../core/ids.ts";
 import { Random } from "../core/random.ts";
 import { ByteReader } from "../core/byte-reader.ts";
 import type { Environment } from "../env/environment.ts";
@@ -27,6 +27,7 @@ import { GOSSIP_MS } from "./gossip.ts";
 import type { Identity } from "./identity.ts";
 import { Lane } from "./lane.ts";
 import { BALANCE_MS } from "./leader-balance.ts";
+import { Members } from "./members.ts";
 import { NodeHealth } from "./node-health.ts";
 import { PeerTransport } from "./peer-transport.ts";
 import { decodeRaftMessage, encodeRaftMessage } from "./raft-message-format.ts";
@@ -59,6 +60,7 @@ export class ClusterNode {
   readonly #router: Router;
   readonly #health: NodeHealth;
   readonly #catalog: Catalog;
+  readonly members: Members;
   readonly #servers = new Map<string, ForwardServer>();
   readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
   readonly #snapshotReader = new ByteReader("PROTOCOL", "a message about a snapshot");
@@ -86,12 +88,14 @@ export class ClusterNode {
     this.#identity = identity;
     this.#nodeId = identity.nodeId;
     this.#catalog = new Catalog(settings.durability);
+    this.members = new Members(identity, settings.peers, environment.log);
     this.#times = raftTimes(settings.heartbeatMs, settings.electionMs);
     const random = new Random(environment.seed);
     const session = random.u32();
     this.#transport = new PeerTransport(
       environment,
       identity,
+      this.members,
       { session, valueBytesMax: settings.valueBytesMax, electionMs: settings.electionMs },
       {
         onFrame: (from, peerSession, frame) => this.#onFrame(from, peerSession, frame),
@@ -110,8 +114,8 @@ export class ClusterNode {
         new Lane(group, session, this.#transport, (operation, result) => this.#router.settled(operation, result)),
     );
     this.#health = new NodeHealth(
-      identity,
-      settings.peers,
+      identity.nodeId,
+      this.members,
       this.#transport,
       this.#lanes,
       environment.clock,
@@ -143,7 +147,7 @@ export class ClusterNode {
 
   /** Listens for peers and starts the clock. Returns the peer port. */
   start(): number {
-    const port = this.#transport.start(this.#settings.peerAddress, this.#settings.peers);
+    const port = this.#transport.start(this.#settings.peerAddress);
     this.#scheduleTick();
     this.#wake();
     return port;
@@ -327,7 +331,7 @@ export class ClusterNode {
     const options = {
       shard,
       id: this.#nodeId,
-      firstMembers: { voters: this.#identity.members.map((member) => nodeId(member.id)), learners: [] },
+      firstMembers: { voters: this.#identity.founders, learners: [] },
       heartbeatTicks: this.#times.heartbeatTicks,
       electionTicks: this.#times.electionTicks,
       leaseMs: this.#times.leaseMs,
@@ -337,7 +341,7 @@ export class ClusterNode {
       uncommittedBytesMax: this.#settings.uncommittedBytesMax,
       logRetainBytes: this.#settings.logRetainBytes,
       // The tail is for followers: without them it would only keep memory warm that nobody reads.
-      tailBytesMax: this.#identity.members.length === 1 ? 0 : this.#settings.tailBytesMax,
+      tailBytesMax: this.members.list().length === 1 ? 0 : this.#settings.tailBytesMax,
     };
     const events = {
       send: (from: number, message: RaftMessage) => this.#send(from, message),

@@ -1,10 +1,14 @@
 /** What a node of a cluster is told at its start: times, limits, and who its peers are. */
-import type { PeerAddress } from "./peer-transport.ts";
+
+export interface PeerAddress {
+  readonly name: string;
+  readonly address: string;
+}
 
 export interface ClusterSettings {
   /** Where this node listens for its peers. */
   readonly peerAddress: string;
-  /** All members, this node included. */
+  /** Where this node reaches members, itself included, whatever they say themselves. */
   readonly peers: readonly PeerAddress[];
   readonly heartbeatMs: number;
   /** The least election timeout; the actual one is uniform between it and its double. */

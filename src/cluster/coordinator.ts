@@ -56,6 +56,8 @@ export interface ShardStatus {
 export interface MemberStatus {
   readonly name: string;
   readonly peerAddress: string;
+  readonly rack: string;
+  readonly state: "member" | "leaving";
   readonly connected: boolean;
   /** φ: how unlikely it is that this node lives and no news of it has come for so long; from 8 on it counts as gone. */
   readonly suspicion: number;

@@ -4,10 +4,11 @@
  * that is cut. How long no news of a node has come is what it is suspected by. For display and routing, never for safety.
  * Main thread only.
  */
-import type { NodeId } from "../core/ids.ts";
+import { type NodeId, nodeId } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
 import { FailureDetector } from "./failure-detector.ts";
+import type { Members } from "./members.ts";
 import { decodeReports, encodeReports, type NodeReport } from "./node-report-format.ts";
 
 export const GOSSIP_MS = 1000;
@@ -26,6 +27,7 @@ interface Known {
 export class Gossip {
   readonly #own: NodeId;
   readonly #session: number;
+  readonly #members: Pick<Members, "get">;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #send: (to: NodeId, body: Uint8Array) => void;
@@ -36,12 +38,14 @@ export class Gossip {
   constructor(
     own: NodeId,
     session: number,
+    members: Pick<Members, "get">,
     clock: Clock,
     random: Random,
     send: (to: NodeId, body: Uint8Array) => void,
   ) {
     this.#own = own;
     this.#session = session;
+    this.#members = members;
     this.#clock = clock;
     this.#random = random;
     this.#send = send;
@@ -63,8 +67,13 @@ export class Gossip {
   heard(from: NodeId, body: Uint8Array): void {
     const nowMs = this.#clock.monotonicMs();
     for (const report of decodeReports(body)) {
-      if (report.node !== this.#own) this.#learn(report, report.node === from, nowMs);
+      if (report.node !== this.#own && this.#isMember(report.node)) this.#learn(report, report.node === from, nowMs);
     }
+  }
+
+  /** Members have come or gone. */
+  forgetStrangers(): void {
+    for (const id of this.#known.keys()) if (!this.#isMember(id)) this.#known.delete(id);
   }
 
   /** What this node has last said of itself. */
@@ -80,6 +89,10 @@ export class Gossip {
   /** φ of a node (failure-detector.ts); 0 of one that was never heard of. */
   suspicionOf(node: NodeId): number {
     return this.#known.get(node)?.detector.phi(this.#clock.monotonicMs()) ?? 0;
+  }
+
+  #isMember(id: number): boolean {
+    return this.#members.get(nodeId(id)) !== null;
   }
 
   #learn(report: NodeReport, isOwnWord: boolean, nowMs: number): void {

@@ -1,6 +1,7 @@
 /**
- * `node.meta`: who a data directory belongs to. Written when the directory is made, rewritten (a new file, then a
- * rename) when a peer's incarnation is bound for the first time.
+ * `node.meta`: who a data directory belongs to, and who else belongs to its cluster. Written when the directory is made;
+ * replaced whole (a new file, then a rename) when the node has joined, when a member is first heard, and when members
+ * come and go.
  *
  *   offset  bytes
  *        0      4  magic "EVPN"
@@ -8,36 +9,45 @@
  *        8      4  CRC-32 of the body
  *       12      4  body bytes, u32
  *       16         MessagePack map: the fields of NodeIdentity
+ *
+ * Version 1, which is still read, had for `members` an array of maps of id, name and incarnation, which were the members
+ * that the cluster was born with, and no `nodeId`, `founders` or `heard`.
  */
 import { decode, encode } from "@msgpack/msgpack";
 import { viewOf } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
+import { type MemberList, memberListMap, memberListOf } from "../record/member-format.ts";
 
 const MAGIC = 0x4e505645;
-const VERSION = 1;
+const VERSION = 2;
 const HEADER_BYTES = 16;
 
-export interface Member {
-  /** Its number in votes and stamps, 1–65535. */
-  readonly id: number;
-  readonly name: string;
-  /** The incarnation of the data directory that speaks under this name; empty until first heard. */
-  readonly incarnation: string;
-}
-
 export interface NodeIdentity {
-  /** Hex of a hash over the cluster's name and its first members. */
+  /** Hex of a hash over the cluster's name and its first members; empty until the node has joined one. */
   readonly clusterId: string;
   readonly nodeName: string;
+  /** Its number among the members; 0 until it has joined. */
+  readonly nodeId: number;
   /** Hex, minted with the directory. */
   readonly incarnation: string;
+  /** 0 until it has joined. */
   readonly shardCount: number;
-  readonly members: readonly Member[];
+  /** Ids of the members that the cluster was born with, where this node is one of them; else empty. */
+  readonly founders: readonly number[];
+  /** The newest that is known of the members, as the catalog has them. */
+  readonly members: MemberList;
+  /** Data directories that members were first heard from: they count where the list has none. */
+  readonly heard: readonly HeardMember[];
+}
+
+export interface HeardMember {
+  readonly id: number;
+  readonly incarnation: string;
 }
 
 export function encodeIdentity(identity: NodeIdentity): Uint8Array {
-  const body = encode(identity);
+  const body = encode({ ...identity, members: memberListMap(identity.members) });
   const file = new Uint8Array(HEADER_BYTES + body.length);
   const view = viewOf(file);
   view.setUint32(0, MAGIC, true);
@@ -60,17 +70,40 @@ export function decodeIdentity(file: Uint8Array, path: string): NodeIdentity {
   if (version === 0 || body.length !== bodyBytes || crc32(body) !== view.getUint32(8, true)) {
     throw corruption(path, HEADER_BYTES, "a damaged node identity");
   }
-  return checkShape(decode(body), path);
+  const fields = decode(body) as Record<string, unknown> | null;
+  const identity = identityOf(version === 1 ? asVersion2(fields) : fields);
+  if (identity === null) throw corruption(path, HEADER_BYTES, "a node identity without its fields");
+  return identity;
 }
 
-function checkShape(value: unknown, path: string): NodeIdentity {
-  const fields = value as Partial<NodeIdentity> | null;
-  const whole =
-    typeof fields?.clusterId === "string" &&
-    typeof fields.nodeName === "string" &&
-    typeof fields.incarnation === "string" &&
-    typeof fields.shardCount === "number" &&
-    Array.isArray(fields.members);
-  if (!whole) throw corruption(path, HEADER_BYTES, "a node identity without its fields");
-  return fields as NodeIdentity;
+function identityOf(fields: Record<string, unknown> | null): NodeIdentity | null {
+  const { clusterId, nodeName, nodeId, incarnation, shardCount, founders, heard } = fields ?? {};
+  const areTexts = typeof clusterId === "string" && typeof nodeName === "string" && typeof incarnation === "string";
+  const members = memberListOf(fields?.["members"]);
+  if (!areTexts || typeof nodeId !== "number" || typeof shardCount !== "number" || members === null) return null;
+  if (!Array.isArray(founders) || !founders.every((id): id is number => typeof id === "number")) return null;
+  if (!Array.isArray(heard) || !heard.every(isHeard)) return null;
+  return { clusterId, nodeName, nodeId, incarnation, shardCount, founders, members, heard };
+}
+
+function isHeard(value: unknown): value is HeardMember {
+  const { id, incarnation } = (value ?? {}) as Partial<HeardMember>;
+  return typeof id === "number" && typeof incarnation === "string";
+}
+
+interface MemberOfVersion1 {
+  readonly id: number;
+  readonly name: string;
+  readonly incarnation: string;
+}
+
+function asVersion2(fields: Record<string, unknown> | null): Record<string, unknown> | null {
+  if (!Array.isArray(fields?.["members"])) return null;
+  const first = fields["members"] as readonly MemberOfVersion1[];
+  const rest = { incarnation: "", peerAddress: "", rack: "", state: 1, forced: false };
+  const members = first.map(({ id, name }) => ({ id, name, ...rest }));
+  const heard = first.filter(({ incarnation }) => incarnation !== "");
+  const founders = first.map(({ id }) => id);
+  const nodeId = first.find(({ name }) => name === fields["nodeName"])?.id;
+  return { ...fields, nodeId, founders, members: { version: 0, nextId: Math.max(0, ...founders) + 1, members }, heard };
 }

@@ -1,12 +1,15 @@
 /**
  * Claims a data directory for a node of a cluster: mints the identity of a new one, and refuses one that belongs to
- * another node, another cluster or a cluster of another shape. Called once, before any shard is opened.
+ * another node, another cluster or a cluster of another shape. Called once, before any shard is opened. A node that is to
+ * join a cluster has an incarnation, on disk, before it asks, and the rest when it is answered; so it may ask again after
+ * any crash and is always the same one.
  */
 import { EnvelopeError } from "../core/errors.ts";
 import { utf8 } from "../core/bytes.ts";
 import { type NodeId, nodeId } from "../core/ids.ts";
 import type { Disk } from "../env/disk.ts";
-import { decodeIdentity, encodeIdentity, type Member, type NodeIdentity } from "./identity-format.ts";
+import type { MemberList, MemberRecord } from "../record/member-format.ts";
+import { decodeIdentity, encodeIdentity, type NodeIdentity } from "./identity-format.ts";
 
 const FILE_NAME = "node.meta";
 
@@ -17,6 +20,8 @@ export interface ClaimOptions {
   /** Names of all first members, this node's own included. */
   readonly memberNames: readonly string[];
   readonly shardCount: number;
+  /** The node is not one of the first members: it joins a cluster that is there, or has joined it. */
+  readonly joins: boolean;
   /** What the incarnation of a new directory is drawn from. */
   readonly randomHex: string;
 }
@@ -45,14 +50,7 @@ export class Identity {
     if (disk.list(options.directory).some((name) => name.startsWith("shard-"))) {
       throw new EnvelopeError("MISSING_FILE", `${path} is missing although the directory holds shards`);
     }
-    const incarnation = hashHex(`${options.randomHex}\n${options.nodeName}\n${clusterId}`);
-    const members: Member[] = names.map((name, position) => ({
-      id: position + 1,
-      name,
-      incarnation: name === options.nodeName ? incarnation : "",
-    }));
-    const { nodeName, shardCount } = options;
-    const identity = new Identity(disk, options.directory, { clusterId, nodeName, incarnation, shardCount, members });
+    const identity = new Identity(disk, options.directory, minted(options, names, clusterId));
     identity.#save(identity.#current);
     return identity;
   }
@@ -73,32 +71,40 @@ export class Identity {
     return this.#current.shardCount;
   }
 
-  get members(): readonly Member[] {
+  /** Its number among the members; NO_NODE until it has joined. */
+  get nodeId(): NodeId {
+    return nodeId(this.#current.nodeId);
+  }
+
+  /** The members that the cluster was born with, where this node is one of them; else nobody. */
+  get founders(): readonly NodeId[] {
+    return this.#current.founders.map(nodeId);
+  }
+
+  /** The newest list of members that was saved. */
+  get members(): MemberList {
     return this.#current.members;
   }
 
-  get nodeId(): NodeId {
-    const own = this.#current.members.find((member) => member.name === this.#current.nodeName);
-    if (own === undefined) throw new EnvelopeError("FOREIGN_DIRECTORY", "this node is not a member of its own cluster");
-    return nodeId(own.id);
+  /** The data directories that members were first heard from, by id. */
+  get heard(): ReadonlyMap<number, string> {
+    return new Map(this.#current.heard.map(({ id, incarnation }) => [id, incarnation]));
   }
 
-  /**
-   * Binds a member to the incarnation of its data directory the first time it is heard, durably. False when it is
-   * bound to another one: a wiped disk does not come back under its old name.
-   */
-  bindIncarnation(memberId: number, incarnation: string): boolean {
-    const member = this.#current.members.find((candidate) => candidate.id === memberId);
-    if (member === undefined) return false;
-    if (member.incarnation !== "") return member.incarnation === incarnation;
-    const members = this.#current.members.map((candidate) =>
-      candidate.id === memberId ? { ...candidate, incarnation } : candidate,
-    );
-    // On disk first: a binding that a restart would forget binds nothing.
-    const bound = { ...this.#current, members };
-    this.#save(bound);
-    this.#current = bound;
-    return true;
+  saveMembers(members: MemberList): void {
+    const isThere = (id: number): boolean => members.members.some((member) => member.id === id);
+    this.#replace({ ...this.#current, members, heard: this.#current.heard.filter(({ id }) => isThere(id)) });
+  }
+
+  /** Binds a member to a data directory. */
+  saveHeard(id: number, incarnation: string): void {
+    this.#replace({ ...this.#current, heard: [...this.#current.heard, { id, incarnation }] });
+  }
+
+  /** On disk first: a binding that a restart would forget binds nothing. */
+  #replace(identity: NodeIdentity): void {
+    this.#save(identity);
+    this.#current = identity;
   }
 
   #save(identity: NodeIdentity): void {
@@ -114,13 +120,40 @@ export class Identity {
   }
 }
 
+function minted(options: ClaimOptions, names: readonly string[], clusterId: string): NodeIdentity {
+  const { nodeName, shardCount, randomHex, joins } = options;
+  const incarnation = hashHex(`${randomHex}\n${nodeName}\n${joins ? "" : clusterId}`);
+  if (joins) {
+    const members = { version: 0, nextId: 1, members: [] };
+    return { clusterId: "", nodeName, nodeId: 0, incarnation, shardCount: 0, founders: [], members, heard: [] };
+  }
+  const members = names.map((name, position): MemberRecord => {
+    const rest = { incarnation: "", peerAddress: "", rack: "", state: "member" } as const;
+    return { id: nodeId(position + 1), name, ...rest };
+  });
+  const own = names.indexOf(nodeName) + 1;
+  return {
+    clusterId,
+    nodeName,
+    nodeId: own,
+    incarnation,
+    shardCount,
+    founders: members.map(({ id }) => id),
+    members: { version: 0, nextId: members.length + 1, members },
+    heard: [{ id: own, incarnation }],
+  };
+}
+
 function refuseForeign(found: NodeIdentity, options: ClaimOptions, clusterId: string): void {
   const refuse = (why: string): never => {
     throw new EnvelopeError("FOREIGN_DIRECTORY", `${options.directory} ${why}`);
   };
   if (found.nodeName !== options.nodeName) refuse(`belongs to node ${found.nodeName}, not to ${options.nodeName}`);
+  if (found.nodeId === 0 && !options.joins) refuse("has not joined its cluster yet: start the node with --join");
+  // Whoever has joined was told the cluster and its number of shards; only first members are told by their settings.
+  if (found.founders.length === 0 || options.joins) return;
   if (found.clusterId !== clusterId) {
-    const members = found.members.map((member) => member.name).join(", ");
+    const members = found.members.members.map((member) => member.name).join(", ");
     refuse(`belongs to another cluster (its members: ${members})`);
   }
   if (found.shardCount !== options.shardCount) {

@@ -2,41 +2,42 @@
  * What a node shows of itself and of the others: figures, members with their addresses, connections and health. It tells
  * the others in rounds (gossip.ts). Main thread only.
  */
-import { type NodeId, nodeId } from "../core/ids.ts";
+import type { NodeId } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
 import { FrameType, NO_SHARD } from "../wire/peer-frame-format.ts";
 import type { MemberStatus } from "./coordinator.ts";
 import { Gossip, SUSPECT_PHI } from "./gossip.ts";
-import type { Identity } from "./identity.ts";
 import type { Lane } from "./lane.ts";
 import { lighterNode, type Standing } from "./leader-balance.ts";
-import type { PeerAddress, PeerTransport } from "./peer-transport.ts";
+import type { Members } from "./members.ts";
+import type { PeerTransport } from "./peer-transport.ts";
 
 export class NodeHealth {
-  readonly #identity: Identity;
-  readonly #addresses: readonly PeerAddress[];
+  readonly #self: NodeId;
+  readonly #members: Members;
   readonly #transport: PeerTransport;
   readonly #lanes: readonly Lane[];
   readonly #gossip: Gossip;
 
   /** `session` is that of this process. */
   constructor(
-    identity: Identity,
-    addresses: readonly PeerAddress[],
+    self: NodeId,
+    members: Members,
     transport: PeerTransport,
     lanes: readonly Lane[],
     clock: Clock,
     random: Random,
     session: number,
   ) {
-    this.#identity = identity;
-    this.#addresses = addresses;
+    this.#self = self;
+    this.#members = members;
     this.#transport = transport;
     this.#lanes = lanes;
-    this.#gossip = new Gossip(identity.nodeId, session, clock, random, (to, body) =>
+    this.#gossip = new Gossip(self, session, members, clock, random, (to, body) =>
       transport.frame(to, FrameType.report, NO_SHARD, (writer) => writer.raw(body)),
     );
+    members.onChange(() => this.#gossip.forgetStrangers());
   }
 
   /** Tells others how this node is. */
@@ -50,7 +51,10 @@ export class NodeHealth {
         quarantined: groups.reduce((sum, group) => sum + group.quarantinedCount, 0),
         isWritable: groups.every((group) => group.writable),
       },
-      this.#identity.members.map(({ id }) => nodeId(id)).filter((id) => this.#transport.connected(id)),
+      this.#members
+        .list()
+        .map(({ id }) => id)
+        .filter((id) => this.#transport.connected(id)),
     );
   }
 
@@ -62,8 +66,7 @@ export class NodeHealth {
   /** Who had better lead one of this node's shards, NO_NODE: nobody. Those in trouble are not asked. */
   get lighterNode(): NodeId {
     const standings: Standing[] = [];
-    for (const member of this.#identity.members) {
-      const node = nodeId(member.id);
+    for (const { id: node } of this.#members.list()) {
       const report = this.#gossip.reportOf(node);
       const isWell = report?.isWritable === true && report.quarantined === 0;
       const isThere = this.#transport.connected(node) && this.#gossip.suspicionOf(node) < SUSPECT_PHI;
@@ -73,18 +76,20 @@ export class NodeHealth {
   }
 
   nameOf(id: number): string | null {
-    return this.#identity.members.find((member) => member.id === id)?.name ?? null;
+    return this.#members.nameOf(id);
   }
 
   members(): readonly MemberStatus[] {
-    return this.#identity.members.map(({ id, name }) => {
-      const isSelf = id === this.#identity.nodeId;
+    return this.#members.list().map(({ id, name, peerAddress, rack, state }) => {
+      const isSelf = id === this.#self;
       return {
         name,
-        peerAddress: this.#addresses.find((peer) => peer.name === name)?.address ?? "",
-        connected: isSelf || this.#transport.connected(nodeId(id)),
-        suspicion: Math.round(this.#gossip.suspicionOf(nodeId(id)) * 10) / 10,
-        report: isSelf ? this.#gossip.ownReport : this.#gossip.reportOf(nodeId(id)),
+        peerAddress,
+        rack,
+        state,
+        connected: isSelf || this.#transport.connected(id),
+        suspicion: Math.round(this.#gossip.suspicionOf(id) * 10) / 10,
+        report: isSelf ? this.#gossip.ownReport : this.#gossip.reportOf(id),
       };
     });
   }

@@ -4,6 +4,7 @@
  */
 import { decode, encode } from "@msgpack/msgpack";
 import { EnvelopeError } from "../core/errors.ts";
+import { NODE_ID_MAX } from "../record/member-format.ts";
 
 export interface NodeReport {
   readonly node: number;
@@ -48,5 +49,5 @@ function isReport(value: unknown): value is NodeReport {
   const areCounts = [node, session, version, leading, pending, debtBytes, quarantined].every(
     (count) => Number.isSafeInteger(count) && (count ?? -1) >= 0,
   );
-  return areCounts && typeof fields?.isWritable === "boolean";
+  return areCounts && (node ?? 0) <= NODE_ID_MAX && typeof fields?.isWritable === "boolean";
 }

@@ -1,5 +1,6 @@
 /**
- * All connections between this node and its peers: an outbox to each, and a listener for what they say. A connection
+ * All connections between this node and its peers: an outbox to each, and a listener for what they say. Members that come
+ * are dialed, and nobody listens any more to those that are forgotten. A connection
  * becomes a peer's voice only after its hello has been checked: cluster, member, incarnation, protocol version, number
  * of shards. A peer has one voice: a newer connection takes the place of an older one, which is closed, so nothing that
  * was sent over it can still arrive late. Both ends of a connection say at every *beat* that they are alive, and close
@@ -24,6 +25,7 @@ import {
   STRANGER_FRAME_BYTES_MAX,
 } from "../wire/peer-frame-format.ts";
 import type { Identity } from "./identity.ts";
+import type { Members } from "./members.ts";
 import { decodeHello, encodeHello, type PeerHello } from "./peer-hello-format.ts";
 import { PEER_SILENT, PeerOutbox, SILENT_BEATS_MAX } from "./peer-outbox.ts";
 
@@ -32,11 +34,6 @@ const HELLO_MS_MAX = 3000;
 /** A peer that says nothing for so many least election timeouts has its connection closed. */
 const SILENT_ELECTIONS_MAX = 10;
 const ALIVE_FRAME = aliveFrame();
-
-export interface PeerAddress {
-  readonly name: string;
-  readonly address: string;
-}
 
 /** What this process adds to the identity of its node. */
 export interface TransportOptions {
@@ -59,6 +56,8 @@ export interface PeerEvents {
 interface Voice {
   readonly connection: Connection;
   readonly peer: NodeId;
+  /** The peer's data directory. */
+  readonly incarnation: string;
   /** The peer's process. */
   readonly session: number;
   /** Beats since something came over it. */
@@ -68,19 +67,30 @@ interface Voice {
 export class PeerTransport {
   readonly #environment: Environment;
   readonly #identity: Identity;
+  readonly #members: Members;
   readonly #events: PeerEvents;
   readonly #hello: PeerHello;
   readonly #beatMs: number;
   readonly #outboxes = new Map<NodeId, PeerOutbox>();
+  /** Where each outbox leads. */
+  readonly #dialed = new Map<NodeId, string>();
   readonly #accepted = new Set<Connection>();
   readonly #voices = new Map<NodeId, Voice>();
   #listener: Listener | null = null;
   #beatTimer: Timer | null = null;
+  #stopped = false;
 
-  constructor(environment: Environment, identity: Identity, options: TransportOptions, events: PeerEvents) {
+  constructor(
+    environment: Environment,
+    identity: Identity,
+    members: Members,
+    options: TransportOptions,
+    events: PeerEvents,
+  ) {
     const { session, valueBytesMax, electionMs } = options;
     this.#environment = environment;
     this.#identity = identity;
+    this.#members = members;
     this.#events = events;
     const { clusterId, nodeName, incarnation, shardCount } = identity;
     this.#hello = {
@@ -95,26 +105,11 @@ export class PeerTransport {
     this.#beatMs = (SILENT_ELECTIONS_MAX * electionMs) / SILENT_BEATS_MAX;
   }
 
-  /** Listens and dials every peer. Returns the port that was bound. */
-  start(address: string, peers: readonly PeerAddress[]): number {
-    const { clock, network, log } = this.#environment;
-    this.#listener = network.listen(address, (connection) => this.#accept(connection));
-    for (const member of this.#identity.members) {
-      if (member.name === this.#identity.nodeName) continue;
-      const peer = peers.find((candidate) => candidate.name === member.name);
-      if (peer === undefined) continue;
-      const id = nodeId(member.id);
-      this.#outboxes.set(
-        id,
-        new PeerOutbox(clock, network, log, {
-          address: peer.address,
-          hello: this.#hello,
-          check: (hello) => (hello.nodeId === id ? this.#objection(hello) : `node ${hello.nodeName} answers there`),
-          onConnected: () => this.#events.onConnected(id),
-          onLost: () => this.#events.onLost(id),
-        }),
-      );
-    }
+  /** Listens and dials every peer, now and whenever one comes. Returns the port that was bound. */
+  start(address: string): number {
+    this.#listener = this.#environment.network.listen(address, (connection) => this.#accept(connection));
+    this.#meetMembers();
+    this.#members.onChange(() => this.#meetMembers());
     this.#scheduleBeat();
     return this.#listener.port;
   }
@@ -135,10 +130,43 @@ export class PeerTransport {
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#beatTimer?.cancel();
     this.#listener?.close();
     for (const outbox of this.#outboxes.values()) outbox.stop();
     for (const connection of this.#accepted) connection.terminate();
+  }
+
+  /** Dials whoever is new or has moved, and hangs up on whoever is no member or is bound to another data directory. */
+  #meetMembers(): void {
+    if (this.#stopped) return;
+    for (const [id, outbox] of this.#outboxes) {
+      if (this.#members.get(id)?.peerAddress === this.#dialed.get(id)) continue;
+      this.#outboxes.delete(id);
+      this.#dialed.delete(id);
+      outbox.stop();
+    }
+    for (const { peer, incarnation, connection } of this.#voices.values()) {
+      if (this.#members.get(peer)?.incarnation !== incarnation) connection.terminate();
+    }
+    for (const { id, peerAddress } of this.#members.list()) {
+      if (id !== this.#identity.nodeId && peerAddress !== "" && !this.#outboxes.has(id)) this.#dial(id, peerAddress);
+    }
+  }
+
+  #dial(id: NodeId, address: string): void {
+    const { clock, network, log } = this.#environment;
+    this.#dialed.set(id, address);
+    this.#outboxes.set(
+      id,
+      new PeerOutbox(clock, network, log, {
+        address,
+        hello: this.#hello,
+        check: (hello) => (hello.nodeId === id ? this.#objection(hello) : `node ${hello.nodeName} answers there`),
+        onConnected: () => this.#events.onConnected(id),
+        onLost: () => this.#events.onLost(id),
+      }),
+    );
   }
 
   #scheduleBeat(): void {
@@ -210,7 +238,8 @@ export class PeerTransport {
     endFrame(answer, start);
     connection.write(answer.bytes, 0, answer.length);
     if (hello !== null && objection === null) {
-      const voice = { connection, peer: nodeId(hello.nodeId), session: hello.session, silentBeats: 0 };
+      const { incarnation, session } = hello;
+      const voice = { connection, peer: nodeId(hello.nodeId), incarnation, session, silentBeats: 0 };
       this.#heard(voice);
       return voice;
     }
@@ -246,11 +275,20 @@ export class PeerTransport {
     if (hello.shardCount !== own.shardCount) {
       return `${hello.nodeName} has ${hello.shardCount} shards, this cluster has ${own.shardCount}`;
     }
-    const member = own.members.find((candidate) => candidate.id === hello.nodeId);
-    if (member === undefined || member.name !== hello.nodeName) return `${hello.nodeName} is not a member`;
-    if (member.name === own.nodeName) return `${hello.nodeName} is this node's own name`;
-    if (own.bindIncarnation(hello.nodeId, hello.incarnation)) return null;
-    return `${hello.nodeName} speaks from another data directory than the one this cluster knows; it may have lost acknowledged writes`;
+    return this.#membershipObjection(hello);
+  }
+
+  #membershipObjection({ nodeId: id, nodeName, incarnation }: PeerHello): string | null {
+    const member = this.#members.list().find((candidate) => candidate.id === id);
+    if (member?.name !== nodeName) {
+      const wasMember = member === undefined && this.#members.isForgotten(id);
+      return wasMember
+        ? `${nodeName} has been removed from the cluster; it may join again with an empty data directory`
+        : `${nodeName} is not a member`;
+    }
+    if (nodeName === this.#identity.nodeName) return `${nodeName} is this node's own name`;
+    if (this.#members.bind(id, incarnation)) return null;
+    return `${nodeName} speaks from another data directory than the one this cluster knows; it may have lost acknowledged writes`;
   }
 }
 

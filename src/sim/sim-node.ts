@@ -65,7 +65,6 @@ interface Life {
   readonly process: SimProcess;
   readonly clock: SimClock;
   readonly node: ClusterNode;
-  readonly identity: Identity;
   readonly shards: readonly Shard[];
 }
 
@@ -169,7 +168,7 @@ export class SimNode {
 
   /** Whether this node, which is up, has bound a member to the data directory that speaks for it. */
   hasBound(name: string): boolean {
-    return this.#life?.identity.members.some((one) => one.name === name && one.incarnation !== "") === true;
+    return this.#life?.node.members.list().some((one) => one.name === name && one.incarnation !== "") === true;
   }
 
   #begin(process: SimProcess): Life {
@@ -187,6 +186,7 @@ export class SimNode {
       memberNames,
       shardCount,
       randomHex: seed.toString(16),
+      joins: false,
     });
     const shards: Shard[] = [];
     const openShard = (shard: number, onReply: (reply: ShardReply) => void): ShardPort => {
@@ -207,7 +207,7 @@ export class SimNode {
       openShard,
     );
     node.onFailure((shard, code, message) => this.onFailure(`shard ${shard}: ${code} ${message}`));
-    return { process, clock, node, identity, shards };
+    return { process, clock, node, shards };
   }
 
   /** Power cut: what was not synced is at the mercy of `survival`. */

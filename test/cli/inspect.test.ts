@@ -3,6 +3,7 @@ import { copyFileSync, readFileSync, truncateSync, writeFileSync } from "node:fs
 import { join } from "node:path";
 import { encodeIdentity } from "../../src/cluster/identity-format.ts";
 import { escapeBytes, type FilePart } from "../../src/core/file-report.ts";
+import { nodeId } from "../../src/core/ids.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 import { type Damage, inspectFile } from "../../src/inspect.ts";
 import { runMain, temporaryDirectory } from "./run-main.ts";
@@ -58,11 +59,21 @@ test("every kind of file is described down to its entries, and none is changed",
 test("the identity of a node is described", () => {
   using home = temporaryDirectory();
   const path = join(home.path, "node.meta");
-  const members = [{ id: 1, name: "n1", incarnation: "ab" }];
-  writeFileSync(path, encodeIdentity({ clusterId: "cd", nodeName: "n1", incarnation: "ab", shardCount: 2, members }));
+  const rest = { incarnation: "", peerAddress: "127.0.0.1:9101", rack: "", state: "member" } as const;
+  const identity = {
+    clusterId: "cd",
+    nodeName: "n1",
+    nodeId: 1,
+    incarnation: "ab",
+    shardCount: 2,
+    founders: [1],
+    members: { version: 3, nextId: 2, members: [{ id: nodeId(1), name: "n1", ...rest }] },
+    heard: [{ id: 1, incarnation: "ab" }],
+  };
+  writeFileSync(path, encodeIdentity(identity));
   const { parts, damage } = inspected(path);
   expect(damage).toBeNull();
-  expect(parts.map((part) => part.kind)).toEqual(["identity", "member"]);
+  expect(parts.map((part) => part.kind)).toEqual(["identity", "member", "heard"]);
 });
 
 test("what is sound around damage is printed, and the damage is named with its offset", () => {

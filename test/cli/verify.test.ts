@@ -40,8 +40,9 @@ function partsOf(path: string, kind: string): FilePart[] {
 
 /** A node's directory around the shard: what `verify` is usually given. */
 function makeNode(home: string): void {
-  const members = [{ id: 1, name: "n1", incarnation: "ab" }];
-  const identity = { clusterId: CLUSTER_ID, nodeName: "n1", incarnation: "ab", shardCount: 1, members };
+  const members = { version: 0, nextId: 1, members: [] };
+  const rest = { nodeId: 1, incarnation: "ab", shardCount: 1, founders: [1], members, heard: [] };
+  const identity = { clusterId: CLUSTER_ID, nodeName: "n1", ...rest };
   writeFileSync(join(home, "node.meta"), encodeIdentity(identity));
   writeFileSync(join(home, "LOCK"), "1\n");
 }

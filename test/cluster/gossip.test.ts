@@ -7,6 +7,7 @@ import { EnvelopeError } from "../../src/core/errors.ts";
 import { type NodeId, nodeId } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import type { Clock } from "../../src/env/clock.ts";
+import type { MemberRecord } from "../../src/record/member-format.ts";
 
 class HandClock implements Clock {
   nowMs = 1000;
@@ -70,6 +71,9 @@ class Village {
   readonly clock = new HandClock();
   readonly nodes = new Map<NodeId, Gossip>();
   readonly dead = new Set<NodeId>();
+  /** Who counts as a member; everybody else is a stranger. */
+  readonly members = { get: (id: NodeId) => (this.strangers.has(id) ? null : memberOf(id)) };
+  readonly strangers = new Set<NodeId>();
   readonly #cut = new Set<string>();
   readonly #random = new Random(11);
 
@@ -78,7 +82,7 @@ class Village {
   }
 
   start(id: NodeId, session: number): void {
-    const gossip = new Gossip(id, session, this.clock, this.#random, (to, body) => {
+    const gossip = new Gossip(id, session, this.members, this.clock, this.#random, (to, body) => {
       if (!this.dead.has(to) && !this.#cut.has(`${id}-${to}`)) this.nodes.get(to)?.heard(id, body);
     });
     this.nodes.set(id, gossip);
@@ -102,6 +106,10 @@ class Village {
   of(id: number): Gossip {
     return this.nodes.get(nodeId(id))!;
   }
+}
+
+function memberOf(id: NodeId): MemberRecord {
+  return { id, name: `n${id}`, incarnation: "", peerAddress: "", rack: "", state: "member" };
 }
 
 function reportOf(id: number): OwnReport {
@@ -143,9 +151,27 @@ describe("gossip", () => {
     expect(village.of(1).suspicionOf(nodeId(3))).toBeLessThan(8);
   });
 
+  test("of a node that was forgotten nothing is known, whoever still speaks of it", () => {
+    const village = new Village(4);
+    village.rounds(20);
+    expect(village.of(1).reportOf(nodeId(4))).not.toBeNull();
+    village.strangers.add(nodeId(4));
+    for (const gossip of village.nodes.values()) gossip.forgetStrangers();
+    village.rounds(20);
+    for (const id of [1, 2, 3]) expect(village.of(id).reportOf(nodeId(4))).toBeNull();
+  });
+
   test("what is no list of reports is refused", () => {
     const whole = { node: 1, session: 2, version: 3, ...reportOf(1) };
-    const bad = [{}, [1], [{ ...whole, version: -1 }], [{ ...whole, isWritable: 1 }], Array(1001).fill(whole), null];
+    const bad = [
+      {},
+      [1],
+      [{ ...whole, version: -1 }],
+      [{ ...whole, node: 65_536 }],
+      [{ ...whole, isWritable: 1 }],
+      Array(1001).fill(whole),
+      null,
+    ];
     expect(decodeReports(encode([whole]))).toEqual([whole]);
     for (const value of bad) expect(() => decodeReports(encode(value))).toThrow(EnvelopeError);
     expect(() => decodeReports(Uint8Array.of(0xc1))).toThrow(EnvelopeError);

@@ -3,8 +3,9 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { encode } from "@msgpack/msgpack";
 import { Identity } from "../../src/cluster/identity.ts";
-import { EnvelopeError } from "../../src/core/errors.ts";
+import { crc32 } from "../../src/core/crc32.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 
 let directory = "";
@@ -23,6 +24,7 @@ function claim(changes: Partial<Parameters<typeof Identity.claim>[1]> = {}): Ide
     memberNames: ["n3", "n1", "n2"],
     shardCount: 2,
     randomHex: "00",
+    joins: false,
     ...changes,
   });
 }
@@ -33,7 +35,7 @@ test("a directory keeps its identity over restarts, and members are numbered by 
   expect(again.incarnation).toBe(first.incarnation);
   expect(again.clusterId).toBe(first.clusterId);
   expect(Number(again.nodeId)).toBe(2);
-  expect(again.members.map((member) => member.id)).toEqual([1, 2, 3]);
+  expect(again.members.members.map((member) => Number(member.id))).toEqual([1, 2, 3]);
 });
 
 test("a directory of another node, another cluster or another number of shards is refused, and the error says which", () => {
@@ -63,27 +65,40 @@ test("a newer format, damage, and shards without an identity are refused", () =>
   expect(() => claim()).toThrow("node.meta is missing");
 });
 
-test("a member is bound to the first data directory heard, for good", () => {
-  const identity = claim();
-  expect(identity.bindIncarnation(1, "aa")).toBe(true);
-  expect(claim().bindIncarnation(1, "aa")).toBe(true);
-  expect(claim().bindIncarnation(1, "bb")).toBe(false);
-  expect(claim().bindIncarnation(9, "aa")).toBe(false);
+test("a directory that is to join keeps its incarnation until it has, and starts only to join", () => {
+  const joins = { joins: true, nodeName: "n9", memberNames: ["n9"] };
+  const first = claim(joins);
+  expect([first.clusterId, Number(first.nodeId), first.shardCount]).toEqual(["", 0, 0]);
+  expect(claim({ ...joins, randomHex: "ff" }).incarnation).toBe(first.incarnation);
+  expect(() => claim({ ...joins, joins: false })).toThrow("has not joined its cluster yet");
+  expect(() => claim({ ...joins, nodeName: "n8" })).toThrow("belongs to node n9, not to n8");
 });
 
-test("a binding that did not reach the disk does not count", () => {
-  class FailingDisk extends RealDisk {
-    failing = false;
-    override syncDirectory(path: string): void {
-      if (this.failing) throw new EnvelopeError("IO", "the sync failed");
-      super.syncDirectory(path);
-    }
-  }
-  const disk = new FailingDisk();
-  const memberNames = ["n1", "n2"];
-  const options = { directory, clusterName: "test", nodeName: "n2", memberNames, shardCount: 2, randomHex: "00" };
-  const identity = Identity.claim(disk, options);
-  disk.failing = true;
-  expect(() => identity.bindIncarnation(1, "first")).toThrow("the sync failed");
-  expect(identity.members[0]?.incarnation).toBe("");
+test("a directory made by an earlier version is read: its members were the first ones", () => {
+  const path = join(directory, "node.meta");
+  const member = (id: number, incarnation: string) => ({ id, name: `n${id}`, incarnation });
+  const members = [member(1, ""), member(2, "bb"), member(3, "cc")];
+  const clusterId = claim().clusterId;
+  writeFileSync(path, version1({ clusterId, nodeName: "n2", incarnation: "bb", shardCount: 2, members }));
+  const identity = claim();
+  expect([Number(identity.nodeId), identity.incarnation]).toEqual([2, "bb"]);
+  expect(identity.founders.map(Number)).toEqual([1, 2, 3]);
+  expect([identity.members.version, identity.members.nextId]).toEqual([0, 4]);
+  expect([...identity.heard]).toEqual([
+    [2, "bb"],
+    [3, "cc"],
+  ]);
+  identity.saveHeard(1, "aa");
+  expect(claim().heard.get(1)).toBe("aa");
 });
+
+function version1(body: unknown): Uint8Array {
+  const map = encode(body);
+  const file = Buffer.alloc(16 + map.length);
+  file.write("EVPN");
+  file.writeUInt32LE(1, 4);
+  file.writeUInt32LE(crc32(map), 8);
+  file.writeUInt32LE(map.length, 12);
+  file.set(map, 16);
+  return file;
+}

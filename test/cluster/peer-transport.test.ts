@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Identity } from "../../src/cluster/identity.ts";
+import { Members } from "../../src/cluster/members.ts";
 import { encodeHello } from "../../src/cluster/peer-hello-format.ts";
 import { PeerTransport } from "../../src/cluster/peer-transport.ts";
 import { AssertionError } from "../../src/core/assert.ts";
@@ -12,6 +13,7 @@ import { nodeId } from "../../src/core/ids.ts";
 import type { Clock } from "../../src/env/clock.ts";
 import type { Connection, ConnectionHandler, Network } from "../../src/env/network.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
+import type { MemberRecord } from "../../src/record/member-format.ts";
 import { beginFrame, endFrame, FrameType, NO_SHARD } from "../../src/wire/peer-frame-format.ts";
 import { QUIET } from "./leading-group.ts";
 
@@ -34,9 +36,12 @@ class FakeConnection implements Connection {
   readonly remoteAddress = "peer:1";
   ended = false;
   written = 0;
+  /** The last that was written. */
+  bytes = new Uint8Array(0);
   handler: ConnectionHandler | null = null;
 
-  write(_bytes: Uint8Array, _start: number, byteCount: number): number {
+  write(bytes: Uint8Array, start: number, byteCount: number): number {
+    this.bytes = bytes.slice(start, start + byteCount);
     this.written += byteCount;
     return byteCount;
   }
@@ -76,23 +81,33 @@ function setUp() {
   let accept: (connection: Connection) => ConnectionHandler = () => {
     throw new Error("nobody listens");
   };
-  const dialed: { open: (connection: Connection) => ConnectionHandler }[] = [];
+  const dialed: { address: string; open: (connection: Connection) => ConnectionHandler }[] = [];
   const network: Network = {
     listen: (_address, onConnection) => {
       accept = onConnection;
       return { port: 1, close: () => undefined };
     },
-    dial: (_address, open) => {
-      dialed.push({ open });
+    dial: (address, open) => {
+      dialed.push({ address, open });
     },
   };
   const disk = new RealDisk();
   const memberNames = ["n1", "n2"];
-  const options = { directory, clusterName: "test", nodeName: "n1", memberNames, shardCount: 1, randomHex: "00" };
+  const options = {
+    directory,
+    clusterName: "test",
+    nodeName: "n1",
+    memberNames,
+    shardCount: 1,
+    randomHex: "00",
+    joins: false,
+  };
   const identity = Identity.claim(disk, options);
+  const members = new Members(identity, [{ name: "n2", address: "n2:1" }], QUIET);
   const transport = new PeerTransport(
     { disk, network, clock, log: QUIET, seed: 1 },
     identity,
+    members,
     { session: 5, valueBytesMax: 1000, electionMs: ELECTION_MS },
     {
       onFrame: (from, session, received) => {
@@ -103,7 +118,7 @@ function setUp() {
       onLost: (peer) => events.push(`lost ${peer}`),
     },
   );
-  transport.start("n1:1", [{ name: "n2", address: "n2:1" }]);
+  transport.start("n1:1");
   const { clusterId } = identity;
   const peer = {
     clusterId,
@@ -130,7 +145,7 @@ function setUp() {
     const at = timers.findIndex(({ ms }) => ms === BEAT_MS);
     timers.splice(at, 1)[0]?.run();
   };
-  return { events, timers, transport, hello, connect, dial, beat };
+  return { events, timers, members, transport, dialed, hello, connect, dial, beat };
 }
 
 const raft = (first: number) => frame(FrameType.raft, new Uint8Array([first]));
@@ -244,4 +259,49 @@ test("alive is no answer to an introduction, and no introduction", () => {
   const stranger = connect();
   stranger.say(alive);
   expect([ownVoice.ended, stranger.ended, events]).toEqual([true, true, []]);
+});
+
+const record = (id: number, name: string, incarnation: string): MemberRecord => {
+  return { id: nodeId(id), name, incarnation, peerAddress: `${name}:1`, rack: "", state: "member" };
+};
+
+test("who joins is dialed and heard; who is forgotten is hung up on, and refused from then on", () => {
+  const { events, transport, members, dialed, hello, connect, dial } = setUp();
+  const late = hello(FrameType.hello, { nodeId: 3, nodeName: "n3", incarnation: "cc" });
+  const early = connect();
+  early.say(late);
+  expect(early.ended).toBe(true);
+
+  dialed.splice(0);
+  const first = [record(1, "n1", ""), record(2, "n2", "aa")];
+  members.adopt({ version: 1, nextId: 4, members: [...first, record(3, "n3", "cc")] });
+  expect(dialed.map(({ address }) => address)).toEqual(["n3:1"]);
+  const ownVoice = dial();
+  ownVoice.say(hello(FrameType.welcome, { nodeId: 3, nodeName: "n3", incarnation: "cc" }));
+  const voice = connect();
+  voice.say(late);
+  expect(transport.connected(nodeId(3))).toBe(true);
+
+  members.adopt({ version: 2, nextId: 4, members: first });
+  expect([voice.ended, ownVoice.ended]).toEqual([true, true]);
+  voice.handler?.onClose();
+  ownVoice.handler?.onClose();
+  expect(transport.connected(nodeId(3))).toBe(false);
+  expect(events.slice(-2)).toEqual(["lost 3", "lost 3"]);
+  const again = connect();
+  again.say(late);
+  expect([again.ended, new TextDecoder().decode(again.bytes.subarray(12))]).toEqual([
+    true,
+    "n3 has been removed from the cluster; it may join again with an empty data directory",
+  ]);
+});
+
+test("a member whose directory the catalog binds to another one is not heard any more", () => {
+  const { members, hello, connect, dial, transport } = setUp();
+  dial().say(hello(FrameType.welcome));
+  const voice = connect();
+  voice.say(hello());
+  expect(transport.connected(PEER)).toBe(true);
+  members.adopt({ version: 1, nextId: 3, members: [record(1, "n1", ""), record(2, "n2", "bb")] });
+  expect(voice.ended).toBe(true);
 });

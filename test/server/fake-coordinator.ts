@@ -253,7 +253,17 @@ export class FakeCoordinator implements Coordinator {
   }
 
   members(): readonly MemberStatus[] {
-    return [{ name: "n1", peerAddress: "127.0.0.1:9101", connected: true, suspicion: 0, report: null }];
+    return [
+      {
+        name: "n1",
+        peerAddress: "127.0.0.1:9101",
+        connected: true,
+        rack: "",
+        state: "member",
+        suspicion: 0,
+        report: null,
+      },
+    ];
   }
 
   figures(): Readonly<Record<string, number>> {
