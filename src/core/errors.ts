@@ -33,6 +33,9 @@ const RETRY_OF = {
   MISSING_FILE: "never",
   HISTORY_GONE: "never",
   SESSION_GONE: "unknown",
+  MEMBER_EXISTS: "never",
+  NO_MEMBER: "never",
+  NO_QUORUM: "safe",
 } as const satisfies Record<string, Retry>;
 
 export type ErrorCode = keyof typeof RETRY_OF;

@@ -64,6 +64,17 @@ export const CommandType = {
   openSession: 17,
   /** Ends the session that it names. Result: ok. */
   closeSession: 18,
+  /** Catalog (shard 0): enters the members that the cluster was born with (MemberList), if nobody has. Result: ok. */
+  foundCluster: 19,
+  /**
+   * Catalog (shard 0): the member named by the key comes, or is somewhere else now; value: Admission (member-format.ts).
+   * Result: integer, its id, or MEMBER_EXISTS, or UNAVAILABLE before the first members are entered.
+   */
+  admitMember: 20,
+  /** Catalog (shard 0): the member named by the key is to leave; value: Retirement (member-format.ts). Result: ok, or NO_MEMBER. */
+  retireMember: 21,
+  /** Catalog (shard 0): the leaving member named by the key, whose id is the value (u32), is gone. Result: ok, or NO_MEMBER. */
+  forgetMember: 22,
 } as const;
 export type CommandType = (typeof CommandType)[keyof typeof CommandType];
 
@@ -203,7 +214,7 @@ export class CommandReader {
     const view = this.view;
     const type = view.getUint8(offset + 4);
     const flags = view.getUint8(offset + 5);
-    if (type < CommandType.put || type > CommandType.closeSession || flags > FLAGS_KNOWN) return -1;
+    if (type < CommandType.put || type > CommandType.forgetMember || flags > FLAGS_KNOWN) return -1;
     this.type = type as CommandType;
     this.flags = flags;
     this.origin = view.getUint16(offset + 6, true);

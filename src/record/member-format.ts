@@ -4,6 +4,7 @@
  *
  *   record   MessagePack map: id, name, incarnation, peerAddress, rack, state (1 member, 2 leaving), forced
  *   list     MessagePack map: version, nextId, members: records by ascending id
+ *   census   12 bytes, under `members` in the catalog: u32 version, u32 nextId, u32 members that are not leaving
  *
  * An id is never given to another node, and neither is one that was: whatever a number meant in a vote or a stamp, it
  * means for ever. A newer list differs from an older one by what was committed between them, so the version alone says
@@ -11,6 +12,7 @@
  */
 import { decode, encode } from "@msgpack/msgpack";
 import { isAddress } from "../core/address.ts";
+import { viewOf } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import type { NodeId } from "../core/ids.ts";
 
@@ -38,8 +40,34 @@ export interface MemberList {
   readonly members: readonly MemberRecord[];
 }
 
+/** What the catalog counts. */
+export interface Census {
+  readonly version: number;
+  readonly nextId: number;
+  /** Members that are not leaving. */
+  readonly stayingCount: number;
+}
+
+/** How a member comes; also one that is known, with another address or rack. */
+export interface Admission {
+  /** Empty: the name is kept for whoever comes first under it. */
+  readonly incarnation: string;
+  readonly peerAddress: string;
+  readonly rack: string;
+}
+
+export interface Retirement {
+  /** A name may have been given anew meanwhile. */
+  readonly id: number;
+  /** As in MemberRecord. */
+  readonly forced: boolean;
+}
+
+export const MEMBER_PREFIX = "member/";
+export const CENSUS_KEY = "members";
 export const NODE_ID_MAX = 0xffff;
 const MEMBERS_MAX = 1000;
+const CENSUS_BYTES = 12;
 const INCARNATION_LENGTH_MAX = 64;
 const ADDRESS_LENGTH_MAX = 260;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
@@ -64,6 +92,49 @@ export function decodeMemberList(bytes: Uint8Array): MemberList {
   return memberListOf(decodeMap(bytes)) ?? refuse("a list of members that is none");
 }
 
+export function encodeCensus({ version, nextId, stayingCount }: Census): Uint8Array {
+  const bytes = new Uint8Array(CENSUS_BYTES);
+  const view = viewOf(bytes);
+  view.setUint32(0, version, true);
+  view.setUint32(4, nextId, true);
+  view.setUint32(8, stayingCount, true);
+  return bytes;
+}
+
+/** Throws PROTOCOL. */
+export function decodeCensus(bytes: Uint8Array): Census {
+  if (bytes.length !== CENSUS_BYTES) refuse("a census of members that is none");
+  const view = viewOf(bytes);
+  return {
+    version: view.getUint32(0, true),
+    nextId: view.getUint32(4, true),
+    stayingCount: view.getUint32(8, true),
+  };
+}
+
+export function encodeAdmission({ incarnation, peerAddress, rack }: Admission): Uint8Array {
+  return encode({ incarnation, peerAddress, rack });
+}
+
+/** Throws PROTOCOL. */
+export function decodeAdmission(bytes: Uint8Array): Admission {
+  const { incarnation, peerAddress, rack } = (decodeMap(bytes) ?? {}) as Record<string, unknown>;
+  if (!isIncarnation(incarnation)) return refuse("no incarnation of a data directory");
+  if (!isPeerAddress(peerAddress)) return refuse("the address of a member is host:port");
+  if (!isRack(rack)) return refuse("a rack is named like a node");
+  return { incarnation, peerAddress, rack };
+}
+
+export function encodeRetirement({ id, forced }: Retirement): Uint8Array {
+  return encode({ id, forced });
+}
+
+/** Throws PROTOCOL. */
+export function decodeRetirement(bytes: Uint8Array): Retirement {
+  const { id, forced } = (decodeMap(bytes) ?? {}) as Record<string, unknown>;
+  return isCount(id) && typeof forced === "boolean" ? { id, forced } : refuse("a retirement without its fields");
+}
+
 /** What a list is where it is a part of another map. */
 export function memberListMap({ version, nextId, members }: MemberList): unknown {
   return { version, nextId, members: [...members].sort((a, b) => a.id - b.id).map(mapOf) };
@@ -86,7 +157,7 @@ export function memberListOf(value: unknown): MemberList | null {
   return { version, nextId, members };
 }
 
-function isMemberName(name: unknown): name is string {
+export function isMemberName(name: unknown): name is string {
   return typeof name === "string" && NAME.test(name);
 }
 

@@ -21,6 +21,8 @@ function wordFor(code: ErrorCode): string {
       return "DISKFULL";
     case "OVERLOADED":
       return "BUSY";
+    case "NO_QUORUM":
+      return "NOQUORUM";
     case "CORRUPTION":
     case "IO":
       return "IOERR";
@@ -40,6 +42,8 @@ function wordFor(code: ErrorCode): string {
     case "MISSING_FILE":
     case "HISTORY_GONE":
     case "SESSION_GONE":
+    case "MEMBER_EXISTS":
+    case "NO_MEMBER":
       return "ERR";
     default:
       return unreachable(code);

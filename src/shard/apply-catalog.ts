@@ -134,7 +134,7 @@ function hasRoomFor(context: CommandContext): boolean {
   return context.hasRoom(FIXED_BYTES + 3 * (keyEnd - keyStart) + 3 * (valueEnd - valueStart), WRITES_MAX);
 }
 
-function noCatalog(): Result {
+export function noCatalog(): Result {
   return errorResult("INVALID_ARGUMENT", "the catalog is kept by shard 0 alone");
 }
 

@@ -22,6 +22,7 @@ import type { FlushedPosition } from "../storage/manifest-format.ts";
 import { applyCreateBucket, applyDropBucket, applyFence, applyFenceDone, applyRenewBucket } from "./apply-catalog.ts";
 import { applyExpire, applyGetExpire, applyPersist } from "./apply-expiry.ts";
 import { applyIncrement } from "./apply-increment.ts";
+import { applyAdmitMember, applyForgetMember, applyFoundCluster, applyRetireMember } from "./apply-members.ts";
 import { applyCloseSession, applyOpenSession, hasRoomForOnce, keepOutcome, knownOutcome } from "./apply-session.ts";
 import { applyAppend, applyConditionalPut, applyDelete, applyGetDelete } from "./apply-strings.ts";
 import type { CommandContext } from "./command-context.ts";
@@ -237,6 +238,14 @@ function applyCommand(context: CommandContext): Result | null {
       return applyRenewBucket(context);
     case CommandType.fenceDone:
       return applyFenceDone(context);
+    case CommandType.foundCluster:
+      return applyFoundCluster(context);
+    case CommandType.admitMember:
+      return applyAdmitMember(context);
+    case CommandType.retireMember:
+      return applyRetireMember(context);
+    case CommandType.forgetMember:
+      return applyForgetMember(context);
     case CommandType.openSession:
       return applyOpenSession(context);
     case CommandType.closeSession:
