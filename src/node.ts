@@ -151,6 +151,7 @@ function clusterSettings(settings: NodeSettings) {
   return {
     peerAddress: settings.peer,
     peers: settings.peers,
+    rack: settings.rack,
     heartbeatMs: settings.heartbeatMs,
     electionMs: settings.electionMs,
     requestTimeoutMs: settings.requestTimeoutMs,

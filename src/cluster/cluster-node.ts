@@ -17,7 +17,8 @@ import { ByteReader } from "../core/byte-reader.ts";
 import type { Environment } from "../env/environment.ts";
 import type { Timer } from "../env/clock.ts";
 import type { RaftMessage } from "../raft/messages.ts";
-import { type Frame, FrameType } from "../wire/peer-frame-format.ts";
+import { decodeMemberList, encodeMemberList } from "../record/member-format.ts";
+import { type Frame, FrameType, NO_SHARD } from "../wire/peer-frame-format.ts";
 import type { SystemChange } from "../bridge/shard-protocol.ts";
 import { Catalog } from "./catalog.ts";
 import type { ClusterSettings } from "./cluster-settings.ts";
@@ -27,6 +28,7 @@ import { GOSSIP_MS } from "./gossip.ts";
 import type { Identity } from "./identity.ts";
 import { Lane } from "./lane.ts";
 import { BALANCE_MS } from "./leader-balance.ts";
+import { MemberAdmin } from "./member-admin.ts";
 import { Members } from "./members.ts";
 import { NodeHealth } from "./node-health.ts";
 import { PeerTransport } from "./peer-transport.ts";
@@ -61,6 +63,7 @@ export class ClusterNode {
   readonly #health: NodeHealth;
   readonly #catalog: Catalog;
   readonly members: Members;
+  readonly #memberAdmin: MemberAdmin;
   readonly #servers = new Map<string, ForwardServer>();
   readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
   readonly #snapshotReader = new ByteReader("PROTOCOL", "a message about a snapshot");
@@ -81,6 +84,9 @@ export class ClusterNode {
   #departureMs = Number.POSITIVE_INFINITY;
   #stopping = false;
   #turnCount = 0;
+  /** The list of members that the others were last told. */
+  #toldVersion = 0;
+  #onForgotten: (() => void) | null = null;
 
   constructor(environment: Environment, settings: ClusterSettings, identity: Identity, openShard: OpenShard) {
     this.#environment = environment;
@@ -139,6 +145,10 @@ export class ClusterNode {
       view,
       settings.requestTimeoutMs,
     );
+    const peerAddress = settings.peers.find(({ name }) => name === identity.nodeName)?.address ?? settings.peerAddress;
+    const own = { incarnation: identity.incarnation, peerAddress, rack: settings.rack };
+    this.#memberAdmin = new MemberAdmin(identity, this.members, own, this.#router.system, environment.log);
+    this.members.onChange(() => this.#membersChanged());
   }
 
   get coordinator(): Coordinator {
@@ -173,6 +183,12 @@ export class ClusterNode {
   /** Runs when a shard has failed: its disk is not to be trusted until a restart has read it again. */
   onFailure(run: (shard: number, code: ErrorCode, message: string) => void): void {
     this.#onFailure = run;
+  }
+
+  /** Runs when this node has heard that it is no member any more. */
+  onForgotten(run: () => void): void {
+    this.#onForgotten = run;
+    if (this.members.get(this.#nodeId) === null) run();
   }
 
   /**
@@ -307,8 +323,15 @@ export class ClusterNode {
     }
     if (this.#isTurnOf(GOSSIP_MS)) this.#health.round();
     if (this.#isTurnOf(BALANCE_MS)) this.#spreadLeaders();
-    if (this.#ticks % RESUME_TICKS === 0 && this.#groups[0]?.accepting === true) this.#router.admin.resume();
+    if (this.#ticks % RESUME_TICKS === 0) this.#tend();
     this.#scheduleBackground();
+  }
+
+  /** Finishes what was left half done in the catalog. */
+  #tend(): void {
+    const leadsCatalog = this.#groups[0]?.accepting === true;
+    if (leadsCatalog) this.#router.admin.resume();
+    this.#memberAdmin.tend(leadsCatalog);
   }
 
   /** Whether what is done at this interval is due at this tick. */
@@ -351,8 +374,10 @@ export class ClusterNode {
         if (!this.#inTurn) this.#wake();
       },
       turnWallMs: () => this.#turnWallMs,
-      systemChanged: (from: number, changes: readonly SystemChange[]) => {
-        if (from === 0) for (const change of changes) this.#catalog.learn(change);
+      systemChanged: (from: number, changes: readonly SystemChange[], isWhole: boolean) => {
+        if (from !== 0) return;
+        for (const change of changes) this.#catalog.learn(change);
+        this.members.learn(changes, isWhole);
       },
       failed: (failed: number, code: ErrorCode, message: string) => {
         log.error("shard failed", { shard: failed, code, message });
@@ -362,12 +387,28 @@ export class ClusterNode {
     return new ShardGroup(clock, log, seed, options, events, openShard);
   }
 
+  /** Whoever is connected is told at once, and tells those to whom that is news. */
+  #membersChanged(): void {
+    const { version, catalogList } = this.members;
+    if (version === this.#toldVersion) return;
+    this.#toldVersion = version;
+    for (const { id } of catalogList.members) this.#tellMembers(id);
+    this.#wake();
+    if (this.members.get(this.#nodeId) === null) this.#onForgotten?.();
+  }
+
+  #tellMembers(to: NodeId): void {
+    const { catalogList } = this.members;
+    this.#transport.frame(to, FrameType.members, NO_SHARD, (writer) => writer.raw(encodeMemberList(catalogList)));
+  }
+
   #send(shard: number, message: RaftMessage): void {
     this.#transport.frame(message.to, FrameType.raft, shard, (writer) => encodeRaftMessage(message, writer));
   }
 
   #onFrame(from: NodeId, session: number, frame: Frame): void {
-    if (frame.type === FrameType.report) this.#health.heard(from, frame.body);
+    if (frame.type === FrameType.report) this.#onReport(from, frame.body);
+    if (frame.type === FrameType.members) this.members.adopt(decodeMemberList(frame.body));
     const lane = this.#lanes[frame.shard];
     if (lane === undefined || !lane.group.opened) return;
     switch (frame.type) {
@@ -392,8 +433,18 @@ export class ClusterNode {
       case FrameType.welcome:
       case FrameType.refused:
       case FrameType.alive:
+      case FrameType.join:
+      case FrameType.joined:
+      case FrameType.members:
         return;
     }
+  }
+
+  /** Whoever says that it knows an older list is told the newer one: the frame that brought it may have been lost. */
+  #onReport(from: NodeId, body: Uint8Array): void {
+    this.#health.heard(from, body);
+    const version = this.#health.membersVersionOf(from);
+    if (version < this.members.version) this.#tellMembers(from);
   }
 
   #serverFor(from: NodeId, session: number, lane: Lane): ForwardServer {

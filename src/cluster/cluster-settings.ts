@@ -10,6 +10,8 @@ export interface ClusterSettings {
   readonly peerAddress: string;
   /** Where this node reaches members, itself included, whatever they say themselves. */
   readonly peers: readonly PeerAddress[];
+  /** What this node shares with others that may fail together with it; empty: nothing. */
+  readonly rack: string;
   readonly heartbeatMs: number;
   /** The least election timeout; the actual one is uniform between it and its double. */
   readonly electionMs: number;

@@ -27,6 +27,7 @@ export interface GroupEvents {
   replied(): void;
   /** Wall-clock milliseconds at which the first event of this turn came. */
   turnWallMs(): number;
-  systemChanged(shard: number, changes: readonly SystemChange[]): void;
+  /** Keys of the shard's system bucket have changed; `isWhole`: it has these and no others. */
+  systemChanged(shard: number, changes: readonly SystemChange[], isWhole: boolean): void;
   failed(shard: number, code: ErrorCode, message: string): void;
 }

@@ -5,10 +5,20 @@
  * Invariants: the version only grows, and lists of one version are the same everywhere. A member that the catalog has not
  * bound to a data directory yet is bound here to the first one heard, on disk before it counts. Main thread only.
  */
+import type { SystemChange } from "../bridge/shard-protocol.ts";
+import { text } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import type { NodeId } from "../core/ids.ts";
 import type { Logger } from "../env/environment.ts";
-import type { MemberList, MemberRecord } from "../record/member-format.ts";
+import {
+  type Census,
+  CENSUS_KEY,
+  decodeCensus,
+  decodeMemberRecord,
+  MEMBER_PREFIX,
+  type MemberList,
+  type MemberRecord,
+} from "../record/member-format.ts";
 import type { PeerAddress } from "./cluster-settings.ts";
 import type { Identity } from "./identity.ts";
 
@@ -20,6 +30,9 @@ export class Members {
   #list: MemberList;
   #records: readonly MemberRecord[] = [];
   readonly #byId = new Map<number, MemberRecord>();
+  /** What this node's own replica of shard 0 has applied, which may be behind what it has been told. */
+  readonly #applied = new Map<string, MemberRecord>();
+  #census: Census | null = null;
 
   /** `peers`: where this node reaches some of them, whatever the catalog says. */
   constructor(identity: Identity, peers: readonly PeerAddress[], log: Logger) {
@@ -82,6 +95,24 @@ export class Members {
     }
     this.#changed();
     return true;
+  }
+
+  /** This node's replica of shard 0 has applied something; `isWhole`: these are all keys that it has, and no others. */
+  learn(changes: readonly SystemChange[], isWhole: boolean): void {
+    if (isWhole) {
+      this.#applied.clear();
+      this.#census = null;
+    }
+    for (const { key, value } of changes) {
+      const name = text(key);
+      if (name === CENSUS_KEY && value !== null) this.#census = decodeCensus(value);
+      if (!name.startsWith(MEMBER_PREFIX)) continue;
+      if (value === null) this.#applied.delete(name.slice(MEMBER_PREFIX.length));
+      else this.#applied.set(name.slice(MEMBER_PREFIX.length), decodeMemberRecord(value));
+    }
+    if (this.#census === null || this.#census.version <= this.version) return;
+    const { version, nextId } = this.#census;
+    this.adopt({ version, nextId, members: [...this.#applied.values()].sort((a, b) => a.id - b.id) });
   }
 
   /**

@@ -45,6 +45,7 @@ export class NodeHealth {
     const groups = this.#lanes.map(({ group }) => group);
     this.#gossip.round(
       {
+        membersVersion: this.#members.version,
         leading: groups.filter((group) => group.accepting).length,
         pending: this.#pendingCount + this.#forwardedCount,
         debtBytes: groups.reduce((sum, group) => sum + group.pressure.debtBytes, 0),
@@ -61,6 +62,11 @@ export class NodeHealth {
   /** Others have told. Throws PROTOCOL. */
   heard(from: NodeId, body: Uint8Array): void {
     this.#gossip.heard(from, body);
+  }
+
+  /** Of the list of members that a node last said it knows; as this node's own where it has said nothing. */
+  membersVersionOf(node: NodeId): number {
+    return this.#gossip.reportOf(node)?.membersVersion ?? this.#members.version;
   }
 
   /** Who had better lead one of this node's shards, NO_NODE: nobody. Those in trouble are not asked. */

@@ -12,6 +12,8 @@ export interface NodeReport {
   readonly session: number;
   /** Counts its reports. */
   readonly version: number;
+  /** Of its list of members. */
+  readonly membersVersion: number;
   /** Shards that it leads. */
   readonly leading: number;
   /** Operations that wait there. */
@@ -45,8 +47,8 @@ export function decodeReports(body: Uint8Array): readonly NodeReport[] {
 
 function isReport(value: unknown): value is NodeReport {
   const fields = value as Partial<NodeReport> | null;
-  const { node, session, version, leading, pending, debtBytes, quarantined } = fields ?? {};
-  const areCounts = [node, session, version, leading, pending, debtBytes, quarantined].every(
+  const { node, session, version, membersVersion, leading, pending, debtBytes, quarantined } = fields ?? {};
+  const areCounts = [node, session, version, membersVersion, leading, pending, debtBytes, quarantined].every(
     (count) => Number.isSafeInteger(count) && (count ?? -1) >= 0,
   );
   return areCounts && (node ?? 0) <= NODE_ID_MAX && typeof fields?.isWritable === "boolean";

@@ -1,9 +1,11 @@
 /**
  * What two nodes tell each other before anything else: the body of `hello` and `welcome`, a MessagePack map. Each side
- * checks the other against its own identity.
+ * checks the other against its own identity, and against the newer of their two lists of members: so one that was away
+ * while all others were replaced knows them again.
  */
 import { decode, encode } from "@msgpack/msgpack";
 import { EnvelopeError } from "../core/errors.ts";
+import { type MemberList, memberListMap, memberListOf } from "../record/member-format.ts";
 
 export interface PeerHello {
   readonly clusterId: string;
@@ -15,14 +17,17 @@ export interface PeerHello {
   readonly valueBytesMax: number;
   /** Drawn anew at every start of the process: answers to an earlier process are recognised and dropped. */
   readonly session: number;
+  /** The newest that the sender knows. */
+  readonly members: MemberList;
 }
 
 export function encodeHello(hello: PeerHello): Uint8Array {
-  return encode(hello);
+  return encode({ ...hello, members: memberListMap(hello.members) });
 }
 
 export function decodeHello(body: Uint8Array): PeerHello {
   const fields = decodeMap(body);
+  const members = memberListOf(fields.members);
   const whole =
     typeof fields.clusterId === "string" &&
     typeof fields.nodeName === "string" &&
@@ -31,8 +36,8 @@ export function decodeHello(body: Uint8Array): PeerHello {
     typeof fields.shardCount === "number" &&
     typeof fields.valueBytesMax === "number" &&
     typeof fields.session === "number";
-  if (!whole) throw new EnvelopeError("PROTOCOL", "a peer's hello without its fields");
-  return fields as PeerHello;
+  if (!whole || members === null) throw new EnvelopeError("PROTOCOL", "a peer's hello without its fields");
+  return { ...(fields as PeerHello), members };
 }
 
 function decodeMap(body: Uint8Array): Partial<PeerHello> {

@@ -34,7 +34,8 @@ const WELCOME_MS_MAX = 1000;
 
 export interface OutboxOptions {
   readonly address: string;
-  readonly hello: PeerHello;
+  /** As of now. */
+  readonly hello: () => PeerHello;
   /** Null when the peer is who it should be, else why it is not. */
   readonly check: (hello: PeerHello) => string | null;
   readonly onConnected: () => void;
@@ -155,7 +156,7 @@ export class PeerOutbox {
     this.#sent = 0;
     this.#pending.reset(KEEP_BYTES_MAX);
     const start = beginFrame(this.#pending, FrameType.hello, NO_SHARD);
-    this.#pending.raw(encodeHello(this.#options.hello));
+    this.#pending.raw(encodeHello(this.#options.hello()));
     endFrame(this.#pending, start);
     this.flush();
     const impatience = this.#clock.after(WELCOME_MS_MAX, () => {

@@ -69,7 +69,7 @@ export class PeerTransport {
   readonly #identity: Identity;
   readonly #members: Members;
   readonly #events: PeerEvents;
-  readonly #hello: PeerHello;
+  readonly #hello: Omit<PeerHello, "members">;
   readonly #beatMs: number;
   readonly #outboxes = new Map<NodeId, PeerOutbox>();
   /** Where each outbox leads. */
@@ -161,7 +161,7 @@ export class PeerTransport {
       id,
       new PeerOutbox(clock, network, log, {
         address,
-        hello: this.#hello,
+        hello: () => this.#introduction,
         check: (hello) => (hello.nodeId === id ? this.#objection(hello) : `node ${hello.nodeName} answers there`),
         onConnected: () => this.#events.onConnected(id),
         onLost: () => this.#events.onLost(id),
@@ -234,7 +234,7 @@ export class PeerTransport {
     const objection = hello === null ? "the first frame is no hello" : this.#objection(hello);
     const answer = new Writer();
     const start = beginFrame(answer, objection === null ? FrameType.welcome : FrameType.refused, NO_SHARD);
-    answer.raw(objection === null ? encodeHello(this.#hello) : utf8(objection));
+    answer.raw(objection === null ? encodeHello(this.#introduction) : utf8(objection));
     endFrame(answer, start);
     connection.write(answer.bytes, 0, answer.length);
     if (hello !== null && objection === null) {
@@ -266,9 +266,14 @@ export class PeerTransport {
     this.#events.onLost(voice.peer);
   }
 
+  get #introduction(): PeerHello {
+    return { ...this.#hello, members: this.#members.catalogList };
+  }
+
   #objection(hello: PeerHello): string | null {
     const own = this.#identity;
     if (hello.clusterId !== own.clusterId) return `${hello.nodeName} belongs to another cluster`;
+    this.#members.adopt(hello.members);
     if (hello.valueBytesMax !== this.#hello.valueBytesMax) {
       return `${hello.nodeName} has valueBytesMax ${hello.valueBytesMax}, this node ${this.#hello.valueBytesMax}`;
     }

@@ -62,6 +62,8 @@ export class Router implements Coordinator {
   readonly #random: Random;
   readonly #node: NodeView;
   readonly #requestTimeoutMs: number;
+  /** The system buckets of all shards, wherever they are led. */
+  readonly system: SystemAccess;
   readonly admin: BucketAdmin;
   readonly #lookUps: BucketLookUps;
   readonly #sessions: SessionAdmin;
@@ -84,7 +86,8 @@ export class Router implements Coordinator {
     this.#catalog = catalog;
     this.#node = node;
     this.#requestTimeoutMs = requestTimeoutMs;
-    this.admin = new BucketAdmin(catalog, this.#systemAccess());
+    this.system = this.#systemAccess();
+    this.admin = new BucketAdmin(catalog, this.system);
     this.#lookUps = new BucketLookUps({
       ask: (name, done) => this.admin.lookUp(name, done),
       resubmit: (operation) => this.#resubmit(operation),

@@ -447,7 +447,7 @@ export class ShardGroup {
   #open(boot: ShardBoot): void {
     this.#core = openGroupCore(this.#options, boot, this.#port, this.#clock, this.#seed, this.#events);
     this.#applied = boot.appliedIndex;
-    this.#learn(boot.system);
+    this.#learn(boot.system, true);
     this.snapshots = new GroupSnapshots(
       this.#core.raft,
       this.#options,
@@ -470,7 +470,7 @@ export class ShardGroup {
     core.disk.restart(boot.commitIndex);
     core.proposer.clock.observe(boot.stampHigh, boot.stampLow);
     this.#applied = boot.appliedIndex;
-    this.#learn(boot.system);
+    this.#learn(boot.system, true);
     this.#events.wake();
   }
 
@@ -481,17 +481,17 @@ export class ShardGroup {
     // Operations that were held until now go on in the next turn.
     if (this.#isLeading !== this.#wasLeading) this.#events.wake();
     core.proposer.clock.observe(reply.stampHigh, reply.stampLow);
-    this.#learn(reply.system);
+    this.#learn(reply.system, false);
     if (reply.results.length === 0) return;
     // A single voter's shard applies by itself, so results may come before the commit has been looked at here.
     core.proposer.settle();
     for (const { index, ordinal, result } of reply.results) core.proposer.applied(index, ordinal, result);
   }
 
-  #learn(changes: readonly SystemChange[]): void {
-    if (changes.length === 0) return;
+  #learn(changes: readonly SystemChange[], isWhole: boolean): void {
+    if (changes.length === 0 && !isWhole) return;
     for (const change of changes) this.#fences.learn(change);
     this.#events.wake();
-    this.#events.systemChanged(this.shard, changes);
+    this.#events.systemChanged(this.shard, changes, isWhole);
   }
 }

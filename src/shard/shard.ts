@@ -710,7 +710,9 @@ export class Shard {
     if (log.idleProofDue && log.writable) {
       // The proof is what tells the next start that nothing behind it was torn.
       log.write(this.#provenCommit, (failure) => {
-        if (failure !== null) this.#fail(failure);
+        if (failure !== null) return this.#fail(failure);
+        // A proof whose sync ended later: nobody else comes back to what it held up.
+        if (!this.#isWorking) this.settle();
       });
       if (log.unsyncedGroups > 0) return;
     }

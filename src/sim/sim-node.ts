@@ -202,7 +202,7 @@ export class SimNode {
     const peerAddress = `${this.name}:${PEER_PORT}`;
     const node = new ClusterNode(
       env,
-      { ...settings, ...LIMITS, durability: SYNC, peerAddress, peers },
+      { ...settings, ...LIMITS, durability: SYNC, peerAddress, peers, rack: "" },
       identity,
       openShard,
     );

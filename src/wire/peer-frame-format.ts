@@ -23,8 +23,8 @@ const PEER_PROTOCOL_VERSION = 1;
 export const NO_SHARD = 0xffff;
 /** The largest frame: an entry that has waited long to be proposed, with the largest value that can be configured. */
 export const FRAME_BYTES_MAX = 640 * 1024 * 1024;
-/** The largest frame of somebody who has not been identified: an introduction. */
-export const STRANGER_FRAME_BYTES_MAX = 16 * 1024;
+/** The largest frame of somebody who has not been identified: an introduction, with the list of members in it. */
+export const STRANGER_FRAME_BYTES_MAX = 256 * 1024;
 
 export const FrameType = {
   /** First frame of the dialer: who it is. */
@@ -43,6 +43,11 @@ export const FrameType = {
   /** A follower fetches a snapshot from its leader. */
   snapshotAsk: 9,
   snapshotGiven: 10,
+  /** Instead of a hello: a node that is no member yet asks to become one, and is told. */
+  join: 11,
+  joined: 12,
+  /** The newest list of members. */
+  members: 13,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
@@ -166,7 +171,7 @@ function decodeFrame(frame: Uint8Array): Frame {
     );
   }
   const type = view.getUint8(8);
-  if (type < FrameType.hello || type > FrameType.snapshotGiven) {
+  if (type < FrameType.hello || type > FrameType.members) {
     throw new EnvelopeError("PROTOCOL", `a peer frame of unknown type ${type}`);
   }
   return { type: type as FrameType, shard: view.getUint16(10, true), body: frame.subarray(FRAME_HEADER_BYTES) };

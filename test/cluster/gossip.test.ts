@@ -113,7 +113,7 @@ function memberOf(id: NodeId): MemberRecord {
 }
 
 function reportOf(id: number): OwnReport {
-  return { leading: id, pending: 0, debtBytes: 0, quarantined: 0, isWritable: true };
+  return { membersVersion: 0, leading: id, pending: 0, debtBytes: 0, quarantined: 0, isWritable: true };
 }
 
 describe("gossip", () => {

@@ -128,6 +128,7 @@ function setUp() {
     shardCount: 1,
     session: 9,
     valueBytesMax: 1000,
+    members: identity.members,
   };
   const hello = (type: FrameType = FrameType.hello, changes = {}) => frame(type, encodeHello({ ...peer, ...changes }));
   const connect = (): FakeConnection => {
@@ -304,4 +305,16 @@ test("a member whose directory the catalog binds to another one is not heard any
   expect(transport.connected(PEER)).toBe(true);
   members.adopt({ version: 1, nextId: 3, members: [record(1, "n1", ""), record(2, "n2", "bb")] });
   expect(voice.ended).toBe(true);
+});
+
+test("one that was away while all others were replaced learns who they are from their introduction", () => {
+  const { members, dialed, hello, connect, transport } = setUp();
+  dialed.splice(0);
+  const list = { version: 9, nextId: 8, members: [record(1, "n1", ""), record(7, "n7", "77")] };
+  const voice = connect();
+  voice.say(hello(FrameType.hello, { nodeId: 7, nodeName: "n7", incarnation: "77", members: list }));
+  expect([voice.ended, members.version, dialed.map(({ address }) => address)]).toEqual([false, 9, ["n7:1"]]);
+  const late = connect();
+  late.say(hello());
+  expect([late.ended, transport.connected(PEER)]).toEqual([true, false]);
 });
