@@ -117,7 +117,15 @@ export class ClusterNode {
     );
     this.#lanes = this.#groups.map(
       (group) =>
-        new Lane(group, session, this.#transport, (operation, result) => this.#router.settled(operation, result)),
+        new Lane(
+          group,
+          session,
+          this.#transport,
+          environment.clock,
+          settings.requestTimeoutMs,
+          (operation, result) => this.#router.settled(operation, result),
+          () => this.#wake(),
+        ),
     );
     this.#health = new NodeHealth(
       identity.nodeId,
@@ -316,10 +324,11 @@ export class ClusterNode {
     const { requestTimeoutMs, electionMs } = this.#settings;
     const nowMs = this.#environment.clock.monotonicMs();
     this.#ticks += 1;
-    for (const { group, forwarder } of this.#lanes) {
+    for (const { group, forwarder, followerReads } of this.#lanes) {
       group.tick(requestTimeoutMs);
       const leader = group.accepting ? this.#nodeId : group.leader;
       forwarder.expire(nowMs, leader, electionMs, requestTimeoutMs);
+      followerReads.expire(electionMs);
     }
     if (this.#isTurnOf(GOSSIP_MS)) this.#health.round();
     if (this.#isTurnOf(BALANCE_MS)) this.#spreadLeaders();

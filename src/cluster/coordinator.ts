@@ -30,10 +30,17 @@ export interface Ordering {
 }
 
 /**
- * How a read is kept from seeing the past. Both are linearizable; a lease costs no round while it holds, and takes it for
- * granted that the clocks of two nodes run at rates less than a quarter apart.
+ * How a read is kept from seeing the past.
+ *
+ *   linearizable  the leader answers, after a round that confirms it
+ *   lease         the same without a round while its lease holds, which takes it for granted that the clocks of two
+ *                 nodes run at rates less than a quarter apart
+ *   follower      linearizable: the leader only says from which index on a replica is up to date, and the node that was
+ *                 asked answers
+ *   stale         what was current at some moment since a given time before the read arrived; the node that was asked
+ *                 answers, if it knows that it can
  */
-export type ReadMode = "linearizable" | "lease";
+export type ReadMode = "linearizable" | "lease" | "follower" | "stale";
 
 export interface BucketInfo {
   readonly name: string;
@@ -67,8 +74,11 @@ export interface MemberStatus {
 
 export interface Coordinator {
   newOrdering(): Ordering;
-  /** How reads of this connection are answered from now on; linearizable at first. */
-  setReadMode(ordering: Ordering, mode: ReadMode): void;
+  /**
+   * How reads of single keys of this connection are answered from now on; linearizable at first. `staleMs`: in the mode
+   * `stale`, how old what they show may be.
+   */
+  setReadMode(ordering: Ordering, mode: ReadMode, staleMs: number): void;
   /** The connection has ended: of its operations those that still wait for a leader are dropped, not executed later. */
   endOrdering(ordering: Ordering): void;
 
@@ -118,7 +128,7 @@ export interface Coordinator {
   openSession(ttlMs: number, waiter: Waiter, tag: number): void;
   /** Ends a session; ok. */
   closeSession(session: number, waiter: Waiter, tag: number): void;
-  /** Linearizable read of one key: version or nil. It may wait for more of its kind until `settleReads`. */
+  /** Reads one key as the connection's mode has it: version or nil. It may wait for more of its kind until `settleReads`. */
   read(ordering: Ordering, bucket: BucketRef, key: ByteRange, metadataOnly: boolean, waiter: Waiter, tag: number): void;
   /** No more reads are to be expected soon: those that memory can answer are answered. */
   settleReads(): void;

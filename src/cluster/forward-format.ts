@@ -2,9 +2,11 @@
  * Operations on their way to the leader of a shard, and their results: the bodies of `forward` and `forwardReply`
  * frames.
  *
- *   forward       u32 session of the asking process, u32 round, then for each operation:
- *                 u32 request id, u8 kind (1 write, 2 read, 3 read on a lease), u8 after own write,
- *                 write: u32 length and the command, unstamped · read: the read request (read-request-format.ts)
+ *   forward       u32 session of the asking process, u32 round, u64 term in which the asking node's own Raft follows the
+ *                 receiver (0: it does not), then for each operation:
+ *                 u32 request id, u8 kind (1 write, 2 read, 3 read on a lease, 4 read index), u8 after own write,
+ *                 write: u32 length and the command, unstamped · read: the read request (read-request-format.ts) ·
+ *                 read index: nothing; its result is an integer
  *                 (who refuses an operation refuses all that follow in the same round)
  *   forwardReply  u32 session it answers to, then for each operation:
  *                 u32 request id, u8 outcome (1 result, 2 not the leader: not executed), 1: the result
@@ -12,31 +14,37 @@
 import { decodeRead, encodeRead } from "../bridge/read-request-format.ts";
 import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
+import { SYSTEM_BUCKET } from "../core/ids.ts";
 import type { CommandReader, CommandType } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
 import { decodeResult, encodeResult } from "../record/result-format.ts";
 import type { ReadMode } from "./coordinator.ts";
-import type { Work } from "./operation.ts";
+import type { Operation, Work } from "./operation.ts";
 
 const KIND_WRITE = 1;
 const KIND_READ = 2;
 const KIND_LEASE_READ = 3;
+const KIND_INDEX = 4;
 const OUTCOME_RESULT = 1;
 const OUTCOME_NOT_LEADER = 2;
 
 export function encodeForwarded(
   requestId: number,
-  work: Work,
-  afterOwnWrite: boolean,
-  readMode: ReadMode,
+  { work, afterOwnWrite, readMode }: Pick<Operation, "work" | "afterOwnWrite" | "readMode">,
   into: ByteWriter,
 ): void {
   into.u32(requestId);
-  if (work.kind === "write") into.u8(KIND_WRITE);
-  else into.u8(readMode === "lease" ? KIND_LEASE_READ : KIND_READ);
+  into.u8(kindOf(work, readMode));
   into.u8(afterOwnWrite ? 1 : 0);
   if (work.kind === "write") into.blob(work.command);
-  else encodeRead(work.read, into);
+  else if (work.kind === "read") encodeRead(work.read, into);
+}
+
+/** The leader is within any bound on a lease; whom a follower asks for an answer instead of an index is to be certain. */
+function kindOf(work: Work, readMode: ReadMode): number {
+  if (work.kind === "write") return KIND_WRITE;
+  if (work.kind === "index") return KIND_INDEX;
+  return readMode === "lease" || readMode === "stale" ? KIND_LEASE_READ : KIND_READ;
 }
 
 export interface Forwarded {
@@ -58,6 +66,10 @@ export function decodeForwarded(reader: ByteReader, command: CommandReader): For
     const read = decodeRead(reader);
     const readMode = kind === KIND_READ ? "linearizable" : "lease";
     return { requestId, work: { kind: "read", read }, afterOwnWrite, commandType: null, bucket: read.bucket, readMode };
+  }
+  if (kind === KIND_INDEX) {
+    const work = { kind: "index" } as const;
+    return { requestId, work, afterOwnWrite, commandType: null, bucket: SYSTEM_BUCKET, readMode: "linearizable" };
   }
   if (kind !== KIND_WRITE) throw reader.invalid("a forwarded operation of unknown kind");
   const bytes = reader.blob().slice();

@@ -7,7 +7,7 @@
  */
 import { ByteReader } from "../core/byte-reader.ts";
 import { ByteWriter } from "../core/byte-writer.ts";
-import type { NodeId } from "../core/ids.ts";
+import { NO_NODE, type NodeId } from "../core/ids.ts";
 import { CommandReader, CommandType } from "../record/command-format.ts";
 import { errorResult, type Result } from "../record/result.ts";
 import { FrameType } from "../wire/peer-frame-format.ts";
@@ -42,12 +42,15 @@ type ServedGroup = Pick<
   | "awaitsFence"
   | "get"
   | "read"
+  | "readIndex"
   | "writeEncoded"
   | "expectFence"
 >;
 
 interface WaitingOperation {
   readonly round: number;
+  /** In which the asking node followed this one. */
+  readonly followedTerm: number;
   readonly operation: Forwarded;
 }
 
@@ -99,7 +102,10 @@ export class ForwardServer {
     const reader = this.#reader.over(body);
     if (reader.u32() !== this.#session) return;
     const round = reader.u32();
-    while (reader.remaining > 0) this.#take(round, decodeForwarded(reader, this.#command));
+    const followedTerm = reader.u64();
+    while (reader.remaining > 0) {
+      this.#take({ round, followedTerm, operation: decodeForwarded(reader, this.#command) });
+    }
   }
 
   /** Carries out what has waited, as far as the shard keeps up with it. */
@@ -107,10 +113,10 @@ export class ForwardServer {
     if (this.#waiting.length === 0) return;
     let count = 0;
     while (count < this.#waiting.length && !this.#mustWait(this.#waiting[count]!.operation)) {
-      const { round, operation } = this.#waiting[count]!;
+      const waiting = this.#waiting[count]!;
       count += 1;
-      this.#waitingBytes -= workBytes(operation.work);
-      this.#carryOut(round, operation);
+      this.#waitingBytes -= workBytes(waiting.operation.work);
+      this.#carryOut(waiting);
     }
     this.#waiting.splice(0, count);
   }
@@ -133,34 +139,41 @@ export class ForwardServer {
     return group.congested || group.awaitsFence(bucket);
   }
 
-  #take(round: number, operation: Forwarded): void {
-    if (this.#waiting.length === 0 && !this.#mustWait(operation)) return this.#carryOut(round, operation);
+  #take(taken: WaitingOperation): void {
+    const { operation } = taken;
+    if (this.#waiting.length === 0 && !this.#mustWait(operation)) return this.#carryOut(taken);
     if (this.#waitingBytes > WAITING_BYTES_MAX) return this.#answer(operation.requestId, OVERLOADED);
-    this.#waiting.push({ round, operation });
+    this.#waiting.push(taken);
     this.#waitingBytes += workBytes(operation.work);
   }
 
-  #carryOut(round: number, operation: Forwarded): void {
-    const { requestId, work, bucket, commandType, readMode } = operation;
+  #carryOut({ round, followedTerm, operation }: WaitingOperation): void {
+    const { requestId, work, bucket, commandType } = operation;
     const group = this.#group;
     if (!group.accepting || round <= this.#refusedRound) {
       this.#refusedRound = Math.max(this.#refusedRound, round);
       return this.#answer(requestId, null);
     }
     if (group.isFenced(bucket)) return this.#answer(requestId, FENCED);
-    if (work.kind === "read") {
-      const { read } = work;
-      const ownWrite = this.#ownWriteIndex(operation.afterOwnWrite);
-      if (read.type !== "get") return group.read(read, ownWrite, this.#peer, readMode, this.#waiter, requestId);
-      const key = { bytes: read.key, start: 0, end: read.key.length };
-      return group.get(bucket, key, read.metadataOnly, ownWrite, this.#peer, readMode, this.#waiter, requestId);
-    }
+    // Whoever only believes by hearsay that this node leads confirms nothing by asking it.
+    if (work.kind !== "write") return this.#read(operation, followedTerm === group.term ? this.#peer : NO_NODE);
     if (!group.writable) return this.#answer(requestId, DISK_FULL);
     const type = commandType ?? CommandType.put;
     if (type === CommandType.fence) group.expectFence(fencedBucket(work.command));
     if (this.#lastWriteTerm !== group.term) this.#readFloorIndex = 0;
     this.#lastWriteTerm = group.term;
     this.#lastWriteIndex = group.writeEncoded(type, work.command, this.#waiter, requestId);
+  }
+
+  #read({ requestId, work, bucket, afterOwnWrite, readMode }: Forwarded, asker: NodeId): void {
+    const group = this.#group;
+    const ownWrite = this.#ownWriteIndex(afterOwnWrite);
+    if (work.kind === "index") return group.readIndex(ownWrite, asker, this.#waiter, requestId);
+    if (work.kind === "write") return;
+    const { read } = work;
+    if (read.type !== "get") return group.read(read, ownWrite, asker, readMode, this.#waiter, requestId);
+    const key = { bytes: read.key, start: 0, end: read.key.length };
+    group.get(bucket, key, read.metadataOnly, ownWrite, asker, readMode, this.#waiter, requestId);
   }
 
   #ownWriteIndex(afterOwnWrite: boolean): number {

@@ -40,6 +40,8 @@ export interface ForwarderEvents {
   settled(operation: Operation, result: Result): void;
   /** The node leads the shard itself now: carry this out. */
   local(operation: Operation): void;
+  /** The term in which this node's own Raft follows a leader, 0 while it follows none. */
+  followedTerm(): number;
   /** Whether that, and all that is held behind it, has to wait a little more. */
   mustWait(operation: Operation): boolean;
 }
@@ -197,12 +199,12 @@ export class Forwarder {
       const start = writer.length;
       writer.u32(this.#session);
       writer.u32(this.#round);
+      writer.u64(this.#events.followedTerm());
       while (next < operations.length && writer.length - start < FRAME_OPERATION_BYTES_MAX) {
         const operation = operations[next]!;
         const requestId = this.#nextRequest();
         this.#sent.set(requestId, operation);
-        const readMode = operation.ordering?.readMode ?? "linearizable";
-        encodeForwarded(requestId, operation.work, operation.afterOwnWrite, readMode, writer);
+        encodeForwarded(requestId, operation, writer);
         next += 1;
       }
     });

@@ -1,10 +1,14 @@
 /**
- * The way to one shard: its group, if this node leads it, or the forwarder to whoever does. Main thread only.
+ * The way to one shard: its group, if this node leads it, or the forwarder to whoever does; and for reads that a follower
+ * may answer, the group as well. Main thread only.
  */
-import { CommandReader, CommandType } from "../record/command-format.ts";
+import { type ByteRange, CommandReader, CommandType } from "../record/command-format.ts";
 import { errorResult, type Result } from "../record/result.ts";
 import { viewOf } from "../core/bytes.ts";
+import type { Clock } from "../env/clock.ts";
+import { FollowerReads } from "./follower-reads.ts";
 import { Forwarder, type ForwardTransport } from "./forwarder.ts";
+import type { Waiter } from "./coordinator.ts";
 import { bucketOf, type Operation } from "./operation.ts";
 import type { ShardGroup } from "./shard-group.ts";
 
@@ -14,6 +18,7 @@ const FENCED = errorResult("FENCED", "the bucket was dropped or emptied under th
 export class Lane {
   readonly group: ShardGroup;
   readonly forwarder: Forwarder;
+  readonly followerReads: FollowerReads;
   readonly #settled: (operation: Operation, result: Result) => void;
   readonly #command = new CommandReader();
 
@@ -21,31 +26,67 @@ export class Lane {
     group: ShardGroup,
     session: number,
     transport: ForwardTransport,
+    clock: Clock,
+    requestTimeoutMs: number,
     settled: (operation: Operation, result: Result) => void,
+    wake: () => void,
   ) {
     this.group = group;
     this.#settled = settled;
     this.forwarder = new Forwarder(group.shard, session, transport, {
       settled: (operation, result) => this.#settle(operation, result),
       local: (operation) => this.#carryOut(operation),
+      followedTerm: () => group.followedTerm,
       mustWait: (operation) => this.#mustWait(operation),
     });
+    this.followerReads = new FollowerReads(group, clock, requestTimeoutMs, {
+      forward: (operation) => this.forwarder.hold(operation),
+      resume: (operation) => this.#dispatch(operation),
+      settled: (operation, result) => this.#settle(operation, result),
+      wake,
+    });
+    group.onApplied = () => {
+      if (this.followerReads.busy) wake();
+    };
   }
 
   /** Whether this node carries out operations itself, with nothing queued before them. */
   get open(): boolean {
-    return this.group.accepting && !this.forwarder.busy;
+    return this.group.accepting && !this.forwarder.busy && !this.followerReads.busy;
+  }
+
+  /** Operations that wait here or are under way to somebody else. */
+  get waitingCount(): number {
+    return this.forwarder.count + this.followerReads.count;
   }
 
   submit(operation: Operation): void {
     if (operation.work.kind === "write") operation.ordering?.underway(this.group.shard, 1);
-    if (this.open && !this.#mustWait(operation)) this.#carryOut(operation);
-    else this.forwarder.hold(operation);
+    this.#dispatch(operation);
   }
 
-  /** Moves what is held towards the leader. */
+  /** Reads one key here and now, if what is applied is known to be no older than `staleMs`. */
+  readStale(
+    bucket: number,
+    key: ByteRange,
+    metadataOnly: boolean,
+    staleMs: number,
+    waiter: Waiter,
+    tag: number,
+  ): boolean {
+    return this.followerReads.readStale(bucket, key, metadataOnly, staleMs, waiter, tag);
+  }
+
+  /** Moves what is held towards the leader, and answers what may be answered here. */
   pump(): void {
+    if (this.followerReads.busy) this.followerReads.pump();
     if (this.forwarder.busy) this.forwarder.pump(this.group.leader, this.group.accepting);
+  }
+
+  #dispatch(operation: Operation): void {
+    if (this.followerReads.take(operation)) return;
+    if (this.open && !this.#mustWait(operation)) this.#carryOut(operation);
+    else this.forwarder.hold(operation);
   }
 
   /** In a congested group an own read would wait together with writes that came after it. */
@@ -55,17 +96,17 @@ export class Lane {
 
   #carryOut(operation: Operation): void {
     const { group } = this;
-    const { work, ordering } = operation;
+    const { work, ordering, readMode } = operation;
     const waiter = { resolve: (_: number, result: Result) => this.#settle(operation, result) };
+    if (work.kind === "index") return group.readIndex(0, group.self, waiter, 0);
     if (work.kind === "read") {
       const { read } = work;
       // Not only writes that came this way count: the connection's last one may have taken the short way.
       const ownWrite = ordering === null ? group.openIndex : ordering.ownWriteIndex(group.shard, group.term);
       if (group.isFenced(read.bucket)) return this.#settle(operation, FENCED);
-      const mode = ordering?.readMode ?? "linearizable";
-      if (read.type !== "get") return group.read(read, group.openIndex, group.self, mode, waiter, 0);
+      if (read.type !== "get") return group.read(read, group.openIndex, group.self, readMode, waiter, 0);
       const key = { bytes: read.key, start: 0, end: read.key.length };
-      return group.get(read.bucket, key, read.metadataOnly, ownWrite, group.self, mode, waiter, 0);
+      return group.get(read.bucket, key, read.metadataOnly, ownWrite, group.self, readMode, waiter, 0);
     }
     const command = this.#command.over(work.command);
     command.read(0, work.command.length);

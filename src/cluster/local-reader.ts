@@ -1,9 +1,9 @@
 /**
- * The reading half of a group that leads: reads are evaluated from memory if it holds the answer, through the link if
- * not, and leave when the leader is confirmed (see pending-reads.ts). Reads of single keys are gathered first and looked
+ * The reading half of a group: reads are evaluated from memory if it holds the answer, through the link if not, and leave
+ * when the leader is confirmed (see pending-reads.ts), or at once where a follower has learned from which index on they may. Reads of single keys are gathered first and looked
  * up together, by `settle`, which comes before anything that was written after them can be applied. Main thread only.
  *
- * A read in the mode `lease` leaves without a round while the leader's lease holds. It holds before the read and, by a
+ * A read on the lease leaves without a round while the leader's lease holds. It holds before the read and, by a
  * clock read again, after it, or the read needs a round like any other: a process may be stopped in between for long.
  */
 import type { ReadRequest } from "../bridge/shard-protocol.ts";
@@ -17,8 +17,8 @@ import type { Raft } from "../raft/raft.ts";
 import type { ByteRange } from "../record/command-format.ts";
 import { NIL, type Result, ValueInPlace } from "../record/result.ts";
 import { isVisible } from "../record/version.ts";
-import type { ReadMode, Waiter } from "./coordinator.ts";
-import { PendingReads, type ReadGate } from "./pending-reads.ts";
+import type { Waiter } from "./coordinator.ts";
+import { PendingReads, type Proof, type ReadGate } from "./pending-reads.ts";
 import { ReadBatch } from "./read-batch.ts";
 import type { ShardPort } from "./shard-port.ts";
 
@@ -51,25 +51,28 @@ export class LocalReader {
     this.#gate = null;
   }
 
-  /** One key, at the next `settle` or before. True: nothing but that is needed to answer it. */
+  /**
+   * One key, at the next `settle` or before, as of `atLeastIndex` or later; where a leader's word is to be proven, of all
+   * that is committed too. True: nothing but that is needed to answer it.
+   */
   get(
     bucket: number,
     key: ByteRange,
     metadataOnly: boolean,
-    ownWriteIndex: number,
+    atLeastIndex: number,
     asker: NodeId,
-    mode: ReadMode,
+    proof: Proof,
     waiter: Waiter,
     tag: number,
   ): boolean {
-    const minIndex = this.#minIndex(ownWriteIndex);
-    const needsNoRound = this.#raft.isConfirmedBy(asker) || this.#isOnLease(mode);
-    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, asker, mode, waiter, tag)) return needsNoRound;
+    const minIndex = proof === "index" ? logIndex(atLeastIndex) : this.#minIndex(atLeastIndex);
+    const needsNoRound = proof === "index" || this.#raft.isConfirmedBy(asker) || this.#isOnLease(proof);
+    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, asker, proof, waiter, tag)) return needsNoRound;
     const settled = this.settle();
-    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, asker, mode, waiter, tag))
+    if (this.#gathered.add(bucket, key, metadataOnly, minIndex, asker, proof, waiter, tag))
       return settled && needsNoRound;
     const hash = murmur3(key.bytes, key.start, key.end, bucket);
-    return this.#evaluate(bucket, key, hash, metadataOnly, minIndex, asker, mode, waiter, tag) && settled;
+    return this.#evaluate(bucket, key, hash, metadataOnly, minIndex, asker, proof, waiter, tag) && settled;
   }
 
   /** Evaluates everything gathered. False: something of it waits for the shard, or for confirmation. */
@@ -87,10 +90,18 @@ export class LocalReader {
   }
 
   /** Any other read. The request owns its bytes. */
-  read(request: ReadRequest, ownWriteIndex: number, asker: NodeId, mode: ReadMode, waiter: Waiter, tag: number): void {
-    const onLease = this.#isOnLease(mode);
-    const gate = onLease ? null : this.#currentGate(asker);
+  read(request: ReadRequest, ownWriteIndex: number, asker: NodeId, proof: Proof, waiter: Waiter, tag: number): void {
+    const onLease = this.#isOnLease(proof);
+    const gate = onLease ? null : this.#gateFor(proof, asker);
     this.#ask(request, this.#minIndex(ownWriteIndex), gate, onLease, waiter, tag);
+  }
+
+  /** Of a leader: the index from which on a replica shows everything acknowledged by now, and at least `ownWriteIndex`. */
+  readIndex(ownWriteIndex: number, asker: NodeId, waiter: Waiter, tag: number): void {
+    const result: Result = { kind: "integer", value: BigInt(this.#minIndex(ownWriteIndex)) };
+    const gate = this.#gateFor("round", asker);
+    if (gate === null) waiter.resolve(tag, result);
+    else this.#reads.evaluated(waiter, tag, gate, result);
   }
 
   /** The shard's answer to a read it was asked for. */
@@ -130,8 +141,8 @@ export class LocalReader {
       const metadataOnly = batch.metadataOnly(i);
       const minIndex = batch.minIndex(i);
       const asker = batch.asker(i);
-      const mode = batch.mode(i);
-      if (!this.#evaluate(buckets[i]!, key, hashes[i]!, metadataOnly, minIndex, asker, mode, waiters[i]!, tags[i]!))
+      const proof = batch.proof(i);
+      if (!this.#evaluate(buckets[i]!, key, hashes[i]!, metadataOnly, minIndex, asker, proof, waiters[i]!, tags[i]!))
         resolved = false;
     }
     return resolved;
@@ -144,12 +155,12 @@ export class LocalReader {
     metadataOnly: boolean,
     minIndex: LogIndex,
     asker: NodeId,
-    mode: ReadMode,
+    proof: Proof,
     waiter: Waiter,
     tag: number,
   ): boolean {
-    const onLease = this.#isOnLease(mode);
-    let gate = onLease ? null : this.#currentGate(asker);
+    const onLease = this.#isOnLease(proof);
+    let gate = onLease ? null : this.#gateFor(proof, asker);
     const { state, memtables } = this.#port;
     if (state.readable(minIndex)) {
       const found = memtables.find(bucket, key.bytes, key.start, key.end, hash);
@@ -169,12 +180,12 @@ export class LocalReader {
   }
 
   /** The round of confirmation that reads of this turn share; null where none is needed. */
-  #currentGate(asker: NodeId): ReadGate | null {
-    return this.#raft.isConfirmedBy(asker) ? null : this.#roundGate();
+  #gateFor(proof: Proof, asker: NodeId): ReadGate | null {
+    return proof === "index" || this.#raft.isConfirmedBy(asker) ? null : this.#roundGate();
   }
 
-  #isOnLease(mode: ReadMode): boolean {
-    return mode === "lease" && this.#leaseHolds();
+  #isOnLease(proof: Proof): boolean {
+    return proof === "lease" && this.#leaseHolds();
   }
 
   #leaseHolds(): boolean {

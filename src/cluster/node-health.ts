@@ -119,6 +119,6 @@ export class NodeHealth {
   }
 
   get #forwardedCount(): number {
-    return this.#lanes.reduce((sum, { forwarder }) => sum + forwarder.count, 0);
+    return this.#lanes.reduce((sum, lane) => sum + lane.waitingCount, 0);
   }
 }

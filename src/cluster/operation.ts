@@ -4,6 +4,7 @@
  */
 import type { ReadRequest } from "../bridge/shard-protocol.ts";
 import { viewOf } from "../core/bytes.ts";
+import { SYSTEM_BUCKET } from "../core/ids.ts";
 import { type ByteRange, type CommandType, commandBytes, encodeCommand } from "../record/command-format.ts";
 import { errorResult } from "../record/result.ts";
 import type { BucketRef, Ordering, ReadMode, Waiter } from "./coordinator.ts";
@@ -13,7 +14,10 @@ const BUCKET_OFFSET = 16;
 
 export type Work =
   /** A command without stamp and checksum. */
-  { readonly kind: "write"; readonly command: Uint8Array } | { readonly kind: "read"; readonly read: ReadRequest };
+  | { readonly kind: "write"; readonly command: Uint8Array }
+  | { readonly kind: "read"; readonly read: ReadRequest }
+  /** The index from which on a replica shows everything that was acknowledged by now. Its result is an integer. */
+  | { readonly kind: "index" };
 
 export interface Operation {
   /** Order of arrival at this node, over all shards. */
@@ -25,6 +29,9 @@ export interface Operation {
   readonly ordering: ConnectionOrdering | null;
   /** A read that has to see a write of the same connection that is still on its way. */
   readonly afterOwnWrite: boolean;
+  /** Of a read: how it is kept from seeing the past, and how old that may be where some of it is allowed. */
+  readonly readMode: ReadMode;
+  readonly staleMs: number;
   readonly waiter: Waiter;
   readonly tag: number;
   /** On the monotonic clock. */
@@ -37,15 +44,18 @@ export class ConnectionOrdering implements Ordering {
   readonly #indexes: Float64Array;
   readonly #terms: Float64Array;
   readonly #underway: Int32Array;
+  readonly #followerReads: Int32Array;
   /** The connection is gone: what it has not got under way yet is not to be carried out any more. */
   hasEnded = false;
-  /** How its reads are answered. */
+  /** How its reads are answered, and how old what they show may be in the mode `stale`. */
   readMode: ReadMode = "linearizable";
+  staleMs = 0;
 
   constructor(shardCount: number) {
     this.#indexes = new Float64Array(shardCount);
     this.#terms = new Float64Array(shardCount);
     this.#underway = new Int32Array(shardCount);
+    this.#followerReads = new Int32Array(shardCount);
   }
 
   /** A write of this connection stands, or will stand, at this index in this term's log. */
@@ -67,6 +77,15 @@ export class ConnectionOrdering implements Ordering {
   hasUnderway(shard: number): boolean {
     return this.#underway[shard]! > 0;
   }
+
+  /** Counts reads that this node, a follower, is going to answer itself (follower-reads.ts). */
+  followerRead(shard: number, change: 1 | -1): void {
+    this.#followerReads[shard]! += change;
+  }
+
+  hasFollowerReads(shard: number): boolean {
+    return this.#followerReads[shard]! > 0;
+  }
 }
 
 /** What an operation comes to whose connection has ended before it was carried out. */
@@ -80,6 +99,7 @@ export function isAbandoned(operation: Operation): boolean {
 /** Bytes of memory an operation holds, roughly. */
 export function workBytes(work: Work): number {
   if (work.kind === "write") return work.command.length + 128;
+  if (work.kind === "index") return 128;
   return (work.read.type === "get" ? work.read.key.length : 64) + 128;
 }
 
@@ -99,11 +119,13 @@ export function detachedCommand(
 
 /** The id of the bucket that work is on. */
 export function bucketOf(work: Work): number {
+  if (work.kind === "index") return SYSTEM_BUCKET;
   return work.kind === "read" ? work.read.bucket : viewOf(work.command).getUint32(BUCKET_OFFSET, true);
 }
 
 /** The same work on a bucket that has another id by now. */
 export function withBucket(work: Work, bucket: number): Work {
+  if (work.kind === "index") return work;
   if (work.kind === "read") return { kind: "read", read: { ...work.read, bucket } };
   const command = work.command.slice();
   viewOf(command).setUint32(BUCKET_OFFSET, bucket, true);

@@ -12,6 +12,9 @@ import type { Waiter } from "./coordinator.ts";
 const LEADER_LOST: Result = errorResult("UNAVAILABLE", "the leader changed during the read; it is safe to retry");
 const TOO_LATE: Result = errorResult("UNAVAILABLE", "the read was not confirmed in time; it is safe to retry");
 
+/** What shows that a read sees all it has to: a round, the leader's lease in its place, or the index it is read at. */
+export type Proof = "round" | "lease" | "index";
+
 type GateState = "waiting" | "confirmed" | "failed";
 
 /** One round of confirmation and the reads that share it. */

@@ -7,7 +7,8 @@ import { copyBytes } from "../core/copy-bytes.ts";
 import { type LogIndex, logIndex, type NodeId, nodeId } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import type { ByteRange } from "../record/command-format.ts";
-import type { ReadMode, Waiter } from "./coordinator.ts";
+import type { Waiter } from "./coordinator.ts";
+import type { Proof } from "./pending-reads.ts";
 
 /** Enough to keep all of a core's outstanding loads busy several times over. */
 const READS_MAX = 64;
@@ -26,7 +27,7 @@ export class ReadBatch {
   readonly keyStarts = new Int32Array(READS_MAX + 1);
   readonly #minIndexes = new Float64Array(READS_MAX);
   readonly #metadataOnly = new Uint8Array(READS_MAX);
-  readonly #onLease = new Uint8Array(READS_MAX);
+  readonly #proofs = new Array<Proof>(READS_MAX).fill("round");
 
   /** False: no room. */
   add(
@@ -35,7 +36,7 @@ export class ReadBatch {
     metadataOnly: boolean,
     minIndex: LogIndex,
     asker: NodeId,
-    mode: ReadMode,
+    proof: Proof,
     waiter: Waiter,
     tag: number,
   ): boolean {
@@ -50,7 +51,7 @@ export class ReadBatch {
     this.hashes[place] = murmur3(this.keys, start, end, bucket);
     this.#minIndexes[place] = minIndex;
     this.#metadataOnly[place] = metadataOnly ? 1 : 0;
-    this.#onLease[place] = mode === "lease" ? 1 : 0;
+    this.#proofs[place] = proof;
     this.#askers[place] = asker;
     this.waiters[place] = waiter;
     this.tags[place] = tag;
@@ -66,8 +67,8 @@ export class ReadBatch {
     return nodeId(this.#askers[place]!);
   }
 
-  mode(place: number): ReadMode {
-    return this.#onLease[place] === 1 ? "lease" : "linearizable";
+  proof(place: number): Proof {
+    return this.#proofs[place]!;
   }
 
   metadataOnly(place: number): boolean {

@@ -139,6 +139,9 @@ export class Router implements Coordinator {
     const lane = this.#lane(shard);
     const { group } = lane;
     if (id === 0 || !lane.open || group.isFenced(id) || this.#lookUps.any) {
+      const { readMode, staleMs } = ordering as ConnectionOrdering;
+      const isShort = readMode === "stale" && id !== 0 && !this.#lookUps.any;
+      if (isShort && lane.readStale(id, key, metadataOnly, staleMs, waiter, tag)) return;
       const read: ReadRequest = { type: "get", bucket: id, key: key.bytes.slice(key.start, key.end), metadataOnly };
       this.#submit({ kind: "read", read }, shard, bucket, ordering as ConnectionOrdering, waiter, tag);
       return;
@@ -210,8 +213,9 @@ export class Router implements Coordinator {
     return new ConnectionOrdering(this.shardCount);
   }
 
-  setReadMode(ordering: Ordering, mode: ReadMode): void {
+  setReadMode(ordering: Ordering, mode: ReadMode, staleMs: number): void {
     (ordering as ConnectionOrdering).readMode = mode;
+    (ordering as ConnectionOrdering).staleMs = staleMs;
   }
 
   endOrdering(ordering: Ordering): void {
@@ -267,7 +271,7 @@ export class Router implements Coordinator {
   }
 
   get congested(): boolean {
-    for (const { group, forwarder } of this.#lanes) if (group.congested || forwarder.count > FORWARDED_MAX) return true;
+    for (const lane of this.#lanes) if (lane.group.congested || lane.waitingCount > FORWARDED_MAX) return true;
     return false;
   }
 
@@ -342,6 +346,8 @@ export class Router implements Coordinator {
       bucket,
       ordering,
       afterOwnWrite: ordering === null || ordering.hasUnderway(shard),
+      readMode: ordering?.readMode ?? "linearizable",
+      staleMs: ordering?.staleMs ?? 0,
       waiter,
       tag,
       deadlineMs: this.#clock.monotonicMs() + this.#requestTimeoutMs,
@@ -411,6 +417,7 @@ function whole(bytes: Uint8Array): ByteRange {
 
 /** The user key that work is about; null for work on a shard as a whole. */
 function keyOf(work: Work): Uint8Array | null {
+  if (work.kind === "index") return null;
   if (work.kind === "read") return work.read.type === "get" ? work.read.key : null;
   const view = new DataView(work.command.buffer, work.command.byteOffset, work.command.length);
   const valueBytes = view.getUint32(24, true);

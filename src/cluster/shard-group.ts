@@ -18,6 +18,7 @@ import { assert, unreachable } from "../core/assert.ts";
 import { NO_NODE, type NodeId } from "../core/ids.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
+import { isMember } from "../raft/configuration.ts";
 import type { RaftMessage } from "../raft/messages.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { Role } from "../raft/ready.ts";
@@ -29,6 +30,7 @@ import { FenceSet } from "./fence-set.ts";
 import { type GroupCore, openGroupCore, raftBoot } from "./group-core.ts";
 import type { GroupEvents, GroupOptions } from "./group-events.ts";
 import { GroupSnapshots } from "./group-snapshots.ts";
+import type { Proof } from "./pending-reads.ts";
 import { raftEntry } from "./raft-message-format.ts";
 import type { OpenShard, ShardPort } from "./shard-port.ts";
 import { ShardQuestions } from "./shard-questions.ts";
@@ -43,6 +45,8 @@ export class ShardGroup {
   readonly #port: ShardPort;
   readonly #fences = new FenceSet();
   readonly #questions: ShardQuestions;
+  /** Runs when more has been applied. */
+  onApplied: () => void = () => undefined;
   /** Null until the shard has recovered. */
   snapshots: GroupSnapshots | null = null;
   /** A shard on this thread speaks while it is being opened, when the port is not there yet. */
@@ -214,9 +218,10 @@ export class ShardGroup {
     tag: number,
   ): void {
     const { reader, raft } = this.#accepting();
+    const proof = proofOf(mode);
     // A write of its own in the open entry closes that entry, so that later writes do not come before the read.
     if (ownWriteIndex > raft.lastIndex) this.propose();
-    const isSettled = reader.get(bucket, key, metadataOnly, ownWriteIndex, asker, mode, waiter, tag);
+    const isSettled = reader.get(bucket, key, metadataOnly, ownWriteIndex, asker, proof, waiter, tag);
     // Those who read for clients of this node settle by themselves.
     if (!isSettled || asker !== this.self) this.#events.wake();
   }
@@ -237,11 +242,39 @@ export class ShardGroup {
   ): void {
     const { reader, raft } = this.#accepting();
     if (ownWriteIndex > raft.lastIndex) this.propose();
-    reader.read(request, ownWriteIndex, asker, mode, waiter, tag);
+    reader.read(request, ownWriteIndex, asker, proofOf(mode), waiter, tag);
+    this.#events.wake();
+  }
+
+  /** The index from which on a replica shows everything acknowledged by now, and at least `ownWriteIndex`: an integer. */
+  readIndex(ownWriteIndex: number, asker: NodeId, waiter: Waiter, tag: number): void {
+    this.#accepting().reader.readIndex(ownWriteIndex, asker, waiter, tag);
     this.#events.wake();
   }
 
   // ---- on any role -----------------------------------------------------------------------------------------------
+
+  /** Whether what has been applied here can be read here. */
+  get isWhole(): boolean {
+    return this.#core !== null && !this.#failed && this.quarantinedCount === 0;
+  }
+
+  /** Whether this is a whole replica that follows a leader. */
+  get isFollowing(): boolean {
+    const raft = this.#core?.raft;
+    return raft !== undefined && this.isWhole && this.followedTerm > 0 && isMember(raft.configuration, this.self);
+  }
+
+  /** The term in which this member follows a leader that has spoken to it, 0 while it follows none. */
+  get followedTerm(): number {
+    return this.role === "follower" && this.leader !== NO_NODE ? this.term : 0;
+  }
+
+  /** Reads one key as of what is applied here, and at least of `index`. It is evaluated as by `get`. */
+  getApplied(bucket: number, key: ByteRange, metadataOnly: boolean, index: number, waiter: Waiter, tag: number): void {
+    assert(this.#core !== null, "only a whole replica is read");
+    if (!this.#core.reader.get(bucket, key, metadataOnly, index, this.self, "index", waiter, tag)) this.#events.wake();
+  }
 
   /** Has everything flushed or compacted. */
   maintain(what: "flush" | "compact", done: (result: Result) => void): void {
@@ -478,6 +511,7 @@ export class ShardGroup {
     const core = this.#core;
     if (core === null) return;
     this.#applied = reply.appliedIndex;
+    this.onApplied();
     // Operations that were held until now go on in the next turn.
     if (this.#isLeading !== this.#wasLeading) this.#events.wake();
     core.proposer.clock.observe(reply.stampHigh, reply.stampLow);
@@ -494,4 +528,9 @@ export class ShardGroup {
     this.#events.wake();
     this.#events.systemChanged(this.shard, changes, isWhole);
   }
+}
+
+/** How the leader itself answers: on its lease it is within any bound. */
+function proofOf(mode: ReadMode): Proof {
+  return mode === "lease" || mode === "stale" ? "lease" : "round";
 }

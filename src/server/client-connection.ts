@@ -26,7 +26,7 @@ import { type CommandEntry, longKey } from "./command-table.ts";
 import { FRAME_PROGRESS_BYTES, FrameWatch } from "./frame-watch.ts";
 import { ReplyShape } from "./reply-shape.ts";
 import { ReplyStream } from "./reply-stream.ts";
-import { FIRST_BUCKET, type Session } from "./session.ts";
+import { FIRST_BUCKET, LINEARIZABLE, type ReadChoice, type Session } from "./session.ts";
 import { unknownCommand, wrongArity } from "./texts.ts";
 
 /** Reads are gathered while they are expected to bring no more than this: large values are counted one by one. */
@@ -84,6 +84,7 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     this.lastCommandMs = this.openedMs;
     this.session = {
       bucket: port.coordinator.bucket(FIRST_BUCKET),
+      read: LINEARIZABLE,
       ordering: port.coordinator.newOrdering(),
       version: 2,
       name: "",
@@ -281,6 +282,16 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     this.session.bucket = bucket;
   }
 
+  setReadMode(choice: ReadChoice): void {
+    this.session.read = choice;
+    this.coordinator.setReadMode(this.session.ordering, choice.mode, choice.staleMs);
+  }
+
+  /** Runs the command that another one has in its arguments, in its place. */
+  runInner(entry: CommandEntry, request: RequestArguments): void {
+    if (this.#isAcceptable(entry, request)) entry.handler(this, request);
+  }
+
   // ── commands in ──
 
   #pump(): void {
@@ -333,21 +344,24 @@ export class ClientConnection implements ConnectionHandler, Waiter {
       this.replyError(unknownCommand(request));
       return;
     }
+    if (!this.#isAcceptable(entry, request)) return;
+    if (entry.exclusive && this.#replies.openCount > 0) this.#waiting = entry;
+    else this.#run(entry, request);
+  }
+
+  /** False: it has been answered with what is wrong with its arguments. */
+  #isAcceptable(entry: CommandEntry, request: RequestArguments): boolean {
     const { arity } = entry;
     if (arity > 0 ? request.count !== arity : request.count < -arity) {
       this.replyError(wrongArity(entry.name));
-      return;
+      return false;
     }
-    if (entry.keys[0] > 0) {
-      const { keyBytesMax } = this.port.settings;
-      const byteCount = longKey(entry, request, keyBytesMax);
-      if (byteCount > 0) {
-        this.replyError(`ERR key of ${byteCount} bytes is too large, the limit is ${keyBytesMax}`);
-        return;
-      }
-    }
-    if (entry.exclusive && this.#replies.openCount > 0) this.#waiting = entry;
-    else this.#run(entry, request);
+    if (entry.keys[0] === 0) return true;
+    const { keyBytesMax } = this.port.settings;
+    const byteCount = longKey(entry, request, keyBytesMax);
+    if (byteCount === 0) return true;
+    this.replyError(`ERR key of ${byteCount} bytes is too large, the limit is ${keyBytesMax}`);
+    return false;
   }
 
   #run(entry: CommandEntry, request: RequestArguments): void {

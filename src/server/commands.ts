@@ -9,6 +9,7 @@ import { INFO_COMMANDS } from "./commands/info.ts";
 import { INTROSPECTION_COMMANDS } from "./commands/introspection.ts";
 import { JSON_COMMANDS } from "./commands/json.ts";
 import { KEY_COMMANDS } from "./commands/keys.ts";
+import { READ_COMMANDS } from "./commands/read.ts";
 import { SCAN_COMMANDS } from "./commands/scan.ts";
 import { STRING_COMMANDS } from "./commands/strings.ts";
 
@@ -21,6 +22,7 @@ const ALL: readonly CommandEntry[] = [
   ...JSON_COMMANDS,
   ...BUCKET_COMMANDS,
   ...CONNECTION_COMMANDS,
+  ...READ_COMMANDS,
   ...CLIENT_COMMANDS,
   ...INTROSPECTION_COMMANDS,
   ...INFO_COMMANDS,

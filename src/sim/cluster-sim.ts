@@ -91,7 +91,7 @@ class ClusterSim {
   readonly #seed: number;
   readonly #scheduler: Scheduler;
   readonly #trace: Trace;
-  readonly #history = new History();
+  readonly #history = new History(() => this.#scheduler.nowMs);
   readonly #rules = new RaftRules();
   readonly #states = new StateWatch(this.#rules);
   readonly #misfortunes: Misfortunes;

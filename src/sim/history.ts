@@ -6,9 +6,13 @@
  * while several are under way: a read sees the writes its connection sent before it, answered or not, or something
  * newer, and never one that was sent after it. A write whose fate nobody knows any more is bound only while it was
  * waited for: it may not come after an operation sent later that has been answered meanwhile.
+ *
+ * A read that may show what was current for some time before it is an ordinary one that was called so much earlier (see
+ * moments.ts), in a session of its own.
  */
 import type { OrderedPair } from "./linearizability.ts";
 import { isRead, type KeyInput } from "./key-model.ts";
+import { Moments } from "./moments.ts";
 
 export interface Call {
   readonly bucket: string;
@@ -36,9 +40,14 @@ export interface Renewal {
 export class History {
   readonly #calls: Call[] = [];
   readonly #renewals: Renewal[] = [];
-  #clock = 0;
+  readonly #moments: Moments;
   #sessionCount = 0;
   #answeredCount = 0;
+
+  /** `nowMs`: the time that the age of what is read is measured in. */
+  constructor(nowMs: () => number) {
+    this.#moments = new Moments(nowMs);
+  }
 
   get callCount(): number {
     return this.#calls.length;
@@ -60,14 +69,23 @@ export class History {
 
   /** Until it is settled its outcome is unknown. */
   call(bucket: string, key: string, input: KeyInput, session: number): Call {
-    const calledAt = ++this.#clock;
+    return this.#called(bucket, key, input, session, this.#moments.next());
+  }
+
+  /** A read that may show whatever was current at some time in the last `staleMs`. */
+  staleRead(bucket: string, key: string, input: KeyInput, staleMs: number): Call {
+    this.#moments.next();
+    return this.#called(bucket, key, input, this.newSession(), this.#moments.firstWithin(staleMs));
+  }
+
+  #called(bucket: string, key: string, input: KeyInput, session: number, calledAt: number): Call {
     const call = { bucket, key, input, session, calledAt, outcome: null, forsakenAt: Infinity, void: false };
     this.#calls.push(call);
     return call;
   }
 
   returned(call: Call, output: string): void {
-    call.outcome = { output, returnedAt: ++this.#clock };
+    call.outcome = { output, returnedAt: this.#moments.next() };
     this.#answeredCount += 1;
   }
 
@@ -77,17 +95,17 @@ export class History {
 
   /** Nothing will be heard of it any more. */
   forsaken(call: Call): void {
-    call.forsakenAt = ++this.#clock;
+    call.forsakenAt = this.#moments.next();
   }
 
   renew(bucket: string): Renewal {
-    const renewal = { bucket, calledAt: ++this.#clock, returnedAt: null, void: false };
+    const renewal = { bucket, calledAt: this.#moments.next(), returnedAt: null, void: false };
     this.#renewals.push(renewal);
     return renewal;
   }
 
   renewed(renewal: Renewal): void {
-    renewal.returnedAt = ++this.#clock;
+    renewal.returnedAt = this.#moments.next();
   }
 
   /** Everything that happened, or may have happened, by key. */

@@ -13,6 +13,9 @@
  *   - a configuration is not worth a try if one with the same state and returned operations, and no unknown operation
  *     used that this one has not used too, has been tried: whatever follows from this one follows from that one
  *
+ * Nor does this: what has returned, can come next and changes nothing is taken now and never later, unless one of unknown
+ * outcome may come before it only. Whatever order there is with it further on, there is with it here.
+ *
  * Beyond real time the caller may demand an order, such as that of the operations of one connection: pairs (a, b) of
  * which a may not take effect after b.
  */
@@ -72,6 +75,8 @@ interface Step<State> {
   readonly point: Point;
   /** Which of the unknown ones; -1: one that has returned. */
   readonly unknown: number;
+  /** It changed nothing: without it there is no order, either. */
+  readonly isForced: boolean;
 }
 
 class Search<State, Input, Output> {
@@ -87,6 +92,8 @@ class Search<State, Input, Output> {
   readonly #done: Uint8Array;
   readonly #before: readonly number[][];
   readonly #behind: readonly number[][];
+  /** Whether there is an unknown one that may not come after it. */
+  readonly #followsUnknown: Uint8Array;
   /** By state and returned operations: the sets of unknown operations that were used when it was tried. */
   readonly #tried = new Map<string, bigint[]>();
   readonly #path: Step<State>[] = [];
@@ -104,7 +111,9 @@ class Search<State, Input, Output> {
     this.#head = buildList(history);
     this.#before = history.map(() => []);
     this.#behind = history.map(() => []);
+    this.#followsUnknown = new Uint8Array(history.length);
     for (const [first, second] of order) {
+      if (history[first]!.outcome === null) this.#followsUnknown[second] = 1;
       this.#behind[first]!.push(second);
       if (history[first]!.outcome !== null) this.#before[second]!.push(first);
     }
@@ -133,13 +142,21 @@ class Search<State, Input, Output> {
         } else unknown += 1;
         continue;
       }
-      const last = this.#path.pop();
+      const last = this.#lastChoice();
       if (last === undefined) return "not linearizable";
-      this.#takeBack(last);
       point = last.unknown < 0 ? last.point.next : last.point;
       unknown = last.unknown + 1;
     }
     return "linearizable";
+  }
+
+  /** Takes back what was done from the last step on for which there was another choice; undefined: there was none. */
+  #lastChoice(): Step<State> | undefined {
+    for (;;) {
+      const last = this.#path.pop();
+      if (last !== undefined) this.#takeBack(last);
+      if (last?.isForced !== true) return last;
+    }
   }
 
   /** Lets an operation that has returned take effect now; false if it cannot, or that was tried before. */
@@ -148,7 +165,8 @@ class Search<State, Input, Output> {
     if (!this.#isInOrder(call.operation)) return false;
     const after = this.#model.step(this.#state, input, outcome === null ? null : outcome.output);
     if (after === undefined) return false;
-    const step = { stateBefore: this.#state, point: call, unknown: -1 };
+    const isForced = after === this.#state && this.#followsUnknown[call.operation] === 0;
+    const step = { stateBefore: this.#state, point: call, unknown: -1, isForced };
     this.#done[call.operation] = 1;
     lift(call);
     return this.#enter(after, step);
@@ -161,7 +179,7 @@ class Search<State, Input, Output> {
     if (!this.#isInOrder(operation)) return false;
     const after = this.#model.step(this.#state, this.#history[operation]!.input, null);
     if (after === undefined || this.#model.describe(after) === this.#model.describe(this.#state)) return false;
-    const step = { stateBefore: this.#state, point: blockedAt, unknown };
+    const step = { stateBefore: this.#state, point: blockedAt, unknown, isForced: false };
     this.#done[operation] = 1;
     this.#used |= 1n << BigInt(unknown);
     return this.#enter(after, step);

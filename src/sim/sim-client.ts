@@ -10,17 +10,16 @@ import { CommandType, MODIFIER_NX } from "../record/command-format.ts";
 import { EnvelopeError, isErrorCode } from "../core/errors.ts";
 import type { Result } from "../record/result.ts";
 import type { Coordinator, Ordering, Waiter } from "../cluster/coordinator.ts";
-import type { History } from "./history.ts";
+import type { Call, History } from "./history.ts";
 import { describeResult, isRead, type KeyInput } from "./key-model.ts";
 import type { Range, Scheduler, SimProcess } from "./scheduler.ts";
+import { chooseReadMode, LINEARIZABLE, OTHER_READS, type ReadChoice } from "./read-choice.ts";
 import { EPOCH_MS } from "./sim-clock.ts";
-import type { SimNode } from "./sim-node.ts";
+import { CLOCK_DRIFT_MAX, type SimNode } from "./sim-node.ts";
 import type { Wish, Workload } from "./workload.ts";
 
 const WATCH_MS = 50;
 const RETRY_MS = 20;
-/** Connections that read on the leader's lease. */
-const LEASE_READERS = 0.4;
 /** More than there ever are with one prefix, dead ones included. */
 const PAGE_KEYS_MAX = 10_000;
 /** Longer than all jumps of a clock together. */
@@ -48,6 +47,8 @@ interface Connection {
   readonly coordinator: Coordinator;
   readonly ordering: Ordering;
   readonly session: number;
+  /** How it reads, when it does not say otherwise. */
+  readonly choice: ReadChoice;
   /** What is sent later arrives later. */
   arrivalMs: number;
 }
@@ -114,7 +115,7 @@ export class SimClient implements Waiter {
     };
     const isSent =
       this.#connect(true) &&
-      this.#operate(bucket, key, input, (outcome) => {
+      this.#operate(bucket, key, input, LINEARIZABLE, (outcome) => {
         if (outcome === "returned" || outcome === "noBucket") done();
         else retry();
       });
@@ -157,8 +158,8 @@ export class SimClient implements Waiter {
     this.#leave();
     const session = this.#history.newSession();
     const ordering = coordinator.newOrdering();
-    if (this.#random.chance(LEASE_READERS)) coordinator.setReadMode(ordering, "lease");
-    this.#connection = { process, coordinator, ordering, session, arrivalMs: 0 };
+    const choice = chooseReadMode(this.#random);
+    this.#connection = { process, coordinator, ordering, session, choice, arrivalMs: 0 };
     return true;
   }
 
@@ -200,7 +201,7 @@ export class SimClient implements Waiter {
     const { bucket } = wish;
     switch (wish.kind) {
       case "operation":
-        this.#operate(bucket, wish.key, wish.input, () => undefined);
+        this.#operate(bucket, wish.key, wish.input, null, () => undefined);
         return;
       case "renew":
         return this.#renew(bucket);
@@ -209,12 +210,19 @@ export class SimClient implements Waiter {
     }
   }
 
-  #operate(bucket: string, key: string, input: KeyInput, done: (outcome: Outcome) => void): boolean {
+  /** `readAs` null: as its connection reads, mostly. */
+  #operate(
+    bucket: string,
+    key: string,
+    input: KeyInput,
+    readAs: ReadChoice | null,
+    done: (outcome: Outcome) => void,
+  ): boolean {
     const connection = this.#connection;
     if (connection === null) return false;
-    // A page has no part in the order of its connection.
-    const session = input.kind === "list" ? this.#history.newSession() : connection.session;
-    const call = this.#history.call(bucket, key, input, session);
+    const usual = this.#random.chance(OTHER_READS) ? chooseReadMode(this.#random) : connection.choice;
+    const choice = readAs ?? usual;
+    const call = this.#called(connection, bucket, key, input, choice);
     const mustExist = this.#created.has(bucket);
     const settle = (result: Result): void => {
       const outcome = outcomeOf(result, input);
@@ -238,12 +246,24 @@ export class SimClient implements Waiter {
         return coordinator.page(ref, input.shard, null, PAGE_KEYS_MAX, pattern, "keys", this, tag);
       }
       const keyRange = rangeOf(utf8("member" in input ? input.member : key));
-      if (input.kind === "get") return coordinator.read(ordering, ref, keyRange, false, this, tag);
+      if (input.kind === "get") {
+        coordinator.setReadMode(ordering, choice.mode, choice.staleMs);
+        return coordinator.read(ordering, ref, keyRange, false, this, tag);
+      }
       const [type, modifiers, value] = commandOf(input);
       const expiryMs = this.#expiryMsOf(input);
       coordinator.write(ordering, type, modifiers, ref, keyRange, rangeOf(value), expiryMs, this, tag);
     });
     return true;
+  }
+
+  #called({ session }: Connection, bucket: string, key: string, input: KeyInput, { mode, staleMs }: ReadChoice): Call {
+    if (input.kind === "get" && mode === "stale") {
+      return this.#history.staleRead(bucket, key, input, staleMs / (1 - CLOCK_DRIFT_MAX));
+    }
+    // A page has no part in the order of its connection.
+    const inOrder = input.kind === "list" ? this.#history.newSession() : session;
+    return this.#history.call(bucket, key, input, inOrder);
   }
 
   /** 0: none. */

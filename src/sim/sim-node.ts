@@ -35,7 +35,7 @@ import type { Trace } from "./trace.ts";
 
 const DIRECTORY = "/data";
 /** The clocks of a node are off by this share at most. */
-const CLOCK_DRIFT_MAX = 0.05;
+export const CLOCK_DRIFT_MAX = 0.05;
 /** What a node may say of damaged files. */
 const DAMAGE_CODES: readonly string[] = ["CORRUPTION", "MISSING_FILE", "FOREIGN_DIRECTORY", "NEWER_FORMAT"];
 const PEER_PORT = 9101;

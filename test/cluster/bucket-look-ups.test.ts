@@ -115,7 +115,8 @@ function setUp(id: number) {
   const send = (): Operation => {
     const number = ++sequence;
     const work = { kind: "read", read: { type: "get", bucket: id, key: utf8("k"), metadataOnly: false } } as const;
-    const rest = { shard: 0, bucket, ordering, afterOwnWrite: false, waiter, deadlineMs: 1e9 };
+    const mode = { readMode: "linearizable", staleMs: 0 } as const;
+    const rest = { shard: 0, bucket, ordering, afterOwnWrite: false, ...mode, waiter, deadlineMs: 1e9 };
     const operation: Operation = { sequence: number, work, tag: number, ...rest };
     submit(operation);
     return operation;

@@ -51,6 +51,7 @@ class FakeGroup {
   readonly executed: number[] = [];
   readonly readIndexes: number[] = [];
   readonly readModes: ReadMode[] = [];
+  readonly askers: number[] = [];
   readonly #unanswered: (() => void)[] = [];
   readonly #command = new CommandReader();
 
@@ -71,12 +72,13 @@ class FakeGroup {
     _key: unknown,
     _metadata: boolean,
     ownWrite: number,
-    _asker: number,
+    asker: number,
     mode: ReadMode,
     waiter: Waiter,
     tag: number,
   ): void {
     this.readIndexes.push(ownWrite);
+    this.askers.push(asker);
     this.readModes.push(mode);
     waiter.resolve(tag, NIL);
   }
@@ -85,6 +87,12 @@ class FakeGroup {
     this.readIndexes.push(ownWrite);
     this.readModes.push(mode);
     waiter.resolve(tag, NIL);
+  }
+
+  readIndex(ownWrite: number, asker: number, waiter: Waiter, tag: number): void {
+    this.readIndexes.push(ownWrite);
+    this.askers.push(asker);
+    waiter.resolve(tag, { kind: "integer", value: 7n });
   }
 
   writeEncoded(_type: CommandType, bytes: Uint8Array, waiter: Waiter, tag: number): number {
@@ -115,6 +123,8 @@ function write(waiter: Waiter, ordering: ConnectionOrdering | null = null, deadl
     bucket: null,
     ordering,
     afterOwnWrite: false,
+    readMode: ordering?.readMode ?? "linearizable",
+    staleMs: 0,
     waiter,
     tag: number,
     deadlineMs,
@@ -125,8 +135,8 @@ function read(waiter: Waiter): Operation {
   const number = ++sequence;
   const get = { type: "get", bucket: 1, key: utf8("k"), metadataOnly: false } as const;
   const work = { kind: "read", read: get } as const;
-  const rest = { shard: 0, bucket: null, ordering: null, afterOwnWrite: true, deadlineMs: 1e9 };
-  return { sequence: number, work, waiter, tag: number, ...rest };
+  const rest = { shard: 0, bucket: null, ordering: null, afterOwnWrite: true, staleMs: 0, deadlineMs: 1e9 };
+  return { sequence: number, work, waiter, tag: number, readMode: "linearizable", ...rest };
 }
 
 function setUp() {
@@ -143,6 +153,8 @@ function setUp() {
   const group = new FakeGroup();
   const events = {
     congested: false,
+    term: 1,
+    followedTerm: () => events.term,
     mustWait: () => events.congested,
     settled: (operation: Operation, result: Result) => operation.waiter.resolve(operation.tag, result),
     local: (operation: Operation) => local.push(operation.tag),
@@ -392,12 +404,38 @@ test("a read waits for what an earlier read of the same node has waited for, tho
 test("a read is carried out in the mode its connection asked for", () => {
   const { waiter, group, forwarder, deliver } = setUp();
   const ordering = new ConnectionOrdering(1);
-  ordering.readMode = "lease";
-  forwarder.hold(read(waiter));
-  forwarder.hold({ ...read(waiter), ordering });
+  for (const readMode of ["linearizable", "lease", "follower", "stale"] as const) {
+    forwarder.hold({ ...read(waiter), ordering, readMode });
+  }
   forwarder.pump(LEADER, false);
   deliver();
-  expect(group.readModes).toEqual(["linearizable", "lease"]);
+  // The leader is within any bound while its lease holds; a read that a follower could not answer is to be certain.
+  expect(group.readModes).toEqual(["linearizable", "lease", "linearizable", "lease"]);
+});
+
+test("only who follows the leader in its term confirms it by asking", () => {
+  const { waiter, group, events, forwarder, deliver } = setUp();
+  for (const followed of [1, 0, 2]) {
+    events.term = followed;
+    forwarder.hold(read(waiter));
+    forwarder.hold({ ...read(waiter), work: { kind: "index" } });
+    forwarder.pump(LEADER, false);
+    deliver();
+  }
+  expect(group.askers).toEqual([ASKER, ASKER, NO_NODE, NO_NODE, NO_NODE, NO_NODE]);
+});
+
+test("an index asked for covers the writes that an earlier read has waited for", () => {
+  const { waiter, group, outcomes, forwarder, deliver, reply } = setUp();
+  const question: Operation = { ...read(waiter), work: { kind: "index" }, afterOwnWrite: false };
+  forwarder.hold(write(waiter));
+  forwarder.hold(read(waiter));
+  forwarder.hold(question);
+  forwarder.pump(LEADER, false);
+  deliver();
+  reply();
+  expect(group.readIndexes).toEqual([1, 1]);
+  expect(outcomes.get(question.tag)).toBe("integer");
 });
 
 test("large results leave in frames of bounded size", () => {

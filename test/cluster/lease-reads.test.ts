@@ -85,7 +85,15 @@ test("26: a leader that hands over has no lease", () => {
 test("a connection says how its reads are answered", () => {
   const { waiter, leading } = onLease();
   const transport = { connected: () => false, frame: () => false };
-  const lane: Lane = new Lane(leading.group, 1, transport, (operation, result) => router.settled(operation, result));
+  const lane: Lane = new Lane(
+    leading.group,
+    1,
+    transport,
+    leading.clock,
+    5000,
+    (operation, result) => router.settled(operation, result),
+    () => undefined,
+  );
   const view = { nodeName: "n1", members: () => [], figures: () => ({}), nameOf: () => null, wake: () => undefined };
   const router = new Router(leading.clock, new Random(1), [lane], new TokenTable(1), new Catalog(0), view, 5000);
   const ordering = router.newOrdering();

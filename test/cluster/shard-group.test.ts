@@ -250,7 +250,15 @@ function leadBehindRouter() {
   const leading = lead();
   const catalog = new Catalog(0);
   const transport = { connected: () => false, frame: () => false };
-  const lane: Lane = new Lane(leading.group, 1, transport, (operation, result) => router.settled(operation, result));
+  const lane: Lane = new Lane(
+    leading.group,
+    1,
+    transport,
+    leading.clock,
+    5000,
+    (operation, result) => router.settled(operation, result),
+    () => undefined,
+  );
   const view = { nodeName: "n1", members: () => [], figures: () => ({}), nameOf: () => null, wake: () => undefined };
   const router = new Router(leading.clock, new Random(1), [lane], new TokenTable(1), catalog, view, 5000);
   return { ...leading, router, catalog };

@@ -42,7 +42,7 @@ export interface RecordedOptions {
 export class RecordedClients {
   readonly #cluster: TestCluster;
   readonly #options: RecordedOptions;
-  readonly #history = new History();
+  readonly #history = new History(() => performance.now());
   readonly #running: readonly Promise<void>[];
   readonly #keys = new Set<string>();
   /** Increments begun on each counter; a full one is followed by another of the next generation. */

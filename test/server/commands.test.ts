@@ -194,7 +194,42 @@ test("READ MODE chooses how a connection's reads are answered, and RESET makes t
   expect([...modes.values()]).toEqual(["linearizable"]);
   expect(await ask(["READ", "MODE", "lease"])).toBe("+OK\r\n");
   expect([...modes.values()]).toEqual(["linearizable", "lease"]);
-  expect(await ask(["READ", "MODE", "stale"], ["READ", "MODE"], ["READ", "X", "lease"])).toBe(
+  expect(await ask(["READ", "MODE", "fast"], ["READ", "MODE"], ["READ", "X", "lease"])).toBe(
     "-ERR syntax error\r\n-ERR wrong number of arguments for 'read|mode' command\r\n-ERR unknown subcommand 'X'. Try READ HELP.\r\n",
+  );
+});
+
+test("READ MODE stale says how old what is read may be", async () => {
+  coordinator.choices.length = 0;
+  expect(await ask(["READ", "MODE", "stale", "250"], ["READ", "MODE", "follower"])).toBe("+OK\r\n+OK\r\n");
+  expect(coordinator.choices).toEqual(["stale 250", "follower"]);
+  expect(await ask(["READ", "MODE", "stale"], ["READ", "MODE", "stale", "x"], ["READ", "MODE", "stale", "-1"])).toBe(
+    "-ERR wrong number of arguments for 'read|mode' command\r\n-ERR value is not an integer or out of range\r\n-ERR the milliseconds are 0 to 86400000\r\n",
+  );
+});
+
+test("READ AT reads with one command in another mode, and leaves the connection's as it was", async () => {
+  await ask(["SET", "read-at", "v"]);
+  coordinator.choices.length = 0;
+  expect(
+    await ask(
+      ["READ", "MODE", "lease"],
+      ["READ", "AT", "follower", "GET", "read-at"],
+      ["READ", "AT", "stale", "50", "MGET", "read-at", "none"],
+      ["GET", "read-at"],
+    ),
+  ).toBe(`+OK\r\n${bulk("v")}*2\r\n${bulk("v")}$-1\r\n${bulk("v")}`);
+  expect(coordinator.choices).toEqual(["lease", "follower", "lease", "stale 50", "lease"]);
+  const refusal = "-ERR READ AT takes a command that reads keys, such as GET\r\n";
+  expect(
+    await ask(
+      ["READ", "AT", "follower", "SET", "k", "v"],
+      ["READ", "AT", "follower", "DBSIZE"],
+      ["READ", "AT", "follower", "READ", "AT", "lease", "GET", "k"],
+      ["READ", "AT", "follower", "NONE"],
+    ),
+  ).toBe(refusal.repeat(4));
+  expect(await ask(["READ", "AT", "follower"], ["READ", "AT", "follower", "GET"])).toBe(
+    "-ERR wrong number of arguments for 'read|at' command\r\n-ERR wrong number of arguments for 'get' command\r\n",
   );
 });

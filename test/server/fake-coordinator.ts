@@ -58,6 +58,8 @@ export class FakeCoordinator implements Coordinator {
   /** Orderings of connections that are gone. */
   ended: Ordering[] = [];
   readonly readModes = new Map<Ordering, ReadMode>();
+  /** Every choice of a mode, in order. */
+  readonly choices: string[] = [];
   readonly #buckets = new Map<string, FakeBucket>();
   readonly #later: { waiter: Waiter; tag: number; result: Result }[] = [];
   #relief: (() => void)[] = [];
@@ -101,8 +103,9 @@ export class FakeCoordinator implements Coordinator {
     return {} as Ordering;
   }
 
-  setReadMode(ordering: Ordering, mode: ReadMode): void {
+  setReadMode(ordering: Ordering, mode: ReadMode, staleMs: number): void {
     this.readModes.set(ordering, mode);
+    this.choices.push(mode === "stale" ? `stale ${staleMs}` : mode);
   }
 
   endOrdering(ordering: Ordering): void {

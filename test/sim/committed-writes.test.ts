@@ -20,7 +20,7 @@ const add = (by: bigint): KeyInput => ({ kind: "increment", by });
 
 /** A shard's log in one hand, and a history in the other. */
 class Scene {
-  readonly history = new History();
+  readonly history = new History(() => 0);
   readonly writes = new CommittedWrites();
   readonly session = this.history.newSession();
   readonly #batch = new ProposalBatch(new HybridClock(), 1);

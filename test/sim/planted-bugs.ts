@@ -255,6 +255,61 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     seedCount: 100,
     weather: "rot",
   },
+  "what a follower knows counts as new when its leader's word comes": {
+    changes: [
+      {
+        file: "src/cluster/follower-reads.ts",
+        text: "this.#freshMs = madeMs;",
+        replacement: "this.#freshMs = Math.max(madeMs, this.#clock.monotonicMs());",
+      },
+    ],
+    seedCount: 200,
+    weather: "mixed",
+  },
+  "a follower's state is as old as the last word of whoever says that he leads": {
+    changes: [
+      {
+        file: "src/cluster/follower-reads.ts",
+        text: "const ageMs = this.#clock.monotonicMs() - this.#freshMs;",
+        replacement: "const ageMs = this.#group.isFollowing ? 0 : this.#clock.monotonicMs() - this.#freshMs;",
+      },
+    ],
+    seedCount: 100,
+    weather: "mixed",
+  },
+  "a follower reads before it has applied what it was told": {
+    changes: [
+      {
+        file: "src/cluster/follower-reads.ts",
+        text: "if (batch.index === 0 || batch.index > appliedIndex) break;",
+        replacement: "if (batch.index === 0 || appliedIndex < 0) break;\n batch.index = 1;",
+      },
+    ],
+    seedCount: 100,
+    weather: "mixed",
+  },
+  "a leader says what is committed without asking whether it still leads": {
+    changes: [
+      {
+        file: "src/cluster/local-reader.ts",
+        text: 'const gate = this.#gateFor("round", asker);',
+        replacement: 'const gate = this.#gateFor("index", asker);',
+      },
+    ],
+    seedCount: 200,
+    weather: "ballots",
+  },
+  "what a connection sends behind a follower's read overtakes it": {
+    changes: [
+      {
+        file: "src/cluster/follower-reads.ts",
+        text: "if (!ordering.hasFollowerReads(shard)) return false;",
+        replacement: "return false;",
+      },
+    ],
+    seedCount: 200,
+    weather: "mixed",
+  },
   "a node with an empty disk comes back under its name": {
     changes: [
       {

@@ -13,7 +13,7 @@ function pipelined(
   inputs: readonly KeyInput[],
   answers: readonly (readonly [call: number, output: string])[],
 ): History {
-  const history = new History();
+  const history = new History(() => 0);
   const session = history.newSession();
   const calls = inputs.map((input) => history.call("0", "k", input, session));
   for (const [call, output] of answers) history.returned(calls[call]!, output);
@@ -67,7 +67,7 @@ test("a read between two writes of its connection sees the first", () => {
 });
 
 test("a read may see what another connection wrote after the write before it", () => {
-  const history = new History();
+  const history = new History(() => 0);
   const [own, other] = [history.newSession(), history.newSession()];
   const first = history.call("0", "k", set("a"), own);
   const read = history.call("0", "k", get, own);
@@ -108,7 +108,7 @@ test("a write that was waited for while a later one was answered did not come af
 });
 
 test("a write that was given up before may come late", () => {
-  const history = new History();
+  const history = new History(() => 0);
   const session = history.newSession();
   history.forsaken(history.call("0", "k", set("lost"), session));
   history.returned(history.call("0", "k", set("b"), session), "ok");
@@ -117,7 +117,7 @@ test("a write that was given up before may come late", () => {
 });
 
 test("what was there before a bucket was emptied is not read afterwards", () => {
-  const history = new History();
+  const history = new History(() => 0);
   const session = history.newSession();
   history.returned(history.call("1", "k", set("old"), session), "ok");
   const meanwhile = history.renew("1");
@@ -133,7 +133,7 @@ test("what was there before a bucket was emptied is not read afterwards", () => 
 });
 
 test("a write answered after a bucket was emptied is not lost, even if it is emptied again later", () => {
-  const history = new History();
+  const history = new History(() => 0);
   const session = history.newSession();
   history.renewed(history.renew("1"));
   history.returned(history.call("1", "k", set("a"), session), "ok");

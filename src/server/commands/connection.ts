@@ -3,8 +3,8 @@ import type { RequestArguments } from "../../wire/request-arguments.ts";
 import type { RespVersion } from "../../wire/resp-writer.ts";
 import type { ClientConnection } from "../client-connection.ts";
 import { type CommandEntry, sessionCommand } from "../command-table.ts";
-import { FIRST_BUCKET } from "../session.ts";
-import { SYNTAX, unknownSubcommand, wrongArity } from "../texts.ts";
+import { FIRST_BUCKET, LINEARIZABLE } from "../session.ts";
+import { wrongArity } from "../texts.ts";
 import { nameProblem } from "./client.ts";
 
 /** What we answer to clients that choose their ways by the version of Redis. */
@@ -18,7 +18,6 @@ export const CONNECTION_COMMANDS: readonly CommandEntry[] = [
   }),
   sessionCommand("hello", -1, "Chooses the protocol, RESP2 or RESP3", hello),
   sessionCommand("auth", -2, "There are no passwords yet", auth),
-  sessionCommand("read", -2, "READ MODE linearizable, or lease: how reads of this connection are answered", read),
   sessionCommand("quit", -1, "Closes the connection", (client) => {
     client.replyOk();
     client.finish();
@@ -113,25 +112,13 @@ function auth(client: ClientConnection, request: RequestArguments): void {
   else client.replyError("WRONGPASS invalid username-password pair or user is disabled.");
 }
 
-/** Both are linearizable; on a lease the leader answers without asking the others, as long as clocks can be trusted. */
-function read(client: ClientConnection, request: RequestArguments): void {
-  const mode = request.count === 3 ? request.word(2) : null;
-  if (request.word(1) !== "mode") client.replyError(unknownSubcommand(request, "READ"));
-  else if (request.count !== 3) client.replyError(wrongArity("read|mode"));
-  else if (mode !== "linearizable" && mode !== "lease") client.replyError(SYNTAX);
-  else {
-    client.coordinator.setReadMode(client.session.ordering, mode);
-    client.replyOk();
-  }
-}
-
 function reset(client: ClientConnection): void {
   const { session } = client;
   session.bucket = client.coordinator.bucket(FIRST_BUCKET);
   session.version = 2;
   session.name = "";
   session.replies = "on";
-  client.coordinator.setReadMode(session.ordering, "linearizable");
+  client.setReadMode(LINEARIZABLE);
   client.begin().simple("RESET");
   client.end();
 }
