@@ -102,6 +102,8 @@ class ClusterSim {
   readonly #shape: SimClusterShape;
   readonly #troubledMs: number;
   readonly #violations: string[] = [];
+  /** What those who look on have found and nobody has gathered yet. */
+  readonly #watched: readonly string[][];
 
   constructor(seed: number, weather: Weather, shortening: Shortening, listener: ((line: string) => void) | null) {
     this.#seed = seed;
@@ -117,6 +119,7 @@ class ClusterSim {
       (name) => new SimNode(name, this.#scheduler, wire, this.#trace, this.#rules, this.#shape, syncDelayMs),
     );
     this.#watch = new Watch(this.#nodes, this.#rules, this.#states);
+    this.#watched = [this.#rules.violations, this.#watch.violations, this.#states.violations];
     for (const node of this.#nodes) node.start();
     const usedNodes = this.#nodes.slice(0, usedNodeCountOf(season));
     this.#clients = this.#newClients(season, usedNodes, shortening.clientsMax);
@@ -177,8 +180,9 @@ class ClusterSim {
 
   /** What was seen on the way is moved to where it ends the run. */
   #gatherViolations(): void {
-    for (const { violations } of [this.#rules, this.#watch, this.#states])
-      this.#violations.push(...violations.splice(0));
+    for (const violations of this.#watched) {
+      if (violations.length > 0) this.#violations.push(...violations.splice(0));
+    }
     for (const client of this.#clients) {
       if (client.broken !== null) this.#violations.push(client.broken);
       client.broken = null;
@@ -196,7 +200,7 @@ class ClusterSim {
       } catch (thrown) {
         this.#thrown(thrown);
       }
-      this.#watch.look();
+      this.#watch.look(this.#scheduler.running);
       this.#gatherViolations();
       eventCount = this.#scheduler.nowMs === instantMs ? eventCount + 1 : 0;
       instantMs = this.#scheduler.nowMs;

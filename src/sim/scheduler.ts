@@ -53,7 +53,7 @@ export class Scheduler {
     return this.#nowMs;
   }
 
-  /** The process whose event runs, or was the last to run: whom an exception belongs to. */
+  /** The process whose event runs, or has just run: whom an exception belongs to. Null: nobody's, or the event was void. */
   get running(): SimProcess | null {
     return this.#running;
   }
@@ -76,6 +76,7 @@ export class Scheduler {
     pop(this.#heap);
     this.#nowMs = next.atMs;
     const { run, process } = next;
+    this.#running = null;
     if (run === null || process?.alive === false) return true;
     if (process !== null && process.pausedUntilMs > this.#nowMs) {
       next.atMs = process.pausedUntilMs;

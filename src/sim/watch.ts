@@ -1,6 +1,6 @@
 /**
- * Looks at every node after every event: who leads, whether anything falls that must not, and whether replicas that have
- * applied the same entries have the same state.
+ * Looks at a node after every event of its process, and after every start: who leads, whether anything falls that must
+ * not, and whether replicas that have applied the same entries have the same state.
  *
  *   - in one life of a node neither commit index nor applied index falls, and applied never passes commit
  *   - a node's term never falls
@@ -9,6 +9,7 @@
 import type { ShardStatus } from "../cluster/coordinator.ts";
 import type { Hunt } from "./hunt.ts";
 import type { RaftRules } from "./raft-rules.ts";
+import type { SimProcess } from "./scheduler.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { StateWatch } from "./state-watch.ts";
 
@@ -26,7 +27,10 @@ export class Watch {
   readonly #nodes: readonly SimNode[];
   readonly #rules: RaftRules;
   readonly #states: StateWatch;
-  readonly #progress = new Map<string, Progress>();
+  /** Of each node, by shard. */
+  readonly #progress = new Map<SimNode, Progress[]>();
+  /** The life of each node that was looked at last. */
+  readonly #lives = new Map<SimNode, SimProcess | null>();
   /** Hears of elections and commits. */
   hunt: Hunt | null = null;
 
@@ -36,8 +40,12 @@ export class Watch {
     this.#states = states;
   }
 
-  look(): void {
+  /** `running`: the process whose event it was; what happens to nobody's process changes no node but by a start. */
+  look(running: SimProcess | null): void {
     for (const node of this.#nodes) {
+      const { process } = node;
+      if (process === null || (process !== running && process === this.#lives.get(node))) continue;
+      this.#lives.set(node, process);
       for (const status of node.coordinator?.shards() ?? []) this.#lookAt(node, status);
     }
   }
@@ -45,9 +53,7 @@ export class Watch {
   #lookAt(node: SimNode, status: ShardStatus): void {
     const { shard, role, term, commitIndex, appliedIndex } = status;
     const key = `${node.name}/${shard}`;
-    const fresh = { life: 0, term: 0, commit: 0, applied: 0, checksLogOf: 0 };
-    const last = this.#progress.get(key) ?? fresh;
-    if (last === fresh) this.#progress.set(key, last);
+    const last = this.#progressOf(node, shard);
     const isSameLife = last.life === node.lifeCount;
     if (isSameLife && (commitIndex < last.commit || appliedIndex < last.applied)) {
       this.violations.push(`${key} fell from ${JSON.stringify(last)} to ${JSON.stringify(status)}`);
@@ -72,6 +78,13 @@ export class Watch {
     last.term = term;
     last.commit = commitIndex;
     last.applied = appliedIndex;
+  }
+
+  #progressOf(node: SimNode, shard: number): Progress {
+    const ofNode = this.#progress.get(node) ?? [];
+    this.#progress.set(node, ofNode);
+    ofNode[shard] ??= { life: 0, term: 0, commit: 0, applied: 0, checksLogOf: 0 };
+    return ofNode[shard];
   }
 
   /** As soon as its first entry is in its log: before that the disk may be behind what the node has in memory. */
