@@ -42,6 +42,7 @@ export const keyModel: Model<KeyState, KeyInput, string> = {
     return output === null || possible.includes(output) ? after : undefined;
   },
   describe: (state) => (state === null ? "absent" : `=${state}`),
+  isRead,
 };
 
 /** The state after it, and the outputs that it may have. */

@@ -13,8 +13,8 @@
  *   - a configuration is not worth a try if one with the same state and returned operations, and no unknown operation
  *     used that this one has not used too, has been tried: whatever follows from this one follows from that one
  *
- * Nor does this: what has returned, can come next and changes nothing is taken now and never later, unless one of unknown
- * outcome may come before it only. Whatever order there is with it further on, there is with it here.
+ * Nor does this: a read that has returned and can come next is taken now and never later, unless one of unknown outcome
+ * may come before it only. Whatever order there is with it further on, there is with it here.
  *
  * Beyond real time the caller may demand an order, such as that of the operations of one connection: pairs (a, b) of
  * which a may not take effect after b.
@@ -40,6 +40,8 @@ export interface Model<State, Input, Output> {
   step(state: State, input: Input, output: Output | null): State | undefined;
   /** Equal texts for equal states only. */
   describe(state: State): string;
+  /** Whether it never changes a state. */
+  isRead(input: Input): boolean;
 }
 
 /** Positions in the history: the first may not take effect after the second. */
@@ -75,7 +77,7 @@ interface Step<State> {
   readonly point: Point;
   /** Which of the unknown ones; -1: one that has returned. */
   readonly unknown: number;
-  /** It changed nothing: without it there is no order, either. */
+  /** A read: where there is no order with it, there is none without it. */
   readonly isForced: boolean;
 }
 
@@ -165,7 +167,7 @@ class Search<State, Input, Output> {
     if (!this.#isInOrder(call.operation)) return false;
     const after = this.#model.step(this.#state, input, outcome === null ? null : outcome.output);
     if (after === undefined) return false;
-    const isForced = after === this.#state && this.#followsUnknown[call.operation] === 0;
+    const isForced = this.#model.isRead(input) && this.#followsUnknown[call.operation] === 0;
     const step = { stateBefore: this.#state, point: call, unknown: -1, isForced };
     this.#done[call.operation] = 1;
     lift(call);

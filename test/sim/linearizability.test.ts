@@ -34,6 +34,7 @@ const register: Model<string, RegisterInput, string> = {
     }
   },
   describe: (state) => state,
+  isRead: (input) => input.kind === "read",
 };
 
 function op(
@@ -183,6 +184,7 @@ const textModel: Model<string, TextInput, string> = {
     return input.kind === "put" ? input.value : state + input.value;
   },
   describe: (state) => state,
+  isRead: (input) => input.kind === "get",
 };
 
 /** `{:process 9, :type :invoke, :f :append, :key "0", :value "x 9 0 y"}`, split by key. */
