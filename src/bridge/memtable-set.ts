@@ -22,6 +22,10 @@
  *   4  `find` is synchronous and main retires arenas on the same thread, so no retirement falls inside a search.
  *      Its result is a view into the arena: whoever keeps the value beyond the current call of the loop copies it.
  *
+ * When a table or value file is found damaged, commands that would need it change nothing in this shard. A flushed arena that
+ * still has such a key would answer as if they had not come, so the shard publishes, before it applies anything in
+ * that knowledge, that flushed arenas are read no more (`oldestReadable`), and the read goes through the ring.
+ *
  * What a shard holds may be replaced as a whole, by a snapshot of another member. Then no arena may be read any more, for
  * what is in tables afterwards is newer; and the buffers are emptied. So the shard, which applies nothing meanwhile, first
  * calls `noteTables` and then says `arenasRecalled`: main retires everything, the arena being written too, and returns it
@@ -66,7 +70,8 @@ export class MemtableSet {
    * asked `state.readable` before, and on null asks `state.missIsFinal` after.
    */
   find(bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): MemtableReader | null {
-    for (let arena = this.#state.newestArena; arena >= this.#oldest; arena--) {
+    const oldest = Math.max(this.#oldest, this.#state.oldestReadable);
+    for (let arena = this.#state.newestArena; arena >= oldest; arena--) {
       const reader = this.#reader(arena);
       if (reader.find(bucket, key, keyStart, keyEnd, keyHash)) return reader;
     }

@@ -7,6 +7,7 @@ import type { LogIndex, NodeId, Term } from "../core/ids.ts";
 import type { Stamp } from "../core/stamp.ts";
 import type { LoggedConfiguration } from "../record/logged-configuration.ts";
 import type { Result } from "../record/result.ts";
+import type { RepairReply, RepairRequest } from "./repair-protocol.ts";
 
 /** A read of one shard. All answer with a Result. */
 export type ReadRequest =
@@ -121,6 +122,7 @@ export type ShardRequest =
    * `installed` may be dropped: whoever sent them begins anew with what `installed` says.
    */
   | { readonly type: "installEnd"; readonly requestId: number }
+  | RepairRequest
   /** Main no longer reads this memtable arena. */
   | { readonly type: "returnArena"; readonly arena: number }
   | { readonly type: "stop" };
@@ -271,6 +273,7 @@ export type ShardReply =
    * state is as it was.
    */
   | { readonly type: "installed"; readonly requestId: number; readonly boot: ShardBoot }
+  | RepairReply
   /** The shard reads this arena no longer; main answers `returnArena` when it does not either. */
   | { readonly type: "arenaRetired"; readonly arena: number }
   /** The shard has failed and does nothing more. */

@@ -1,11 +1,11 @@
 /** The bytes of a ShardReply in a ring, by the rules of shard-request-codec.ts. */
-import { unreachable } from "../core/assert.ts";
 import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
 import { isErrorCode } from "../core/errors.ts";
 import { logIndex, nodeId, type ShardId, term } from "../core/ids.ts";
 import type { LoggedConfiguration } from "../record/logged-configuration.ts";
 import { decodeResult, encodeResult } from "../record/result-format.ts";
+import { decodeRepairReply, encodeRepairReply, REPAIR_REPLY } from "./repair-protocol.ts";
 import type {
   CommandResult,
   InstallFile,
@@ -34,6 +34,7 @@ const REPLY = {
   installBegun: 15,
   arenasRecalled: 16,
   installed: 17,
+  ...REPAIR_REPLY,
 } as const satisfies Record<ShardReply["type"], number>;
 
 /** The least bytes an element of a list takes, against absurd counts. */
@@ -113,7 +114,7 @@ export function encodeReply(shard: ShardId, reply: ShardReply, into: ByteWriter)
     case "stopped":
       break;
     default:
-      unreachable(reply);
+      encodeRepairReply(reply, into);
   }
 }
 
@@ -162,7 +163,7 @@ export function decodeReply(from: ByteReader): ShardReply {
     case REPLY.stopped:
       return { type: "stopped" };
     default:
-      throw from.invalid(`a reply of unknown type ${type}`);
+      return decodeRepairReply(type, from);
   }
 }
 

@@ -11,10 +11,10 @@
  * Byte fields of a decoded message are views of the reader's bytes.
  */
 import { decodeRead, encodeRead } from "./read-request-format.ts";
-import { unreachable } from "../core/assert.ts";
 import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
 import { logIndex, nodeId, type ShardId, shardId, term } from "../core/ids.ts";
+import { decodeRepairRequest, encodeRepairRequest, REPAIR_REQUEST } from "./repair-protocol.ts";
 import type { ShardRequest } from "./shard-protocol.ts";
 
 const REQUEST = {
@@ -35,6 +35,7 @@ const REQUEST = {
   installBegin: 15,
   installPiece: 16,
   installEnd: 17,
+  ...REPAIR_REQUEST,
 } as const satisfies Record<ShardRequest["type"], number>;
 
 export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteWriter): void {
@@ -100,7 +101,7 @@ export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteW
     case "stop":
       break;
     default:
-      unreachable(request);
+      encodeRepairRequest(request, into);
   }
 }
 
@@ -153,7 +154,7 @@ export function decodeRequest(from: ByteReader): ShardRequest {
     case REQUEST.stop:
       return { type: "stop" };
     default:
-      throw from.invalid(`a request of unknown type ${type}`);
+      return decodeRepairRequest(type, from);
   }
 }
 

@@ -13,6 +13,7 @@
  *        7  MiB that compaction still has to rewrite
  *        8  times the shard could not apply because no arena was free, modulo 2^32
  *        9  files of the shard that are quarantined
+ *       10  number of the oldest arena that may still be read
  *
  * Every word is stored and loaded by Atomics, and the JavaScript memory model puts all of those in one order. The shard
  * publishes in this order, and all of main's reading rests on it:
@@ -34,6 +35,7 @@ const WRITE_DELAY = 6;
 const DEBT_MIB = 7;
 const STALLS = 8;
 const QUARANTINED = 9;
+const OLDEST_READABLE = 10;
 const STATE_WORDS = 16;
 const MIB = 1024 * 1024;
 
@@ -97,6 +99,11 @@ export class SharedState {
     return Atomics.load(this.#words, QUARANTINED);
   }
 
+  /** Arenas below this one are read no more: what they held is in tables, and may have been found damaged there. */
+  get oldestReadable(): number {
+    return Atomics.load(this.#words, OLDEST_READABLE) >>> 0;
+  }
+
   /** Main holds no view into any arena now: a turn of its loop begins. */
   noteReaderTurn(): void {
     Atomics.add(this.#words, READER_TURN, 1);
@@ -133,6 +140,11 @@ export class SharedState {
 
   setQuarantined(count: number): void {
     Atomics.store(this.#words, QUARANTINED, count);
+  }
+
+  /** Before an index is published that was applied in the knowledge of the damage. */
+  publishOldestReadable(arena: number): void {
+    Atomics.store(this.#words, OLDEST_READABLE, arena | 0);
   }
 
   get readerTurn(): number {

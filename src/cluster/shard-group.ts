@@ -442,6 +442,10 @@ export class ShardGroup {
       case "snapshotPiece":
       case "installBegun":
       case "installed":
+      case "repairWanted":
+      case "repairTaken":
+      case "rangeOpened":
+      case "rangePiece":
         this.#questions.answered(reply);
         break;
       case "arenaRetired":

@@ -160,7 +160,7 @@ export function describeQuarantine(bytes: Uint8Array, path: string, visit: PartV
     kind === QuarantineKind.segment
       ? { firstIndex, lastIndex }
       : { smallest: escapeBytes(smallest), largest: escapeBytes(largest) };
-  const of = kind === QuarantineKind.segment ? "segment" : "table";
+  const of = Object.entries(QuarantineKind).find(([, known]) => known === kind)?.[0] ?? "";
   visit({ kind: "quarantine", depth: 0, offset: 0, fields: { of, damageOffset: offset, ...found, ...held } });
 }
 

@@ -8,8 +8,9 @@
  *   offset  bytes
  *        0      4  magic "EVPQ"
  *        4      4  CRC-32 of everything behind it
- *        8      2  format version, u16
- *       10      2  kind, u16: 1 table, 2 segment, 3 value segment (storage/value-segment-format.ts)
+ *        8      2  format version, u16: 1; 2 of a kind that version 1 does not know
+ *       10      2  kind, u16: 1 table, 2 segment, 3 value segment (storage/value-segment-format.ts); from version 2 on:
+ *                  4 sessions: no file, but what the shard remembers of client sessions lacks something (`sessions.quarantine`)
  *       12      2  shard, u16
  *       14      2  zero
  *       16     16  cluster id
@@ -31,12 +32,13 @@ import type { LogIdentity } from "./log-options.ts";
 
 const HEADER_BYTES = 88;
 const MAGIC = 0x5150_5645;
-const VERSION = 1;
+const VERSION = 2;
+const FIRST_VERSION = 1;
 const CLUSTER_ID_OFFSET = 16;
 const CLUSTER_ID_BYTES = 16;
 const ENDING = ".quarantine";
 
-export const QuarantineKind = { table: 1, segment: 2, valueSegment: 3 } as const;
+export const QuarantineKind = { table: 1, segment: 2, valueSegment: 3, sessions: 4 } as const;
 export type QuarantineKind = (typeof QuarantineKind)[keyof typeof QuarantineKind];
 
 export interface QuarantineRecord {
@@ -70,7 +72,7 @@ export function encodeQuarantine(record: QuarantineRecord, identity: LogIdentity
   const bytes = new Uint8Array(HEADER_BYTES + record.smallest.length + record.largest.length + reason.length);
   const view = viewOf(bytes);
   view.setUint32(0, MAGIC, true);
-  view.setUint16(8, VERSION, true);
+  view.setUint16(8, record.kind === QuarantineKind.sessions ? VERSION : FIRST_VERSION, true);
   view.setUint16(10, record.kind, true);
   view.setUint16(12, identity.shard, true);
   bytes.set(identity.clusterId, CLUSTER_ID_OFFSET);
@@ -131,5 +133,5 @@ export function decodeQuarantine(
 }
 
 function isKind(kind: number): kind is QuarantineKind {
-  return kind === QuarantineKind.table || kind === QuarantineKind.segment || kind === QuarantineKind.valueSegment;
+  return kind >= QuarantineKind.table && kind <= QuarantineKind.sessions;
 }

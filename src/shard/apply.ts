@@ -31,6 +31,8 @@ import type { VersionStore } from "./version-store.ts";
 const FENCED = errorResult("FENCED", "the bucket was dropped or emptied; use its name again");
 const RESERVED = errorResult("INVALID_ARGUMENT", "this type of command is reserved");
 
+const YES = (): boolean => true;
+
 /** A field of the header (entry-format.ts) that is read here without decoding it again. */
 const ENTRY_COUNT_OFFSET = 24;
 
@@ -58,6 +60,8 @@ export class Applier {
   #wantResults = false;
   /** Asked when a command could not be decided: true, if the table that it had to read is durably quarantined. */
   onDamage: (cause: EnvelopeError) => boolean = () => false;
+  /** A command of a session is refused, and no outcome of it kept: whether that is on disk. */
+  onSessionLost: () => boolean = () => false;
   readonly #ahead = new CommandReader();
   /** The keys of the next commands, by their ordinal modulo the most there can be. */
   readonly #keysAhead = new KeysAhead();
@@ -156,11 +160,12 @@ export class Applier {
   /** As `#decide`, for a command that may have come before: then what it came to is what it comes to. */
   #decideOnce(bucket: number): Result | null {
     const context = this.#context;
-    const known = this.#withoutDamage(bucket, () => knownOutcome(context));
+    // What is remembered of sessions has to be known: without it the fate of any key would be in doubt.
+    const known = knownOutcome(context);
     if (known !== null) return known;
     if (context.fences.has(bucket)) return FENCED;
     if (!hasRoomForOnce(context)) return null;
-    return this.#withoutDamage(bucket, () => {
+    return this.#withoutDamage(bucket, this.onSessionLost, () => {
       const result = applyCommand(context);
       assert(result !== null, "there is room for a command that asked for it");
       keepOutcome(context, result);
@@ -170,19 +175,22 @@ export class Applier {
 
   /**
    * What a command comes to; null: it found no room. One that would have to read a quarantined table changes nothing and
-   * answers the damage: `quarantine.ts` says why that is safe. The catalog is not: there every replica must decide.
+   * answers the damage: `quarantine.ts` says why that is safe. The catalog is not, and what is remembered of sessions is
+   * not: there every replica must decide.
    */
   #decide(bucket: number): Result | null {
     const context = this.#context;
     if (bucket !== SYSTEM_BUCKET && context.fences.has(bucket)) return FENCED;
-    return this.#withoutDamage(bucket, () => applyCommand(context));
+    return this.#withoutDamage(bucket, YES, () => applyCommand(context));
   }
 
-  #withoutDamage(bucket: number, decide: () => Result | null): Result | null {
+  /** `mayForget`: whether what else follows from the refusal is on disk. */
+  #withoutDamage(bucket: number, mayForget: () => boolean, decide: () => Result | null): Result | null {
     try {
       return decide();
     } catch (cause) {
-      if (!(cause instanceof EnvelopeError) || bucket === SYSTEM_BUCKET || !this.onDamage(cause)) throw cause;
+      const mayRefuse = bucket !== SYSTEM_BUCKET && bucket !== SESSION_BUCKET;
+      if (!(cause instanceof EnvelopeError) || !mayRefuse || !this.onDamage(cause) || !mayForget()) throw cause;
       return errorResult(cause.code, cause.message);
     }
   }

@@ -9,6 +9,8 @@
  * A full disk stops a job and nothing else: it is begun anew after a while. A damaged table stops the compaction that reads
  * it, and later ones leave it alone. Any other failure is the shard's.
  * Shard thread.
+ *
+ * Length: which work comes next, and with what, is decided in one place; the work itself is in files of its own.
  */
 import { assert } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
@@ -19,7 +21,7 @@ import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
 import { errorResult, OK, type Result } from "../record/result.ts";
 import type { VersionCursor } from "../record/version.ts";
-import { dropRule, type FrozenRule } from "../storage/job.ts";
+import { type DropRule, dropRule, type FrozenRule } from "../storage/job.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import type { RewriteJob } from "../storage/rewrite-job.ts";
 import type { ValueLocator } from "../storage/separating-cursor.ts";
@@ -231,6 +233,12 @@ export class Maintenance {
   abandonReaders(): void {
     this.#compactions.abort();
     if (this.#store.places !== null) this.#abandonFlush();
+  }
+
+  /** What a job may drop that begins now. */
+  dropRule(): DropRule {
+    this.#noteFences();
+    return dropRule(this.#frozenRule(this.#tree.flushed));
   }
 
   /** Gives up what is running. Nothing of it is visible. */

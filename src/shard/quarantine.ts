@@ -9,8 +9,14 @@
  * into the value file, which is refused as a whole) stays in the way of every look-up until a plain put has given the key a newer version, and from then on all replicas agree again. That
  * is why the record has to be durable first: a restart must not find the table readable by chance.
  *
+ * A refused command of a client session leaves no outcome behind, so what is remembered of sessions lacks something, too, and
+ * nothing stands in the way of that: it is recorded as if it were a file of its own before the first such command is
+ * refused. Repair (range-repair.ts) brings back what other members have in `ranges`, everything that may be wrong here on account
+ * of one damaged file, and the record goes with the file.
+ *
  * Shard thread.
  */
+import { at } from "../core/assert.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Disk } from "../env/disk.ts";
@@ -28,10 +34,15 @@ import {
 import { unfinishedPath } from "../log/log-files.ts";
 import type { Segment } from "../log/segment.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
+import { joined, SESSION_RANGE } from "../storage/key-ranges.ts";
+import { type KeyRange, rangeOf, rangesOverlap } from "../storage/older-ranges.ts";
 import type { Table } from "../storage/table.ts";
 import type { Tree } from "../storage/tree.ts";
 import type { ValueFile } from "../storage/value-file.ts";
 import { isLogSegment, stemOf } from "../storage/value-pointer-format.ts";
+
+/** Under this name what is remembered of sessions is said to lack something. */
+const SESSIONS = "sessions";
 
 /** How often a full disk is looked at again. */
 const RETRY_MS = 500;
@@ -97,6 +108,58 @@ export class Quarantine {
     return this.#unwritten.size === 0;
   }
 
+  /**
+   * A command of a session is about to be refused, and its outcome forgotten. False: that is not on disk yet, so it must not
+   * be. Throws IO.
+   */
+  noteSessions(): boolean {
+    const path = this.#sessionsPath;
+    if (!this.#records.has(path)) {
+      this.#records.set(path, sessionsRecord(this.#clock.wallMs()));
+      this.#unwritten.add(path);
+      this.#retryAtMs = 0;
+      this.#listener(null);
+    }
+    this.retry();
+    return this.isDurable;
+  }
+
+  /** Whether what is remembered of sessions lacks something. */
+  get lacksSessions(): boolean {
+    return this.#records.has(this.#sessionsPath);
+  }
+
+  /** They have come back from another member. */
+  sessionsRepaired(): void {
+    const path = this.#sessionsPath;
+    this.#unwritten.delete(path);
+    if (this.#records.delete(path)) this.#remove(quarantinePath(path));
+  }
+
+  /**
+   * The ranges of keys of which something may be wrong on account of one damaged file, the `attempt`-th of those that are,
+   * and of what is remembered of sessions if that lacks something. Empty: nothing is that a range could repair.
+   */
+  rangesOf(attempt: number): readonly KeyRange[] {
+    const damaged: (KeyRange | null)[] = this.#tree.damagedTables.map(({ footer }) => footer);
+    for (const file of this.#tree.valueFiles.live) {
+      if (file.damage !== null && !file.obsolete) damaged.push(rangeOf(this.#tree.tablesInto(file)));
+    }
+    const found = damaged.filter((range) => range !== null);
+    const ranges = found.length === 0 ? [] : [at(found, attempt % found.length)];
+    return joined(this.lacksSessions ? [...ranges, SESSION_RANGE] : ranges);
+  }
+
+  /** Whether something may be wrong here between these keys, so that nobody is to be given it. */
+  concerns(ranges: readonly KeyRange[]): boolean {
+    const isHere = (own: KeyRange | null): boolean => own !== null && ranges.some((range) => rangesOverlap(range, own));
+    if (this.lacksSessions && isHere(SESSION_RANGE)) return true;
+    if (this.#tree.damagedTables.some(({ footer }) => isHere(footer))) return true;
+    return this.#tree.valueFiles.live.some(
+      (file) => file.damage !== null && isHere(rangeOf(this.#tree.tablesInto(file))),
+    );
+  }
+
   onDamage(listener: QuarantineListener): void {
     this.#listener = listener;
   }
@@ -149,10 +212,12 @@ export class Quarantine {
 
   /** Forgets the files that are gone: a segment that everybody has outlived. */
   sweep(): void {
-    const live = new Set<string>();
+    const live = new Set<string>([this.#sessionsPath]);
     for (const { path } of this.#tree.damagedTables) live.add(path);
     for (const { path } of this.#log.damagedSegments) live.add(path);
-    for (const { writtenAs, damage } of this.#tree.valueFiles.live) if (damage !== null) live.add(writtenAs);
+    for (const { writtenAs, damage, obsolete } of this.#tree.valueFiles.live) {
+      if (damage !== null && !obsolete) live.add(writtenAs);
+    }
     for (const file of this.#records.keys()) {
       if (live.has(file)) continue;
       this.#records.delete(file);
@@ -167,6 +232,10 @@ export class Quarantine {
     const damagedName = quarantinedName(name);
     if (damagedName === null) return this.#remove(path);
     const file = `${this.#directory}/${damagedName}`;
+    if (damagedName === SESSIONS) {
+      this.#records.set(file, sessionsRecord(0));
+      return;
+    }
     const parts = this.#partsOf(file);
     const record = this.#recordIn(path, parts);
     const { table, segment, values } = parts;
@@ -177,6 +246,10 @@ export class Quarantine {
     this.#records.set(file, record);
     const { shard } = this.#identity;
     this.#logger.error("a file is quarantined", { shard, file, offset: record.offset, why: record.reason });
+  }
+
+  get #sessionsPath(): string {
+    return `${this.#directory}/${SESSIONS}`;
   }
 
   /** A record that is itself damaged still says by its name which file it is about. */
@@ -200,7 +273,7 @@ export class Quarantine {
   #heed({ table, segment, values }: Parts, damage: EnvelopeError): void {
     if (table !== null) this.#tree.quarantine(table, damage);
     if (segment !== null) this.#log.quarantine(segment);
-    if (values !== null) this.#tree.valueFiles.quarantine(values, damage);
+    if (values !== null) this.#tree.quarantineValues(values, damage);
   }
 
   /** Half a record never has the name of one. */
@@ -253,6 +326,12 @@ function segmentRecord({ id, checksum, entries }: Segment, found: Found): Quaran
   const held = count === 0 ? { firstIndex: 0, lastIndex: 0 } : { firstIndex, lastIndex };
   const kind = QuarantineKind.segment;
   return { ...found, ...held, kind, number: id, fileChecksum: checksum, smallest: EMPTY_BYTES, largest: EMPTY_BYTES };
+}
+
+function sessionsRecord(foundMs: number): QuarantineRecord {
+  const nothing = { smallest: EMPTY_BYTES, largest: EMPTY_BYTES, firstIndex: 0, lastIndex: 0, fileChecksum: 0 };
+  const reason = "a command of a session was refused for damage, and its outcome is not known here";
+  return { ...nothing, kind: QuarantineKind.sessions, number: 0, offset: 0, reason, foundMs };
 }
 
 /** Of a file that the log knows nothing of, or writes yet. */

@@ -111,6 +111,7 @@ export function continueWith(
   const quarantine = Quarantine.open(disk, directory, options.log, tree, log, env.clock, env.log);
   const applier = new Applier(context);
   applier.onDamage = (cause) => quarantine.note(cause) && quarantine.isDurable;
+  applier.onSessionLost = () => quarantine.noteSessions();
   const { flushed } = tree;
   applier.continueBehind(flushed);
   const system = pastDamage(quarantine, () => systemContent(store, flushedMs(tree)));

@@ -14,7 +14,6 @@
  * one. Nothing is synced: a snapshot lives no longer than the process. What goes wrong with one is its requester's, and
  * nobody else's. Shard thread.
  */
-import { at } from "../core/assert.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
 import type { ShardReply } from "../bridge/shard-protocol.ts";
@@ -209,6 +208,7 @@ function* verify(disk: Disk, tables: readonly Table[], { valueFiles, identity }:
 /** What is known to be damaged is not given to others, and what is in no table cannot be. */
 function refuseDamage(tree: Tree): void {
   if (tree.flushed.index === 0) throw new EnvelopeError("UNAVAILABLE", "there is nothing in tables yet");
-  if (tree.hasDamage) throw corruption(at(tree.damagedTables, 0).path, 0, "a quarantined table");
+  const [table] = tree.damagedTables;
+  if (table !== undefined) throw corruption(table.path, 0, "a quarantined table");
   if (tree.valueFiles.hasDamage) throw new EnvelopeError("CORRUPTION", "a file that tables point into is quarantined");
 }

@@ -35,6 +35,8 @@ import { Installer, type PreparedGeneration } from "./installer.ts";
 import type { Segment } from "../log/segment.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PersistedIndex } from "./persisted-index.ts";
+import { RangeRepair } from "./range-repair.ts";
+import { RangeSources } from "./range-source.ts";
 import { answerRead } from "./reads.ts";
 import { bootOf, continueWith, lookAtTables, memtableTooSmall, recover, type Recovered } from "./recovery.ts";
 import type { ShardEnvironment } from "./shard-environment.ts";
@@ -71,6 +73,8 @@ export class Shard {
   readonly #clearing: FileClearing;
   readonly #snapshots: ShardSnapshots;
   readonly #installer: Installer;
+  readonly #repair: RangeRepair;
+  readonly #sources: RangeSources;
   /** What takes the place of all there is, as soon as nobody reads that any more; null: nothing does. */
   #prepared: PreparedGeneration | null = null;
   #isRecalled = false;
@@ -150,6 +154,12 @@ export class Shard {
       this.#parts.quarantine.note(cause),
     );
     this.#installer = new Installer(disk, root, identity, stepBytes, clearing, parts.generation, parts.appliedIndex);
+    this.#repair = new RangeRepair(stepBytes, env.log, {
+      reply,
+      position: () => this.#position(),
+      repaired: () => this.#repaired(),
+    });
+    this.#sources = new RangeSources(env.clock);
     if (parts.generation > 0) clearing.addFiles(root, rootDataFiles(disk, root));
     this.#watch();
     this.#publish();
@@ -241,7 +251,8 @@ export class Shard {
     const isReading = this.#snapshots.step();
     const isClearing = this.#clearing.step();
     const isInstalling = this.#stepInstall();
-    const isBehind = isPreparing || isMaintaining || isReading || isClearing || isInstalling;
+    const isRepairing = this.#repair.step();
+    const isBehind = isPreparing || isMaintaining || isReading || isClearing || isInstalling || isRepairing;
     this.#owesSteps = isBehind || this.#appliedIndex > applied || this.#stepScrub();
   }
 
@@ -276,8 +287,9 @@ export class Shard {
 
   /** A file has been quarantined. */
   #onDamage(segment: Segment | null): void {
-    const { quarantine, state, tree } = this.#parts;
+    const { quarantine, state, store, tree } = this.#parts;
     state.setQuarantined(quarantine.records.length);
+    state.publishOldestReadable(store.memtables.oldestArena);
     this.#maintenance.abandonReaders();
     // What a damaged segment holds is still in memory: the sooner it is in tables, the better.
     if (segment !== null && segment.entries.lastIndex > tree.flushed.index) this.#maintenance.freeze();
@@ -338,6 +350,25 @@ export class Shard {
         });
       case "installEnd":
         return this.#answered(request.requestId, () => this.#installer.end(request.requestId));
+      case "repairBegin":
+        return this.#beginRepair(request);
+      case "repairAt":
+        return this.#answered(request.requestId, () => {
+          this.#repair.holdAt(request.index);
+          this.#done(request.requestId, OK);
+        });
+      case "repairPiece":
+        return this.#answered(request.requestId, () => this.#repair.take(request.requestId, request.bytes));
+      case "repairEnd":
+        return this.#answered(request.requestId, () => this.#repair.end(request.requestId));
+      case "repairAbandon":
+        return this.#repair.abandon("it was told to");
+      case "rangeOpen":
+        return this.#openRange(request);
+      case "rangeRead":
+        return this.#readRange(request);
+      case "rangeClose":
+        return this.#sources.close(request.id);
       case "stats":
         return this.#reply({
           type: "stats",
@@ -400,6 +431,49 @@ export class Shard {
   #refuseKnown({ index, term }: FlushedPosition): void {
     const isHere = index <= this.#appliedIndex || this.#parts.log.termAt(index) === term;
     if (isHere) throw new EnvelopeError("INVALID_ARGUMENT", `everything up to entry ${index} is here already`);
+  }
+
+  // ---- repair ----------------------------------------------------------------------------------------------------
+
+  #beginRepair({ requestId, attempt, holds }: Extract<ShardRequest, { type: "repairBegin" }>): void {
+    const { store, quarantine } = this.#parts;
+    const parts = { store, quarantine, maintenance: this.#maintenance };
+    const minIndex = logIndex(this.#appliedIndex + (this.#isInsideEntry ? 1 : 0));
+    const ranges = this.#repair.begin(parts, attempt, minIndex, holds);
+    this.#reply({ type: "repairWanted", requestId, minIndex, ranges });
+  }
+
+  /** The damage is gone, and with it what was withheld on its account. */
+  #repaired(): void {
+    const { quarantine, state, tree } = this.#parts;
+    state.setQuarantined(quarantine.records.length);
+    if (tree.tableCount > 0) state.noteTables();
+    this.#releaseLog();
+  }
+
+  #openRange({ requestId, minIndex, ranges }: Extract<ShardRequest, { type: "rangeOpen" }>): void {
+    const { store, quarantine } = this.#parts;
+    this.#answered(requestId, () => {
+      const isReady = this.#appliedIndex >= minIndex && !this.#isInsideEntry && this.#prepared === null;
+      if (!isReady) throw new EnvelopeError("UNAVAILABLE", `entry ${minIndex} is not applied here yet`);
+      const own = ranges.map(({ smallest, largest }) => ({ smallest: smallest.slice(), largest: largest.slice() }));
+      const id = this.#sources.open(store, quarantine, own, this.#appliedIndex);
+      const isWhole = quarantine.records.length === 0;
+      this.#reply({ type: "rangeOpened", requestId, id, index: this.#appliedIndex, isWhole });
+    });
+  }
+
+  #readRange({ requestId, id, ordinal }: Extract<ShardRequest, { type: "rangeRead" }>): void {
+    const { store, quarantine } = this.#parts;
+    this.#answered(requestId, () => {
+      try {
+        const bytes = this.#sources.read(store, quarantine, id, ordinal);
+        this.#reply({ type: "rangePiece", requestId, bytes });
+      } catch (cause) {
+        quarantine.note(cause);
+        throw cause;
+      }
+    });
   }
 
   #append(request: Append): void {
@@ -528,7 +602,7 @@ export class Shard {
   #apply(): void {
     if (this.#prepared !== null) return;
     const { pending, applier, log } = this.#parts;
-    const limit = logIndex(Math.min(this.#persisted.index, this.#applyThrough));
+    const limit = logIndex(Math.min(this.#persisted.index, this.#applyThrough, this.#repair.holdIndex));
     if (this.#appliedIndex >= limit) return;
     const before = this.#appliedIndex;
     this.#parts.store.active.observe(this.#parts.state.readerTurn);
@@ -644,6 +718,8 @@ export class Shard {
         this.#maintenance.step();
         return false;
       }
+      this.#repair.abandon("a snapshot takes the place of everything");
+      this.#sources.closeAll();
       this.#maintenance.abort();
       // From here a look-up that main's memory cannot answer comes here.
       state.noteTables();
@@ -716,6 +792,7 @@ export class Shard {
       });
       if (log.unsyncedGroups > 0) return;
     }
+    this.#repair.abandon("the shard stops");
     this.#maintenance.abort();
     this.#scrubber.close();
     this.#snapshots.close();

@@ -112,6 +112,13 @@ export class Snapshots {
     this.#live.length = 0;
   }
 
+  /** Of some keys nothing is known any more but what is visible now: earlier moments are not kept, and not read. */
+  forgetPast(lastStamp: Stamp): void {
+    this.#live.length = 0;
+    if (this.#from !== null) this.#from = lastStamp;
+    this.#changed();
+  }
+
   /** Throws HISTORY_GONE unless everything that was visible at the stamp is still there. */
   check(stamp: Stamp, lastStamp: Stamp): void {
     this.#endOld();

@@ -2,7 +2,7 @@
  * What the running compactions of a tree have taken: their input tables, and the range of keys they will write into a
  * level. Two compactions may run at the same time if they share no input and write into no common range of one level.
  * Where versions stand never decides which is the newest (stamps do), so nothing else has to be kept apart. A quarantined
- * table is withheld for good: nothing reads or moves it, and nothing is laid over its keys on its own level. One thread.
+ * table is withheld as long as it is there: nothing reads or moves it, and nothing is laid over its keys on its own level. One thread.
  */
 import { type KeyRange, rangeOf, rangesOverlap } from "./older-ranges.ts";
 import type { Table } from "./table.ts";
@@ -43,6 +43,16 @@ export class Claims {
   /** As the claim of a compaction that never ends. */
   withhold(claim: Claim): void {
     this.#withheld.add(claim);
+  }
+
+  isWithheld(table: Table): boolean {
+    for (const claim of this.#withheld) if (claim.inputs.has(table)) return true;
+    return false;
+  }
+
+  /** Withheld tables that are not part of the tree any more keep nobody away. */
+  releaseGone(isLive: (table: Table) => boolean): void {
+    for (const claim of this.#withheld) if (![...claim.inputs].some(isLive)) this.#withheld.delete(claim);
   }
 
   /** Whether a running compaction reads the table, or it is withheld. */

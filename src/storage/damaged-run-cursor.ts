@@ -4,11 +4,12 @@
  * version of that key or behind all of them, at which looking at the version or going on throws the table's CORRUPTION. A
  * walk that ends before it goes well.
  *
- * The system bucket is excepted: without it a shard cannot even be opened. Its versions are read from a quarantined table
- * as long as the very blocks they lie in pass their checks. One thread.
+ * The shard's own buckets are excepted: without its system bucket a shard cannot even be opened, and without what it remembers
+ * of sessions it can decide nothing for them. Their versions are read from a quarantined table as long as the very blocks they
+ * lie in pass their checks, the sessions' in walks that begin among them. One thread.
  */
 import { compareBytes, EMPTY_BYTES } from "../core/bytes.ts";
-import { SYSTEM_BUCKET } from "../core/ids.ts";
+import { SESSION_BUCKET, SYSTEM_BUCKET } from "../core/ids.ts";
 import { MAX_STAMP } from "../core/stamp.ts";
 import type { TwoWayCursor, VersionKind } from "../record/version.ts";
 import { BlockCursor } from "./block-cursor.ts";
@@ -31,7 +32,7 @@ export class DamagedRunCursor implements TwoWayCursor {
   readonly #run: readonly Table[];
   #index = 0;
   #sound: RunCursor | null = null;
-  #system: SystemCursor | null = null;
+  #own: OwnCursor | null = null;
   #barrier: Barrier | null = null;
 
   constructor(run: readonly Table[]) {
@@ -39,7 +40,7 @@ export class DamagedRunCursor implements TwoWayCursor {
   }
 
   get valid(): boolean {
-    return this.#barrier !== null || this.#sound?.valid === true || this.#system?.valid === true;
+    return this.#barrier !== null || this.#sound?.valid === true || this.#own?.valid === true;
   }
   get bucket(): number {
     return this.#barrier === null ? this.#version.bucket : this.#barrier.bucket;
@@ -80,7 +81,7 @@ export class DamagedRunCursor implements TwoWayCursor {
 
   previous(): void {
     const cursor = this.#version;
-    if (cursor === this.#system) this.#enterBefore(this.#index, this.#tableKey());
+    if (cursor === this.#own) this.#enterBefore(this.#index, this.#tableKey());
     else if (cursor === this.#sound) {
       cursor.previous();
       if (!cursor.valid) this.#enterBefore(this.#index - 1, this.#run[this.#index]!.footer.smallest);
@@ -89,10 +90,12 @@ export class DamagedRunCursor implements TwoWayCursor {
 
   next(): void {
     const cursor = this.#version;
+    const { bucket } = cursor;
     cursor.next();
     if (cursor.valid) return;
-    if (cursor === this.#system && this.#table !== undefined) this.#stopAt(this.#table, SYSTEM_BUCKET + 1, EMPTY_BYTES);
-    else this.#enter(this.#index + 1, 0, EMPTY_BYTES);
+    const isBehindSystem = cursor === this.#own && this.#own.bucket === SYSTEM_BUCKET;
+    if (isBehindSystem && this.#table !== undefined) this.#stopAt(this.#table, SYSTEM_BUCKET + 1, EMPTY_BYTES);
+    else this.#enter(this.#index + 1, bucket === SESSION_BUCKET ? bucket : SYSTEM_BUCKET, EMPTY_BYTES);
   }
 
   get #table(): Table | undefined {
@@ -100,16 +103,16 @@ export class DamagedRunCursor implements TwoWayCursor {
   }
 
   /** The cursor that stands on a version. Throws the damage where nothing is known. */
-  get #version(): RunCursor | SystemCursor {
+  get #version(): RunCursor | OwnCursor {
     const damage = this.#barrier?.table.damage ?? null;
     if (damage !== null) throw damage;
-    return (this.#sound ?? this.#system)!;
+    return (this.#sound ?? this.#own)!;
   }
 
   /** To the first version of table `index`, or of those behind it, at or behind the key. */
   #enter(index: number, bucket: number, key: Uint8Array): void {
     this.#sound = null;
-    this.#system = null;
+    this.#own = null;
     this.#barrier = null;
     for (this.#index = index; this.#table !== undefined; this.#index += 1) {
       if (this.#table.damage !== null) {
@@ -132,7 +135,7 @@ export class DamagedRunCursor implements TwoWayCursor {
   /** To the last version before the table key in table `index`, or in those before it. */
   #enterBefore(index: number, target: Uint8Array): void {
     this.#sound = null;
-    this.#system = null;
+    this.#own = null;
     this.#barrier = null;
     for (this.#index = Math.min(index, this.#run.length - 1); this.#table !== undefined; this.#index -= 1) {
       const { smallest } = this.#table.footer;
@@ -158,12 +161,15 @@ export class DamagedRunCursor implements TwoWayCursor {
 
   #enterDamaged(table: Table, bucket: number, key: Uint8Array): void {
     const isSystem = bucket === SYSTEM_BUCKET && tableKeyBucket(table.footer.smallest, 0) === SYSTEM_BUCKET;
-    if (isSystem) {
-      this.#system = new SystemCursor(table);
-      this.#system.seek(key);
-      if (this.#system.valid) return;
-      this.#system = null;
+    const isSessions = bucket === SESSION_BUCKET;
+    if (isSystem || isSessions) {
+      this.#own = new OwnCursor(table, isSystem ? SYSTEM_BUCKET : SESSION_BUCKET);
+      this.#own.seek(key);
+      if (this.#own.valid) return;
+      this.#own = null;
     }
+    // There is no bucket behind the sessions'.
+    if (isSessions) return this.#enter(this.#index + 1, bucket, key);
     this.#stopAt(table, isSystem ? SYSTEM_BUCKET + 1 : bucket, isSystem ? EMPTY_BYTES : key);
   }
 
@@ -172,7 +178,7 @@ export class DamagedRunCursor implements TwoWayCursor {
     const target = new Uint8Array(key.length + BUCKET_BYTES);
     writeTableKey(target, bucket, key);
     const { smallest, largest } = table.footer;
-    this.#system = null;
+    this.#own = null;
     if (compareBytes(largest, target) < 0) {
       this.#enter(this.#index + 1, SYSTEM_BUCKET, EMPTY_BYTES);
       return;
@@ -182,23 +188,22 @@ export class DamagedRunCursor implements TwoWayCursor {
   }
 }
 
-/** The versions of the system bucket in one table: only blocks that may hold some are read, each verified. */
-class SystemCursor {
+/** The versions of one of the shard's own buckets in one table: only blocks that may hold some are read, each verified. */
+class OwnCursor {
   readonly #table: Table;
+  readonly bucket: number;
   readonly #block = new BlockCursor();
   readonly #place = new BlockPlace();
   readonly #ahead = new ReadAhead();
   #blockIndex = 0;
 
-  constructor(table: Table) {
+  constructor(table: Table, bucket: number) {
     this.#table = table;
+    this.bucket = bucket;
   }
 
   get valid(): boolean {
-    return this.#block.valid && this.#block.bucket === SYSTEM_BUCKET;
-  }
-  get bucket(): number {
-    return SYSTEM_BUCKET;
+    return this.#block.valid && this.#block.bucket === this.bucket;
   }
   get key(): Uint8Array {
     return this.#block.key;
@@ -224,7 +229,7 @@ class SystemCursor {
 
   seek(key: Uint8Array): void {
     const target = new Uint8Array(key.length + BUCKET_BYTES);
-    writeTableKey(target, SYSTEM_BUCKET, key);
+    writeTableKey(target, this.bucket, key);
     const isBefore = compareBytes(this.#table.footer.smallest, target) >= 0;
     this.#blockIndex = isBefore ? 0 : this.#table.findBlock(target, target.length);
     this.#table.loadBlock(this.#blockIndex, this.#place, this.#ahead);
@@ -241,7 +246,7 @@ class SystemCursor {
   #enterNext(): void {
     const table = this.#table;
     this.#blockIndex += 1;
-    if (this.#blockIndex >= table.blockCount || table.anchorBucket(this.#blockIndex) !== SYSTEM_BUCKET) {
+    if (this.#blockIndex >= table.blockCount || table.anchorBucket(this.#blockIndex) !== this.bucket) {
       this.#block.leave();
       return;
     }

@@ -11,7 +11,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
-import { SYSTEM_BUCKET } from "../core/ids.ts";
+import { SESSION_BUCKET, SYSTEM_BUCKET } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import type { Stamp } from "../core/stamp.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
@@ -254,11 +254,11 @@ export class Table {
   }
 
   /**
-   * Throws the damage for which the table is quarantined. The system bucket is excepted: it is read as long as its own
-   * blocks are sound. What the filter denies is certainly not here, damage or not.
+   * Throws the damage for which the table is quarantined. The shard's own buckets are excepted: they are read as long as
+   * their own blocks are sound. What the filter denies is certainly not here, damage or not.
    */
   requireSound(target: Uint8Array): void {
-    if (this.damage !== null && tableKeyBucket(target, 0) !== SYSTEM_BUCKET) throw this.damage;
+    if (this.damage !== null && !isOwnBucket(tableKeyBucket(target, 0))) throw this.damage;
   }
 
   /** The bucket of the first key that the block might hold. */
@@ -273,6 +273,11 @@ export class Table {
   loadBlock(block: number, place: BlockPlace, ahead: ReadAhead | null): void {
     this.#blocks.load(block, place, ahead);
   }
+}
+
+/** Of the shard itself: its configuration and fences, and what it remembers of sessions. It cannot do without. */
+function isOwnBucket(bucket: number): boolean {
+  return bucket === SYSTEM_BUCKET || bucket === SESSION_BUCKET;
 }
 
 /** Index of the first table of a run whose largest key is at or behind the target; the run's length if none is. */

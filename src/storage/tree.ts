@@ -17,6 +17,7 @@ import { MAX_STAMP, type Stamp } from "../core/stamp.ts";
 import type { Disk } from "../env/disk.ts";
 import type { SegmentClaims } from "../log/segment-claims.ts";
 import { type FoundVersion, type TwoWayCursor, type VersionCursor, VersionKind } from "../record/version.ts";
+import { ArrivingTables } from "./arriving-tables.ts";
 import type { BlockCache } from "./block-cache.ts";
 import { CollectionJob } from "./collection-job.ts";
 import { compactionJob } from "./compaction-job.ts";
@@ -41,7 +42,9 @@ import { LookUp } from "./look-up.ts";
 import type { LookUpBatch } from "./look-up-batch.ts";
 import { Manifest, type StateChange } from "./manifest.ts";
 import type { FlushedPosition, TableRecord } from "./manifest-format.ts";
+import type { KeyRange } from "./older-ranges.ts";
 import { openTable } from "./open-table.ts";
+import { concernedBy, RangeReplacement } from "./range-replacement.ts";
 import type { JobHome, JobPorts, RewriteJob } from "./rewrite-job.ts";
 import type { ValueLocator } from "./separating-cursor.ts";
 import type { Table } from "./table.ts";
@@ -51,6 +54,7 @@ import { TreeCursor } from "./tree-cursor.ts";
 import type { TreeIdentity, TreeOptions } from "./tree-options.ts";
 import { type TreeStats, layoutStats } from "./tree-stats.ts";
 import { TreeValues } from "./tree-values.ts";
+import type { ValueFile } from "./value-file.ts";
 import { nameOutsideLog } from "./value-file-names.ts";
 import { ValueFiles } from "./value-files.ts";
 
@@ -213,7 +217,7 @@ export class Tree {
     batch.readSeparateValues(this.#values.files);
   }
 
-  /** Whether a table is quarantined. */
+  /** Whether tables are withheld: quarantined, or pointing into a file that is. */
   get hasDamage(): boolean {
     return this.#claims.hasWithheld;
   }
@@ -237,6 +241,59 @@ export class Tree {
     table.damage = damage;
     const { level } = this.#layout.placeOf(table);
     this.#claims.withhold(claimOf([table], level));
+  }
+
+  /**
+   * From now on a read that would need this value file throws `damage`, and compactions leave alone what points into it: a
+   * pointer that expired here need not have expired elsewhere, where its key could be read. Jobs must be aborted by the caller.
+   */
+  quarantineValues(file: ValueFile, damage: EnvelopeError): void {
+    if (file.damage !== null) return;
+    this.valueFiles.quarantine(file, damage);
+    this.#withholdPointers(file);
+  }
+
+  #withholdPointers(file: ValueFile): void {
+    for (const table of this.tablesInto(file)) {
+      if (!this.#claims.isWithheld(table)) this.#claims.withhold(claimOf([table], this.#layout.placeOf(table).level));
+    }
+  }
+
+  /** The tables that point into a file. */
+  tablesInto({ record: { id } }: ValueFile): readonly Table[] {
+    return this.#layout.tables.filter(({ record: { references = [] } }) => references.some(({ file }) => file === id));
+  }
+
+  /** Tables to be made of what comes from another member. */
+  arrivingTables(): ArrivingTables {
+    return new ArrivingTables(this.#home);
+  }
+
+  /**
+   * Everything in these ranges gives way to tables that have come (range-replacement.ts). All that is applied is in tables,
+   * and `position` is where that is. No job may be running.
+   */
+  beginReplacement(
+    ranges: readonly KeyRange[],
+    arrived: readonly TableRecord[],
+    position: FlushedPosition,
+    drop: DropRule,
+  ): RangeReplacement {
+    assert(!this.#isFlushing && this.#claims.count === 0, "a replacement begins while no other job runs");
+    const claims = concernedBy(this.#layout, ranges).map((table) =>
+      claimOf([table], this.#layout.placeOf(table).level),
+    );
+    for (const claim of claims) this.#claims.add(claim);
+    const sequence = this.#manifest.flushed.sequence + 1;
+    const at = { ...position, sequence };
+    return new RangeReplacement(this.#home, this.#layout, ranges, arrived, at, drop, {
+      publish: (change) => this.#publish(change),
+      mayBePublished: () => this.#manifest.hasFailed,
+      ended: () => {
+        for (const claim of claims) this.#claims.remove(claim);
+        this.#mayBeDue = true;
+      },
+    });
   }
 
   /** The files that the tables point into. */
@@ -443,6 +500,10 @@ export class Tree {
     this.#layout.retain();
     this.#publishCount += 1;
     previous.release();
+    this.#claims.releaseGone((table) => this.#layout.places.has(table));
+    if (this.valueFiles.hasDamage) {
+      for (const file of this.valueFiles.live) if (file.damage !== null) this.#withholdPointers(file);
+    }
     for (const number of change.removed) this.#settled.delete(number);
     this.#mayBeDue = true;
     this.#measure();
