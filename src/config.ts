@@ -72,6 +72,12 @@ const SHAPE = {
   peers: peers
     .default([])
     .describe("all nodes of the cluster, this one too: n1=host:port,n2=host:port (default: alone)"),
+  join: address
+    .optional()
+    .describe("peer port of a member of the cluster that this node is to join, while its data directory is empty"),
+  joinTimeoutMs: count(100, 3_600_000)
+    .default(60_000)
+    .describe("how long a node that joins waits for a member that takes it in"),
   rack: z
     .string("must be text")
     .regex(/^(?:[A-Za-z0-9][A-Za-z0-9._-]{0,63})?$/, { error: "must be up to 64 letters, digits, '.', '_' or '-'" })

@@ -5,9 +5,12 @@
 import packageJson from "../package.json" with { type: "json" };
 import { ClusterNode } from "./cluster/cluster-node.ts";
 import { Identity } from "./cluster/identity.ts";
+import type { Membership } from "./cluster/join-format.ts";
+import { Joiner } from "./cluster/joiner.ts";
 import type { NodeSettings } from "./config.ts";
 import { splitAddress } from "./config.ts";
 import { EnvelopeError, type ErrorCode } from "./core/errors.ts";
+import { NO_NODE } from "./core/ids.ts";
 import { Random } from "./core/random.ts";
 import { descriptorsMax } from "./env/descriptors.ts";
 import type { Environment } from "./env/environment.ts";
@@ -29,6 +32,9 @@ const DESCRIPTORS_OF_SHARD = 12;
 const DESCRIPTORS_OF_WORKER = 2;
 const DESCRIPTORS_OF_COMPACTOR = 4;
 const DESCRIPTORS_OF_MEMBER = 4;
+/** Others for which there is room at least: more members may come while the node runs. */
+const MEMBERS_TO_COME = 4;
+const JOIN_SLACK_MS = 1_000;
 
 export interface RunningNode {
   readonly clientAddress: string;
@@ -42,17 +48,20 @@ export interface RunningNode {
 
 /**
  * Resolves once clients are served. Throws the EnvelopeError that keeps the node from starting: DIRECTORY_IN_USE,
- * FOREIGN_DIRECTORY, NEWER_FORMAT, MISSING_FILE, CORRUPTION, IO, DISKFULL, or CONFIG for an address that is taken.
+ * FOREIGN_DIRECTORY, NEWER_FORMAT, MISSING_FILE, CORRUPTION, IO, DISKFULL, CONFIG for an address that is taken, what keeps it from
+ * joining, or NO_MEMBER when it was removed while it was away.
  */
-export async function startNode(settings: NodeSettings, environment: Environment): Promise<RunningNode> {
+export async function startNode(given: NodeSettings, environment: Environment): Promise<RunningNode> {
   const { disk, network, clock, log } = environment;
-  const connectionsMax = connectionsWithin(settings, descriptorsMax());
+  disk.makeDirectory(given.data);
+  const lock = disk.lock(given.data);
+  const identity = await claimDirectory(given, environment);
+  // Whoever joins has as many shards as the cluster.
+  const settings = { ...given, shards: identity.shardCount };
+  const connectionsMax = connectionsWithin(settings, identity.members.members.length, descriptorsMax());
   if (connectionsMax < settings.connectionsMax) {
     log.warn("fewer connections than connectionsMax, for want of file descriptors", { connectionsMax });
   }
-  disk.makeDirectory(settings.data);
-  const lock = disk.lock(settings.data);
-  const identity = claimDirectory(settings, environment);
   let failure: EnvelopeError | null = null;
   let tellFailure: ((reason: string) => void) | null = null;
   const fail = (code: ErrorCode, reason: string): void => {
@@ -71,6 +80,7 @@ export async function startNode(settings: NodeSettings, environment: Environment
   const node = new ClusterNode(environment, clusterSettings(settings), identity, shards.open);
   wake = () => node.turnNow();
   node.onFailure((shard, code, message) => fail(code, `shard ${shard}: ${message}`));
+  node.onForgotten(() => fail("NO_MEMBER", "this node has been removed from the cluster"));
   shards.start();
   const until = async (condition: () => boolean): Promise<void> => {
     while (!condition() && failure === null) await new Promise<void>((resolve) => clock.after(POLL_MS, resolve));
@@ -120,21 +130,37 @@ export async function startNode(settings: NodeSettings, environment: Environment
   };
 }
 
-function claimDirectory(settings: NodeSettings, { disk, seed }: Environment): Identity {
-  return Identity.claim(disk, {
+/** Whose directory it is; a node that is to join has done so then. */
+async function claimDirectory(settings: NodeSettings, environment: Environment): Promise<Identity> {
+  const { join, joinTimeoutMs, requestTimeoutMs, rack, valueBytesMax, electionMs } = settings;
+  const identity = Identity.claim(environment.disk, {
     directory: settings.data,
     clusterName: settings.cluster,
     nodeName: settings.id,
     memberNames: settings.peers.map((peer) => peer.name),
     shardCount: settings.shards,
-    randomHex: new Random(seed).u32().toString(16),
-    joins: false,
+    randomHex: new Random(environment.seed).u32().toString(16),
+    joins: join !== undefined,
   });
+  if (identity.nodeId !== NO_NODE || join === undefined) return identity;
+  const peerAddress = settings.peers.find(({ name }) => name === settings.id)?.address ?? settings.peer;
+  if (splitAddress(peerAddress).port === 0) throw new EnvelopeError("CONFIG", "peer must say the port: others dial it");
+  const { nodeName: name, incarnation } = identity;
+  const request = { name, incarnation, peerAddress, rack, valueBytesMax, electionMs };
+  // A member answers when its own request has been answered and the new list has come.
+  const options = { seed: join, answerMs: 2 * requestTimeoutMs + JOIN_SLACK_MS, giveUpMs: joinTimeoutMs };
+  const outcome = await new Promise<Membership | EnvelopeError>((resolve) => {
+    new Joiner(environment, request, options, resolve);
+  });
+  if (outcome instanceof EnvelopeError) throw outcome;
+  identity.becomeMember(outcome);
+  environment.log.info("joined the cluster", { through: join, nodeId: identity.nodeId });
+  return identity;
 }
 
 /** Storage must never go without a descriptor because of clients. Throws CONFIG when none would be left for them. */
-function connectionsWithin(settings: NodeSettings, descriptorCount: number): number {
-  const others = settings.peers.length - 1;
+function connectionsWithin(settings: NodeSettings, memberCount: number, descriptorCount: number): number {
+  const others = Math.max(memberCount - 1, MEMBERS_TO_COME);
   const reserved =
     DESCRIPTORS_BASE +
     DESCRIPTORS_OF_SHARD * settings.shards +

@@ -40,7 +40,7 @@ export async function runNode(command: NodeCommand): Promise<number> {
   process.stdout.write(`${settings.id} ready on ${node.clientAddress}\n`);
   const end = await Promise.race([failed, whenAborted(stop)]);
   if (typeof end !== "string") {
-    log.error("ending, because a shard has failed", { because: end.reason });
+    log.error("ending, because this node cannot go on", { because: end.reason });
     return 1;
   }
   log.info("stopping", { because: end });

@@ -26,6 +26,7 @@ import type { Coordinator } from "./coordinator.ts";
 import { ForwardServer } from "./forward-server.ts";
 import { GOSSIP_MS } from "./gossip.ts";
 import type { Identity } from "./identity.ts";
+import { JoinServer } from "./join-server.ts";
 import { Lane } from "./lane.ts";
 import { BALANCE_MS } from "./leader-balance.ts";
 import { MemberAdmin } from "./member-admin.ts";
@@ -64,6 +65,7 @@ export class ClusterNode {
   readonly #catalog: Catalog;
   readonly members: Members;
   readonly #memberAdmin: MemberAdmin;
+  readonly #joins: JoinServer;
   readonly #servers = new Map<string, ForwardServer>();
   readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
   readonly #snapshotReader = new ByteReader("PROTOCOL", "a message about a snapshot");
@@ -109,6 +111,7 @@ export class ClusterNode {
           environment.log.info("peer connected", { peer: this.#health.nameOf(peer) });
           this.#wake();
         },
+        onJoin: (body, say) => this.#joins.asked(body, say),
         onLost: (peer) => this.#onLost(peer),
       },
     );
@@ -156,6 +159,15 @@ export class ClusterNode {
     const peerAddress = settings.peers.find(({ name }) => name === identity.nodeName)?.address ?? settings.peerAddress;
     const own = { incarnation: identity.incarnation, peerAddress, rack: settings.rack };
     this.#memberAdmin = new MemberAdmin(identity, this.members, own, this.#router.system, environment.log);
+    this.#joins = new JoinServer(
+      identity,
+      this.members,
+      this.#memberAdmin,
+      { valueBytesMax: settings.valueBytesMax, electionMs: settings.electionMs },
+      settings.requestTimeoutMs,
+      environment.clock,
+      environment.log,
+    );
     this.members.onChange(() => this.#membersChanged());
   }
 
@@ -333,6 +345,7 @@ export class ClusterNode {
     if (this.#isTurnOf(GOSSIP_MS)) this.#health.round();
     if (this.#isTurnOf(BALANCE_MS)) this.#spreadLeaders();
     if (this.#ticks % RESUME_TICKS === 0) this.#tend();
+    this.#joins.look();
     this.#scheduleBackground();
   }
 

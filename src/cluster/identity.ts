@@ -4,10 +4,12 @@
  * join a cluster has an incarnation, on disk, before it asks, and the rest when it is answered; so it may ask again after
  * any crash and is always the same one.
  */
+import { assert } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import { utf8 } from "../core/bytes.ts";
 import { type NodeId, nodeId } from "../core/ids.ts";
 import type { Disk } from "../env/disk.ts";
+import type { Membership } from "./join-format.ts";
 import type { MemberList, MemberRecord } from "../record/member-format.ts";
 import { decodeIdentity, encodeIdentity, type NodeIdentity } from "./identity-format.ts";
 
@@ -89,6 +91,12 @@ export class Identity {
   /** The data directories that members were first heard from, by id. */
   get heard(): ReadonlyMap<number, string> {
     return new Map(this.#current.heard.map(({ id, incarnation }) => [id, incarnation]));
+  }
+
+  /** The cluster has taken this node in, under a number that is its own for ever. */
+  becomeMember({ clusterId, nodeId: id, shardCount, members }: Membership): void {
+    assert(this.#current.nodeId === 0, "a node joins once");
+    this.#replace({ ...this.#current, clusterId, nodeId: id, shardCount, members });
   }
 
   saveMembers(members: MemberList): void {

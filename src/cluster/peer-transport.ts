@@ -48,6 +48,8 @@ export interface PeerEvents {
   onFrame(from: NodeId, session: number, frame: Frame): void;
   /** One of the two directions to this peer has been established. */
   onConnected(peer: NodeId): void;
+  /** A node that is no member asks to become one; `say` gets the body of the answer. Throws PROTOCOL. */
+  onJoin(body: Uint8Array, say: (body: Uint8Array) => void): void;
   /** Frames to or from this peer may have been lost. */
   onLost(peer: NodeId): void;
 }
@@ -193,18 +195,25 @@ export class PeerTransport {
     const reader = new FrameReader();
     reader.frameBytesMax = STRANGER_FRAME_BYTES_MAX;
     let voice: Voice | null = null;
-    let isRefused = false;
+    /** Nothing that comes is of interest any more. */
+    let isClosing = false;
     const impatience = this.#environment.clock.after(HELLO_MS_MAX, () => {
       if (voice === null) connection.terminate();
     });
     const onFrame = (frame: Frame): void => {
-      if (isRefused) return;
+      if (isClosing) return;
       if (voice !== null) {
         if (frame.type !== FrameType.alive) this.#events.onFrame(voice.peer, voice.session, frame);
         return;
       }
+      if (frame.type === FrameType.join) {
+        isClosing = true;
+        impatience.cancel();
+        this.#events.onJoin(frame.body, (body) => this.#answerJoin(connection, body));
+        return;
+      }
       voice = this.#welcome(connection, frame);
-      isRefused = voice === null;
+      isClosing = voice === null;
       reader.frameBytesMax = FRAME_BYTES_MAX;
     };
     return {
@@ -226,6 +235,15 @@ export class PeerTransport {
         if (voice !== null) this.#silenced(voice);
       },
     };
+  }
+
+  #answerJoin(connection: Connection, body: Uint8Array): void {
+    const answer = new Writer();
+    const start = beginFrame(answer, FrameType.joined, NO_SHARD);
+    answer.raw(body);
+    endFrame(answer, start);
+    connection.write(answer.bytes, 0, answer.length);
+    connection.shutdown();
   }
 
   /** Answers the first frame of a connection; null when it was refused. */

@@ -114,6 +114,10 @@ function setUp() {
         if (received.body[0] === 0xff) throw new AssertionError("a promise was broken");
         events.push(`frame ${from} ${session} ${received.body[0]}`);
       },
+      onJoin: (body, say) => {
+        events.push(`join ${body[0]}`);
+        say(new Uint8Array([body[0]! + 1]));
+      },
       onConnected: (peer) => events.push(`connected ${peer}`),
       onLost: (peer) => events.push(`lost ${peer}`),
     },
@@ -317,4 +321,12 @@ test("one that was away while all others were replaced learns who they are from 
   const late = connect();
   late.say(hello());
   expect([late.ended, transport.connected(PEER)]).toEqual([true, false]);
+});
+
+test("who asks to join is answered once and hung up on; what it says besides is nobody's business", () => {
+  const { events, connect } = setUp();
+  const stranger = connect();
+  stranger.say(new Uint8Array([...frame(FrameType.join, new Uint8Array([5])), ...raft(1)]));
+  expect([stranger.ended, events]).toEqual([true, ["join 5"]]);
+  expect([stranger.bytes[8], stranger.bytes[12]]).toEqual([FrameType.joined, 6]);
 });

@@ -34,6 +34,8 @@ interface RunningProcess {
 
 export interface ClusterShape {
   readonly nodes: number;
+  /** So many of them are there from the start; the others join when they are started. Default: all. */
+  readonly founders?: number;
   readonly shards: number;
   readonly workers: number;
   /** More flags for every node. */
@@ -75,13 +77,13 @@ export class TestCluster {
     this.#links = links;
   }
 
-  /** Starts all nodes and waits until each shard has a leader. */
+  /** Starts all first nodes and waits until each shard has a leader. */
   static async start(shape: ClusterShape): Promise<TestCluster> {
     const links = shape.linked === true ? await PeerLinks.open(shape.nodes) : null;
     const ports = await freePorts(3 * shape.nodes);
     links?.leadTo(ports.slice(2 * shape.nodes));
     const cluster = new TestCluster(shape, ports, links);
-    await Promise.all(Array.from({ length: shape.nodes }, (_, node) => cluster.restart(node)));
+    await Promise.all(Array.from({ length: shape.founders ?? shape.nodes }, (_, node) => cluster.restart(node)));
     await cluster.leader();
     return cluster;
   }
@@ -212,7 +214,7 @@ export class TestCluster {
 
   #flags(node: number): string[] {
     return [
-      ...["--id", `n${node + 1}`, "--data", this.dataOf(node), "--peers", this.#peersOf(node)],
+      ...["--id", `n${node + 1}`, "--data", this.dataOf(node), ...this.#membershipOf(node)],
       ...["--client", `127.0.0.1:${this.clientPorts[node]}`, "--http", `127.0.0.1:${this.#httpPorts[node]}`],
       ...["--shards", String(this.#shape.shards), "--workers", String(this.#shape.workers)],
       ...["--heartbeat-ms", String(HEARTBEAT_MS), "--election-ms", String(ELECTION_MS), "--log-level", "warn"],
@@ -220,11 +222,25 @@ export class TestCluster {
     ];
   }
 
+  #membershipOf(node: number): string[] {
+    if (node < this.#founderCount) return ["--peers", this.#peersOf(node)];
+    return ["--peer", `127.0.0.1:${this.#peerPorts[node]}`, "--join", this.peerAddressOf(0)];
+  }
+
+  get #founderCount(): number {
+    return this.#shape.founders ?? this.#shape.nodes;
+  }
+
+  peerAddressOf(node: number): string {
+    return `127.0.0.1:${this.#peerPorts[node]}`;
+  }
+
   /** Where a node finds the others, and where it listens for them itself. */
   #peersOf(node: number): string {
     const portOf = (other: number, port: number): number =>
       other === node || this.#links === null ? port : this.#links.link(node, other).port;
-    return this.#peerPorts.map((port, other) => `n${other + 1}=127.0.0.1:${portOf(other, port)}`).join(",");
+    const founders = this.#peerPorts.slice(0, this.#founderCount);
+    return founders.map((port, other) => `n${other + 1}=127.0.0.1:${portOf(other, port)}`).join(",");
   }
 
   /** Whether a read through this node is answered: it knows a leader that accepts. */

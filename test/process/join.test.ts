@@ -1,0 +1,80 @@
+/** Nodes that join a cluster while it runs: once, under a name of their own, whatever happens in between. */
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { TestCluster } from "./test-cluster.ts";
+
+setDefaultTimeout(120_000);
+
+let cluster: TestCluster | null = null;
+
+afterEach(async () => {
+  await cluster?.stop();
+  cluster = null;
+});
+
+async function membersAt(node: number): Promise<Map<string, boolean>> {
+  const status = await cluster!.status(node);
+  return new Map(status?.members.map(({ name, connected }) => [name, connected]));
+}
+
+async function allConnected(nodes: readonly number[], count: number): Promise<void> {
+  for (const node of nodes) {
+    for (;;) {
+      const members = await membersAt(node);
+      if (members.size === count && [...members.values()].every((connected) => connected)) break;
+      await Bun.sleep(50);
+    }
+  }
+}
+
+test("nodes join one that was alone, and are members after every restart", async () => {
+  cluster = await TestCluster.start({ nodes: 3, founders: 1, shards: 2, workers: 0 });
+  await Promise.all([cluster.restart(1), cluster.restart(2)]);
+  await allConnected([0, 1, 2], 3);
+  for (const node of [2, 0, 1]) {
+    await cluster.kill(node);
+    await cluster.restart(node);
+  }
+  await allConnected([0, 1, 2], 3);
+});
+
+test("a name belongs to one data directory: who comes with another one is told so and ends", async () => {
+  cluster = await TestCluster.start({ nodes: 2, founders: 1, shards: 1, workers: 0 });
+  await cluster.restart(1);
+  await allConnected([0, 1], 2);
+  await cluster.kill(1);
+  const kept = readFileSync(join(cluster.dataOf(1), "node.meta"));
+  rmSync(cluster.dataOf(1), { recursive: true });
+  const wiped = await cluster.startInVain(1);
+  expect(wiped.code).toBe(1);
+  expect(wiped.errors).toContain("the name n2 belongs to another data directory");
+  expect(readFileSync(join(cluster.dataOf(1), "node.meta")).equals(kept)).toBe(false);
+});
+
+test("a member that is not there yet is waited for, and not for ever; settings that must agree do", async () => {
+  cluster = await TestCluster.start({ nodes: 2, founders: 1, shards: 1, workers: 0 });
+  const other = await cluster.startInVain(1, ["--value-bytes-max", "1000000"]);
+  expect([other.code, other.errors.includes("valueBytesMax is 16777216 in this cluster, not 1000000")]).toEqual([
+    2,
+    true,
+  ]);
+  await cluster.kill(0);
+  const alone = await cluster.startInVain(1, ["--join-timeout-ms", "500"]);
+  expect(alone.code).toBe(1);
+  expect(alone.errors).toContain("could not join yet; trying again");
+  expect(alone.errors).toContain("could not join through");
+  const late = cluster.restart(1);
+  await cluster.restart(0);
+  await late;
+  await allConnected([0, 1], 2);
+});
+
+test("a directory that has asked to join starts only to join", async () => {
+  cluster = await TestCluster.start({ nodes: 2, founders: 1, shards: 1, workers: 0 });
+  await cluster.kill(0);
+  await cluster.startInVain(1, ["--join-timeout-ms", "100"]);
+  const first = readFileSync(join(cluster.dataOf(1), "node.meta"));
+  await cluster.startInVain(1, ["--join-timeout-ms", "100"]);
+  expect(readFileSync(join(cluster.dataOf(1), "node.meta")).equals(first)).toBe(true);
+});
