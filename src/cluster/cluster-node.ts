@@ -17,8 +17,7 @@ import { ByteReader } from "../core/byte-reader.ts";
 import type { Environment } from "../env/environment.ts";
 import type { Timer } from "../env/clock.ts";
 import type { RaftMessage } from "../raft/messages.ts";
-import { decodeMemberList, encodeMemberList } from "../record/member-format.ts";
-import { type Frame, FrameType, NO_SHARD } from "../wire/peer-frame-format.ts";
+import { type Frame, FrameType } from "../wire/peer-frame-format.ts";
 import type { SystemChange } from "../bridge/shard-protocol.ts";
 import { Catalog } from "./catalog.ts";
 import type { ClusterSettings } from "./cluster-settings.ts";
@@ -26,11 +25,10 @@ import type { Coordinator } from "./coordinator.ts";
 import { ForwardServer } from "./forward-server.ts";
 import { GOSSIP_MS } from "./gossip.ts";
 import type { Identity } from "./identity.ts";
-import { JoinServer } from "./join-server.ts";
 import { Lane } from "./lane.ts";
 import { BALANCE_MS } from "./leader-balance.ts";
-import { MemberAdmin } from "./member-admin.ts";
 import { Members } from "./members.ts";
+import { Membership } from "./membership.ts";
 import { NodeHealth } from "./node-health.ts";
 import { PeerTransport } from "./peer-transport.ts";
 import { decodeRaftMessage, encodeRaftMessage } from "./raft-message-format.ts";
@@ -64,8 +62,7 @@ export class ClusterNode {
   readonly #health: NodeHealth;
   readonly #catalog: Catalog;
   readonly members: Members;
-  readonly #memberAdmin: MemberAdmin;
-  readonly #joins: JoinServer;
+  readonly #membership: Membership;
   readonly #servers = new Map<string, ForwardServer>();
   readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
   readonly #snapshotReader = new ByteReader("PROTOCOL", "a message about a snapshot");
@@ -86,9 +83,8 @@ export class ClusterNode {
   #departureMs = Number.POSITIVE_INFINITY;
   #stopping = false;
   #turnCount = 0;
-  /** The list of members that the others were last told. */
-  #toldVersion = 0;
-  #onForgotten: (() => void) | null = null;
+  /** The others have not been told yet what this node leads now. */
+  #hasNews = false;
 
   constructor(environment: Environment, settings: ClusterSettings, identity: Identity, openShard: OpenShard) {
     this.#environment = environment;
@@ -109,27 +105,17 @@ export class ClusterNode {
         onFrame: (from, peerSession, frame) => this.#onFrame(from, peerSession, frame),
         onConnected: (peer) => {
           environment.log.info("peer connected", { peer: this.#health.nameOf(peer) });
+          this.#hasNews = true;
           this.#wake();
         },
-        onJoin: (body, say) => this.#joins.asked(body, say),
+        onJoin: (body, say) => this.#membership.joins.asked(body, say),
         onLost: (peer) => this.#onLost(peer),
       },
     );
     this.#groups = Array.from({ length: identity.shardCount }, (_, shard) =>
       this.#newGroup(shard, random.u32(), openShard),
     );
-    this.#lanes = this.#groups.map(
-      (group) =>
-        new Lane(
-          group,
-          session,
-          this.#transport,
-          environment.clock,
-          settings.requestTimeoutMs,
-          (operation, result) => this.#router.settled(operation, result),
-          () => this.#wake(),
-        ),
-    );
+    this.#lanes = this.#groups.map((group) => this.#newLane(group, session));
     this.#health = new NodeHealth(
       identity.nodeId,
       this.members,
@@ -144,6 +130,7 @@ export class ClusterNode {
       members: () => this.#health.members(),
       figures: () => this.#health.figures(this.#turnCount),
       nameOf: (id: number) => this.#health.nameOf(id),
+      groupOf: (shard: number) => this.#health.groupOf(shard),
       wake: () => this.#wake(),
     };
     const tokens = new TokenTable(identity.shardCount);
@@ -156,19 +143,15 @@ export class ClusterNode {
       view,
       settings.requestTimeoutMs,
     );
-    const peerAddress = settings.peers.find(({ name }) => name === identity.nodeName)?.address ?? settings.peerAddress;
-    const own = { incarnation: identity.incarnation, peerAddress, rack: settings.rack };
-    this.#memberAdmin = new MemberAdmin(identity, this.members, own, this.#router.system, environment.log);
-    this.#joins = new JoinServer(
+    this.#membership = new Membership(
+      environment,
+      settings,
       identity,
       this.members,
-      this.#memberAdmin,
-      { valueBytesMax: settings.valueBytesMax, electionMs: settings.electionMs },
-      settings.requestTimeoutMs,
-      environment.clock,
-      environment.log,
+      this.#transport,
+      this.#router.system,
+      () => this.#wake(),
     );
-    this.members.onChange(() => this.#membersChanged());
   }
 
   get coordinator(): Coordinator {
@@ -190,9 +173,7 @@ export class ClusterNode {
 
   /** Whether every shard has a leader that this node knows. */
   get hasLeaders(): boolean {
-    return this.#groups.every(
-      (group) => group.leader !== NO_NODE && (group.leader !== this.#nodeId || group.accepting),
-    );
+    return this.#lanes.every(({ leader, group }) => leader !== NO_NODE && (leader !== this.#nodeId || group.accepting));
   }
 
   /** Runs after each turn: where replies gathered in it are written. */
@@ -207,8 +188,7 @@ export class ClusterNode {
 
   /** Runs when this node has heard that it is no member any more. */
   onForgotten(run: () => void): void {
-    this.#onForgotten = run;
-    if (this.members.get(this.#nodeId) === null) run();
+    this.#membership.onForgotten(run);
   }
 
   /**
@@ -275,6 +255,7 @@ export class ClusterNode {
     for (const server of this.#servers.values()) server.pump();
     let passes = 0;
     while (passes < PASSES_MAX && this.#drive()) passes += 1;
+    if (this.#hasNews) this.#tellNews();
     this.#flushPeers();
     this.#turnEnd?.();
     for (const group of this.#groups) group.settle();
@@ -283,6 +264,11 @@ export class ClusterNode {
     if (passes === PASSES_MAX) this.#wake();
     this.#scheduleBackground();
     this.#leaveWhenHandedOver();
+  }
+
+  #tellNews(): void {
+    this.#hasNews = false;
+    this.#health.announce();
   }
 
   /** Carries out what Raft wants and lets the disks work; false: nothing was wanted. */
@@ -336,16 +322,17 @@ export class ClusterNode {
     const { requestTimeoutMs, electionMs } = this.#settings;
     const nowMs = this.#environment.clock.monotonicMs();
     this.#ticks += 1;
-    for (const { group, forwarder, followerReads } of this.#lanes) {
+    for (const lane of this.#lanes) {
+      const { group, forwarder, followerReads } = lane;
       group.tick(requestTimeoutMs);
-      const leader = group.accepting ? this.#nodeId : group.leader;
+      const leader = group.accepting ? this.#nodeId : lane.leader;
       forwarder.expire(nowMs, leader, electionMs, requestTimeoutMs);
       followerReads.expire(electionMs);
     }
     if (this.#isTurnOf(GOSSIP_MS)) this.#health.round();
     if (this.#isTurnOf(BALANCE_MS)) this.#spreadLeaders();
     if (this.#ticks % RESUME_TICKS === 0) this.#tend();
-    this.#joins.look();
+    this.#membership.joins.look();
     this.#scheduleBackground();
   }
 
@@ -353,7 +340,7 @@ export class ClusterNode {
   #tend(): void {
     const leadsCatalog = this.#groups[0]?.accepting === true;
     if (leadsCatalog) this.#router.admin.resume();
-    this.#memberAdmin.tend(leadsCatalog);
+    this.#membership.admin.tend(leadsCatalog);
   }
 
   /** Whether what is done at this interval is due at this tick. */
@@ -401,6 +388,9 @@ export class ClusterNode {
         for (const change of changes) this.#catalog.learn(change);
         this.members.learn(changes, isWhole);
       },
+      leadershipChanged: () => {
+        this.#hasNews = true;
+      },
       failed: (failed: number, code: ErrorCode, message: string) => {
         log.error("shard failed", { shard: failed, code, message });
         this.#onFailure?.(failed, code, message);
@@ -409,19 +399,17 @@ export class ClusterNode {
     return new ShardGroup(clock, log, seed, options, events, openShard);
   }
 
-  /** Whoever is connected is told at once, and tells those to whom that is news. */
-  #membersChanged(): void {
-    const { version, catalogList } = this.members;
-    if (version === this.#toldVersion) return;
-    this.#toldVersion = version;
-    for (const { id } of catalogList.members) this.#tellMembers(id);
-    this.#wake();
-    if (this.members.get(this.#nodeId) === null) this.#onForgotten?.();
-  }
-
-  #tellMembers(to: NodeId): void {
-    const { catalogList } = this.members;
-    this.#transport.frame(to, FrameType.members, NO_SHARD, (writer) => writer.raw(encodeMemberList(catalogList)));
+  #newLane(group: ShardGroup, session: number): Lane {
+    return new Lane(
+      group,
+      session,
+      this.#transport,
+      this.#environment.clock,
+      this.#settings.requestTimeoutMs,
+      () => this.#health.leadOf(group.shard),
+      (operation, result) => this.#router.settled(operation, result),
+      () => this.#wake(),
+    );
   }
 
   #send(shard: number, message: RaftMessage): void {
@@ -430,7 +418,7 @@ export class ClusterNode {
 
   #onFrame(from: NodeId, session: number, frame: Frame): void {
     if (frame.type === FrameType.report) this.#onReport(from, frame.body);
-    if (frame.type === FrameType.members) this.members.adopt(decodeMemberList(frame.body));
+    if (frame.type === FrameType.members) this.#membership.heard(frame.body);
     const lane = this.#lanes[frame.shard];
     if (lane === undefined || !lane.group.opened) return;
     switch (frame.type) {
@@ -462,11 +450,11 @@ export class ClusterNode {
     }
   }
 
-  /** Whoever says that it knows an older list is told the newer one: the frame that brought it may have been lost. */
   #onReport(from: NodeId, body: Uint8Array): void {
     this.#health.heard(from, body);
-    const version = this.#health.membersVersionOf(from);
-    if (version < this.members.version) this.#tellMembers(from);
+    // What waits for a leader may know of one now.
+    this.#wake();
+    this.#membership.heardVersion(from, this.#health.membersVersionOf(from));
   }
 
   #serverFor(from: NodeId, session: number, lane: Lane): ForwardServer {

@@ -53,6 +53,9 @@ export interface ShardStatus {
   readonly term: number;
   /** Name of the leader, or null while there is none. */
   readonly leader: string | null;
+  /** Names of those who belong to its group, as this node knows it. */
+  readonly voters: readonly string[];
+  readonly learners: readonly string[];
   readonly commitIndex: number;
   readonly appliedIndex: number;
   /** Files of the shard on this node that are known to be damaged. */

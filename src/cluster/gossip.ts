@@ -9,13 +9,18 @@ import type { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
 import { FailureDetector } from "./failure-detector.ts";
 import type { Members } from "./members.ts";
-import { decodeReports, encodeReports, type NodeReport } from "./node-report-format.ts";
+import { decodeReports, encodeReports, type LedShard, type NodeReport } from "./node-report-format.ts";
 
 export const GOSSIP_MS = 1000;
 /** Others that hear of a round. */
 const FANOUT = 3;
 /** From here on a silent node counts as gone: one in a hundred million. */
 export const SUSPECT_PHI = 8;
+
+/** Who leads a shard by the newest that was heard of it. */
+export interface Lead extends LedShard {
+  readonly node: NodeId;
+}
 
 export type OwnReport = Omit<NodeReport, "node" | "session" | "version">;
 
@@ -32,6 +37,8 @@ export class Gossip {
   readonly #random: Random;
   readonly #send: (to: NodeId, body: Uint8Array) => void;
   readonly #known = new Map<number, Known>();
+  /** By shard, of the highest term that anybody has claimed. */
+  readonly #leads = new Map<number, Lead>();
   #version = 0;
   #ownReport: NodeReport | null = null;
 
@@ -51,11 +58,16 @@ export class Gossip {
     this.#send = send;
   }
 
+  /** Tells all of the others, who are connected, what is new of this node. */
+  announce(report: OwnReport, others: readonly NodeId[]): void {
+    const body = encodeReports([this.#newReport(report)]);
+    for (const other of others) this.#send(other, body);
+  }
+
   /** Tells some of the others, who are connected, what is known. */
   round(report: OwnReport, others: readonly NodeId[]): void {
-    this.#version += 1;
-    this.#ownReport = { node: this.#own, session: this.#session, version: this.#version, ...report };
-    const body = encodeReports([this.#ownReport, ...[...this.#known.values()].map((known) => known.report)]);
+    const own = this.#newReport(report);
+    const body = encodeReports([own, ...[...this.#known.values()].map((known) => known.report)]);
     const candidates = [...others];
     for (let i = 0; i < FANOUT && candidates.length > 0; i++) {
       const [chosen] = candidates.splice(this.#random.below(candidates.length), 1);
@@ -74,6 +86,7 @@ export class Gossip {
   /** Members have come or gone. */
   forgetStrangers(): void {
     for (const id of this.#known.keys()) if (!this.#isMember(id)) this.#known.delete(id);
+    for (const [shard, { node }] of this.#leads) if (!this.#isMember(node)) this.#leads.delete(shard);
   }
 
   /** What this node has last said of itself. */
@@ -86,9 +99,20 @@ export class Gossip {
     return this.#known.get(node)?.report ?? null;
   }
 
+  /** Which other node leads a shard, or did last, by the word of any; null: nobody has said. */
+  leadOf(shard: number): Lead | null {
+    return this.#leads.get(shard) ?? null;
+  }
+
   /** φ of a node (failure-detector.ts); 0 of one that was never heard of. */
   suspicionOf(node: NodeId): number {
     return this.#known.get(node)?.detector.phi(this.#clock.monotonicMs()) ?? 0;
+  }
+
+  #newReport(report: OwnReport): NodeReport {
+    this.#version += 1;
+    this.#ownReport = { node: this.#own, session: this.#session, version: this.#version, ...report };
+    return this.#ownReport;
   }
 
   #isMember(id: number): boolean {
@@ -99,6 +123,7 @@ export class Gossip {
     const known = this.#known.get(report.node);
     if (known === undefined) {
       this.#known.set(report.node, { report, detector: new FailureDetector(GOSSIP_MS, nowMs) });
+      this.#learnLeads(report);
       return;
     }
     // Of two lives of a node, its own word tells which is the later one; others are believed when the known one is silent.
@@ -109,5 +134,13 @@ export class Gossip {
     if (!isNews) return;
     known.report = report;
     known.detector.heard(nowMs);
+    this.#learnLeads(report);
+  }
+
+  #learnLeads({ node, leads }: NodeReport): void {
+    for (const lead of leads) {
+      const known = this.#leads.get(lead.shard);
+      if (known === undefined || known.term <= lead.term) this.#leads.set(lead.shard, { ...lead, node: nodeId(node) });
+    }
   }
 }

@@ -27,6 +27,8 @@ export interface GroupEvents {
   replied(): void;
   /** Wall-clock milliseconds at which the first event of this turn came. */
   turnWallMs(): number;
+  /** This node leads the shard, and takes operations, or does so no longer. */
+  leadershipChanged(): void;
   /** Keys of the shard's system bucket have changed; `isWhole`: it has these and no others. */
   systemChanged(shard: number, changes: readonly SystemChange[], isWhole: boolean): void;
   failed(shard: number, code: ErrorCode, message: string): void;

@@ -5,6 +5,7 @@
 import { type ByteRange, CommandReader, CommandType } from "../record/command-format.ts";
 import { errorResult, type Result } from "../record/result.ts";
 import { viewOf } from "../core/bytes.ts";
+import { NO_NODE, type NodeId } from "../core/ids.ts";
 import type { Clock } from "../env/clock.ts";
 import { FollowerReads } from "./follower-reads.ts";
 import { Forwarder, type ForwardTransport } from "./forwarder.ts";
@@ -15,10 +16,17 @@ import type { ShardGroup } from "./shard-group.ts";
 export const DISK_FULL = errorResult("DISKFULL", "the disk is full; writes are refused until there is room");
 const FENCED = errorResult("FENCED", "the bucket was dropped or emptied under this id");
 
+/** Who leads the shard by what other nodes say. */
+export interface LeaderHint {
+  readonly node: NodeId;
+  readonly term: number;
+}
+
 export class Lane {
   readonly group: ShardGroup;
   readonly forwarder: Forwarder;
   readonly followerReads: FollowerReads;
+  readonly #hint: () => LeaderHint | null;
   readonly #settled: (operation: Operation, result: Result) => void;
   readonly #command = new CommandReader();
 
@@ -28,10 +36,12 @@ export class Lane {
     transport: ForwardTransport,
     clock: Clock,
     requestTimeoutMs: number,
+    hint: () => LeaderHint | null,
     settled: (operation: Operation, result: Result) => void,
     wake: () => void,
   ) {
     this.group = group;
+    this.#hint = hint;
     this.#settled = settled;
     this.forwarder = new Forwarder(group.shard, session, transport, {
       settled: (operation, result) => this.#settle(operation, result),
@@ -48,6 +58,18 @@ export class Lane {
     group.onApplied = () => {
       if (this.followerReads.busy) wake();
     };
+  }
+
+  /**
+   * Who leads the shard: by this node's own replica, or, where it has none or others know of a later term, by what they
+   * say. Whoever is asked and does not lead refuses; so this need not be right.
+   */
+  get leader(): NodeId {
+    const { group } = this;
+    const { leader } = group;
+    const hint = this.#hint();
+    if (hint === null || (leader !== NO_NODE && hint.term <= group.term)) return leader;
+    return hint.term >= group.term || !group.isMember ? hint.node : NO_NODE;
   }
 
   /** Whether this node carries out operations itself, with nothing queued before them. */
@@ -80,7 +102,7 @@ export class Lane {
   /** Moves what is held towards the leader, and answers what may be answered here. */
   pump(): void {
     if (this.followerReads.busy) this.followerReads.pump();
-    if (this.forwarder.busy) this.forwarder.pump(this.group.leader, this.group.accepting);
+    if (this.forwarder.busy) this.forwarder.pump(this.leader, this.group.accepting);
   }
 
   #dispatch(operation: Operation): void {

@@ -5,9 +5,10 @@
 import type { NodeId } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
+import { NOBODY } from "../raft/configuration.ts";
 import { FrameType, NO_SHARD } from "../wire/peer-frame-format.ts";
 import type { MemberStatus } from "./coordinator.ts";
-import { Gossip, SUSPECT_PHI } from "./gossip.ts";
+import { Gossip, type Lead, type OwnReport, SUSPECT_PHI } from "./gossip.ts";
 import type { Lane } from "./lane.ts";
 import { lighterNode, type Standing } from "./leader-balance.ts";
 import type { Members } from "./members.ts";
@@ -42,21 +43,48 @@ export class NodeHealth {
 
   /** Tells others how this node is. */
   round(): void {
+    this.#gossip.round(this.#report, this.#connected);
+  }
+
+  /** Tells everybody at once what this node leads. */
+  announce(): void {
+    this.#gossip.announce(this.#report, this.#connected);
+  }
+
+  /** Who leads a shard by what others say. */
+  leadOf(shard: number): Lead | null {
+    return this.#gossip.leadOf(shard);
+  }
+
+  /** Who belongs to a shard's group: by its leader's word, or as this node's own replica has it where that is newer. */
+  groupOf(shard: number): { readonly voters: readonly string[]; readonly learners: readonly string[] } {
+    const group = this.#lanes[shard]?.group;
+    const lead = this.leadOf(shard);
+    const isOwn = group?.isMember === true && group.term >= (lead?.term ?? 0) && (group.accepting || lead === null);
+    const { voters, learners } = isOwn || lead === null ? (group?.configuration ?? NOBODY) : lead;
+    const named = (ids: readonly number[]): string[] => ids.map((id) => this.#members.nameOf(id) ?? `(${id})`);
+    return { voters: named(voters), learners: named(learners) };
+  }
+
+  get #connected(): readonly NodeId[] {
+    return this.#members
+      .list()
+      .map(({ id }) => id)
+      .filter((id) => this.#transport.connected(id));
+  }
+
+  get #report(): OwnReport {
     const groups = this.#lanes.map(({ group }) => group);
-    this.#gossip.round(
-      {
-        membersVersion: this.#members.version,
-        leading: groups.filter((group) => group.accepting).length,
-        pending: this.#pendingCount + this.#forwardedCount,
-        debtBytes: groups.reduce((sum, group) => sum + group.pressure.debtBytes, 0),
-        quarantined: groups.reduce((sum, group) => sum + group.quarantinedCount, 0),
-        isWritable: groups.every((group) => group.writable),
-      },
-      this.#members
-        .list()
-        .map(({ id }) => id)
-        .filter((id) => this.#transport.connected(id)),
-    );
+    return {
+      membersVersion: this.#members.version,
+      leads: groups
+        .filter((group) => group.accepting)
+        .map(({ shard, term, configuration }) => ({ shard, term, ...configuration })),
+      pending: this.#pendingCount + this.#forwardedCount,
+      debtBytes: groups.reduce((sum, group) => sum + group.pressure.debtBytes, 0),
+      quarantined: groups.reduce((sum, group) => sum + group.quarantinedCount, 0),
+      isWritable: groups.every((group) => group.writable),
+    };
   }
 
   /** Others have told. Throws PROTOCOL. */
@@ -76,7 +104,7 @@ export class NodeHealth {
       const report = this.#gossip.reportOf(node);
       const isWell = report?.isWritable === true && report.quarantined === 0;
       const isThere = this.#transport.connected(node) && this.#gossip.suspicionOf(node) < SUSPECT_PHI;
-      if (isWell && isThere) standings.push({ node, leading: report.leading });
+      if (isWell && isThere) standings.push({ node, leading: report.leads.length });
     }
     return lighterNode(this.#lanes.filter(({ group }) => group.accepting).length, standings);
   }

@@ -1,10 +1,18 @@
 /**
  * What nodes tell each other about themselves and about others: the body of a `report` frame, a MessagePack array of
- * NodeReport. For display and routing only.
+ * NodeReport. For display and routing only: who leads by it is asked, and says so if it does not.
  */
 import { decode, encode } from "@msgpack/msgpack";
 import { EnvelopeError } from "../core/errors.ts";
 import { NODE_ID_MAX } from "../record/member-format.ts";
+
+/** A shard that a node leads, and who belongs to its group. */
+export interface LedShard {
+  readonly shard: number;
+  readonly term: number;
+  readonly voters: readonly number[];
+  readonly learners: readonly number[];
+}
 
 export interface NodeReport {
   readonly node: number;
@@ -14,8 +22,7 @@ export interface NodeReport {
   readonly version: number;
   /** Of its list of members. */
   readonly membersVersion: number;
-  /** Shards that it leads. */
-  readonly leading: number;
+  readonly leads: readonly LedShard[];
   /** Operations that wait there. */
   readonly pending: number;
   readonly debtBytes: number;
@@ -47,9 +54,21 @@ export function decodeReports(body: Uint8Array): readonly NodeReport[] {
 
 function isReport(value: unknown): value is NodeReport {
   const fields = value as Partial<NodeReport> | null;
-  const { node, session, version, membersVersion, leading, pending, debtBytes, quarantined } = fields ?? {};
-  const areCounts = [node, session, version, membersVersion, leading, pending, debtBytes, quarantined].every(
-    (count) => Number.isSafeInteger(count) && (count ?? -1) >= 0,
-  );
+  const { node, session, version, membersVersion, leads, pending, debtBytes, quarantined } = fields ?? {};
+  if (!Array.isArray(leads) || !leads.every(isLedShard)) return false;
+  const areCounts = [node, session, version, membersVersion, pending, debtBytes, quarantined].every(isCount);
   return areCounts && (node ?? 0) <= NODE_ID_MAX && typeof fields?.isWritable === "boolean";
+}
+
+function isLedShard(value: unknown): value is LedShard {
+  const { shard, term, voters, learners } = (value ?? {}) as Partial<LedShard>;
+  return isCount(shard) && isCount(term) && areIds(voters) && areIds(learners);
+}
+
+function areIds(value: unknown): boolean {
+  return Array.isArray(value) && value.every((id) => isCount(id) && id > 0 && id <= NODE_ID_MAX);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

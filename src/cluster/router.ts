@@ -51,6 +51,8 @@ export interface NodeView {
   members(): readonly MemberStatus[];
   figures(): Readonly<Record<string, number>>;
   nameOf(nodeId: number): string | null;
+  /** Names of those who belong to a shard's group. */
+  groupOf(shard: number): { readonly voters: readonly string[]; readonly learners: readonly string[] };
   wake(): void;
 }
 
@@ -281,11 +283,12 @@ export class Router implements Coordinator {
   }
 
   shards(): readonly ShardStatus[] {
-    return this.#lanes.map(({ group }) => ({
+    return this.#lanes.map(({ group, leader }) => ({
       shard: group.shard,
       role: group.role,
       term: group.term,
-      leader: this.#node.nameOf(group.leader),
+      leader: this.#node.nameOf(leader),
+      ...this.#node.groupOf(group.shard),
       commitIndex: group.commitIndex,
       appliedIndex: group.appliedIndex,
       quarantined: group.quarantinedCount,

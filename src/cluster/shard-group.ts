@@ -18,7 +18,7 @@ import { assert, unreachable } from "../core/assert.ts";
 import { NO_NODE, type NodeId } from "../core/ids.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
-import { isMember } from "../raft/configuration.ts";
+import { type Configuration, isMember, NOBODY } from "../raft/configuration.ts";
 import type { RaftMessage } from "../raft/messages.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { Role } from "../raft/ready.ts";
@@ -101,6 +101,16 @@ export class ShardGroup {
   /** The node that leads, NO_NODE while none is known. */
   get leader(): NodeId {
     return this.#failed ? NO_NODE : (this.#core?.raft.leader ?? NO_NODE);
+  }
+
+  /** Who belongs to the group, as far as this node knows. */
+  get configuration(): Configuration {
+    return this.#core?.raft.configuration ?? NOBODY;
+  }
+
+  /** Whether this node belongs to it. */
+  get isMember(): boolean {
+    return isMember(this.configuration, this.self);
   }
 
   get commitIndex(): number {
@@ -262,7 +272,7 @@ export class ShardGroup {
   /** Whether this is a whole replica that follows a leader. */
   get isFollowing(): boolean {
     const raft = this.#core?.raft;
-    return raft !== undefined && this.isWhole && this.followedTerm > 0 && isMember(raft.configuration, this.self);
+    return raft !== undefined && this.isWhole && this.followedTerm > 0 && this.isMember;
   }
 
   /** The term in which this member follows a leader that has spoken to it, 0 while it follows none. */
@@ -412,6 +422,7 @@ export class ShardGroup {
     }
     const what = isLeading ? "leading the shard" : "no longer leading the shard";
     this.#log.info(what, { shard: this.shard, term: this.term });
+    this.#events.leadershipChanged();
     this.#events.wake();
   }
 

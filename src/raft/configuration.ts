@@ -19,7 +19,7 @@ export interface PlacedConfiguration {
   readonly configuration: Configuration;
 }
 
-const NOBODY: Configuration = { voters: [], learners: [] };
+export const NOBODY: Configuration = { voters: [], learners: [] };
 
 export function isMember({ voters, learners }: Configuration, id: NodeId): boolean {
   return voters.includes(id) || learners.includes(id);

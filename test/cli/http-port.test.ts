@@ -6,7 +6,19 @@ const STATUS: NodeStatus = {
   cluster: "c",
   version: "0",
   addresses: { client: "127.0.0.1:1", peer: "127.0.0.1:2", http: "127.0.0.1:3" },
-  shards: [{ shard: 0, role: "leader", term: 2, leader: "n1", commitIndex: 3, appliedIndex: 3, quarantined: 0 }],
+  shards: [
+    {
+      shard: 0,
+      role: "leader",
+      term: 2,
+      leader: "n1",
+      voters: ["n1"],
+      learners: [],
+      commitIndex: 3,
+      appliedIndex: 3,
+      quarantined: 0,
+    },
+  ],
   members: [],
   figures: { connections: 1 },
 };

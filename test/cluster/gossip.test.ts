@@ -113,7 +113,14 @@ function memberOf(id: NodeId): MemberRecord {
 }
 
 function reportOf(id: number): OwnReport {
-  return { membersVersion: 0, leading: id, pending: 0, debtBytes: 0, quarantined: 0, isWritable: true };
+  return {
+    membersVersion: 0,
+    leads: [{ shard: id, term: 1, voters: [id], learners: [] }],
+    pending: 0,
+    debtBytes: 0,
+    quarantined: 0,
+    isWritable: true,
+  };
 }
 
 describe("gossip", () => {
@@ -123,7 +130,7 @@ describe("gossip", () => {
     for (const [id, gossip] of village.nodes) {
       for (const other of village.nodes.keys()) {
         if (other === id) continue;
-        expect(gossip.reportOf(other)?.leading).toBe(other);
+        expect(gossip.reportOf(other)?.leads[0]?.shard).toBe(other);
         expect(gossip.suspicionOf(other)).toBeLessThan(8);
       }
     }
@@ -151,6 +158,27 @@ describe("gossip", () => {
     expect(village.of(1).suspicionOf(nodeId(3))).toBeLessThan(8);
   });
 
+  test("who leads a shard is who claimed it in the highest term, while it is a member", () => {
+    const village = new Village(3);
+    const claim = (node: number, term: number) => ({
+      ...reportOf(node),
+      node,
+      session: 9,
+      version: term,
+      leads: [{ shard: 7, term, voters: [1, 2], learners: [] }],
+    });
+    const hear = (node: number, term: number): void => village.of(1).heard(nodeId(node), encode([claim(node, term)]));
+    expect(village.of(1).leadOf(7)).toBeNull();
+    hear(2, 5);
+    hear(3, 4);
+    expect(village.of(1).leadOf(7)).toMatchObject({ node: 2, term: 5, voters: [1, 2] });
+    hear(3, 6);
+    expect(village.of(1).leadOf(7)?.node).toBe(nodeId(3));
+    village.strangers.add(nodeId(3));
+    village.of(1).forgetStrangers();
+    expect(village.of(1).leadOf(7)).toBeNull();
+  });
+
   test("of a node that was forgotten nothing is known, whoever still speaks of it", () => {
     const village = new Village(4);
     village.rounds(20);
@@ -168,6 +196,7 @@ describe("gossip", () => {
       [1],
       [{ ...whole, version: -1 }],
       [{ ...whole, node: 65_536 }],
+      [{ ...whole, leads: [{ shard: 1, term: 1, voters: [0], learners: [] }] }],
       [{ ...whole, isWritable: 1 }],
       Array(1001).fill(whole),
       null,

@@ -67,6 +67,7 @@ export class LeadingGroup {
       replied: () => undefined,
       turnWallMs: () => this.clock.nowMs,
       systemChanged: () => undefined,
+      leadershipChanged: () => undefined,
       failed: (_shard: number, code: string) => this.failures.push(code),
     };
     this.group = new ShardGroup(this.clock, QUIET, 1, OPTIONS, events, (_shard, onReply) => {

@@ -91,10 +91,18 @@ test("a connection says how its reads are answered", () => {
     transport,
     leading.clock,
     5000,
+    () => null,
     (operation, result) => router.settled(operation, result),
     () => undefined,
   );
-  const view = { nodeName: "n1", members: () => [], figures: () => ({}), nameOf: () => null, wake: () => undefined };
+  const view = {
+    nodeName: "n1",
+    members: () => [],
+    figures: () => ({}),
+    nameOf: () => null,
+    groupOf: () => ({ voters: [], learners: [] }),
+    wake: () => undefined,
+  };
   const router = new Router(leading.clock, new Random(1), [lane], new TokenTable(1), new Catalog(0), view, 5000);
   const ordering = router.newOrdering();
   const read = (tag: number): void => router.read(ordering, router.bucket("0"), range("k"), false, waiter, tag);

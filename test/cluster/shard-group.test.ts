@@ -256,10 +256,18 @@ function leadBehindRouter() {
     transport,
     leading.clock,
     5000,
+    () => null,
     (operation, result) => router.settled(operation, result),
     () => undefined,
   );
-  const view = { nodeName: "n1", members: () => [], figures: () => ({}), nameOf: () => null, wake: () => undefined };
+  const view = {
+    nodeName: "n1",
+    members: () => [],
+    figures: () => ({}),
+    nameOf: () => null,
+    groupOf: () => ({ voters: [], learners: [] }),
+    wake: () => undefined,
+  };
   const router = new Router(leading.clock, new Random(1), [lane], new TokenTable(1), catalog, view, 5000);
   return { ...leading, router, catalog };
 }

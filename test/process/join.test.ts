@@ -2,6 +2,7 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { replyText } from "../../src/client/reply.ts";
 import { TestCluster } from "./test-cluster.ts";
 
 setDefaultTimeout(120_000);
@@ -37,6 +38,25 @@ test("nodes join one that was alone, and are members after every restart", async
     await cluster.restart(node);
   }
   await allConnected([0, 1, 2], 3);
+});
+
+test("a node that has just joined takes any command, and hands it to whoever leads", async () => {
+  cluster = await TestCluster.start({ nodes: 2, founders: 1, shards: 3, workers: 0 });
+  await cluster.restart(1);
+  const [old, joined] = await Promise.all([cluster.client([0]), cluster.client([1])]);
+  const keys = Array.from({ length: 30 }, (_, i) => `key ${i}`);
+  for (const key of keys) expect(replyText(await joined.command("SET", key, `value of ${key}`))).toBe("OK");
+  for (const key of keys) expect(replyText(await joined.command("GET", key))).toBe(`value of ${key}`);
+  for (const key of keys) expect(replyText(await old.command("GET", key))).toBe(`value of ${key}`);
+  expect(replyText(await joined.command("BUCKET", "CREATE", "b"))).toBe("OK");
+  expect(replyText(await old.command("USE", "b"))).toBe("OK");
+  joined.close();
+  old.close();
+  await cluster.kill(0);
+  await cluster.restart(0);
+  const again = await cluster.client([1]);
+  for (const key of keys) expect(replyText(await again.command("GET", key))).toBe(`value of ${key}`);
+  again.close();
 });
 
 test("a name belongs to one data directory: who comes with another one is told so and ends", async () => {

@@ -252,7 +252,19 @@ export class FakeCoordinator implements Coordinator {
   }
 
   shards(): readonly ShardStatus[] {
-    return [{ shard: 0, role: "leader", term: 1, leader: "n1", commitIndex: 1, appliedIndex: 1, quarantined: 0 }];
+    return [
+      {
+        shard: 0,
+        role: "leader",
+        term: 1,
+        leader: "n1",
+        voters: ["n1"],
+        learners: [],
+        commitIndex: 1,
+        appliedIndex: 1,
+        quarantined: 0,
+      },
+    ];
   }
 
   members(): readonly MemberStatus[] {
