@@ -83,6 +83,7 @@ const SHAPE = {
     .regex(/^(?:[A-Za-z0-9][A-Za-z0-9._-]{0,63})?$/, { error: "must be up to 64 letters, digits, '.', '_' or '-'" })
     .default("")
     .describe("what this node shares with nodes that may fail together with it (default: nothing)"),
+  replicationFactor: count(1, 9).default(3).describe("replicas of each shard, the same on all nodes of a cluster"),
   cores: count(1, 1024).optional().describe("cores that shards and workers are planned for (default: the machine's)"),
   shards: count(1, 1024).optional().describe("shards the cluster is born with (default: cores - 1, 1 to 16)"),
   workers: count(0, 256)

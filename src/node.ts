@@ -178,6 +178,7 @@ function clusterSettings(settings: NodeSettings) {
     peerAddress: settings.peer,
     peers: settings.peers,
     rack: settings.rack,
+    replicationFactor: settings.replicationFactor,
     heartbeatMs: settings.heartbeatMs,
     electionMs: settings.electionMs,
     requestTimeoutMs: settings.requestTimeoutMs,

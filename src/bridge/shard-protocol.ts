@@ -123,6 +123,11 @@ export type ShardRequest =
    */
   | { readonly type: "installEnd"; readonly requestId: number }
   | RepairRequest
+  /**
+   * The shard gives up all it holds, and does not vote until its log reaches `votesFrom`: `emptied`, or `done` with an error.
+   * What is sent meanwhile may be dropped, as behind `installEnd`.
+   */
+  | { readonly type: "empty"; readonly requestId: number; readonly votesFrom: LogIndex }
   /** Main no longer reads this memtable arena. */
   | { readonly type: "returnArena"; readonly arena: number }
   | { readonly type: "stop" };
@@ -137,6 +142,8 @@ export interface TermRun {
 export interface ShardBoot {
   readonly hardTerm: Term;
   readonly hardVote: NodeId;
+  /** What it once held it has given up: its member does not vote until the log reaches this entry; 0: never. */
+  readonly votesFrom: LogIndex;
   /** First entry still in the log; lastIndex + 1 when the log is empty. */
   readonly firstIndex: LogIndex;
   readonly lastIndex: LogIndex;
@@ -274,6 +281,8 @@ export type ShardReply =
    */
   | { readonly type: "installed"; readonly requestId: number; readonly boot: ShardBoot }
   | RepairReply
+  /** The shard holds nothing now, as if it had never been; but hard state is as it was. */
+  | { readonly type: "emptied"; readonly requestId: number; readonly boot: ShardBoot }
   /** The shard reads this arena no longer; main answers `returnArena` when it does not either. */
   | { readonly type: "arenaRetired"; readonly arena: number }
   /** The shard has failed and does nothing more. */

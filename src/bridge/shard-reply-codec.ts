@@ -35,6 +35,7 @@ const REPLY = {
   arenasRecalled: 16,
   installed: 17,
   ...REPAIR_REPLY,
+  emptied: 18,
 } as const satisfies Record<ShardReply["type"], number>;
 
 /** The least bytes an element of a list takes, against absurd counts. */
@@ -103,6 +104,7 @@ export function encodeReply(shard: ShardId, reply: ShardReply, into: ByteWriter)
       }
       break;
     case "installed":
+    case "emptied":
       into.u32(reply.requestId);
       encodeBoot(reply.boot, into);
       break;
@@ -158,6 +160,8 @@ export function decodeReply(from: ByteReader): ShardReply {
       return { type: "arenasRecalled" };
     case REPLY.installed:
       return { type: "installed", requestId: from.u32(), boot: decodeBoot(from) };
+    case REPLY.emptied:
+      return { type: "emptied", requestId: from.u32(), boot: decodeBoot(from) };
     case REPLY.failed:
       return decodeFailed(from);
     case REPLY.stopped:
@@ -196,6 +200,7 @@ function decodeInstallFiles(from: ByteReader): InstallFile[] {
 function encodeBoot(boot: ShardBoot, into: ByteWriter): void {
   into.u64(boot.hardTerm);
   into.u16(boot.hardVote);
+  into.u64(boot.votesFrom);
   into.u64(boot.firstIndex);
   into.u64(boot.lastIndex);
   into.u64(boot.lastTerm);
@@ -221,6 +226,7 @@ function decodeBoot(from: ByteReader): ShardBoot {
   return {
     hardTerm: term(from.u64()),
     hardVote: nodeId(from.u16()),
+    votesFrom: logIndex(from.u64()),
     firstIndex: logIndex(from.u64()),
     lastIndex: logIndex(from.u64()),
     lastTerm: term(from.u64()),

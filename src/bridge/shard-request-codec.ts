@@ -36,6 +36,7 @@ const REQUEST = {
   installPiece: 16,
   installEnd: 17,
   ...REPAIR_REQUEST,
+  empty: 18,
 } as const satisfies Record<ShardRequest["type"], number>;
 
 export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteWriter): void {
@@ -74,6 +75,10 @@ export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteW
     case "snapshot":
     case "installEnd":
       into.u32(request.requestId);
+      break;
+    case "empty":
+      into.u32(request.requestId);
+      into.u64(request.votesFrom);
       break;
     case "snapshotRead":
       into.u32(request.requestId);
@@ -151,6 +156,8 @@ export function decodeRequest(from: ByteReader): ShardRequest {
       return decodeInstallPiece(from);
     case REQUEST.installEnd:
       return { type: "installEnd", requestId: from.u32() };
+    case REQUEST.empty:
+      return { type: "empty", requestId: from.u32(), votesFrom: logIndex(from.u64()) };
     case REQUEST.stop:
       return { type: "stop" };
     default:

@@ -22,8 +22,11 @@ import type { SystemChange } from "../bridge/shard-protocol.ts";
 import { Catalog } from "./catalog.ts";
 import type { ClusterSettings } from "./cluster-settings.ts";
 import type { Coordinator } from "./coordinator.ts";
+import { decodeFarewell } from "./farewell-format.ts";
 import { ForwardServer } from "./forward-server.ts";
 import { GOSSIP_MS } from "./gossip.ts";
+import { GroupAims } from "./group-aims.ts";
+import type { Neighbours } from "./group-members.ts";
 import type { Identity } from "./identity.ts";
 import { Lane } from "./lane.ts";
 import { BALANCE_MS } from "./leader-balance.ts";
@@ -63,8 +66,11 @@ export class ClusterNode {
   readonly #catalog: Catalog;
   readonly members: Members;
   readonly #membership: Membership;
+  readonly #aims: GroupAims;
+  readonly #neighbours: Neighbours;
   readonly #servers = new Map<string, ForwardServer>();
   readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
+  readonly #farewellReader = new ByteReader("PROTOCOL", "a farewell");
   readonly #snapshotReader = new ByteReader("PROTOCOL", "a message about a snapshot");
   readonly #nodeId: NodeId;
   readonly #times: RaftTimes;
@@ -92,7 +98,15 @@ export class ClusterNode {
     this.#identity = identity;
     this.#nodeId = identity.nodeId;
     this.#catalog = new Catalog(settings.durability);
-    this.members = new Members(identity, settings.peers, environment.log);
+    const members = new Members(identity, settings.peers, environment.log);
+    this.members = members;
+    this.#aims = new GroupAims(members, settings.replicationFactor, identity.shardCount);
+    this.#neighbours = {
+      get members() {
+        return members.list();
+      },
+      isConnected: (id) => this.#transport.connected(id),
+    };
     this.#times = raftTimes(settings.heartbeatMs, settings.electionMs);
     const random = new Random(environment.seed);
     const session = random.u32();
@@ -199,7 +213,7 @@ export class ClusterNode {
     if (this.#departureMs !== Number.POSITIVE_INFINITY) return;
     const patienceMs = Math.min(this.#settings.electionMs, HAND_OVER_MS_MAX);
     this.#departureMs = this.#environment.clock.monotonicMs() + patienceMs;
-    for (const group of this.#groups) group.handOver((peer) => this.#transport.connected(peer));
+    for (const group of this.#groups) group.leave((peer) => this.#transport.connected(peer));
     this.#leaveWhenHandedOver();
   }
 
@@ -325,6 +339,7 @@ export class ClusterNode {
     for (const lane of this.#lanes) {
       const { group, forwarder, followerReads } = lane;
       group.tick(requestTimeoutMs);
+      group.reconcile(this.#aims.of(group.shard), this.#neighbours);
       const leader = group.accepting ? this.#nodeId : lane.leader;
       forwarder.expire(nowMs, leader, electionMs, requestTimeoutMs);
       followerReads.expire(electionMs);
@@ -437,6 +452,12 @@ export class ClusterNode {
         return;
       case FrameType.snapshotGiven:
         lane.group.snapshots?.given(from, decodeSnapshotGiven(this.#snapshotReader.over(frame.body)));
+        return;
+      case FrameType.membershipAsk:
+        lane.group.members?.asked(from);
+        return;
+      case FrameType.farewell:
+        lane.group.members?.dismissed(decodeFarewell(this.#farewellReader.over(frame.body)));
         return;
       case FrameType.report:
       case FrameType.hello:

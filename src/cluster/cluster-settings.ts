@@ -12,6 +12,8 @@ export interface ClusterSettings {
   readonly peers: readonly PeerAddress[];
   /** What this node shares with others that may fail together with it; empty: nothing. */
   readonly rack: string;
+  /** Replicas of each shard; every node of a cluster must say the same. */
+  readonly replicationFactor: number;
   readonly heartbeatMs: number;
   /** The least election timeout; the actual one is uniform between it and its double. */
   readonly electionMs: number;

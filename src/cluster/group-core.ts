@@ -3,7 +3,7 @@ import type { ShardBoot } from "../bridge/shard-protocol.ts";
 import { logIndex } from "../core/ids.ts";
 import { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
-import type { Configuration } from "../raft/configuration.ts";
+import { type Configuration, NOBODY } from "../raft/configuration.ts";
 import { Raft } from "../raft/raft.ts";
 import type { RaftBoot } from "../raft/ready.ts";
 import { emptyEntry } from "../record/entry-format.ts";
@@ -29,7 +29,9 @@ export function raftBoot(boot: ShardBoot, firstMembers: Configuration): RaftBoot
     index,
     configuration: configurationIn(body, "a configuration of the shard"),
   }));
-  const configurations = [{ index: logIndex(0), configuration: firstMembers }, ...logged];
+  // Who has given up its log is a member only where it has become one since.
+  const first = boot.votesFrom > 0 ? NOBODY : firstMembers;
+  const configurations = [{ index: logIndex(0), configuration: first }, ...logged];
   return { ...boot, term: boot.hardTerm, vote: boot.hardVote, configurations };
 }
 

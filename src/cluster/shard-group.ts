@@ -29,9 +29,11 @@ import type { ReadMode, Waiter } from "./coordinator.ts";
 import { FenceSet } from "./fence-set.ts";
 import { type GroupCore, openGroupCore, raftBoot } from "./group-core.ts";
 import type { GroupEvents, GroupOptions } from "./group-events.ts";
+import { GroupMembers, type Neighbours } from "./group-members.ts";
 import { GroupSnapshots } from "./group-snapshots.ts";
 import type { Proof } from "./pending-reads.ts";
 import { raftEntry } from "./raft-message-format.ts";
+import type { Aim } from "./reconciler.ts";
 import type { OpenShard, ShardPort } from "./shard-port.ts";
 import { ShardQuestions } from "./shard-questions.ts";
 
@@ -57,6 +59,8 @@ export class ShardGroup {
   #stopped = false;
   #wasLeading = false;
   #isLeaving = false;
+  /** Null until the shard has recovered. */
+  members: GroupMembers | null = null;
 
   constructor(clock: Clock, log: Logger, seed: number, options: GroupOptions, events: GroupEvents, open: OpenShard) {
     this.shard = options.shard;
@@ -326,18 +330,29 @@ export class ShardGroup {
     return this.#failed ? Number.POSITIVE_INFINITY : this.#port.dueInMs();
   }
 
-  /** This node is about to stop: hands leadership over to the connected voter that has most of the log, if there is one. */
-  handOver(isConnected: (peer: NodeId) => boolean): void {
+  /** This node is about to stop: it does not campaign any more, and hands over to a connected voter. */
+  leave(isConnected: (peer: NodeId) => boolean): void {
     this.#isLeaving = true;
-    if (this.#core === null) return;
+    if (this.#core !== null) this.#restrain(this.#core.raft);
+    this.handOver(isConnected);
+  }
+
+  /** Hands leadership over to the voter among the eligible that has most of the log, if there is one. */
+  handOver(isEligible: (voter: NodeId) => boolean): void {
+    if (this.#core === null || !this.#isLeading) return;
     const { raft } = this.#core;
-    this.#restrain(raft);
-    if (!this.#isLeading) return;
-    const successor = raft.successor(isConnected);
+    const successor = raft.successor(isEligible);
     if (successor === NO_NODE) return;
     this.propose();
     raft.transferLeadership(successor);
     this.#events.wake();
+  }
+
+  /** Sees to it that the shard's replicas come to be where they should be. Called at every tick. */
+  reconcile(aim: Aim, neighbours: Neighbours): void {
+    if (this.members === null || this.#failed) return;
+    const successor = this.members.tick(this.accepting, aim, neighbours);
+    if (successor !== NO_NODE) this.handOver((voter) => voter === successor);
   }
 
   stop(): void {
@@ -374,6 +389,7 @@ export class ShardGroup {
       reader.closeGate();
       const ready = raft.ready(this.#clock.monotonicMs());
       if (ready === null) {
+        this.members?.driven();
         proposer.settle();
         this.#watchLeadership();
         return isBusy;
@@ -457,6 +473,7 @@ export class ShardGroup {
       case "repairTaken":
       case "rangeOpened":
       case "rangePiece":
+      case "emptied":
         this.#questions.answered(reply);
         break;
       case "arenaRetired":
@@ -506,7 +523,27 @@ export class ShardGroup {
       (id) => this.#port.link.send({ type: "snapshotDrop", id }),
       (installed) => this.#onInstalled(installed),
     );
+    this.members = new GroupMembers(
+      this.#core.raft,
+      this.#options,
+      this.#questions,
+      this.#log,
+      this.#events,
+      (emptied) => this.#onEmptied(emptied),
+    );
     if (this.#core.raft.isAlone) this.#core.raft.campaign();
+    this.#events.wake();
+  }
+
+  /** The shard holds nothing. What this node has learned of the catalog there it knows still, as one without a replica does. */
+  #onEmptied(boot: ShardBoot): void {
+    const core = this.#core;
+    assert(core !== null, "a shard that is emptied has been opened");
+    core.proposer.giveUp();
+    core.reader.expire(Number.POSITIVE_INFINITY);
+    core.raft.gaveUp(raftBoot(boot, this.#options.firstMembers));
+    core.disk.restart(boot.commitIndex);
+    this.#applied = boot.appliedIndex;
     this.#events.wake();
   }
 

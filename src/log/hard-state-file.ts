@@ -1,5 +1,5 @@
 /**
- * Term, vote and snapshot position on disk, in two copies that are written and synced one after the other before
+ * Term, vote and what a vote waits for on disk, in two copies that are written and synced one after the other before
  * anybody is told: a crash or a bad block spoils one of them at most. With one bad copy the other is used and the bad
  * one written again; with both bad the node does not start, because it may not guess what it has voted. An existing
  * shard without a hard state is an error too, never an empty state. The shard's thread only.
@@ -18,8 +18,7 @@ const FIRST_STATE: HardState = {
   generation: 1,
   term: term(0),
   vote: NO_NODE,
-  snapshotIndex: logIndex(0),
-  snapshotTerm: term(0),
+  votesFrom: logIndex(0),
 };
 
 export class HardStateFile {
@@ -60,18 +59,20 @@ export class HardStateFile {
     return this.#state.vote;
   }
 
-  /** Last entry of the newest snapshot, 0: there is none. */
-  get snapshotIndex(): LogIndex {
-    return this.#state.snapshotIndex;
-  }
-
-  get snapshotTerm(): Term {
-    return this.#state.snapshotTerm;
+  /** What the log must reach before this member votes; 0: it has never given up a log. */
+  get votesFrom(): LogIndex {
+    return this.#state.votesFrom;
   }
 
   /** Makes term and vote durable in both copies. Throws IO; after that every save throws. */
   save(newTerm: Term, vote: NodeId): void {
     this.#write({ ...this.#state, generation: this.#state.generation + 1, term: newTerm, vote });
+  }
+
+  /** The log is about to be given up: makes durable from where on it counts again. Throws as `save` does. */
+  saveVotesFrom(index: LogIndex): void {
+    const { generation, votesFrom } = this.#state;
+    this.#write({ ...this.#state, generation: generation + 1, votesFrom: logIndex(Math.max(index, votesFrom)) });
   }
 
   close(): void {

@@ -11,9 +11,10 @@
  *       32      8  generation, u64: counts saves, from 1; the larger of two good copies is the newer one
  *       40      8  term, u64
  *       48      8  node voted for in that term, u64; 0: none
- *       56      8  index of the last entry in the snapshot, u64; 0: none
- *       64      8  term of that entry, u64
- *       72         zeros to 4096
+ *       56      8  index that the log must reach before this member votes again, u64; 0: it has never given up a log
+ *       64         zeros to 4096
+ *
+ * Version 1, which is still read, has at 56 what nothing wrote.
  */
 import { equalBytes, getU64, setU64, viewOf } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
@@ -23,7 +24,7 @@ import type { LogIdentity } from "./log-options.ts";
 
 const HARD_STATE_BYTES = 4096;
 const HARD_STATE_MAGIC = 0x4d50_5645;
-const HARD_STATE_VERSION = 1;
+const HARD_STATE_VERSION = 2;
 const CLUSTER_ID_OFFSET = 16;
 const CLUSTER_ID_BYTES = 16;
 
@@ -31,8 +32,7 @@ export interface HardState {
   readonly generation: number;
   readonly term: Term;
   readonly vote: NodeId;
-  readonly snapshotIndex: LogIndex;
-  readonly snapshotTerm: Term;
+  readonly votesFrom: LogIndex;
 }
 
 export function encodeHardState(state: HardState, identity: LogIdentity): Uint8Array {
@@ -45,8 +45,7 @@ export function encodeHardState(state: HardState, identity: LogIdentity): Uint8A
   setU64(view, 32, state.generation);
   setU64(view, 40, state.term);
   setU64(view, 48, state.vote);
-  setU64(view, 56, state.snapshotIndex);
-  setU64(view, 64, state.snapshotTerm);
+  setU64(view, 56, state.votesFrom);
   view.setUint32(4, crc32(bytes.subarray(8)), true);
   return bytes;
 }
@@ -68,7 +67,7 @@ export function decodeHardState(
   }
   const version = view.getUint16(8, true);
   if (version > HARD_STATE_VERSION) {
-    return new EnvelopeError("NEWER_FORMAT", `${file} has hard state format ${version}; this release knows 1`);
+    return new EnvelopeError("NEWER_FORMAT", `${file} has hard state format ${version}; this release knows 2`);
   }
   if (identity !== null && !isOf(hardStateIdentity(bytes), identity)) {
     return new EnvelopeError("FOREIGN_DIRECTORY", `${file} belongs to another shard or cluster`);
@@ -77,8 +76,7 @@ export function decodeHardState(
     generation: getU64(view, 32),
     term: term(getU64(view, 40)),
     vote: nodeId(getU64(view, 48)),
-    snapshotIndex: logIndex(getU64(view, 56)),
-    snapshotTerm: term(getU64(view, 64)),
+    votesFrom: logIndex(version === 1 ? 0 : getU64(view, 56)),
   };
 }
 

@@ -94,7 +94,7 @@ export class Elections {
     const { mayCampaign, mayVote } = this.#restraint;
     const { current, currentIndex, previous } = this.#log.configurations;
     const { id } = this.#options;
-    if (!mayCampaign || !mayVote) return false;
+    if (!mayCampaign || !mayVote || !this.#log.isWhole) return false;
     return current.voters.includes(id) || (currentIndex > this.#log.commitIndex && previous.voters.includes(id));
   }
 
@@ -137,6 +137,10 @@ export class Elections {
     if (this.#role !== "follower" || this.#leader !== leader) this.follow(this.#hardState.term, leader);
   }
 
+  get #mayVote(): boolean {
+    return this.#restraint.mayVote && this.#log.isWhole;
+  }
+
   /** Whether this voter must not help to replace a leader now. */
   get isLoyal(): boolean {
     return this.#role === "leader" || this.#timer.isQuiet || this.#timer.isPromised;
@@ -148,7 +152,7 @@ export class Elections {
     const { term } = this.#hardState;
     const granted =
       message.term > term &&
-      this.#restraint.mayVote &&
+      this.#mayVote &&
       !this.isLoyal &&
       this.#log.isUpToDate(message.lastIndex, message.lastTerm);
     this.reply("preVoteReply", message.from, granted ? message.term : term, granted);
@@ -160,7 +164,7 @@ export class Elections {
     const isFree = vote === message.from || (vote === NO_NODE && this.#leader === NO_NODE);
     const granted =
       isFree &&
-      this.#restraint.mayVote &&
+      this.#mayVote &&
       (message.isTransfer || !this.isLoyal) &&
       this.#log.isUpToDate(message.lastIndex, message.lastTerm);
     if (granted) {

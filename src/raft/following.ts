@@ -8,6 +8,7 @@
  * else the log has is either in the snapshot or was never committed, so nothing is lost that others count on.
  */
 import { type LogIndex, NO_NODE, type NodeId, type Term } from "../core/ids.ts";
+import { isMember } from "./configuration.ts";
 import type { HardState } from "./hard-state.ts";
 import type { Append, Heartbeat, InstallSnapshot, Snapshot } from "./messages.ts";
 import type { Outbox } from "./outbox.ts";
@@ -93,6 +94,26 @@ export class Following {
   installAbandoned(): void {
     this.#offer = null;
     this.#isInstalling = false;
+  }
+
+  /**
+   * A leader of this member's term says that the configuration at `index` is committed and names it no more. False where its
+   * own log may know better: of a later one, or because somebody is bringing it a snapshot.
+   */
+  startGivingUp(index: LogIndex, term: Term): boolean {
+    const { current, currentIndex } = this.#log.configurations;
+    const knowsBetter = currentIndex > index && this.#log.termAt(currentIndex)! >= term && isMember(current, this.#id);
+    if (knowsBetter || this.#isInstalling || this.#offer !== null || this.#log.lastIndex === 0) return false;
+    this.#isInstalling = true;
+    return true;
+  }
+
+  /** The log is empty. */
+  gaveUp(): void {
+    this.#isInstalling = false;
+    this.#verifiedIndex = 0;
+    this.#acknowledgedIndex = 0;
+    this.#releaseIndex = 1;
   }
 
   /** The log has started anew. */

@@ -11,7 +11,7 @@ import { type LogIndex, NO_NODE, type NodeId, type Term } from "../core/ids.ts";
 import { type Configuration, isSingleChange } from "./configuration.ts";
 import type { AppendReply, HeartbeatReply, RaftEntry, Snapshot } from "./messages.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Progress } from "./progress.ts";
+import type { MemberProgress, Progress } from "./progress.ts";
 import type { RaftLog } from "./raft-log.ts";
 import { ReadRounds } from "./read-rounds.ts";
 import type { ConfigurationRefusal, RaftOptions, ReadRefusal, Refusal } from "./ready.ts";
@@ -105,6 +105,11 @@ export class Leadership {
     return holds ? this.#log.commitIndex : null;
   }
 
+  /** What is known of another member; null: it is none. */
+  progressOf(id: NodeId): MemberProgress | null {
+    return this.#roster.find(id) ?? null;
+  }
+
   get isTransferring(): boolean {
     return this.#transfer.isOn;
   }
@@ -123,6 +128,7 @@ export class Leadership {
 
   tick(): void {
     this.#transfer.tick();
+    for (const peer of this.#roster.peers) peer.silentTicks += 1;
     this.#heartbeatElapsed += 1;
     if (this.#heartbeatElapsed < this.#options.heartbeatTicks) return;
     this.#heartbeatElapsed = 0;
@@ -145,7 +151,8 @@ export class Leadership {
   onAppendReply(message: AppendReply): void {
     const peer = this.#heardFrom(message.from, message.readRound);
     if (message.rejected) {
-      if (!peer.isRefused(message.matchIndex)) return;
+      if (this.#hasGivenUp(peer, message.matchIndex)) peer.forget();
+      else if (!peer.isRefused(message.matchIndex)) return;
       const highest = Math.min(message.hintIndex, message.matchIndex - 1);
       if (highest < this.#log.firstIndex - 1) this.#needSnapshot(peer);
       else peer.probeAt(this.#log.lastAtOrBelow(highest, message.hintTerm) + 1);
@@ -217,6 +224,14 @@ export class Leadership {
     if (index <= committed || index < this.startIndex) return;
     this.#uncommittedBytes -= this.#log.bytesOf(Math.max(committed + 1, this.startIndex), index);
     this.#log.commitTo(index);
+  }
+
+  /**
+   * A learner that was a member before may have given up its log in between (`Raft.startGivingUp`), and refuses what it has
+   * acknowledged. So may an old refusal say, and then it is asked in vain: what a learner has counts for nothing.
+   */
+  #hasGivenUp(peer: Progress, refusedIndex: number): boolean {
+    return peer.state !== "snapshot" && refusedIndex <= peer.matchIndex && !this.#roster.isOtherVoter(peer.id);
   }
 
   // ---- what goes out
@@ -361,6 +376,7 @@ export class Leadership {
     const peer = this.#roster.find(id);
     assert(peer !== undefined, "a reply comes from a member");
     peer.active = true;
+    peer.silentTicks = 0;
     peer.readRound = Math.max(peer.readRound, Math.min(readRound, this.#rounds.number));
     if (this.#rounds.waiting) this.#confirmReads();
     return peer;

@@ -13,6 +13,9 @@ import type { NodeId } from "../core/ids.ts";
 import type { Inflight } from "./inflight.ts";
 import type { Snapshot } from "./messages.ts";
 
+/** What others may know of it. */
+export type MemberProgress = Readonly<Pick<Progress, "matchIndex" | "silentTicks">>;
+
 export class Progress {
   readonly id: NodeId;
   readonly inflight: Inflight;
@@ -24,6 +27,8 @@ export class Progress {
   paused = false;
   /** Heard of since the last check of the quorum. */
   active = false;
+  /** Ticks since it was heard of; without end before it ever was. */
+  silentTicks = Number.POSITIVE_INFINITY;
   stalled = false;
   /** The snapshot it is offered. */
   snapshot: Snapshot | null = null;
@@ -84,6 +89,12 @@ export class Progress {
   isRefused(previousIndex: number): boolean {
     if (previousIndex <= this.matchIndex) return false;
     return this.state === "replicate" || (this.state === "probe" && previousIndex === this.nextIndex - 1);
+  }
+
+  /** What it had on its disk it has given up: where the logs match is unknown, from the start. */
+  forget(): void {
+    this.matchIndex = 0;
+    this.toldCommit = 0;
   }
 
   probeAt(nextIndex: number): void {

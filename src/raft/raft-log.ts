@@ -33,6 +33,7 @@ export class RaftLog {
   #commitIndex = 0;
   #persistedIndex = 0;
   #handedIndex = 0;
+  #votesFrom = 0;
   /** The end of the last write handed to the disk and not yet reported, index 0 when all are. */
   #writingIndex = 0;
   #writingTerm = 0;
@@ -50,6 +51,7 @@ export class RaftLog {
     assert(boot.firstIndex >= 1 && boot.lastIndex >= boot.firstIndex - 1, "a log starts before it ends");
     assert(commitIndex <= boot.lastIndex, "what was committed is in the log");
     assert(commitIndex >= this.#commitIndex, "the commit index never falls");
+    this.#votesFrom = boot.votesFrom;
     this.#configurations = new Configurations(boot.configurations);
     this.#firstIndex = boot.firstIndex;
     this.#previousTerm = boot.previousTerm;
@@ -63,6 +65,17 @@ export class RaftLog {
     this.#writingTerm = 0;
     this.#mustDrain = false;
     assert(this.lastTerm === boot.lastTerm, "the term runs end with the last term");
+  }
+
+  /** The log has been given up: what was committed in it is not this member's business any more. */
+  giveUp(boot: RaftBoot): void {
+    this.#commitIndex = 0;
+    this.restart(boot);
+  }
+
+  /** Whether it has everything that this member has ever acknowledged, so that it may be held against a candidate's. */
+  get isWhole(): boolean {
+    return this.#lastIndex >= this.#votesFrom;
   }
 
   get configurations(): Configurations {

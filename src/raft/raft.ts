@@ -26,6 +26,7 @@ import { HardState } from "./hard-state.ts";
 import { Leadership } from "./leadership.ts";
 import { isReply, isWellFormed, type RaftEntry, type RaftMessage, type Snapshot } from "./messages.ts";
 import { Outbox } from "./outbox.ts";
+import type { MemberProgress } from "./progress.ts";
 import { majorityOf } from "./quorum.ts";
 import { RaftLog } from "./raft-log.ts";
 import type {
@@ -88,6 +89,10 @@ export class Raft {
   get commitIndex(): LogIndex {
     return this.#log.commitIndex;
   }
+  /** Whether this member leads, or has heard a leader lately. */
+  get isLed(): boolean {
+    return this.#elections.isLoyal;
+  }
   /** The first entry that is still in the log; lastIndex + 1 when there is none. */
   get firstIndex(): LogIndex {
     return this.#log.firstIndex;
@@ -98,6 +103,10 @@ export class Raft {
   /** Who belongs to the group, as far as this member's log says, committed or not. */
   get configuration(): Configuration {
     return this.#log.configurations.current;
+  }
+  /** Where that stands in the log; 0 for the first members. */
+  get configurationIndex(): LogIndex {
+    return this.#log.configurations.currentIndex;
   }
   /** Whether what is on this member's disk is committed by that: nobody else votes. */
   get isAlone(): boolean {
@@ -167,6 +176,11 @@ export class Raft {
   transferLeadership(to: NodeId): true | "notLeader" | "notVoter" {
     if (this.#leadership === null) return "notLeader";
     return this.#leadership.transferTo(to) ? true : "notVoter";
+  }
+
+  /** Leader only: what is known of another member; null: it is none. */
+  progressOf(id: NodeId): MemberProgress | null {
+    return this.#leadership?.progressOf(id) ?? null;
   }
 
   get isTransferring(): boolean {
@@ -273,6 +287,33 @@ export class Raft {
   /** The snapshot of Ready.install could not be fetched or installed; the next offer is news again. */
   installAbandoned(): void {
     this.#following.installAbandoned();
+  }
+
+  // ---- the end of a membership
+
+  /**
+   * The leader of `term` says that the configuration at `index` is committed and does not name this member: may it give up
+   * all it has? After true the hard state of the next Ready is saved, then the disk gives up the log, for good and with the
+   * promise of RaftBoot.votesFrom, and until it says gaveUp or installAbandoned no entries are taken or written.
+   *
+   * It may, because what it gives up is counted nowhere any more. Whoever leads from that term on has that configuration, and
+   * asks a member that it does not name for no vote; whoever has not gets none (`RaftLog.isWhole`). A leader that has made
+   * this a member again, by an entry that is not here yet, may lean on what was acknowledged before that entry: all of that
+   * was committed without this member.
+   */
+  startGivingUp(index: LogIndex, term: Term): boolean {
+    if ((this.#leadership !== null ? term <= this.term : this.isLed) || !this.#following.startGivingUp(index, term))
+      return false;
+    this.#follow(term, NO_NODE);
+    return true;
+  }
+
+  /** The log on disk is empty. Term and vote stay. */
+  gaveUp(boot: RaftBoot): void {
+    assert(this.#following.isInstalling, "a log is given up when that was begun");
+    this.#log.giveUp(boot);
+    this.#following.gaveUp();
+    this.#reportedCommit = -1;
   }
 
   /** The work gathered since the last call, or null if there is none. `nowMs`: the monotonic clock, read before. */

@@ -52,6 +52,11 @@ export interface RaftBoot {
   readonly termRuns: readonly TermRun[];
   readonly commitIndex: LogIndex;
   readonly appliedIndex: LogIndex;
+  /**
+   * What this member once had it has given up: until its log reaches this entry again it neither votes nor campaigns, because
+   * it does not know what it has acknowledged. 0: it has never given up anything.
+   */
+  readonly votesFrom: LogIndex;
   /** Ascending: the configuration in force before firstIndex (index 0: the first members) and all in the log. */
   readonly configurations: readonly PlacedConfiguration[];
 }

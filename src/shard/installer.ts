@@ -1,5 +1,6 @@
 /**
- * Takes in a snapshot of another member, file by file, into a generation of its own beside the data in use:
+ * Prepares the generation that takes the place of the data in use: a snapshot of another member, or nothing at all. A
+ * snapshot comes file by file, into a generation of its own:
  *
  *   begin    the description is stored; what an earlier process has brought of the very same snapshot is kept
  *   write    the next piece of a file. A file that is whole and has the right checksum is synced and gets its name: so a name
@@ -8,14 +9,14 @@
  *   prepare  the log behind the snapshot is begun, everything opened as a start would, and the pointer to the new generation
  *            made durable aside. From there the shard goes on (shard.ts)
  *
- * Until then nothing of the data in use is touched. A generation that nobody will go on with is removed by a start, or when
+ * An empty one needs only the last step. Until then nothing of the data in use is touched. A generation that nobody will go on with is removed by a start, or when
  * another snapshot is begun. Shard thread.
  */
 import { assert } from "../core/assert.ts";
 import { equalBytes } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
-import type { LogIndex } from "../core/ids.ts";
+import { type LogIndex, logIndex, term } from "../core/ids.ts";
 import type { InstallFile } from "../bridge/shard-protocol.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
 import { beginLogBehind } from "../log/log-origin.ts";
@@ -74,6 +75,8 @@ export class Installer {
   /** The end that is being worked towards; null: none is. */
   #endRequest: number | null = null;
   #reading: FileChecksum | null = null;
+  /** The end is that of everything: an empty generation. */
+  #isEmptying = false;
 
   /** `current` is the generation in use; what others have left is handed to `clearing`, but for what may still be gone on with. */
   constructor(
@@ -153,11 +156,19 @@ export class Installer {
     this.#endRequest = requestId;
   }
 
+  /** The shard is to hold nothing; a snapshot that is coming is given up. */
+  empty(requestId: number): void {
+    this.abandon();
+    this.#isEmptying = true;
+    this.#endRequest = requestId;
+  }
+
   /**
    * Reads a piece of a file that another process has brought. "proven": everything is as described. Throws CORRUPTION: then
    * the file has to come again.
    */
   step(): "working" | "proven" {
+    if (this.#isEmptying) return "proven";
     const next = this.#expected().files.find(({ isProven }) => !isProven);
     if (next === undefined) return "proven";
     const found = this.#stepReading(next);
@@ -191,6 +202,7 @@ export class Installer {
    * a start would that finds this; what is wrong with the snapshot itself is the end of it.
    */
   prepare(look: (directory: string) => UnstartedTree): PreparedGeneration {
+    if (this.#isEmptying) return this.#prepareEmpty(look);
     const { generation, directory, description } = this.#expected();
     const { position, files } = description;
     const segments = files
@@ -206,7 +218,22 @@ export class Installer {
       tables.close();
       throw cause;
     }
-    return { generation, directory, tables, requestId: this.takeEnd() };
+    return { generation, directory, tables, isEmpty: false, requestId: this.takeEnd() };
+  }
+
+  /** A generation as a new shard has it: log and manifest are there before the pointer says so. */
+  #prepareEmpty(look: (directory: string) => UnstartedTree): PreparedGeneration {
+    const { generation, directory } = this.#newDirectory();
+    try {
+      beginLogBehind(this.#disk, directory, this.#identity, 1, logIndex(0), term(0));
+      look(directory).start().close();
+      const tables = look(directory);
+      prepareSwitch(this.#disk, this.#root, this.#identity, generation);
+      return { generation, directory, tables, isEmpty: true, requestId: this.takeEnd() };
+    } catch (cause) {
+      this.#clearing.addDirectory(directory);
+      throw cause;
+    }
   }
 
   #opened(
@@ -230,15 +257,15 @@ export class Installer {
     const request = this.#endRequest;
     assert(request !== null, "an end was asked for");
     this.#endRequest = null;
+    this.#isEmptying = false;
     return request;
   }
 
   /** The generation is in use: the description of how it came is not needed any more. */
-  installed(): void {
-    const { directory, generation } = this.#expected();
+  installed({ directory, generation, isEmpty }: PreparedGeneration): void {
     this.#incoming = null;
     this.#current = generation;
-    this.#clearing.addFiles(directory, [SNAPSHOT_DESCRIPTION_NAME]);
+    if (!isEmpty) this.#clearing.addFiles(directory, [SNAPSHOT_DESCRIPTION_NAME]);
   }
 
   /** Nobody goes on with it. */
@@ -318,10 +345,7 @@ export class Installer {
   }
 
   #started(encoded: Uint8Array, description: SnapshotDescription): Incoming {
-    const numbers = generationNumbers(this.#disk, this.#root);
-    const generation = Math.max(this.#current, numbers.at(-1) ?? 0) + 1;
-    const directory = dataDirectory(this.#root, generation);
-    this.#disk.makeDirectory(directory);
+    const { generation, directory } = this.#newDirectory();
     replaceFile(this.#disk, directory, SNAPSHOT_DESCRIPTION_NAME, encoded);
     const files = description.files.map((file) => ({
       ...file,
@@ -332,6 +356,14 @@ export class Installer {
       isProven: false,
     }));
     return { generation, directory, encoded, description, files };
+  }
+
+  #newDirectory(): { readonly generation: number; readonly directory: string } {
+    const numbers = generationNumbers(this.#disk, this.#root);
+    const generation = Math.max(this.#current, numbers.at(-1) ?? 0) + 1;
+    const directory = dataDirectory(this.#root, generation);
+    this.#disk.makeDirectory(directory);
+    return { generation, directory };
   }
 
   /** The description in a directory; null: there is none that is whole. */
@@ -351,6 +383,7 @@ export class Installer {
 export interface PreparedGeneration {
   readonly requestId: number;
   readonly generation: number;
+  readonly isEmpty: boolean;
   readonly directory: string;
   readonly tables: UnstartedTree;
 }

@@ -173,6 +173,7 @@ export function bootOf(parts: Recovered): ShardBoot {
   return {
     hardTerm: hardState.term,
     hardVote: hardState.vote,
+    votesFrom: hardState.votesFrom,
     firstIndex: log.firstIndex,
     lastIndex: log.lastIndex,
     lastTerm: log.lastTerm,

@@ -15,7 +15,7 @@
  * during `turn`, `backgroundStep` and the disk's callbacks, in the order in which they became true.
  *
  * A snapshot that was installed takes the place of log, tables and memtables at once, and the shard goes on with it; hard
- * state stays as it is (`installer.ts`, `storage/shard-directories.ts`).
+ * state stays as it is (`installer.ts`, `storage/shard-directories.ts`). So does nothing at all, where the shard is to be empty.
  *
  * Length: what a step does is in files of its own already; what is left here is the order between the steps.
  */
@@ -369,6 +369,11 @@ export class Shard {
         return this.#readRange(request);
       case "rangeClose":
         return this.#sources.close(request.id);
+      case "empty":
+        return this.#answered(request.requestId, () => {
+          this.#parts.hardState.saveVotesFrom(request.votesFrom);
+          this.#installer.empty(request.requestId);
+        });
       case "stats":
         return this.#reply({
           type: "stats",
@@ -747,14 +752,16 @@ export class Shard {
     const parts = continueWith(this.#env, this.#options, this.#memory, hardState, prepared, firstArena);
     this.#adopt(parts);
     for (const { what, done } of requests) this.#maintenance.request(what, done);
-    this.#installer.installed();
+    this.#installer.installed(prepared);
     if (generation > 0) this.#clearing.addDirectory(dataDirectory(root, generation));
     else this.#clearing.addFiles(root, rootDataFiles(disk, root));
     this.#prepared = null;
     this.#publish();
-    this.#reply({ type: "installed", requestId: prepared.requestId, boot: bootOf(parts) });
+    this.#releaseIndex = 0 as LogIndex;
+    const type = prepared.isEmpty ? "emptied" : "installed";
+    this.#reply({ type, requestId: prepared.requestId, boot: bootOf(parts) });
     // What was sent about the log that is gone: the commit index, too, may be about entries that are not here.
-    this.#queue = this.#queue.filter(({ type }) => type !== "append" && type !== "commit");
+    this.#queue = this.#queue.filter(({ type: about }) => !["append", "commit", "release"].includes(about));
     this.#answerReads();
     this.#isTurnAsked = true;
   }

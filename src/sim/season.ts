@@ -92,6 +92,7 @@ export function shapeOf(random: Random, season: Season): SimClusterShape {
   return {
     memberNames: Array.from({ length: nodeCount }, (_, i) => `n${i + 1}`),
     shardCount: isHunted(season) ? 1 : random.between(1, 2),
+    replicationFactor: nodeCount,
     ...TIMINGS[season],
   };
 }

@@ -56,6 +56,7 @@ const LEAVE_POLL_MS = 5;
 export interface SimClusterShape {
   readonly memberNames: readonly string[];
   readonly shardCount: number;
+  readonly replicationFactor: number;
   readonly heartbeatMs: number;
   readonly electionMs: number;
   readonly requestTimeoutMs: number;

@@ -48,8 +48,12 @@ export const FrameType = {
   joined: 12,
   /** The newest list of members. */
   members: 13,
+  /** Whether the sender is still a member of the shard's group; answered only by its leader, and only when it is not. */
+  membershipAsk: 20,
+  farewell: 21,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
+const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(FrameType));
 
 export interface Frame {
   readonly type: FrameType;
@@ -171,7 +175,7 @@ function decodeFrame(frame: Uint8Array): Frame {
     );
   }
   const type = view.getUint8(8);
-  if (type < FrameType.hello || type > FrameType.members) {
+  if (!KNOWN_TYPES.has(type)) {
     throw new EnvelopeError("PROTOCOL", `a peer frame of unknown type ${type}`);
   }
   return { type: type as FrameType, shard: view.getUint16(10, true), body: frame.subarray(FRAME_HEADER_BYTES) };

@@ -133,6 +133,7 @@ const requests: { readonly [K in ShardRequest["type"]]: fc.Arbitrary<Extract<Sha
   rangeOpen: fc.record({ type: fc.constant("rangeOpen" as const), requestId: u32, minIndex: index, ranges }),
   rangeRead: fc.record({ type: fc.constant("rangeRead" as const), requestId: u32, id: u32, ordinal: u32 }),
   rangeClose: fc.record({ type: fc.constant("rangeClose" as const), id: u32 }),
+  empty: fc.record({ type: fc.constant("empty" as const), requestId: u32, votesFrom: index }),
   stop: fc.record({ type: fc.constant("stop" as const) }),
 };
 
@@ -141,6 +142,7 @@ const system = fc.array(fc.record({ key: bytes, value: optionalBytes }));
 const boot: fc.Arbitrary<ShardBoot> = fc.record({
   hardTerm: aTerm,
   hardVote: node,
+  votesFrom: index,
   firstIndex: index,
   lastIndex: index,
   lastTerm: aTerm,
@@ -231,6 +233,7 @@ const replies: { readonly [K in ShardReply["type"]]: fc.Arbitrary<Extract<ShardR
   }),
   arenasRecalled: fc.record({ type: fc.constant("arenasRecalled" as const) }),
   installed: fc.record({ type: fc.constant("installed" as const), requestId: u32, boot }),
+  emptied: fc.record({ type: fc.constant("emptied" as const), requestId: u32, boot }),
   failed: fc.record({ type: fc.constant("failed" as const), code: errorCode, message }),
   repairWanted: fc.record({ type: fc.constant("repairWanted" as const), requestId: u32, minIndex: index, ranges }),
   repairTaken: fc.record({ type: fc.constant("repairTaken" as const), requestId: u32, isLast: fc.boolean() }),

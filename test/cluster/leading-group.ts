@@ -92,7 +92,14 @@ export class LeadingGroup {
       commitIndex: logIndex(0),
       appliedIndex: logIndex(0),
     };
-    const terms = { hardTerm: term(0), hardVote: NO_NODE, lastTerm: term(0), previousTerm: term(0), termRuns: [] };
+    const terms = {
+      hardTerm: term(0),
+      hardVote: NO_NODE,
+      votesFrom: logIndex(0),
+      lastTerm: term(0),
+      previousTerm: term(0),
+      termRuns: [],
+    };
     this.say({
       type: "opened",
       boot: { ...none, ...terms, stampHigh: 0, stampLow: 0, configurations: [], system: [] },

@@ -26,8 +26,14 @@ test("45: with damage it votes", () => {
 
 test("a node that is about to stop does not campaign any more", () => {
   const leading = stepDown(new LeadingGroup());
-  leading.group.handOver(() => true);
+  leading.group.leave(() => true);
   expect(campaigns(leading)).toBe(false);
+});
+
+test("a node that has handed a shard over, and stays, campaigns when that one is gone", () => {
+  const leading = new LeadingGroup();
+  leading.group.handOver(() => true);
+  expect(campaigns(stepDown(leading))).toBe(true);
 });
 
 function stepDown(leading: LeadingGroup): LeadingGroup {

@@ -39,7 +39,16 @@ describe("the hard state", () => {
     saved(disk, 4, 65535);
     const file = open(disk);
     expect([file.term, file.vote]).toEqual([term(4), nodeId(65535)]);
-    expect([file.snapshotIndex, file.snapshotTerm]).toEqual([logIndex(0), term(0)]);
+    expect(file.votesFrom).toEqual(logIndex(0));
+  });
+
+  test("keeps what a vote waits for through every later save, and never an earlier entry", () => {
+    const disk = saved(new MemoryDisk(), 3, 2);
+    open(disk).saveVotesFrom(logIndex(70));
+    open(disk).saveVotesFrom(logIndex(60));
+    saved(disk, 4, 1);
+    const file = open(disk);
+    expect([file.term, file.vote, file.votesFrom]).toEqual([term(4), nodeId(1), logIndex(70)]);
   });
 
   test("is in both copies, each synced, when save returns", () => {

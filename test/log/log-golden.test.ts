@@ -26,6 +26,8 @@ const GOLDEN = {
   hintEntry: "905f0100000000000400000000000000401000002c0300000df0edfe02000000",
   hintKey: "40000000601000000600000a757365723a31",
   hardState:
+    "4556504d3df9bfb80200020000000000000102030405060708090a0b0c0d0e0f11000000000000000c00000000000000030000000000000088130000000000000000000000000000",
+  hardStateVersion1:
     "4556504d0af0071a0100020000000000000102030405060708090a0b0c0d0e0f11000000000000000c00000000000000030000000000000088130000000000000b00000000000000",
   quarantine:
     "455650512d36d6250100010002000000000102030405060708090a0b0c0d0e0f0c00000000000000807d0100000000000068e5cf8b0100000000000000000000000000000000000005000000060000000df0edfe0b0000000000000161000000017a7a612062616420626c6f636b",
@@ -77,14 +79,16 @@ test("a hard state has these bytes, then zeros to the end of the block, and is r
     generation: 17,
     term: term(12),
     vote: nodeId(3),
-    snapshotIndex: logIndex(5000),
-    snapshotTerm: term(11),
+    votesFrom: logIndex(5000),
   };
   const bytes = encodeHardState(state, identity);
   expect(bytes.length).toBe(4096);
   expect(bytes.subarray(0, 72).toHex()).toBe(GOLDEN.hardState);
   expect(bytes.subarray(72).every((byte) => byte === 0)).toBe(true);
   expect(decodeHardState(bytes, identity, "golden")).toEqual(state);
+  const old = new Uint8Array(4096);
+  old.set(Uint8Array.fromHex(GOLDEN.hardStateVersion1));
+  expect(decodeHardState(old, identity, "golden")).toEqual({ ...state, votesFrom: logIndex(0) });
 });
 
 test("a quarantine record has these bytes and is read back from them; no flipped bit and no missing byte passes", () => {

@@ -307,3 +307,115 @@ describe("membership", () => {
     expect(one.raft.term).toBe(1 as Term);
   });
 });
+
+describe("a member that was removed", () => {
+  /** Member 1, which has committed as one of three what a leader of term 2 goes on from; it has heard of nobody since. */
+  function leftBehind(): Member {
+    const one = member(3, { term: 2, log: [1, 1, 2, 2], commit: 3 });
+    for (let ticks = 0; ticks < 8; ticks++) one.raft.tick();
+    one.collect();
+    return one;
+  }
+
+  /** The log is given up for the configuration at `index`, of which the leader of `term` has told. */
+  function partedAt(index: number, term: number): Member {
+    const one = leftBehind();
+    expect(one.startGivingUp(index, term)).toBe(true);
+    one.collect();
+    one.finishGivingUp();
+    one.collect();
+    return one;
+  }
+
+  const vote = (from: number, term: number, lastIndex: number) => ({
+    type: "vote" as const,
+    from,
+    term,
+    lastIndex,
+    lastTerm: term - 1,
+    isTransfer: true,
+  });
+
+  test("46: has nothing then, and neither votes nor campaigns, though it once could, in another life neither", () => {
+    const one = partedAt(7, 3);
+    one.restart();
+    expect([one.raft.lastIndex, one.raft.commitIndex, one.raft.term].map(Number)).toEqual([0, 0, 3]);
+    for (let ticks = 0; ticks < 40; ticks++) one.raft.tick();
+    one.raft.campaign();
+    expect(one.raft.role).toBe("follower");
+    one.collect();
+    tell(one, vote(2, 4, 5));
+    one.persist();
+    expect(replies(work(one).messages, "voteReply")).toMatchObject([{ granted: false }]);
+    // An old configuration that comes with the entries makes it no voter.
+    tell(one, append(4, [0, 0], [entry(1, 1), changeEntry(2, 1, [1, 2, 3]), entry(3, 1)], 3));
+    for (let ticks = 0; ticks < 40; ticks++) one.raft.tick();
+    expect(one.raft.role).toBe("follower");
+  });
+
+  test("46: votes again once its log has everything that it has ever acknowledged", () => {
+    const one = partedAt(7, 3);
+    const entries = [1, 1, 2, 2, 3, 3].map((term, i) => entry(i + 1, term));
+    tell(one, append(4, [0, 0], entries));
+    one.persist();
+    tell(one, { type: "timeoutNow", term: 4 });
+    tell(one, vote(3, 5, 9));
+    one.persist();
+    expect(replies(work(one).messages, "voteReply")).toMatchObject([{ term: 5, granted: false }]);
+    tell(one, { ...append(5, [6, 3], [entry(7, 3)]), from: 3 });
+    one.persist();
+    one.collect();
+    tell(one, vote(2, 6, 9));
+    one.persist();
+    expect(replies(work(one).messages, "voteReply")).toMatchObject([{ to: 2, granted: true }]);
+  });
+
+  test("keeps its log where it may know better, or hears a leader, or leads", () => {
+    const knowing = leftBehind();
+    tell(knowing, append(3, [4, 2], [changeEntry(5, 3, [2, 3]), changeEntry(6, 3, [2, 3], [1])]));
+    for (let ticks = 0; ticks < 12; ticks++) knowing.raft.tick();
+    expect(knowing.startGivingUp(5, 3)).toBe(false);
+    // What a leader of an older term has put there is nothing that this one could have committed.
+    expect(knowing.startGivingUp(5, 4)).toBe(true);
+    const led = leftBehind();
+    tell(led, append(3, [4, 2], [entry(5, 3)]));
+    expect(led.startGivingUp(7, 3)).toBe(false);
+    const one = settledLeader();
+    expect(one.startGivingUp(7, 1)).toBe(false);
+    expect(one.startGivingUp(7, 2)).toBe(true);
+    expect(one.raft.role).toBe("follower");
+  });
+
+  test("takes no entries while its log goes", () => {
+    const one = leftBehind();
+    one.startGivingUp(7, 3);
+    one.collect();
+    expect(tell(one, append(3, [4, 2], [entry(5, 3)]))).toEqual([]);
+    expect(one.raft.lastIndex as number).toBe(4);
+  });
+
+  test("gets everything again as a learner, whatever it had acknowledged before", () => {
+    const one = settledLeader();
+    change(one, [1, 2, 3], [4]);
+    one.collect();
+    one.persist();
+    tell(one, accepted(1, 2));
+    tell(one, accepted(1, 2, 4));
+    proposal(one, "x");
+    one.collect();
+    const refusal = {
+      type: "appendReply" as const,
+      from: 4,
+      term: 1,
+      rejected: true,
+      hintIndex: 0,
+      hintTerm: 0,
+      readRound: 0,
+    };
+    expect(tell(one, { ...refusal, matchIndex: 2 })).toMatchObject([{ type: "append", to: 4, previousIndex: 0 }]);
+    expect(one.raft.progressOf(4 as NodeId)?.matchIndex).toBe(0);
+    // A voter has given up nothing: that is an old refusal.
+    expect(tell(one, { ...refusal, from: 2, matchIndex: 2 })).toEqual([]);
+    expect(one.raft.progressOf(2 as NodeId)?.matchIndex).toBe(2);
+  });
+});

@@ -29,12 +29,14 @@ function runSeeds(first: number, count: number, size: number, options: Partial<R
 
 /** Runs of each size; what has happened in all of them together. */
 function runHazards(first: number, sizes: readonly number[], count: number, hazards: Partial<Hazards>) {
-  const seen = { committed: 0, leases: 0, installs: 0, changes: 0, transfers: 0 };
+  const seen = { committed: 0, leases: 0, installs: 0, changes: 0, transfers: 0, partings: 0 };
   for (const size of sizes) {
     for (let seed = first; seed < first + count; seed++) {
       const chaos = run(seed, size, {}, { ...CALM, ...hazards });
       seen.committed += chaos.committed.length / (count * sizes.length);
-      for (const what of ["leases", "installs", "changes", "transfers"] as const) seen[what] += chaos.seen[what];
+      for (const what of ["leases", "installs", "changes", "transfers", "partings"] as const) {
+        seen[what] += chaos.seen[what];
+      }
     }
   }
   return seen;
@@ -107,6 +109,18 @@ describe("a group under chaos keeps every promise and recovers", () => {
       const seen = runHazards(9000, [2, 3, 5], 12, { snapshots: true });
       expect(seen.committed).toBeGreaterThan(20);
       expect(seen.installs).toBeGreaterThan(20);
+    },
+    PATIENCE,
+  );
+
+  test(
+    "whose members give up their logs when they have been removed, and come back with nothing",
+    () => {
+      const hazards = { joiners: 2, partings: true, snapshots: true, transfers: true };
+      const seen = runHazards(12_000, [1, 2, 3, 4, 5], 15, hazards);
+      expect(seen.committed).toBeGreaterThan(15);
+      expect(seen.changes).toBeGreaterThan(100);
+      expect(seen.partings).toBeGreaterThan(50);
     },
     PATIENCE,
   );

@@ -7,7 +7,14 @@ import { SimNode } from "../../src/sim/sim-node.ts";
 import { Trace } from "../../src/sim/trace.ts";
 
 const NAMES = ["n1", "n2", "n3"];
-const SHAPE = { memberNames: NAMES, shardCount: 2, heartbeatMs: 500, electionMs: 2000, requestTimeoutMs: 5000 };
+const SHAPE = {
+  memberNames: NAMES,
+  shardCount: 2,
+  replicationFactor: 3,
+  heartbeatMs: 500,
+  electionMs: 2000,
+  requestTimeoutMs: 5000,
+};
 const WIRE = {
   delayMs: { min: 1, max: 3 },
   slowChance: 0,

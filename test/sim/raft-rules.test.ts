@@ -43,6 +43,7 @@ class Scene {
     const boot: ShardBoot = {
       hardTerm: lastTerm,
       hardVote: NO_NODE,
+      votesFrom: logIndex(0),
       firstIndex: logIndex(1),
       lastIndex: logIndex(terms.length),
       lastTerm,

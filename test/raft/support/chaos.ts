@@ -20,11 +20,26 @@ export interface Hazards {
   readonly transfers: boolean;
   readonly snapshots: boolean;
   readonly restraints: boolean;
+  /** Who is removed is told, early or late, and gives up its log. Voters come from among learners then, as they should. */
+  readonly partings: boolean;
   /** Time passes by clocks that run at different rates, and leases are judged. Otherwise a tick is an event like any other. */
   readonly leases: boolean;
 }
 
-export const CALM: Hazards = { joiners: 0, transfers: false, snapshots: false, restraints: false, leases: false };
+interface Farewell {
+  readonly to: number;
+  readonly index: number;
+  readonly term: number;
+}
+
+export const CALM: Hazards = {
+  joiners: 0,
+  transfers: false,
+  snapshots: false,
+  restraints: false,
+  partings: false,
+  leases: false,
+};
 
 const TICK_MS = 10;
 /** Clocks run at rates from 1 − this to 1 + this: a fifth and a little more apart. */
@@ -61,7 +76,9 @@ export class Chaos {
   #nowMs = 0;
   readsConfirmed = 0;
   /** How often these have happened. */
-  readonly seen = { leases: 0, installs: 0, changes: 0, transfers: 0 };
+  readonly seen = { leases: 0, installs: 0, changes: 0, transfers: 0, partings: 0 };
+  /** What leaders have said to who is not a member, heard or not. */
+  readonly #farewells: Farewell[] = [];
   #contexts = 0;
   #proposals = 0;
   #snapshots = 0;
@@ -188,8 +205,9 @@ export class Chaos {
   }
 
   #reorganise(member: Member): void {
-    const { joiners, transfers, snapshots, restraints } = this.#hazards;
+    const { joiners, transfers, snapshots, restraints, partings } = this.#hazards;
     const dice = this.random.below(10);
+    if (partings && this.random.chance(0.4)) return this.#part(member);
     if (dice < 3) {
       if (joiners > 0) this.#change(member);
     } else if (dice < 4) {
@@ -210,8 +228,49 @@ export class Chaos {
       const id = this.random.between(1, this.members.length);
       roles.set(id, ["voter", "voter", "learner", "gone"][this.random.below(4)]!);
     }
+    if (this.#hazards.partings) this.#ripen(member, roles);
     const having = (role: string): number[] => [...roles].filter(([, its]) => its === role).map(([id]) => id);
     if (change(member, having("voter"), having("learner")).includes("@")) this.seen.changes += 1;
+  }
+
+  /** Who has not got the entry that makes it a learner is not made a voter. */
+  #ripen({ raft }: Member, roles: Map<number, string>): void {
+    for (const [id, role] of roles) {
+      const isNew = role === "voter" && !raft.configuration.voters.includes(id as never);
+      const isRipe = (raft.progressOf(id as never)?.matchIndex ?? -1) >= raft.configurationIndex;
+      const isLearner = raft.configuration.learners.includes(id as never);
+      if (isNew && !(isLearner && isRipe)) roles.set(id, "learner");
+    }
+  }
+
+  /** A leader says who is not a member; who hears that, at any time, gives up its log, at once or a little later. */
+  #part(member: Member): void {
+    const { raft } = member;
+    const isSettled = raft.configurationIndex <= raft.commitIndex && raft.commitIndex >= raft.termStartIndex;
+    if (raft.role === "leader" && isSettled) {
+      const { voters, learners } = raft.configuration;
+      for (const { id } of this.members) {
+        if (voters.includes(id as never) || learners.includes(id as never)) continue;
+        this.#farewells.push({ to: id, index: raft.configurationIndex, term: raft.term });
+      }
+    }
+    for (let times = this.random.between(1, 6); times > 0 && this.#farewells.length > 0; times--) {
+      const [{ to, index, term }] = this.#farewells.splice(this.random.below(this.#farewells.length), 1) as [Farewell];
+      const hearer = this.members[to - 1]!;
+      if (!hearer.isInstalling && hearer.givingUp === null) hearer.startGivingUp(index, term);
+      this.settle(hearer);
+      if (hearer.givingUp !== null && this.random.chance(0.7)) this.#finishGivingUp(hearer);
+    }
+  }
+
+  #finishGivingUp(member: Member): void {
+    member.finishGivingUp();
+    this.seen.partings += 1;
+    this.#commitOf.delete(member.id);
+    this.#releaseOf.delete(member.id);
+    this.#endOf.delete(member.id);
+    this.settle(member);
+    this.judge(member);
   }
 
   #handleSnapshots(member: Member): void {
@@ -407,6 +466,7 @@ export class Chaos {
   }
 
   #run(member: Member): void {
+    if (member.givingUp !== null) this.#finishGivingUp(member);
     for (let i = 0; i < 4; i++) {
       member.answerRead();
       member.offerSnapshots(++this.#snapshots);

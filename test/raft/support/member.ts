@@ -34,6 +34,7 @@ export class Durable {
   firstIndex = 1;
   previousTerm = 0;
   commitIndex = 0;
+  votesFrom = 0;
   entries: RaftEntry[] = [];
   /** In force before the first entry. */
   base: PlacedConfiguration = { index: 0 as LogIndex, configuration: { voters: [], learners: [] } };
@@ -76,6 +77,7 @@ export class Durable {
       termRuns,
       commitIndex: this.commitIndex as LogIndex,
       appliedIndex: this.commitIndex as LogIndex,
+      votesFrom: this.votesFrom as LogIndex,
       configurations: this.configurations(),
     };
   }
@@ -94,6 +96,15 @@ export class Durable {
   snapshot(id: number, index: number): Snapshot {
     const { configuration } = this.configurations().findLast((placed) => placed.index <= index)!;
     return { id, index: index as LogIndex, term: this.termAt(index) as Term, configuration };
+  }
+
+  giveUp(votesFrom: number): void {
+    this.entries = [];
+    this.firstIndex = 1;
+    this.previousTerm = 0;
+    this.commitIndex = 0;
+    this.votesFrom = votesFrom;
+    this.base = { index: 0 as LogIndex, configuration: { voters: [], learners: [] } };
   }
 
   install({ index, term, configuration }: Snapshot): void {
@@ -127,6 +138,8 @@ export class Member {
   /** A snapshot to be fetched, and whether it is being installed. */
   offer: SnapshotOffer | null = null;
   isInstalling = false;
+  /** The entry that its log must reach again before it votes, once the disk has given up what it has; null: it does not. */
+  givingUp: number | null = null;
   readonly #options: RaftOptions;
   readonly #random: Random;
 
@@ -193,6 +206,7 @@ export class Member {
     this.wanting = [];
     this.offer = null;
     this.isInstalling = false;
+    this.givingUp = null;
     this.raft = new Raft(this.#options, this.durable.boot(), this.#random);
   }
 
@@ -230,6 +244,22 @@ export class Member {
     this.offer = null;
     this.isInstalling = false;
     this.raft.snapshotInstalled(this.durable.boot());
+  }
+
+  /** A leader says that it is no member any more; true: it begins to give up its log. */
+  startGivingUp(index: number, term: number): boolean {
+    if (!this.raft.startGivingUp(index as LogIndex, term as Term)) return false;
+    this.givingUp = index;
+    return true;
+  }
+
+  /** The disk finishes what it was given before, then has nothing. */
+  finishGivingUp(): void {
+    if (this.givingUp === null) return;
+    this.persist();
+    this.durable.giveUp(this.givingUp);
+    this.givingUp = null;
+    this.raft.gaveUp(this.durable.boot());
   }
 
   abandonInstall(): void {
