@@ -355,7 +355,7 @@ export class ClusterNode {
   #tend(): void {
     const leadsCatalog = this.#groups[0]?.accepting === true;
     if (leadsCatalog) this.#router.admin.resume();
-    this.#membership.admin.tend(leadsCatalog);
+    this.#membership.admin.tend(leadsCatalog, leadsCatalog ? this.#health.departed : []);
   }
 
   /** Whether what is done at this interval is due at this tick. */

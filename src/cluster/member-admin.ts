@@ -5,7 +5,13 @@
 import { utf8, viewOf } from "../core/bytes.ts";
 import type { Logger } from "../env/environment.ts";
 import { CommandType } from "../record/command-format.ts";
-import { type Admission, encodeAdmission, encodeMemberList, encodeRetirement } from "../record/member-format.ts";
+import {
+  type Admission,
+  encodeAdmission,
+  encodeMemberList,
+  encodeRetirement,
+  type MemberRecord,
+} from "../record/member-format.ts";
 import { errorResult, OK, type Result } from "../record/result.ts";
 import type { SystemAccess } from "./bucket-admin.ts";
 import type { Identity } from "./identity.ts";
@@ -33,11 +39,14 @@ export class MemberAdmin {
     this.#log = log;
   }
 
-  /** Called now and then. `leadsCatalog`: this node leads shard 0. */
-  tend(leadsCatalog: boolean): void {
+  /** Called now and then. `leadsCatalog`: this node leads shard 0. `departed`: those leaving who have given away what they had. */
+  tend(leadsCatalog: boolean, departed: readonly MemberRecord[]): void {
     if (this.#isBusy) return;
-    if (this.#members.version > 0) this.#tendOwn();
-    else if (leadsCatalog) this.#found();
+    const [gone] = departed;
+    if (this.#members.version === 0) {
+      if (leadsCatalog) this.#found();
+    } else if (leadsCatalog && gone !== undefined) this.#forget(gone);
+    else this.#tendOwn();
   }
 
   /** Makes a node a member, or what it is already known by something else; integer: its id. */
@@ -65,6 +74,14 @@ export class MemberAdmin {
     const value = new Uint8Array(4);
     viewOf(value).setUint32(0, id, true);
     this.#access.command(CATALOG_SHARD, CommandType.forgetMember, utf8(name), value, done);
+  }
+
+  #forget({ name, id }: MemberRecord): void {
+    this.#isBusy = true;
+    this.forget(name, id, (result) => {
+      if (result.kind !== "error") this.#log.info("a member has left the cluster", { name, id });
+      this.#settled(result);
+    });
   }
 
   #found(): void {

@@ -6,6 +6,7 @@ import type { NodeId } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
 import { NOBODY } from "../raft/configuration.ts";
+import type { MemberRecord } from "../record/member-format.ts";
 import { FrameType, NO_SHARD } from "../wire/peer-frame-format.ts";
 import type { MemberStatus } from "./coordinator.ts";
 import { Gossip, type Lead, type OwnReport, SUSPECT_PHI } from "./gossip.ts";
@@ -66,6 +67,30 @@ export class NodeHealth {
     return { voters: named(voters), learners: named(learners) };
   }
 
+  /**
+   * Members that are leaving and that no shard's group names any more. It takes the word of every shard's leader, given in the
+   * knowledge of who is leaving.
+   */
+  get departed(): readonly MemberRecord[] {
+    const leaving = this.#members.list().filter(({ state }) => state === "leaving");
+    if (leaving.length === 0) return leaving;
+    const named = new Set<number>();
+    for (const { group } of this.#lanes) {
+      const lead = group.accepting ? group.settledConfiguration : this.#knowingLeadOf(group.shard);
+      if (lead === null) return [];
+      for (const id of [...lead.voters, ...lead.learners]) named.add(id);
+    }
+    return leaving.filter(({ id }) => !named.has(id));
+  }
+
+  #knowingLeadOf(shard: number): Lead | null {
+    const lead = this.leadOf(shard);
+    if (lead === null) return null;
+    const { membersVersion = 0, leads = [] } = this.#gossip.reportOf(lead.node) ?? {};
+    const isItsLastWord = leads.some((led) => led.shard === shard && led.term === lead.term);
+    return isItsLastWord && membersVersion >= this.#members.version ? lead : null;
+  }
+
   get #connected(): readonly NodeId[] {
     return this.#members
       .list()
@@ -79,7 +104,7 @@ export class NodeHealth {
       membersVersion: this.#members.version,
       leads: groups
         .filter((group) => group.accepting)
-        .map(({ shard, term, configuration }) => ({ shard, term, ...configuration })),
+        .map(({ shard, term, settledConfiguration }) => ({ shard, term, ...settledConfiguration })),
       pending: this.#pendingCount + this.#forwardedCount,
       debtBytes: groups.reduce((sum, group) => sum + group.pressure.debtBytes, 0),
       quarantined: groups.reduce((sum, group) => sum + group.quarantinedCount, 0),

@@ -5,11 +5,12 @@
  *   1  a learner that should not be here goes; so does, in the end, a voter that is removed by force
  *   2  one that should be here and is connected comes as a learner, which counts for nothing
  *   3  while there are more voters than there should be, one goes that should not be here, those first that are dead
- *   4  a learner that has caught up becomes a voter; if a dead voter is to go, it does so first, for the sake of the majority
+ *   4  a learner that has caught up becomes a voter
  *   5  a leader that is the only one that should not be here hands over, and the next one removes it
  *
- * So a group has never fewer voters because one is moved, and at most one more, unless those that should be here are dead. No
- * step is taken after which the voters that are heard of would be no majority, unless it removes a member by force. What a step needs may
+ * So a group has never fewer voters because one is moved, not even in the place of a dead one: who seems to live may have died
+ * a moment ago, and the dead one come back. And it has at most one more, unless those that should be here are dead. No step is
+ * taken after which the voters that are heard of would be no majority, unless it removes a member by force. What a step needs may
  * change before it is committed: Raft takes one change at a time, and safety is its business alone (raft/configuration.ts).
  * Any thread.
  */
@@ -60,9 +61,8 @@ export function nextStep(
   const dead = leftOver.find((id) => !isHeard(id) && hasQuorum(without(voters, id)));
   const ready = learners.find((id) => isHeard(id) && standingOf(id).hasCaughtUp && hasQuorum([...voters, id]));
   const isSurplus = voters.length > placed.length;
-  const spare = isSurplus ? (dead ?? leftOver.find((id) => hasQuorum(without(voters, id)))) : undefined;
-  const goes = spare ?? (ready === undefined ? undefined : dead);
-  if (goes !== undefined) return configure(without(voters, goes), learners);
+  const spare = dead ?? leftOver.find((id) => hasQuorum(without(voters, id)));
+  if (isSurplus && spare !== undefined) return configure(without(voters, spare), learners);
   if (ready !== undefined) return configure([...voters, ready], without(learners, ready));
 
   if (!isSurplus || placed.includes(self)) return null;

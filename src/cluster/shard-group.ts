@@ -112,6 +112,11 @@ export class ShardGroup {
     return this.#core?.raft.configuration ?? NOBODY;
   }
 
+  /** As `configuration`, without a change that is not committed yet. */
+  get settledConfiguration(): Configuration {
+    return this.#core?.raft.settledConfiguration ?? NOBODY;
+  }
+
   /** Whether this node belongs to it. */
   get isMember(): boolean {
     return isMember(this.configuration, this.self);

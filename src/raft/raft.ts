@@ -104,7 +104,12 @@ export class Raft {
   get configuration(): Configuration {
     return this.#log.configurations.current;
   }
-  /** Where that stands in the log; 0 for the first members. */
+  /** The newest that is committed, as far as this member knows. */
+  get settledConfiguration(): Configuration {
+    const { current, currentIndex, previous } = this.#log.configurations;
+    return currentIndex <= this.#log.commitIndex ? current : previous;
+  }
+  /** Where the present one stands in the log; 0 for the first members. */
   get configurationIndex(): LogIndex {
     return this.#log.configurations.currentIndex;
   }

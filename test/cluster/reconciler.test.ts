@@ -61,8 +61,7 @@ function objectionTo(state: State, step: Step): string | null {
   if (learned.some((id) => !placed.includes(id) || !heard.includes(id))) return "asks in who should not be here";
   const gone = from.voters.filter((id) => !to.voters.includes(id));
   if (gone.some((id) => placed.includes(id))) return "removes who should be here";
-  const isDead = gone.every((id) => !heard.includes(id));
-  if (!isDead && to.voters.length < placed.length) return "leaves fewer voters than there should be";
+  if (gone.length > 0 && to.voters.length < placed.length) return "leaves fewer voters than there should be";
   const isWhole = placed.every((id) => heard.includes(id));
   if (isWhole && come.length > 0 && to.voters.length > placed.length + 1) return "makes more voters than it needs";
   const moves = [come, gone, learned, from.learners.filter((id) => !to.learners.includes(id) && !come.includes(id))];
@@ -118,13 +117,12 @@ test("a learner that is behind stays one, and nobody goes for it", () => {
   expect(nextStep(n1, configuration, { placed: [n1, n2, n4], forced: [] }, standingOf)).toBeNull();
 });
 
-test("a dead voter goes before its replacement becomes one", () => {
-  const state = { self: n1, placed: [n1, n2, n4], heard: [n1, n2, n4] };
-  const configuration = { voters: [n1, n2, n3], learners: [n4] };
-  expect(stepOf({ ...state, configuration })).toEqual({
-    type: "configure",
-    configuration: { voters: [n1, n2], learners: [n4] },
-  });
+test("a dead voter goes when its replacement has become one, and before others that are to go", () => {
+  const state = { self: n1, placed: [n1, n4], heard: [n1, n2, n4] };
+  const among = (voters: NodeId[], learners: NodeId[]) => stepOf({ ...state, configuration: { voters, learners } });
+  expect(among([n1, n2], [n4])).toEqual({ type: "configure", configuration: { voters: [n1, n2, n4], learners: [] } });
+  const gone = { type: "configure", configuration: { voters: [n1, n2, n4], learners: [] } } as const;
+  expect(among([n1, n2, n3, n4], [])).toEqual(gone);
 });
 
 test("a voter goes by force where its going would leave no majority, and only then", () => {
