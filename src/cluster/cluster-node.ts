@@ -28,6 +28,7 @@ import { GOSSIP_MS } from "./gossip.ts";
 import { GroupAims } from "./group-aims.ts";
 import type { Neighbours } from "./group-members.ts";
 import type { Identity } from "./identity.ts";
+import { Heartbeats } from "./heartbeats.ts";
 import { Lane } from "./lane.ts";
 import { BALANCE_MS } from "./leader-balance.ts";
 import { Members } from "./members.ts";
@@ -59,6 +60,7 @@ export class ClusterNode {
   readonly #identity: Identity;
   readonly #settings: ClusterSettings;
   readonly #transport: PeerTransport;
+  readonly #heartbeats: Heartbeats;
   readonly #groups: readonly ShardGroup[];
   readonly #lanes: readonly Lane[];
   readonly #router: Router;
@@ -125,6 +127,9 @@ export class ClusterNode {
         onJoin: (body, say) => this.#membership.joins.asked(body, say),
         onLost: (peer) => this.#onLost(peer),
       },
+    );
+    this.#heartbeats = new Heartbeats(identity.nodeId, this.#transport, (shard, message) =>
+      this.#groups[shard]?.step(message),
     );
     this.#groups = Array.from({ length: identity.shardCount }, (_, shard) =>
       this.#newGroup(shard, random.u32(), openShard),
@@ -296,6 +301,7 @@ export class ClusterNode {
 
   #flushPeers(): void {
     for (const server of this.#servers.values()) server.flush();
+    this.#heartbeats.flush();
     this.#transport.flush();
   }
 
@@ -428,12 +434,16 @@ export class ClusterNode {
   }
 
   #send(shard: number, message: RaftMessage): void {
+    if (message.type === "heartbeat" || message.type === "heartbeatReply") return this.#heartbeats.send(shard, message);
     this.#transport.frame(message.to, FrameType.raft, shard, (writer) => encodeRaftMessage(message, writer));
   }
 
   #onFrame(from: NodeId, session: number, frame: Frame): void {
     if (frame.type === FrameType.report) this.#onReport(from, frame.body);
     if (frame.type === FrameType.members) this.#membership.heard(frame.body);
+    if (frame.type === FrameType.heartbeats || frame.type === FrameType.heartbeatReplies) {
+      return this.#heartbeats.received(from, frame.type, frame.body);
+    }
     const lane = this.#lanes[frame.shard];
     if (lane === undefined || !lane.group.opened) return;
     switch (frame.type) {

@@ -1,5 +1,6 @@
 /**
  * Raft messages on the peer link: the body of a `raft` frame. The frame names the shard, the connection the sender.
+ * Heartbeats travel in frames of their own (heartbeat-format.ts); their numbers here, 7 and 8, stay theirs.
  *
  *   every message     u8 type, u64 term
  *   preVote           u64 last index, u64 last term
@@ -8,8 +9,6 @@
  *   append            u64 previous index, u64 previous term, u64 commit index, u64 read round, u64 release index,
  *                     then entries, byte for byte as they are on disk
  *   appendReply       u8 rejected, u64 match index, u64 hint index, u64 hint term, u64 read round
- *   heartbeat         u64 commit index, u64 read round, u64 release index
- *   heartbeatReply    u64 read round, u64 last index
  *   timeoutNow        nothing more
  *   installSnapshot   u64 id, u64 index, u64 term of the snapshot's last entry, then its voters and its learners, each list
  *                     u16 count and u16 node ids
@@ -21,7 +20,7 @@ import type { ByteWriter } from "../core/byte-writer.ts";
 import { unreachable } from "../core/assert.ts";
 import { logIndex, type NodeId, nodeId, term } from "../core/ids.ts";
 import type { Configuration } from "../raft/configuration.ts";
-import type { RaftEntry, RaftMessage, Snapshot } from "../raft/messages.ts";
+import type { Heartbeat, HeartbeatReply, RaftEntry, RaftMessage, Snapshot } from "../raft/messages.ts";
 import { type ConfigurationMember, decodeConfiguration } from "../record/configuration-format.ts";
 import {
   decodeEntries,
@@ -31,6 +30,8 @@ import {
   isConfigurationEntry,
 } from "../record/entry-format.ts";
 
+type FramedMessage = Exclude<RaftMessage, Heartbeat | HeartbeatReply>;
+
 const TYPE_NUMBER = {
   preVote: 1,
   preVoteReply: 2,
@@ -38,11 +39,9 @@ const TYPE_NUMBER = {
   voteReply: 4,
   append: 5,
   appendReply: 6,
-  heartbeat: 7,
-  heartbeatReply: 8,
   timeoutNow: 9,
   installSnapshot: 10,
-} as const satisfies Record<RaftMessage["type"], number>;
+} as const satisfies Record<FramedMessage["type"], number>;
 
 const TYPES = [
   "",
@@ -52,13 +51,13 @@ const TYPES = [
   "voteReply",
   "append",
   "appendReply",
-  "heartbeat",
-  "heartbeatReply",
+  "",
+  "",
   "timeoutNow",
   "installSnapshot",
 ] as const;
 
-export function encodeRaftMessage(message: RaftMessage, into: ByteWriter): void {
+export function encodeRaftMessage(message: FramedMessage, into: ByteWriter): void {
   into.u8(TYPE_NUMBER[message.type]);
   into.u64(message.term);
   switch (message.type) {
@@ -90,15 +89,6 @@ export function encodeRaftMessage(message: RaftMessage, into: ByteWriter): void 
       into.u64(message.hintTerm);
       into.u64(message.readRound);
       return;
-    case "heartbeat":
-      into.u64(message.commitIndex);
-      into.u64(message.readRound);
-      into.u64(message.releaseIndex);
-      return;
-    case "heartbeatReply":
-      into.u64(message.readRound);
-      into.u64(message.lastIndex);
-      return;
     case "timeoutNow":
       return;
     case "installSnapshot":
@@ -110,7 +100,7 @@ export function encodeRaftMessage(message: RaftMessage, into: ByteWriter): void 
 }
 
 /** Throws PROTOCOL or CORRUPTION: the connection that sent it is not to be trusted further. */
-export function decodeRaftMessage(reader: ByteReader, from: NodeId, to: NodeId): RaftMessage {
+export function decodeRaftMessage(reader: ByteReader, from: NodeId, to: NodeId): FramedMessage {
   const type = TYPES[reader.u8()];
   const envelope = { from, to, term: term(reader.u64()) };
   switch (type) {
@@ -144,16 +134,6 @@ export function decodeRaftMessage(reader: ByteReader, from: NodeId, to: NodeId):
         hintTerm: term(reader.u64()),
         readRound: reader.u64(),
       };
-    case "heartbeat":
-      return {
-        type,
-        ...envelope,
-        commitIndex: logIndex(reader.u64()),
-        readRound: reader.u64(),
-        releaseIndex: logIndex(reader.u64()),
-      };
-    case "heartbeatReply":
-      return { type, ...envelope, readRound: reader.u64(), lastIndex: logIndex(reader.u64()) };
     case "timeoutNow":
       return { type, ...envelope };
     case "installSnapshot":

@@ -120,11 +120,13 @@ export function wireOf(random: Random, season: Season): WireOptions {
   };
 }
 
+const RAFT_FRAMES: ReadonlySet<FrameType> = new Set([FrameType.raft, FrameType.heartbeats, FrameType.heartbeatReplies]);
+
 /** Raft's messages may come twice and in any order. Forwarded operations may not: they rely on the stream for that. */
 function isRaftOnly(chunk: Uint8Array): boolean {
   let isRaft = true;
   new FrameReader().push(chunk, (frame) => {
-    if (frame.type !== FrameType.raft) isRaft = false;
+    if (!RAFT_FRAMES.has(frame.type)) isRaft = false;
   });
   return isRaft;
 }

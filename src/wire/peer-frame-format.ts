@@ -48,11 +48,15 @@ export const FrameType = {
   joined: 12,
   /** The newest list of members. */
   members: 13,
+  /** Of all groups that have something to say to the peer. */
+  heartbeats: 14,
+  heartbeatReplies: 15,
   /** Whether the sender is still a member of the shard's group; answered only by its leader, and only when it is not. */
   membershipAsk: 20,
   farewell: 21,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
+
 const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(FrameType));
 
 export interface Frame {
