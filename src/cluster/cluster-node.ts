@@ -37,6 +37,7 @@ import { NodeHealth } from "./node-health.ts";
 import { PeerTransport } from "./peer-transport.ts";
 import { decodeRaftMessage, encodeRaftMessage } from "./raft-message-format.ts";
 import { type RaftTimes, raftTimes } from "./raft-times.ts";
+import { decodeRepairAsk, decodeRepairGiven } from "./repair-frame-format.ts";
 import { Router } from "./router.ts";
 import { ShardGroup } from "./shard-group.ts";
 import { decodeSnapshotAsk, decodeSnapshotGiven } from "./snapshot-frame-format.ts";
@@ -74,6 +75,7 @@ export class ClusterNode {
   readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
   readonly #farewellReader = new ByteReader("PROTOCOL", "a farewell");
   readonly #snapshotReader = new ByteReader("PROTOCOL", "a message about a snapshot");
+  readonly #repairReader = new ByteReader("PROTOCOL", "a message about a repair");
   readonly #nodeId: NodeId;
   readonly #times: RaftTimes;
   #turnEnd: (() => void) | null = null;
@@ -468,6 +470,12 @@ export class ClusterNode {
         return;
       case FrameType.farewell:
         lane.group.members?.dismissed(decodeFarewell(this.#farewellReader.over(frame.body)));
+        return;
+      case FrameType.repairAsk:
+        lane.group.repair?.asked(from, decodeRepairAsk(this.#repairReader.over(frame.body)));
+        return;
+      case FrameType.repairGiven:
+        lane.group.repair?.given(from, decodeRepairGiven(this.#repairReader.over(frame.body)));
         return;
       case FrameType.report:
       case FrameType.hello:

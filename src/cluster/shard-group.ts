@@ -32,10 +32,14 @@ import type { GroupEvents, GroupOptions } from "./group-events.ts";
 import { GroupMembers, type Neighbours } from "./group-members.ts";
 import { GroupSnapshots } from "./group-snapshots.ts";
 import type { Proof } from "./pending-reads.ts";
+import { GroupRepair } from "./group-repair.ts";
 import { raftEntry } from "./raft-message-format.ts";
 import type { Aim } from "./reconciler.ts";
 import type { OpenShard, ShardPort } from "./shard-port.ts";
 import { ShardQuestions } from "./shard-questions.ts";
+
+/** A damaged member campaigns when nobody has led for so many election timeouts: the others have tried more than once by then. */
+const PATIENCE_ELECTIONS = 5;
 
 export class ShardGroup {
   readonly shard: number;
@@ -51,6 +55,7 @@ export class ShardGroup {
   onApplied: () => void = () => undefined;
   /** Null until the shard has recovered. */
   snapshots: GroupSnapshots | null = null;
+  repair: GroupRepair | null = null;
   /** A shard on this thread speaks while it is being opened, when the port is not there yet. */
   #boot: ShardBoot | null = null;
   #core: GroupCore | null = null;
@@ -61,6 +66,8 @@ export class ShardGroup {
   #isLeaving = false;
   /** Null until the shard has recovered. */
   members: GroupMembers | null = null;
+  /** So many in a row. */
+  #leaderlessTicks = 0;
 
   constructor(clock: Clock, log: Logger, seed: number, options: GroupOptions, events: GroupEvents, open: OpenShard) {
     this.shard = options.shard;
@@ -315,6 +322,7 @@ export class ShardGroup {
   tick(requestTimeoutMs: number): void {
     if (this.#core === null || this.#failed) return;
     const { raft, proposer, reader, disk } = this.#core;
+    this.#leaderlessTicks = raft.leader === NO_NODE ? this.#leaderlessTicks + 1 : 0;
     this.#restrain(raft);
     raft.tick();
     const longAgo = this.#clock.monotonicMs() - requestTimeoutMs;
@@ -322,6 +330,7 @@ export class ShardGroup {
     reader.expire(longAgo);
     disk.release(raft.releaseIndex);
     this.snapshots?.tick();
+    this.repair?.tick(this.quarantinedCount > 0 && !this.#isLeaving);
     this.#events.wake();
   }
 
@@ -358,6 +367,14 @@ export class ShardGroup {
     if (this.members === null || this.#failed) return;
     const successor = this.members.tick(this.accepting, aim, neighbours);
     if (successor !== NO_NODE) this.handOver((voter) => voter === successor);
+  }
+
+  #handTo(voter: NodeId): void {
+    if (this.#core === null || !this.#isLeading || this.isHandingOver) return;
+    this.#log.info("a voter without damage takes over", { shard: this.shard, voter });
+    this.propose();
+    this.#core.raft.transferLeadership(voter);
+    this.#events.wake();
   }
 
   stop(): void {
@@ -425,10 +442,13 @@ export class ShardGroup {
 
   /**
    * A member with damage lets others lead, who can answer everything, and so does one that is about to stop. It votes: what
-   * its log ends with has been proven at its start, and is no part of the damage. Where nobody else votes it has to do.
+   * its log ends with has been proven at its start, and is no part of the damage. Where nobody else votes it has to do; and
+   * where for a long time nobody else has become leader, because all are damaged or what they lack is here, it does rather than
+   * nobody.
    */
   #restrain(raft: Raft): void {
-    const mayCampaign = raft.isAlone || (this.quarantinedCount === 0 && !this.#isLeaving);
+    const isNeeded = this.#leaderlessTicks >= this.#options.electionTicks * PATIENCE_ELECTIONS;
+    const mayCampaign = raft.isAlone || ((this.quarantinedCount === 0 || isNeeded) && !this.#isLeaving);
     raft.restrain({ mayCampaign, mayVote: true });
   }
 
@@ -535,6 +555,16 @@ export class ShardGroup {
       this.#log,
       this.#events,
       (emptied) => this.#onEmptied(emptied),
+    );
+    this.repair = new GroupRepair(
+      this.#core.raft,
+      this.#options,
+      this.#questions,
+      this.#port.link,
+      this.#clock,
+      this.#log,
+      this.#events,
+      (voter) => this.#handTo(voter),
     );
     if (this.#core.raft.isAlone) this.#core.raft.campaign();
     this.#events.wake();

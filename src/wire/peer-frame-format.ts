@@ -51,6 +51,9 @@ export const FrameType = {
   /** Of all groups that have something to say to the peer. */
   heartbeats: 14,
   heartbeatReplies: 15,
+  /** A member that has lost ranges of keys fetches them from another one. */
+  repairAsk: 16,
+  repairGiven: 17,
   /** Whether the sender is still a member of the shard's group; answered only by its leader, and only when it is not. */
   membershipAsk: 20,
   farewell: 21,

@@ -24,7 +24,12 @@ const STATUS_MS_MAX = 1_000;
 
 interface StatusDocument {
   readonly members: readonly { readonly name: string; readonly connected: boolean }[];
-  readonly shards: readonly { readonly role: string; readonly leader: string | null; readonly appliedIndex: number }[];
+  readonly shards: readonly {
+    readonly role: string;
+    readonly leader: string | null;
+    readonly appliedIndex: number;
+    readonly quarantined: number;
+  }[];
 }
 
 interface RunningProcess {
