@@ -14,20 +14,21 @@ import { stampMilliseconds } from "../core/stamp.ts";
 import type { SystemChange } from "../bridge/shard-protocol.ts";
 import { CommandReader } from "../record/command-format.ts";
 import { isVisible, VersionKind } from "../record/version.ts";
+import type { Fences } from "./fences.ts";
 import type { VersionStore } from "./version-store.ts";
 
 export class CommandContext {
   readonly command = new CommandReader();
   readonly store: VersionStore;
   /** Buckets whose fence has been applied. */
-  readonly fences: Set<number>;
+  readonly fences: Fences;
   /** Changes to the system bucket since they were last taken. */
   system: SystemChange[] = [];
   readonly valueBytesMax: number;
   /** Whether this shard keeps the catalog. */
   readonly hasCatalog: boolean;
 
-  constructor(store: VersionStore, fences: Set<number>, valueBytesMax: number, hasCatalog: boolean) {
+  constructor(store: VersionStore, fences: Fences, valueBytesMax: number, hasCatalog: boolean) {
     this.store = store;
     this.fences = fences;
     this.valueBytesMax = valueBytesMax;

@@ -3,8 +3,8 @@
  * bounded steps between batches, whose size follows what is written (pace.ts). Flushing goes first, because writers wait
  * for its arenas; while there is a flush, compaction does as much as its debt asks for, and otherwise a step at least.
  *
- * What may be dropped is decided by the stamp of the flushed position, not of the last applied entry: after a crash the
- * log is replayed from there, and a command of that replay must still find what it found the first time.
+ * What may be dropped is decided by the flushed position, its stamp and the fences before it, not by the last applied entry:
+ * after a crash the log is replayed from there, and a command of that replay must still find what it found the first time.
  *
  * A full disk stops a job and nothing else: it is begun anew after a while. A damaged table stops the compaction that reads
  * it, and later ones leave it alone. Any other failure is the shard's.
@@ -28,6 +28,7 @@ import type { ValueLocator } from "../storage/separating-cursor.ts";
 import type { Tree } from "../storage/tree.ts";
 import { Compactions } from "./compactions.ts";
 import type { Compactors } from "./compactors.ts";
+import type { Fences } from "./fences.ts";
 import type { MaintenanceEvents } from "./maintenance-events.ts";
 import { compactionBudget, flushBudget, type Pressure, writeDelayMicros } from "./pace.ts";
 import { type Progress, runHere, type RunningJob } from "./running-job.ts";
@@ -53,6 +54,8 @@ interface FrozenArena {
   /** Of its versions, about. */
   readonly byteCount: number;
   readonly position: FlushedPosition;
+  /** So many fences had been applied. */
+  readonly fenceCount: number;
 }
 
 interface Request {
@@ -67,7 +70,7 @@ export class Maintenance {
   readonly #store: VersionStore;
   readonly #tree: Tree;
   readonly #state: SharedState;
-  readonly #fences: ReadonlySet<number>;
+  readonly #fences: Fences;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #compactors: Compactors | null;
@@ -79,8 +82,6 @@ export class Maintenance {
   readonly #requests: Request[] = [];
   #flush: RunningJob | null = null;
   readonly #compactions: Compactions;
-  /** So many fences the tree has been told of. */
-  #fencesNoted = 0;
   /** How far the log has been written, and had been when the active memtable began: a restart reads what lies between. */
   #logPosition = 0;
   #activeFrom = 0;
@@ -99,7 +100,7 @@ export class Maintenance {
   constructor(
     store: VersionStore,
     state: SharedState,
-    fences: ReadonlySet<number>,
+    fences: Fences,
     env: ShardEnvironment,
     limits: MaintenanceLimits,
     events: MaintenanceEvents,
@@ -172,7 +173,7 @@ export class Maintenance {
     const byteCount = this.#store.active.bytesUsed;
     const position = this.#events.position();
     if (!this.#store.rotate()) return false;
-    this.#frozen.push({ arena, byteCount, position });
+    this.#frozen.push({ arena, byteCount, position, fenceCount: this.#fences.size });
     this.#isStalled = false;
     this.#activeSinceMs = null;
     this.#activeFrom = this.#logPosition;
@@ -199,8 +200,15 @@ export class Maintenance {
     const store = this.#store;
     store.active.link();
     const cursor = store.memtables.cursorOf(store.arenas.activeArena);
-    const job = this.#newFlush(cursor, this.#events.position(), store.places?.active ?? null);
+    const position = this.#events.position();
+    const job = this.#newFlush(
+      cursor,
+      position,
+      this.#frozenRule(position, this.#fences.size),
+      store.places?.active ?? null,
+    );
     while (job.step(Number.POSITIVE_INFINITY));
+    this.#fences.flushed(this.#fences.size);
     store.active.reset();
     store.places?.reset();
     this.#activeSinceMs = null;
@@ -299,6 +307,7 @@ export class Maintenance {
     }
     this.#flush = null;
     this.#frozen.shift();
+    this.#fences.flushed(frozen.fenceCount);
     this.#store.memtables.retire(frozen.arena);
     this.#store.places?.drop(frozen.arena);
     this.#events.arenaFlushed(frozen.arena);
@@ -316,18 +325,18 @@ export class Maintenance {
   }
 
   /** A flush that leaves values in the log stays here: what it needs to know of them is no other thread's. */
-  #beginFlush({ arena, byteCount, position }: FrozenArena): RunningJob {
+  #beginFlush({ arena, byteCount, position, fenceCount }: FrozenArena): RunningJob {
     const { places, memtables, arenas } = this.#store;
-    const job = this.#newFlush(memtables.cursorOf(arena), position, places?.of(arena) ?? null);
+    const rule = this.#frozenRule(position, fenceCount);
+    const job = this.#newFlush(memtables.cursorOf(arena), position, rule, places?.of(arena) ?? null);
     if (places !== null) return runHere(job);
     const source = { kind: "memtable", arena: arenas.memoryOf(arena) } as const;
-    return this.#compactors?.offer(job, source, byteCount, this.#frozenRule(position)) ?? runHere(job);
+    return this.#compactors?.offer(job, source, byteCount, rule) ?? runHere(job);
   }
 
-  #newFlush(source: VersionCursor, at: FlushedPosition, locator: ValueLocator | null): RewriteJob {
-    this.#noteFences();
+  #newFlush(source: VersionCursor, at: FlushedPosition, rule: FrozenRule, locator: ValueLocator | null): RewriteJob {
     const position = { ...at, sequence: this.#tree.flushed.sequence + 1 };
-    return this.#tree.beginFlush(source, position, dropRule(this.#frozenRule(at)), locator);
+    return this.#tree.beginFlush(source, position, dropRule(rule), locator);
   }
 
   /** True: a request was answered. */
@@ -346,9 +355,9 @@ export class Maintenance {
 
   #stepCompaction(budgetBytes: number): boolean {
     if (this.#refuseCompactions()) return true;
-    this.#noteFences();
+    for (const bucket of this.#fences.takeFlushed()) this.#tree.noteFence(bucket);
     const request = this.#requests.find((waiting) => waiting.isCompaction && this.#isFlushed(waiting));
-    const rule = () => this.#frozenRule(this.#tree.flushed);
+    const rule = () => this.#frozenRule(this.#tree.flushed, this.#fences.inTables);
     let progress: boolean | "all";
     try {
       progress = this.#compactions.step(budgetBytes, rule, request !== undefined);
@@ -375,17 +384,11 @@ export class Maintenance {
     return true;
   }
 
-  #noteFences(): void {
-    if (this.#fencesNoted === this.#fences.size) return;
-    for (const bucket of [...this.#fences].slice(this.#fencesNoted)) this.#tree.noteFence(bucket);
-    this.#fencesNoted = this.#fences.size;
-  }
-
-  /** Frozen with the job: what was fenced and expired when it began, and who read the past. */
-  #frozenRule(at: FlushedPosition): FrozenRule {
+  /** Frozen with the job: what was fenced and had expired at the flushed position, and who read the past. */
+  #frozenRule(at: FlushedPosition, fenceCount: number): FrozenRule {
     const { snapshots } = this.#store;
     return {
-      fences: new Set(this.#fences),
+      fences: this.#fences.first(fenceCount),
       expireBeforeMs: Math.min(stampMilliseconds(at.stampHigh, at.stampLow), snapshots.oldestMoment),
       retention: snapshots.retention(),
     };

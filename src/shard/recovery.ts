@@ -31,6 +31,7 @@ import type { TreeOptions } from "../storage/tree-options.ts";
 import { Applier } from "./apply.ts";
 import { FENCE_PREFIX } from "./apply-catalog.ts";
 import { CommandContext } from "./command-context.ts";
+import { Fences } from "./fences.ts";
 import type { PreparedGeneration } from "./installer.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PendingEntries } from "./pending-entries.ts";
@@ -106,7 +107,7 @@ export function continueWith(
   const { values } = options.tree;
   const places = values === undefined ? null : new ValuePlaces(log, values.thresholdBytes);
   const store = new VersionStore(tree, memory, state, places, env.clock, options, firstArena);
-  const fences = new Set<number>();
+  const fences = new Fences();
   const context = new CommandContext(store, fences, options.valueBytesMax, options.shard === CATALOG_SHARD);
   const quarantine = Quarantine.open(disk, directory, options.log, tree, log, env.clock, env.log);
   const applier = new Applier(context);
@@ -116,6 +117,7 @@ export function continueWith(
   applier.continueBehind(flushed);
   const system = pastDamage(quarantine, () => systemContent(store, flushedMs(tree)));
   for (const { key } of system) noteFence(fences, key);
+  fences.flushed(fences.size);
   const firstIndex = logIndex(flushed.index + 1);
   const commitIndex = logIndex(Math.max(Math.min(log.commitIndex, log.lastIndex), flushed.index));
   const pending = new PendingEntries(log, firstIndex, log.lastIndex, options.pendingBytesMax);
@@ -344,7 +346,7 @@ function flushedMs(tree: Tree): number {
   return stampMilliseconds(tree.flushed.stampHigh, tree.flushed.stampLow);
 }
 
-function noteFence(fences: Set<number>, key: Uint8Array): void {
+function noteFence(fences: Fences, key: Uint8Array): void {
   const name = text(key);
   if (name.startsWith(FENCE_PREFIX)) fences.add(Number(name.slice(FENCE_PREFIX.length)));
 }

@@ -390,6 +390,7 @@ test("a damaged table that may hold a fenced bucket is not looked at again and a
   for (let position = 1000; position < disk.byteCount(path) - 1000; position += 200) disk.flipBit(path, position, 3);
   harness.reopen();
   harness.run(command(CommandType.fence, "", { bucket: SYSTEM_BUCKET, value: u32(BUCKET + 1) }));
+  harness.maintain("flush");
   let stepCount = 0;
   while (harness.shard.backgroundStep() && stepCount < 1000) stepCount += 1;
   expect(stepCount).toBeLessThan(1000);
