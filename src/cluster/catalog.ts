@@ -16,12 +16,15 @@ const NUMBERED_BUCKETS = 16;
 
 interface MutableRef extends BucketRef {
   id: number;
+  seed: number;
   durability: number;
 }
 
 /** What the catalog says of a bucket; a profile holds what was chosen for it. */
 interface BucketEntry {
   readonly id: number;
+  /** Absent: the id. */
+  readonly seed?: number;
   readonly profile?: { readonly durability?: number };
 }
 
@@ -39,7 +42,7 @@ export class Catalog {
   /** `defaultDurability`: of buckets that were created without one. */
   constructor(defaultDurability: number) {
     this.#defaultDurability = defaultDurability;
-    for (let number = 0; number < NUMBERED_BUCKETS; number++) this.#set(String(number), number + 1);
+    for (let number = 0; number < NUMBERED_BUCKETS; number++) this.#set(String(number), number + 1, number + 1);
   }
 
   /** The one ref of a name; its id is 0 while no bucket of that name is known. */
@@ -71,8 +74,8 @@ export class Catalog {
 
   /** Takes the catalog's own entry for a name, as read from shard 0. */
   learnEntry(name: string, value: Uint8Array): void {
-    const { id, profile } = decode(value) as BucketEntry;
-    if (id > (this.#live.get(name) ?? 0)) this.#set(name, id, profile?.durability);
+    const { id, seed = id, profile } = decode(value) as BucketEntry;
+    if (id > (this.#live.get(name) ?? 0)) this.#set(name, id, seed, profile?.durability);
   }
 
   /** The bucket that had the name under this id is gone. A newer one is not: such news may come late. */
@@ -82,10 +85,11 @@ export class Catalog {
     this.#ref(name).id = 0;
   }
 
-  #set(name: string, id: number, durability: number = this.#defaultDurability): void {
+  #set(name: string, id: number, seed: number, durability: number = this.#defaultDurability): void {
     this.#live.set(name, id);
     const ref = this.#ref(name);
     ref.id = id;
+    ref.seed = seed;
     ref.durability = durability;
     this.onNewId(ref);
   }
@@ -93,7 +97,7 @@ export class Catalog {
   #ref(name: string): MutableRef {
     let ref = this.#refs.get(name);
     if (ref === undefined) {
-      ref = { name, id: 0, durability: this.#defaultDurability };
+      ref = { name, id: 0, seed: 0, durability: this.#defaultDurability };
       this.#refs.set(name, ref);
     }
     return ref;

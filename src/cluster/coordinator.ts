@@ -12,6 +12,8 @@ export interface BucketRef {
   readonly name: string;
   /** 0 while the name is not known to exist. */
   readonly id: number;
+  /** Decides in which shard a key is (token-table.ts); it stays when the bucket is emptied. */
+  readonly seed: number;
   /** How sure its writes are when they are answered (record/durability.ts), where one node alone decides that. */
   readonly durability: number;
 }

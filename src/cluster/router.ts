@@ -113,8 +113,8 @@ export class Router implements Coordinator {
     waiter: Waiter,
     tag: number,
   ): void {
-    const { id } = bucket;
-    const shard = this.#tokens.shardOf(id, key.bytes, key.start, key.end);
+    const { id, seed } = bucket;
+    const shard = this.#tokens.shardOf(seed, key.bytes, key.start, key.end);
     const lane = this.#lane(shard);
     const { group } = lane;
     if (id === 0 || !lane.open || group.isFenced(id) || this.#lookUps.any) {
@@ -136,8 +136,8 @@ export class Router implements Coordinator {
     waiter: Waiter,
     tag: number,
   ): void {
-    const { id } = bucket;
-    const shard = this.#tokens.shardOf(id, key.bytes, key.start, key.end);
+    const { id, seed } = bucket;
+    const shard = this.#tokens.shardOf(seed, key.bytes, key.start, key.end);
     const lane = this.#lane(shard);
     const { group } = lane;
     if (id === 0 || !lane.open || group.isFenced(id) || this.#lookUps.any) {
@@ -166,7 +166,7 @@ export class Router implements Coordinator {
     waiter: Waiter,
     tag: number,
   ): void {
-    const shard = this.#tokens.shardOf(bucket.id, key.bytes, key.start, key.end);
+    const shard = this.#tokens.shardOf(bucket.seed, key.bytes, key.start, key.end);
     const command = detachedCommand(type, modifiers, bucket.id, key, value, expiryMs);
     const work = { kind: "write", command: withSession(command, session, sequence) } as const;
     this.#submit(work, shard, bucket, ordering as ConnectionOrdering, waiter, tag);
@@ -370,11 +370,10 @@ export class Router implements Coordinator {
   }
 
   #resubmit(operation: Operation): void {
-    const { ordering } = operation;
-    const id = operation.bucket?.id ?? 0;
-    const work = withBucket(operation.work, id);
+    const { ordering, bucket } = operation;
+    const work = withBucket(operation.work, bucket?.id ?? 0);
     const key = keyOf(work);
-    const shard = key === null ? operation.shard : this.#tokens.shardOf(id, key, 0, key.length);
+    const shard = key === null ? operation.shard : this.#tokens.shardOf(bucket?.seed ?? 0, key, 0, key.length);
     // The connection's writes that waited for the same name are under way since a moment ago.
     const afterOwnWrite = ordering === null || ordering.hasUnderway(shard);
     this.#dispatch({ ...operation, work, shard, afterOwnWrite });

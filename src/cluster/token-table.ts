@@ -1,8 +1,9 @@
 /**
  * Which shard owns a key. The token of a key is murmur3-32 over its bytes (or over its {tag}, as in Redis Cluster)
- * with the bucket id as the seed. Tokens are laid out on a ring on which every shard owns `POINTS_PER_SHARD` virtual
- * nodes; a token belongs to the shard of the first point at or behind it (Karger et al., "Consistent Hashing and
- * Random Trees", 1997). The layout depends on the number of shards alone, so every node and client draws the same one.
+ * with the seed of its bucket, which is the bucket's first id: emptying the bucket moves no key to another shard. Tokens
+ * are laid out on a ring on which every shard owns `POINTS_PER_SHARD` virtual nodes; a token belongs to the shard of the
+ * first point at or behind it (Karger et al., "Consistent Hashing and Random Trees", 1997). The layout depends on the
+ * number of shards alone, so every node and client draws the same one.
  *
  * Main thread; the look-up is on the hot path.
  */
@@ -48,16 +49,16 @@ export class TokenTable {
     return this.#owners[low === points.length ? 0 : low]!;
   }
 
-  /** The shard that owns a key of a bucket. */
-  shardOf(bucket: number, bytes: Uint8Array, start: number, end: number): number {
+  /** The shard that owns a key of a bucket with this seed. */
+  shardOf(seed: number, bytes: Uint8Array, start: number, end: number): number {
     if (this.shardCount === 1) return 0;
     let open = start;
     while (open < end && bytes[open] !== OPEN_BRACE) open++;
     if (open < end) {
       let close = open + 1;
       while (close < end && bytes[close] !== CLOSE_BRACE) close++;
-      if (close < end && close > open + 1) return this.ownerOf(murmur3(bytes, open + 1, close, bucket));
+      if (close < end && close > open + 1) return this.ownerOf(murmur3(bytes, open + 1, close, seed));
     }
-    return this.ownerOf(murmur3(bytes, start, end, bucket));
+    return this.ownerOf(murmur3(bytes, start, end, seed));
   }
 }

@@ -2,9 +2,12 @@
  * Fences, on every shard, and the catalog, on shard 0: names of buckets and their ids, in the system bucket.
  *
  *   fence/<id>       empty                          the bucket with this id is gone
- *   bucket/<name>    MessagePack {id, profile}      a bucket that was created, or renewed
+ *   bucket/<name>    MessagePack {id, seed, profile}  a bucket that was created, or renewed; without a seed it is the id
  *   next-bucket      u32                            the first id never given out; 64 when absent
  *   pending/<id>     name                           dropped or renewed, and not yet fenced in every shard
+ *
+ * The seed decides in which shard a key is (cluster/token-table.ts). A bucket that is renewed keeps it: a command of a session
+ * that comes again afterwards must come to the shard that remembers it.
  *
  * The numbered databases "0" to "15" are buckets 1 to 16 from the start, without an entry until they are renewed.
  * Every command asks for the room of all its writes first, because it may not stop half-way. Shard thread.
@@ -53,7 +56,7 @@ export function applyCreateBucket(context: CommandContext): Result | null {
   const profile = decodeProfile(context.command.value());
   if (profile === null) return errorResult("INVALID_ARGUMENT", "the profile is not MessagePack");
   if (!hasRoomFor(context)) return null;
-  return integerResult(giveId(context, name, profile.value));
+  return integerResult(giveId(context, name, null, profile.value));
 }
 
 export function applyDropBucket(context: CommandContext): Result | null {
@@ -75,13 +78,14 @@ export function applyRenewBucket(context: CommandContext): Result | null {
   const known = knownBucket(context, name);
   if (known === null) return noBucket(name);
   if (!context.hasRoom(FIXED_BYTES + known.entryBytes + 2 * name.length * 3, WRITES_MAX)) return null;
-  giveId(context, name, known.profile);
+  giveId(context, name, known.seed, known.profile);
   context.setSystem(utf8(`${PENDING_PREFIX}${known.id}`), utf8(name));
   return integerResult(known.id);
 }
 
 interface KnownBucket {
   readonly id: number;
+  readonly seed: number;
   readonly profile: unknown;
   readonly entryBytes: number;
 }
@@ -90,19 +94,19 @@ function knownBucket(context: CommandContext, name: string): KnownBucket | null 
   const entry = context.systemValue(utf8(`${BUCKET_PREFIX}${name}`));
   if (entry === null) {
     const id = numberedId(name);
-    return id === null ? null : { id, profile: {}, entryBytes: 0 };
+    return id === null ? null : { id, seed: id, profile: {}, entryBytes: 0 };
   }
-  const { id, profile } = decode(entry) as { id: number; profile: unknown };
-  return { id, profile, entryBytes: entry.length };
+  const { id, seed = id, profile } = decode(entry) as { id: number; seed?: number; profile: unknown };
+  return { id, seed, profile, entryBytes: entry.length };
 }
 
-/** Gives the name the next free id, which no bucket has had before. */
-function giveId(context: CommandContext, name: string, profile: unknown): number {
+/** Gives the name the next free id, which no bucket has had before. `seed`: of the bucket that had the name; null: none had. */
+function giveId(context: CommandContext, name: string, seed: number | null, profile: unknown): number {
   const stored = context.systemValue(NEXT_BUCKET);
   const id = stored === null ? FIRST_FREE_BUCKET : viewOf(stored).getUint32(0, true);
   const next = new Uint8Array(4);
   viewOf(next).setUint32(0, id + 1, true);
-  context.setSystem(utf8(`${BUCKET_PREFIX}${name}`), encode({ id, profile }));
+  context.setSystem(utf8(`${BUCKET_PREFIX}${name}`), encode(seed === null ? { id, profile } : { id, seed, profile }));
   context.setSystem(NEXT_BUCKET, next);
   return id;
 }

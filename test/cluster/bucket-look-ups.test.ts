@@ -95,7 +95,7 @@ test("what waits is dropped when its connection has ended", () => {
 
 /** The router's part: what may go under way does, everything else waits. */
 function setUp(id: number) {
-  const bucket = { name: "news", id, durability: 0 };
+  const bucket = { name: "news", id, seed: id, durability: 0 };
   const ordering = new ConnectionOrdering(1);
   const said: string[] = [];
   const sent: number[] = [];

@@ -68,7 +68,7 @@ export class FakeCoordinator implements Coordinator {
   constructor(shardCount = 3) {
     this.shardCount = shardCount;
     for (let i = 0; i < NUMBERED; i++)
-      this.#buckets.set(String(i), { name: String(i), id: i + 1, durability: 0, keys: new Map() });
+      this.#buckets.set(String(i), { name: String(i), id: i + 1, seed: i + 1, durability: 0, keys: new Map() });
   }
 
   get heldCount(): number {
@@ -115,7 +115,7 @@ export class FakeCoordinator implements Coordinator {
   bucket(name: string): BucketRef {
     let found = this.#buckets.get(name);
     if (found === undefined) {
-      found = { name, id: 0, durability: 0, keys: new Map() };
+      found = { name, id: 0, seed: 0, durability: 0, keys: new Map() };
       this.#buckets.set(name, found);
     }
     return found;

@@ -337,8 +337,8 @@ test("the catalog gives out ids from 64, once each", () => {
   }
   expect(Object.fromEntries(content)).toEqual({
     "bucket/a": { id: 66, profile: { consistency: "raft" } },
-    "bucket/b": { id: 67, profile: { consistency: "raft" } },
-    "bucket/3": { id: 68, profile: {} },
+    "bucket/b": { id: 67, seed: 65, profile: { consistency: "raft" } },
+    "bucket/3": { id: 68, seed: 4, profile: {} },
     "next-bucket": "69,0,0,0",
     "pending/64": "97",
     "pending/65": "98",
