@@ -199,14 +199,10 @@ export class Maintenance {
   flushInPlace(): void {
     const store = this.#store;
     store.active.link();
-    const cursor = store.memtables.cursorOf(store.arenas.activeArena);
     const position = this.#events.position();
-    const job = this.#newFlush(
-      cursor,
-      position,
-      this.#frozenRule(position, this.#fences.size),
-      store.places?.active ?? null,
-    );
+    const rule = this.#frozenRule(position, this.#fences.size);
+    const cursor = store.memtables.cursorOf(store.arenas.activeArena);
+    const job = this.#newFlush(cursor, position, rule, store.places?.active ?? null);
     while (job.step(Number.POSITIVE_INFINITY));
     this.#fences.flushed(this.#fences.size);
     store.active.reset();
@@ -245,8 +241,7 @@ export class Maintenance {
 
   /** What a job may drop that begins now. */
   dropRule(): DropRule {
-    this.#noteFences();
-    return dropRule(this.#frozenRule(this.#tree.flushed));
+    return dropRule(this.#ruleOfTables());
   }
 
   /** Gives up what is running. Nothing of it is visible. */
@@ -357,10 +352,9 @@ export class Maintenance {
     if (this.#refuseCompactions()) return true;
     for (const bucket of this.#fences.takeFlushed()) this.#tree.noteFence(bucket);
     const request = this.#requests.find((waiting) => waiting.isCompaction && this.#isFlushed(waiting));
-    const rule = () => this.#frozenRule(this.#tree.flushed, this.#fences.inTables);
     let progress: boolean | "all";
     try {
-      progress = this.#compactions.step(budgetBytes, rule, request !== undefined);
+      progress = this.#compactions.step(budgetBytes, () => this.#ruleOfTables(), request !== undefined);
     } catch (cause) {
       if (!this.#events.damaged(cause)) throw cause;
       this.#compactions.abort();
@@ -382,6 +376,10 @@ export class Maintenance {
     assert(refused !== undefined, "the request was found");
     refused.done(QUARANTINED);
     return true;
+  }
+
+  #ruleOfTables(): FrozenRule {
+    return this.#frozenRule(this.#tree.flushed, this.#fences.inTables);
   }
 
   /** Frozen with the job: what was fenced and had expired at the flushed position, and who read the past. */

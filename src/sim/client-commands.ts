@@ -86,6 +86,13 @@ export function isError(result: Result, code: string): boolean {
   return result.kind === "error" && result.code === code;
 }
 
+/** A result that is still whole when the call that brought it is over. */
+export function detached(result: Result): Result {
+  if (result.kind !== "version") return result;
+  const { kind, valueBytes, expiryMs, value } = result;
+  return { kind, valueBytes, expiryMs, value: value.slice() };
+}
+
 function rangeOf(bytes: Uint8Array): ByteRange {
   return { bytes, start: 0, end: bytes.length };
 }

@@ -49,8 +49,8 @@ export interface SessionHost<C extends SessionConnection> extends Waiter {
   send(connection: C, expectation: Expectation, submit: (tag: number) => void): void;
   /** What is known of a call by now. */
   note(call: Call, outcome: Outcome, result: Result): void;
-  /** Nobody waits for its answer on the connection of its first attempt. */
-  forsaken(call: Call): void;
+  /** There will be another attempt at it. */
+  sentAgain(call: Call): void;
   complain(what: string): void;
 }
 
@@ -170,7 +170,7 @@ export class ClientSession<C extends SessionConnection> {
   }
 
   #sendAgain(command: Command): void {
-    this.#host.forsaken(command.call);
+    this.#host.sentAgain(command.call);
     this.#unsettled.push(command);
     this.#sendAgainLater();
   }

@@ -3,7 +3,8 @@
  * and while a bucket is being emptied a history alone proves little. But every value is written once and every increment
  * of a key adds a bit of its own, so each committed write can be told, and where a read stands is told by what it shows.
  *
- *   - a write stands at one place only
+ *   - a write stands at one place only; a command of a client session, which may be sent more than once, in one shard only,
+ *     and there its first place is the one that counts
  *   - an operation does not stand before one that its connection sent earlier on the same key and that was answered, or
  *     still waited for, when it was answered itself; nor does a read show what was sent after it
  *   - nothing that was sent after a bucket was emptied stands under an id that the bucket had before
@@ -15,7 +16,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { text, viewOf } from "../core/bytes.ts";
-import { CommandReader, CommandType } from "../record/command-format.ts";
+import { CommandReader, CommandType, FLAG_SESSION } from "../record/command-format.ts";
 import { compareStamps, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryIndex, entryKind, entryTerm } from "../record/entry-format.ts";
 import type { Call, KeyHistory } from "./history.ts";
@@ -30,6 +31,13 @@ interface Place {
 interface Write {
   readonly name: string;
   readonly place: Place;
+  /** Names the session and its command; null: it is part of none. */
+  readonly once: string | null;
+}
+
+/** A write that is committed. */
+interface Committed extends Write {
+  readonly shard: number;
 }
 
 interface Contents {
@@ -53,7 +61,8 @@ export class CommittedWrites {
   readonly #wrong: string[] = [];
   /** By shard, index and term. */
   readonly #entries = new Map<string, Contents>();
-  readonly #places = new Map<string, Place>();
+  /** By name. */
+  readonly #committed = new Map<string, Committed>();
   /** Of each shard, by index: the last stamp so far. */
   readonly #stamps = new Map<number, Stamp[]>();
   /** All that somebody wrote under. */
@@ -74,9 +83,13 @@ export class CommittedWrites {
     const contents = this.#entries.get(id);
     assert(contents !== undefined, "what is committed has been appended");
     this.#noteStamps(shard, index, contents.stamps);
-    for (const { name, place } of contents.writes) {
-      if (this.#places.has(name)) this.#wrong.push(`${brief(name)} was written twice`);
-      this.#places.set(name, place);
+    for (const write of contents.writes) {
+      const { name, once } = write;
+      const first = this.#committed.get(name);
+      if (first === undefined) this.#committed.set(name, { ...write, shard });
+      else if (once === null || first.once !== once) this.#wrong.push(`${brief(name)} was written twice`);
+      // What a shard remembers of a session no other one knows.
+      else if (first.shard !== shard) this.#wrong.push(`${brief(name)} was sent to shards ${first.shard} and ${shard}`);
     }
   }
 
@@ -126,7 +139,7 @@ export class CommittedWrites {
   #find(key: string, call: Call): Standing[] {
     let newest: Standing | null = null;
     for (const name of namesOf(key, call)) {
-      const place = this.#places.get(name);
+      const place = this.#committed.get(name)?.place;
       if (place === undefined) continue;
       if (newest === null || distance(newest.place, place) > 0) newest = { call, place, name };
     }
@@ -149,7 +162,8 @@ function overtaken(bucket: string, standing: readonly Standing[]): string[] {
 
 function isOvertaken(earlier: Standing, later: Standing): boolean {
   const { outcome } = later.call;
-  if (outcome === null) return false;
+  // By another attempt it may have come to a node that does not know the newest id.
+  if (outcome === null || earlier.call.wasSentAgain || later.call.wasSentAgain) return false;
   if (earlier.call.outcome === null && earlier.call.forsakenAt <= outcome.returnedAt) return false;
   const behind = distance(earlier.place, later.place);
   if (later.call.input.kind !== "get") return behind <= 0;
@@ -227,9 +241,13 @@ function contentsOf(entry: Uint8Array): Contents {
     contents.stamps.push({ high: stampHigh, low: stampLow });
     contents.buckets.push(bucket);
     const name = nameOf(command);
-    if (name !== null) contents.writes.push({ name, place: { bucket, index, ordinal } });
+    if (name !== null) contents.writes.push({ name, place: { bucket, index, ordinal }, once: onceOf(command) });
   }
   return contents;
+}
+
+function onceOf({ flags, sessionId, sequence }: CommandReader): string | null {
+  return (flags & FLAG_SESSION) === 0 ? null : `${sessionId}.${sequence}`;
 }
 
 function nameOf(command: CommandReader): string | null {

@@ -9,6 +9,10 @@
  *
  * A read that may show what was current for some time before it is an ordinary one that was called so much earlier (see
  * moments.ts), in a session of its own.
+ *
+ * A command of a client session (client-session.ts) is one call, however often it was sent: it takes effect once, between
+ * its first call and the answer that one of its attempts was given. Once it is sent again, what its connection sent later may
+ * come before it. If its session ends first, nobody knows its fate, but from then on it does not happen any more.
  */
 import type { OrderedPair } from "./linearizability.ts";
 import { isRead, type KeyInput } from "./key-model.ts";
@@ -24,6 +28,10 @@ export interface Call {
   outcome: { readonly output: string; readonly returnedAt: number } | null;
   /** When it turned out that the outcome would stay unknown. */
   forsakenAt: number;
+  /** It is a command of a client session, and more than one attempt was made at it. */
+  wasSentAgain: boolean;
+  /** From then on it cannot take effect any more. */
+  goneAt: number;
   /** It certainly did not happen, or it was a read that told nothing. */
   void: boolean;
 }
@@ -79,7 +87,8 @@ export class History {
   }
 
   #called(bucket: string, key: string, input: KeyInput, session: number, calledAt: number): Call {
-    const call = { bucket, key, input, session, calledAt, outcome: null, forsakenAt: Infinity, void: false };
+    const fate = { outcome: null, forsakenAt: Infinity, wasSentAgain: false, goneAt: Infinity, void: false };
+    const call = { bucket, key, input, session, calledAt, ...fate };
     this.#calls.push(call);
     return call;
   }
@@ -96,6 +105,16 @@ export class History {
   /** Nothing will be heard of it any more. */
   forsaken(call: Call): void {
     call.forsakenAt = this.#moments.next();
+  }
+
+  sentAgain(call: Call): void {
+    call.wasSentAgain = true;
+  }
+
+  /** It has happened, or never will. */
+  gone(call: Call): void {
+    this.forsaken(call);
+    call.goneAt = call.forsakenAt;
   }
 
   renew(bucket: string): Renewal {
@@ -132,18 +151,22 @@ export interface KeyHistory {
   readonly renewals: readonly Renewal[];
 }
 
-/** The order in which these calls, on one key, have to take effect because a connection sent them so. */
+/**
+ * The order in which these calls, on one key, have to take effect because a connection sent them so, or because one of them
+ * was known to be over when the other one was sent.
+ */
 export function sessionOrder(
-  calls: readonly Pick<Call, "session" | "outcome" | "calledAt" | "forsakenAt">[],
+  calls: readonly Pick<Call, "session" | "outcome" | "calledAt" | "forsakenAt" | "wasSentAgain" | "goneAt">[],
 ): OrderedPair[] {
   const pairs: OrderedPair[] = [];
   for (const [second, later] of calls.entries()) {
     const { outcome } = later;
+    for (const [first, earlier] of calls.entries()) if (earlier.goneAt < later.calledAt) pairs.push([first, second]);
     if (outcome === null) continue;
     let chained = false;
     for (let first = second - 1; first >= 0; first--) {
       const earlier = calls[first]!;
-      if (earlier.session !== later.session) continue;
+      if (earlier.session !== later.session || earlier.wasSentAgain) continue;
       if (earlier.outcome === null) {
         if (earlier.forsakenAt > outcome.returnedAt) pairs.push([first, second]);
       } else if (!chained) {

@@ -27,6 +27,7 @@ export type Misfortune =
   | "cutStreams"
   | "pause"
   | "freezeLeader"
+  | "stallLeader"
   | "clockJump"
   | "clockLeap"
   | "wipe"
@@ -53,6 +54,7 @@ const ORDINARY_RATES: Rates = [
   ["cutStreams", 3],
   ["pause", 3],
   ["freezeLeader", 3],
+  ["stallLeader", 3],
   ["clockJump", 2],
   ["clockLeap", 1],
   ["wipe", 2],
@@ -79,6 +81,17 @@ const CLOCKS_RATES: Rates = [
   ["freezeLeader", 4],
 ];
 
+/** Leaders that do not know that they are led by others, or find out too late, are asked for what is there. */
+const LEASES_RATES: Rates = [
+  ["stallLeader", 14],
+  ["freezeLeader", 4],
+  ["isolateLeader", 6],
+  ["muteLeader", 3],
+  ["oneWayPartition", 3],
+  ["powerCut", 2],
+  ["kill", 1],
+];
+
 /** One node's files decay while it and the others come and go. */
 const ROT_RATES: Rates = [
   ["rot", 16],
@@ -96,6 +109,7 @@ const RATES: Readonly<Record<Season, Rates>> = {
   ordinary: ORDINARY_RATES,
   renewals: RENEWALS_RATES,
   clocks: CLOCKS_RATES,
+  leases: LEASES_RATES,
   rot: ROT_RATES,
   // There every misfortune follows from an election (hunt.ts).
   hunt: [],

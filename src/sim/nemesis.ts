@@ -23,6 +23,7 @@ const BETWEEN_MS: Readonly<Record<Season, Range>> = {
   ordinary: { min: 50, max: 700 },
   renewals: { min: 50, max: 300 },
   clocks: { min: 50, max: 400 },
+  leases: { min: 50, max: 300 },
   rot: { min: 50, max: 500 },
   hunt: { min: 0, max: 0 },
   ballots: { min: 0, max: 0 },
@@ -37,6 +38,9 @@ const MUTE_MS: Range = { min: 60, max: 160 };
 const PAUSE_MS: Range = { min: 50, max: 700 };
 /** In election timeouts: others lead by the time the frozen one goes on. */
 const FREEZE_ELECTIONS: Range = { min: 2, max: 5 };
+const FROZEN_ALONE_CHANCE = 0.5;
+/** As many as a leader makes in some heartbeats. */
+const READINGS_AHEAD_MAX = 100;
 const CALLS_AHEAD_MAX = 60;
 const SYNCS_AHEAD_MAX = 10;
 const ROOM_BYTES_MAX = 100_000;
@@ -199,7 +203,11 @@ export class Nemesis {
       case "pause":
         return victim.pause(drawn(random, PAUSE_MS));
       case "freezeLeader":
-        return (this.#leader() ?? victim).pause(this.#electionMs * drawn(random, FREEZE_ELECTIONS));
+        return this.#freeze(this.#leader() ?? victim, random, (leader, ms) => leader.pause(ms));
+      case "stallLeader": {
+        const readingsAhead = random.between(1, READINGS_AHEAD_MAX);
+        return this.#freeze(this.#leader() ?? victim, random, (leader, ms) => leader.stall(readingsAhead, ms));
+      }
       case "clockJump":
         return victim.jumpClock(random.between(-JUMP_MS_MAX, JUMP_MS_MAX));
       case "clockLeap":
@@ -284,6 +292,12 @@ export class Nemesis {
 
   #leader(): SimNode | undefined {
     return this.#nodes.find((node) => node.coordinator?.shards()[0]?.role === "leader");
+  }
+
+  /** Until others lead; of them it may not hear at once when it goes on. */
+  #freeze(leader: SimNode, random: Random, stop: (leader: SimNode, ms: number) => void): void {
+    stop(leader, this.#electionMs * drawn(random, FREEZE_ELECTIONS));
+    if (random.chance(FROZEN_ALONE_CHANCE)) this.#split([leader], random);
   }
 
   // ---- the network

@@ -8,6 +8,7 @@ export interface ReadChoice {
 }
 
 export const LINEARIZABLE: ReadChoice = { mode: "linearizable", staleMs: 0 };
+export const LEASE: ReadChoice = { mode: "lease", staleMs: 0 };
 /** Reads that are not answered as the others of their connection. */
 export const OTHER_READS = 0.1;
 

@@ -3,6 +3,10 @@
  * order of scheduling, and all chance comes from one seeded generator, so a seed replays a run exactly.
  *
  * A process is one life of a node: when it ends, by a crash or a stop, every event that it still had waiting is void.
+ *
+ * A process may be stopped in the middle of an event. Nobody can reach into it meanwhile, so the rest of the event is run at
+ * once, but in its own later time: `nowMs` says so, and what it schedules comes after that. What reaches others without
+ * being scheduled has to be held back by whoever passes it on, as long as `isAhead`.
  */
 import { Random } from "../core/random.ts";
 import type { Timer } from "../env/clock.ts";
@@ -42,6 +46,8 @@ export class Scheduler {
   readonly random: Random;
   readonly #heap: Event[] = [];
   #nowMs = 0;
+  /** For so long the event that runs has been stopped. */
+  #stalledMs = 0;
   #sequence = 0;
   #running: SimProcess | null = null;
 
@@ -50,7 +56,18 @@ export class Scheduler {
   }
 
   get nowMs(): number {
-    return this.#nowMs;
+    return this.#nowMs + this.#stalledMs;
+  }
+
+  /** It is later for the process that runs than for everybody else. */
+  get isAhead(): boolean {
+    return this.#stalledMs > 0;
+  }
+
+  /** The process that runs is stopped here and now for so long. */
+  stall(ms: number): void {
+    this.#stalledMs += ms;
+    this.#running?.pauseUntil(this.nowMs);
   }
 
   /** The process whose event runs, or has just run: whom an exception belongs to. Null: nobody's, or the event was void. */
@@ -60,7 +77,7 @@ export class Scheduler {
 
   /** Runs `run` after `delayMs` of virtual time, unless it is cancelled or its process has ended by then. */
   schedule(delayMs: number, process: SimProcess | null, run: () => void): Timer {
-    const event: Event = { atMs: this.#nowMs + Math.max(0, delayMs), sequence: this.#sequence++, process, run };
+    const event: Event = { atMs: this.nowMs + Math.max(0, delayMs), sequence: this.#sequence++, process, run };
     push(this.#heap, event);
     return {
       cancel: () => {
@@ -84,7 +101,11 @@ export class Scheduler {
       return true;
     }
     this.#running = process;
-    run();
+    try {
+      run();
+    } finally {
+      this.#stalledMs = 0;
+    }
     return true;
   }
 

@@ -19,10 +19,14 @@ const SHARES: readonly (readonly [Season, number])[] = [
   ["ballots", 0.05],
   ["renewals", 0.1],
   ["clocks", 0.1],
+  ["leases", 0.05],
   ["rot", 0.1],
 ];
 
 const PADDING_BYTES = 6000;
+/** Clients that open sessions. */
+const SESSION_CHANCE = 0.4;
+const LONG_TTL_MS = 60_000;
 /** Everybody goes through so few nodes while buckets are emptied: there the operations of many connections mingle. */
 const CROWDED_NODE_COUNT = 2;
 
@@ -30,6 +34,7 @@ const NODE_COUNTS: Readonly<Record<Season, readonly number[]>> = {
   ordinary: [3, 3, 3, 3, 3, 3, 5, 1],
   renewals: [5],
   clocks: [3, 3, 5, 1],
+  leases: [3, 3, 5],
   rot: [3, 3, 5],
   hunt: [3],
   ballots: [5],
@@ -39,6 +44,7 @@ const THINK_MS_MAX: Readonly<Record<Season, number>> = {
   ordinary: 40,
   renewals: 10,
   clocks: 30,
+  leases: 8,
   rot: 15,
   hunt: 10,
   ballots: 200,
@@ -47,6 +53,7 @@ const GIVE_UP_MS: Readonly<Record<Season, number>> = {
   ordinary: 1500,
   renewals: 500,
   clocks: 600,
+  leases: 600,
   rot: 600,
   hunt: 100,
   ballots: 1500,
@@ -60,6 +67,7 @@ const TIMINGS: Readonly<Record<Season, Pick<SimClusterShape, "heartbeatMs" | "el
   ordinary: { heartbeatMs: 15, electionMs: 45, requestTimeoutMs: 600 },
   renewals: { heartbeatMs: 20, electionMs: 60, requestTimeoutMs: 400 },
   clocks: { heartbeatMs: 15, electionMs: 45, requestTimeoutMs: 600 },
+  leases: { heartbeatMs: 15, electionMs: 45, requestTimeoutMs: 600 },
   rot: { heartbeatMs: 15, electionMs: 45, requestTimeoutMs: 600 },
   hunt: { heartbeatMs: 15, electionMs: 45, requestTimeoutMs: 600 },
   ballots: { heartbeatMs: 150, electionMs: 450, requestTimeoutMs: 3000 },
@@ -164,6 +172,13 @@ export function clientOf(random: Random, season: Season): ClientOptions {
     depthMax: isPipelining ? random.between(2, 8) : 1,
     thinkMs: { min: 0, max: THINK_MS_MAX[season] * (isPipelining ? 2 : 1) },
     giveUpMs: GIVE_UP_MS[season],
-    leaderChance: isHunted(season) ? 0.8 : 0.2,
+    leaderChance: isHunted(season) ? 0.8 : season === "leases" ? 0.5 : 0.2,
+    leaseChance: season === "leases" ? 0.7 : 0,
+    sessionTtlMs: random.chance(SESSION_CHANCE) ? sessionTtlOf(random) : 0,
   };
+}
+
+/** Now and then so short that sessions end between two commands. */
+function sessionTtlOf(random: Random): number {
+  return random.chance(0.2) ? random.between(100, 1500) : LONG_TTL_MS;
 }

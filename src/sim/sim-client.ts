@@ -2,19 +2,27 @@
  * A client of the simulated cluster. It has one connection at a time, to whichever node it likes, and up to `depthMax`
  * operations under way on it; with a depth of one it chooses its node anew for every operation. What it hears goes into
  * the history; when it hears nothing for too long, or its node is gone, it leaves the connection with everything on it,
- * and nobody knows.
+ * and nobody knows. What belongs to a session it sends again (client-session.ts).
  */
-import { EMPTY_BYTES, utf8 } from "../core/bytes.ts";
+import { utf8 } from "../core/bytes.ts";
 import type { Random } from "../core/random.ts";
-import { CommandType, MODIFIER_NX } from "../record/command-format.ts";
-import { EnvelopeError, isErrorCode } from "../core/errors.ts";
 import type { Result } from "../record/result.ts";
-import type { Coordinator, Ordering, Waiter } from "../cluster/coordinator.ts";
+import type { Coordinator, Ordering } from "../cluster/coordinator.ts";
+import {
+  commandOf,
+  detached,
+  expiryMsOf,
+  isError,
+  isRefused,
+  keyRangeOf,
+  type Outcome,
+  outcomeOf,
+} from "./client-commands.ts";
+import { ClientSession, type Expectation, type SessionHost } from "./client-session.ts";
 import type { Call, History } from "./history.ts";
-import { describeResult, isRead, type KeyInput } from "./key-model.ts";
+import { describeResult, type KeyInput } from "./key-model.ts";
 import type { Range, Scheduler, SimProcess } from "./scheduler.ts";
-import { chooseReadMode, LINEARIZABLE, OTHER_READS, type ReadChoice } from "./read-choice.ts";
-import { EPOCH_MS } from "./sim-clock.ts";
+import { chooseReadMode, LEASE, LINEARIZABLE, OTHER_READS, type ReadChoice } from "./read-choice.ts";
 import { CLOCK_DRIFT_MAX, type SimNode } from "./sim-node.ts";
 import type { Wish, Workload } from "./workload.ts";
 
@@ -22,9 +30,6 @@ const WATCH_MS = 50;
 const RETRY_MS = 20;
 /** More than there ever are with one prefix, dead ones included. */
 const PAGE_KEYS_MAX = 10_000;
-/** Longer than all jumps of a clock together. */
-const LONG_MS = 1000 * 24 * 3_600_000;
-const SOON_MS: Range = { min: -500, max: 2500 };
 
 export interface ClientOptions {
   /** Operations that may be under way on its connection. */
@@ -33,13 +38,16 @@ export interface ClientOptions {
   readonly giveUpMs: number;
   /** How often a node is chosen because it believes to lead. */
   readonly leaderChance: number;
+  /** How often a connection reads on the leader's lease, beside those that choose to. */
+  readonly leaseChance: number;
+  /** How long its sessions live from each use; 0: it opens none. */
+  readonly sessionTtlMs: number;
 }
 
-/** Something under way: what becomes of it when the answer comes, or none will. */
+/** Something under way. */
 interface Pending {
   readonly sentMs: number;
-  settle(result: Result): void;
-  forsake(): void;
+  readonly expectation: Expectation;
 }
 
 interface Connection {
@@ -53,9 +61,7 @@ interface Connection {
   arrivalMs: number;
 }
 
-type Outcome = "returned" | "noBucket" | "notExecuted" | "unknown";
-
-export class SimClient implements Waiter {
+export class SimClient implements SessionHost<Connection> {
   readonly #name: string;
   readonly #scheduler: Scheduler;
   readonly #random: Random;
@@ -66,8 +72,13 @@ export class SimClient implements Waiter {
   readonly #resolved = new Set<number>();
   /** By tag, in order. */
   readonly #pending = new Map<number, Pending>();
+  /** Of what was left: who hears of it all the same. */
+  readonly #forsaken = new Map<number, Expectation>();
+  readonly #session: ClientSession<Connection>;
   /** Named buckets that this client knows to exist. */
   readonly #created: Set<string>;
+  /** Calls on buckets that were known to exist. */
+  readonly #inExisting = new WeakSet<Call>();
   #connection: Connection | null = null;
   #lastTag = 0;
   #isThinking = false;
@@ -96,6 +107,7 @@ export class SimClient implements Waiter {
     this.#workload = workload;
     this.#created = created;
     this.#options = options;
+    this.#session = new ClientSession(scheduler, options.sessionTtlMs, this);
     this.#think();
   }
 
@@ -105,7 +117,7 @@ export class SimClient implements Waiter {
   }
 
   get isIdle(): boolean {
-    return this.#pending.size === 0;
+    return this.#pending.size === 0 && this.#session.unsettledCount === 0;
   }
 
   /** Reads an object once, for the end of a history; tries again until a node answers. */
@@ -113,22 +125,29 @@ export class SimClient implements Waiter {
     const retry = (): void => {
       this.#scheduler.schedule(RETRY_MS, null, () => this.readFinally(bucket, key, input, done));
     };
-    const isSent =
-      this.#connect(true) &&
-      this.#operate(bucket, key, input, LINEARIZABLE, (outcome) => {
-        if (outcome === "returned" || outcome === "noBucket") done();
-        else retry();
-      });
-    if (!isSent) retry();
+    const connection = this.connect(true);
+    if (connection === null) return retry();
+    this.#operate(connection, bucket, key, input, LINEARIZABLE, (outcome) => {
+      if (outcome === "returned" || outcome === "noBucket") done();
+      else retry();
+    });
   }
 
   resolve(tag: number, result: Result): void {
-    if (this.#resolved.has(tag)) this.broken ??= `an operation of ${this.#name} was answered twice`;
+    if (!this.#scheduler.isAhead) return this.#resolve(tag, result);
+    const kept = detached(result);
+    this.#scheduler.schedule(0, this.#scheduler.running, () => this.#resolve(tag, kept));
+  }
+
+  #resolve(tag: number, result: Result): void {
+    if (this.#resolved.has(tag)) this.complain(`an operation of ${this.#name} was answered twice`);
     this.#resolved.add(tag);
+    this.#forsaken.get(tag)?.late(result);
+    this.#forsaken.delete(tag);
     const pending = this.#pending.get(tag);
     if (pending === undefined) return;
     this.#pending.delete(tag);
-    pending.settle(result);
+    pending.expectation.settle(result);
     this.#think();
   }
 
@@ -137,10 +156,12 @@ export class SimClient implements Waiter {
     this.#isThinking = true;
     this.#scheduler.schedule(this.#scheduler.duration(this.#options.thinkMs), null, () => {
       this.#isThinking = false;
-      const room = this.#options.depthMax - this.#pending.size;
+      const room = this.#options.depthMax - this.#pending.size - this.#session.unsettledCount;
       if (this.#stopped || room <= 0) return;
-      if (this.#connect(this.#options.depthMax === 1)) {
-        for (const wish of this.#workload.burst(this.#random.between(1, room))) this.#grant(wish);
+      const connection = this.connect(this.#options.depthMax === 1);
+      if (connection !== null) {
+        this.#session.visit(connection);
+        for (const wish of this.#workload.burst(this.#random.between(1, room))) this.#grant(connection, wish);
       }
       if (this.#pending.size < this.#options.depthMax) this.#think();
     });
@@ -148,19 +169,18 @@ export class SimClient implements Waiter {
 
   // ---- connections
 
-  /** A connection to a node that is up; `anew`: to one chosen now. False when the choice fell on one that is down. */
-  #connect(anew: boolean): boolean {
-    if (this.#connection?.process.alive === true && !anew) return true;
+  connect(anew: boolean): Connection | null {
+    if (this.#connection?.process.alive === true && !anew) return this.#connection;
     const node = this.#pickNode();
     const { process = null, coordinator = null } = node ?? {};
-    if (process === null || coordinator === null) return false;
-    if (this.#connection?.process === process) return true;
+    if (process === null || coordinator === null) return null;
+    if (this.#connection?.process === process) return this.#connection;
     this.#leave();
     const session = this.#history.newSession();
     const ordering = coordinator.newOrdering();
-    const choice = chooseReadMode(this.#random);
+    const choice = this.#random.chance(this.#options.leaseChance) ? LEASE : chooseReadMode(this.#random);
     this.#connection = { process, coordinator, ordering, session, choice, arrivalMs: 0 };
-    return true;
+    return this.#connection;
   }
 
   /** Often one that believes to lead: it may be cut off and take writes that will not last. */
@@ -174,9 +194,12 @@ export class SimClient implements Waiter {
   #leave(): void {
     const connection = this.#connection;
     this.#connection = null;
-    const forsaken = [...this.#pending.values()];
+    const forsaken = [...this.#pending];
     this.#pending.clear();
-    for (const pending of forsaken) pending.forsake();
+    for (const [tag, { expectation }] of forsaken) {
+      this.#forsaken.set(tag, expectation);
+      expectation.forsake();
+    }
     if (connection?.process.alive === true) connection.coordinator.endOrdering(connection.ordering);
   }
 
@@ -197,64 +220,57 @@ export class SimClient implements Waiter {
 
   // ---- operations
 
-  #grant(wish: Wish): void {
+  #grant(connection: Connection, wish: Wish): void {
     const { bucket } = wish;
     switch (wish.kind) {
       case "operation":
-        this.#operate(bucket, wish.key, wish.input, null, () => undefined);
-        return;
+        return this.#operate(connection, bucket, wish.key, wish.input, null, ignore);
       case "renew":
-        return this.#renew(bucket);
+        return this.#renew(connection, bucket);
       case "create":
-        return this.#create(bucket);
+        return this.#create(connection, bucket);
     }
   }
 
   /** `readAs` null: as its connection reads, mostly. */
   #operate(
+    connection: Connection,
     bucket: string,
     key: string,
     input: KeyInput,
     readAs: ReadChoice | null,
     done: (outcome: Outcome) => void,
-  ): boolean {
-    const connection = this.#connection;
-    if (connection === null) return false;
+  ): void {
     const usual = this.#random.chance(OTHER_READS) ? chooseReadMode(this.#random) : connection.choice;
     const choice = readAs ?? usual;
     const call = this.#called(connection, bucket, key, input, choice);
-    const mustExist = this.#created.has(bucket);
+    if (this.#created.has(bucket)) this.#inExisting.add(call);
+    const expiryMs = expiryMsOf(input, this.#scheduler.nowMs, this.#random);
+    const isWrite = input.kind !== "get" && input.kind !== "list";
+    if (isWrite && this.#session.write(connection, call, input, expiryMs)) return;
     const settle = (result: Result): void => {
       const outcome = outcomeOf(result, input);
-      if (outcome === "returned") this.#history.returned(call, describeResult(result));
-      else if (outcome === "unknown") this.#history.forsaken(call);
-      else this.#history.notExecuted(call);
-      if (mustExist && outcome === "noBucket") {
-        this.broken ??= `${this.#name} was told that there is no bucket ${bucket}, which there is`;
-      }
+      this.note(call, outcome, result);
       done(outcome);
     };
     const forsake = (): void => {
       this.#history.forsaken(call);
       done("unknown");
     };
-    this.#send(connection, settle, forsake, (tag) => {
+    this.send(connection, { settle, forsake, late: ignore }, (tag) => {
       const { coordinator, ordering } = connection;
       const ref = coordinator.bucket(bucket);
       if (input.kind === "list") {
         const pattern = utf8(`${input.prefix}*`);
         return coordinator.page(ref, input.shard, null, PAGE_KEYS_MAX, pattern, "keys", this, tag);
       }
-      const keyRange = rangeOf(utf8("member" in input ? input.member : key));
       if (input.kind === "get") {
         coordinator.setReadMode(ordering, choice.mode, choice.staleMs);
-        return coordinator.read(ordering, ref, keyRange, false, this, tag);
+        return coordinator.read(ordering, ref, keyRangeOf(call), false, this, tag);
       }
       const [type, modifiers, value] = commandOf(input);
-      const expiryMs = this.#expiryMsOf(input);
-      coordinator.write(ordering, type, modifiers, ref, keyRange, rangeOf(value), expiryMs, this, tag);
+      coordinator.write(ordering, type, modifiers, ref, keyRangeOf(call), value, expiryMs, this, tag);
     });
-    return true;
   }
 
   #called({ session }: Connection, bucket: string, key: string, input: KeyInput, { mode, staleMs }: ReadChoice): Call {
@@ -266,49 +282,30 @@ export class SimClient implements Waiter {
     return this.#history.call(bucket, key, input, inOrder);
   }
 
-  /** 0: none. */
-  #expiryMsOf(input: KeyInput): number {
-    if (input.kind !== "setExpiring") return 0;
-    if (input.expiry === "long ago") return EPOCH_MS - LONG_MS;
-    if (input.expiry === "long hence") return EPOCH_MS + LONG_MS;
-    return Math.floor(EPOCH_MS + this.#scheduler.nowMs + this.#scheduler.duration(SOON_MS));
-  }
-
-  #renew(bucket: string): void {
-    const connection = this.#connection;
-    if (connection === null) return;
+  #renew(connection: Connection, bucket: string): void {
     const renewal = this.#history.renew(bucket);
     const settle = (result: Result): void => {
       if (result.kind === "ok") this.#history.renewed(renewal);
       else if (isRefused(result)) renewal.void = true;
     };
-    const forsake = (): void => undefined;
-    this.#send(connection, settle, forsake, (tag) => {
+    this.send(connection, { settle, forsake: ignore, late: ignore }, (tag) => {
       connection.coordinator.renewBucket(bucket, this, tag);
       this.onRenewal(connection.process);
     });
   }
 
-  #create(bucket: string): void {
-    const connection = this.#connection;
-    if (connection === null) return;
+  #create(connection: Connection, bucket: string): void {
     const settle = (result: Result): void => {
-      if (result.kind === "ok" || (result.kind === "error" && result.code === "BUCKET_EXISTS")) {
-        this.#created.add(bucket);
-      }
+      if (result.kind === "ok" || isError(result, "BUCKET_EXISTS")) this.#created.add(bucket);
     };
-    const forsake = (): void => undefined;
-    this.#send(connection, settle, forsake, (tag) => connection.coordinator.createBucket(bucket, null, this, tag));
+    this.send(connection, { settle, forsake: ignore, late: ignore }, (tag) =>
+      connection.coordinator.createBucket(bucket, null, this, tag),
+    );
   }
 
-  #send(
-    connection: Connection,
-    settle: (result: Result) => void,
-    forsake: () => void,
-    submit: (tag: number) => void,
-  ): void {
+  send(connection: Connection, expectation: Expectation, submit: (tag: number) => void): void {
     const tag = ++this.#lastTag;
-    this.#pending.set(tag, { sentMs: this.#scheduler.nowMs, settle, forsake });
+    this.#pending.set(tag, { sentMs: this.#scheduler.nowMs, expectation });
     // Some arrive together, some one by one.
     const delayMs = this.#random.chance(0.5) ? 0 : this.#random.fraction();
     connection.arrivalMs = Math.max(connection.arrivalMs, this.#scheduler.nowMs + delayMs);
@@ -318,42 +315,26 @@ export class SimClient implements Waiter {
     });
     this.#watch();
   }
-}
 
-function outcomeOf(result: Result, input: KeyInput): Outcome {
-  if (result.kind === "page" && result.next !== null) return "notExecuted";
-  if (result.kind !== "error" || result.code === "NOT_AN_INTEGER") return "returned";
-  if (result.code === "NO_BUCKET") return "noBucket";
-  if (isRead(input) || isRefused(result)) return "notExecuted";
-  return "unknown";
-}
+  // ---- what is known of calls
 
-/** Whether nothing has been executed. */
-function isRefused(result: Result): boolean {
-  if (result.kind !== "error") return false;
-  const retry = isErrorCode(result.code) ? new EnvelopeError(result.code, result.message).retry : "unknown";
-  return retry === "safe" || result.code === "NO_BUCKET";
-}
-
-function commandOf(input: Exclude<KeyInput, { kind: "get" | "list" }>): readonly [CommandType, number, Uint8Array] {
-  switch (input.kind) {
-    case "set":
-    case "setExpiring":
-    case "add":
-      return [CommandType.put, 0, utf8(input.value)];
-    case "setIfAbsent":
-      return [CommandType.conditionalPut, MODIFIER_NX, utf8(input.value)];
-    case "delete":
-    case "remove":
-      return [CommandType.delete, 0, EMPTY_BYTES];
-    case "increment": {
-      const value = new Uint8Array(8);
-      new DataView(value.buffer).setBigInt64(0, input.by, true);
-      return [CommandType.increment, 0, value];
+  note(call: Call, outcome: Outcome, result: Result): void {
+    if (outcome === "returned") this.#history.returned(call, describeResult(result));
+    else if (outcome === "unknown") this.#history.forsaken(call);
+    else if (outcome === "gone") this.#history.gone(call);
+    else this.#history.notExecuted(call);
+    if (outcome === "noBucket" && this.#inExisting.has(call)) {
+      this.complain(`${this.#name} was told that there is no bucket ${call.bucket}, which there is`);
     }
+  }
+
+  sentAgain(call: Call): void {
+    this.#history.sentAgain(call);
+  }
+
+  complain(what: string): void {
+    this.broken ??= what;
   }
 }
 
-function rangeOf(bytes: Uint8Array) {
-  return { bytes, start: 0, end: bytes.length };
-}
+function ignore(): void {}

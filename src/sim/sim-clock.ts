@@ -1,6 +1,7 @@
 /**
  * The clocks of one simulated node. Both run at a rate of their own (drift); the wall clock can jump as well. Timers
- * follow the monotonic clock and end with the process that set them.
+ * follow the monotonic clock and end with the process that set them. A process can be stopped right after it has read a
+ * clock, which is where it hurts: what it knows of the time is old when it acts upon it.
  */
 import type { Clock, Timer } from "../env/clock.ts";
 import type { Scheduler, SimProcess } from "./scheduler.ts";
@@ -14,6 +15,7 @@ export class SimClock implements Clock {
   /** Clock milliseconds per virtual millisecond. */
   readonly #rate: number;
   #wallOffsetMs: number;
+  #stall: { readingsAhead: number; readonly ms: number } | null = null;
 
   constructor(scheduler: Scheduler, process: SimProcess, rate: number, wallOffsetMs: number) {
     this.#scheduler = scheduler;
@@ -23,11 +25,15 @@ export class SimClock implements Clock {
   }
 
   wallMs(): number {
-    return Math.floor(EPOCH_MS + this.#scheduler.nowMs * this.#rate + this.#wallOffsetMs);
+    const ms = Math.floor(EPOCH_MS + this.#scheduler.nowMs * this.#rate + this.#wallOffsetMs);
+    this.#noteReading();
+    return ms;
   }
 
   monotonicMs(): number {
-    return this.#scheduler.nowMs * this.#rate;
+    const ms = this.#scheduler.nowMs * this.#rate;
+    this.#noteReading();
+    return ms;
   }
 
   after(ms: number, run: () => void): Timer {
@@ -41,5 +47,19 @@ export class SimClock implements Clock {
   /** The wall clock is set forwards or backwards. */
   jump(ms: number): void {
     this.#wallOffsetMs += ms;
+  }
+
+  /** Behind the n-th reading from now on (from 1) the process is stopped for so long. */
+  planStall(readingsAhead: number, ms: number): void {
+    this.#stall = { readingsAhead, ms };
+  }
+
+  #noteReading(): void {
+    const stall = this.#stall;
+    if (stall === null || this.#scheduler.running !== this.#process) return;
+    stall.readingsAhead -= 1;
+    if (stall.readingsAhead > 0) return;
+    this.#stall = null;
+    this.#scheduler.stall(stall.ms);
   }
 }

@@ -209,13 +209,17 @@ class Endpoint implements Connection {
   }
 
   write(bytes: Uint8Array, start: number, byteCount: number): number {
+    const { scheduler } = this.#wire;
     if (this.#state !== "open" || !this.#host.process.alive) return -1;
     if (this.#bytesOnTheWay >= this.#wire.options.windowBytes) {
       this.#full = true;
       return 0;
     }
     this.#bytesOnTheWay += byteCount;
-    this.#send(bytes.slice(start, start + byteCount));
+    const chunk = bytes.slice(start, start + byteCount);
+    // A process that is stopped before it gets to that may not live to do it.
+    if (scheduler.isAhead) scheduler.schedule(0, this.#host.process, () => this.#send(chunk));
+    else this.#send(chunk);
     return byteCount;
   }
 

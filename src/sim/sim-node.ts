@@ -14,12 +14,11 @@ import { Identity } from "../cluster/identity.ts";
 import type { ShardPort } from "../cluster/shard-port.ts";
 import { EMPTY_BYTES, text } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
-import { shardId, SYSTEM_BUCKET } from "../core/ids.ts";
+import { SESSION_BUCKET, shardId, SYSTEM_BUCKET } from "../core/ids.ts";
 import type { Stamp } from "../core/stamp.ts";
 import type { Environment } from "../env/environment.ts";
 import { BlockCache } from "../storage/block-cache.ts";
 import { FENCE_PREFIX } from "../shard/apply-catalog.ts";
-import { keyRange } from "../shard/key-range.ts";
 import { Shard } from "../shard/shard.ts";
 import type { ReadPoint } from "../shard/snapshots.ts";
 import type { ShardReader } from "../shard/shard-reader.ts";
@@ -52,6 +51,8 @@ const LIMITS = {
   tailBytesMax: 32 * KIB,
 };
 const LEAVE_POLL_MS = 5;
+/** Behind all keys that there are. */
+const KEYS_END = Uint8Array.of(0xff);
 
 export interface SimClusterShape {
   readonly memberNames: readonly string[];
@@ -266,6 +267,12 @@ export class SimNode {
     this.#life?.process.pauseUntil(this.#scheduler.nowMs + ms);
   }
 
+  /** It is stopped in the middle of something, at the n-th look at a clock from now on (from 1). */
+  stall(readingsAhead: number, ms: number): void {
+    this.#trace.note(`${this.name} is stopped for ${ms} ms, having looked at a clock ${readingsAhead} times more`);
+    this.#life?.clock.planStall(readingsAhead, ms);
+  }
+
   jumpClock(ms: number): void {
     this.#trace.note(`the clock of ${this.name} jumps by ${ms} ms`);
     this.#wallOffsetMs += ms;
@@ -280,7 +287,7 @@ export class SimNode {
 
   /**
    * What a shard of this node has applied, whoever leads, as of the last applied stamp: `bucket/key` → value, buckets that
-   * are fenced left out. Null: the node is down, in the middle of the next entry, or
+   * are fenced left out, and what it remembers of client sessions. Null: the node is down, in the middle of the next entry, or
    * says that files are damaged.
    */
   state(shard: number, stamp: Stamp, buckets: ReadonlySet<number>): ShardState | null {
@@ -292,10 +299,13 @@ export class SimNode {
   #stateOf(reader: ShardReader, stamp: Stamp, buckets: ReadonlySet<number>): ShardState | null {
     try {
       const at = reader.asOf(stamp);
-      const state = new Map(entriesOf(reader, SYSTEM_BUCKET, at).map(([key, value]) => [`system/${key}`, hex(value)]));
+      const state = new Map<string, string>();
+      for (const [key, value] of entriesOf(reader, SYSTEM_BUCKET, at)) state.set(`system/${text(key)}`, hex(value));
+      for (const [key, value] of entriesOf(reader, SESSION_BUCKET, at)) state.set(`session/${hex(key)}`, hex(value));
       for (const bucket of [...buckets].sort((a, b) => a - b)) {
-        if (bucket === SYSTEM_BUCKET || state.has(`system/${FENCE_PREFIX}${bucket}`)) continue;
-        for (const [key, value] of entriesOf(reader, bucket, at)) state.set(`${bucket}/${key}`, text(value));
+        const isInternal = bucket === SYSTEM_BUCKET || bucket === SESSION_BUCKET;
+        if (isInternal || state.has(`system/${FENCE_PREFIX}${bucket}`)) continue;
+        for (const [key, value] of entriesOf(reader, bucket, at)) state.set(`${bucket}/${text(key)}`, text(value));
       }
       return state;
     } catch (thrown) {
@@ -306,10 +316,10 @@ export class SimNode {
   }
 }
 
-function entriesOf(reader: ShardReader, bucket: number, at: ReadPoint): [string, Uint8Array][] {
-  const entries: [string, Uint8Array][] = [];
-  using walk = reader.iterate(keyRange(bucket, EMPTY_BYTES, null, null), at);
-  for (walk.first(); walk.valid; walk.next()) entries.push([text(walk.key), walk.value.slice()]);
+function entriesOf(reader: ShardReader, bucket: number, at: ReadPoint): [Uint8Array, Uint8Array][] {
+  const entries: [Uint8Array, Uint8Array][] = [];
+  using walk = reader.iterate({ bucket, prefix: EMPTY_BYTES, low: EMPTY_BYTES, high: KEYS_END }, at);
+  for (walk.first(); walk.valid; walk.next()) entries.push([walk.key.slice(), walk.value.slice()]);
   return entries;
 }
 

@@ -5,7 +5,7 @@ import { ProposalBatch } from "../../src/cluster/proposal-batch.ts";
 import { logIndex, term } from "../../src/core/ids.ts";
 import { HybridClock } from "../../src/core/stamp.ts";
 import { utf8 } from "../../src/core/bytes.ts";
-import { CommandType, MODIFIER_NX } from "../../src/record/command-format.ts";
+import { CommandType, MODIFIER_NX, withSession } from "../../src/record/command-format.ts";
 import { emptyEntry } from "../../src/record/entry-format.ts";
 import { SYNC } from "../../src/record/durability.ts";
 import { CommittedWrites } from "../../src/sim/committed-writes.ts";
@@ -33,13 +33,26 @@ class Scene {
 
   /** One entry with these writes, under an id of the bucket. */
   commit(bucket: number, ...inputs: readonly KeyInput[]): void {
-    const [index, entry] = this.append(1, bucket, ...inputs);
-    this.writes.appended(0, entry);
-    this.writes.committed(0, index, 1);
+    this.#commit(0, ...this.append(1, bucket, ...inputs));
+  }
+
+  /** One entry with a write as a command of a session. */
+  commitOnce(shard: number, bucket: number, sequence: number, input: KeyInput): void {
+    this.#batch.addEncoded(withSession(commandOf(bucket, input), 7, sequence), SYNC, 0);
+    this.#commit(shard, ...this.#seal(1));
+  }
+
+  #commit(shard: number, index: number, entry: Uint8Array): void {
+    this.writes.appended(shard, entry);
+    this.writes.committed(shard, index, 1);
   }
 
   append(inTerm: number, bucket: number, ...inputs: readonly KeyInput[]): readonly [number, Uint8Array] {
     for (const input of inputs) this.#batch.addEncoded(commandOf(bucket, input), SYNC, 0);
+    return this.#seal(inTerm);
+  }
+
+  #seal(inTerm: number): readonly [number, Uint8Array] {
     const index = ++this.#lastIndex;
     return [index, this.#batch.seal(logIndex(index), term(inTerm))];
   }
@@ -131,6 +144,34 @@ test("a write stands once", () => {
   scene.commit(64, set("a"));
   answer(scene, [call, "ok"]);
   expect(scene.wrongs()).toEqual(["k1.0 = a was written twice"]);
+});
+
+test("a command of a session may stand more than once, in one shard", () => {
+  for (const [shard, sequence, wrongs] of [
+    [0, 1, []],
+    [1, 1, ["k1.0 = a was sent to shards 0 and 1"]],
+    [0, 2, ["k1.0 = a was written twice"]],
+  ] as const) {
+    const scene = new Scene();
+    const [call] = scene.send(set("a"));
+    scene.commitOnce(0, 1, 1, set("a"));
+    scene.commitOnce(shard, 64, sequence, set("a"));
+    answer(scene, [call, "ok"]);
+    expect(scene.wrongs()).toEqual([...wrongs]);
+  }
+});
+
+test("what was sent later on its connection may come before a command that was sent again, and not before another one", () => {
+  for (const isSentAgain of [false, true]) {
+    const scene = new Scene();
+    const [first, second] = scene.send(set("a"), set("b"));
+    scene.commitOnce(0, 1, 2, set("b"));
+    answer(scene, [second, "ok"]);
+    if (isSentAgain) scene.history.sentAgain(first!);
+    scene.commitOnce(0, 1, 1, set("a"));
+    answer(scene, [first, "ok"]);
+    expect(scene.wrongs().length).toBe(isSentAgain ? 0 : 1);
+  }
 });
 
 test("entries that were replaced, and those without commands, hold nothing", () => {

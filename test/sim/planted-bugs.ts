@@ -174,6 +174,40 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     seedCount: 100,
     weather: "hunt",
   },
+  "a lease is given although no majority answered": {
+    changes: [
+      {
+        file: "src/raft/leadership.ts",
+        text: "nowMs < this.#supportedMs + leaseMs",
+        replacement: "nowMs < nowMs + leaseMs",
+      },
+    ],
+    seedCount: 100,
+    weather: "leases",
+  },
+  // The look behind the read alone would not be missed while the one before it comes after the request: here that one is of
+  // the turn before.
+  "a lease is looked at before the reads of a turn and not again after them": {
+    changes: [
+      {
+        file: "src/cluster/local-reader.ts",
+        text: "(): ReadGate | null => (this.#leaseHolds() ? null : this.#roundGate());",
+        replacement: "(): ReadGate | null => null;\n  #held = false;",
+      },
+      {
+        file: "src/cluster/local-reader.ts",
+        text: "closeGate(): void {",
+        replacement: "closeGate(): void {\n    this.#held = this.#leaseHolds();",
+      },
+      {
+        file: "src/cluster/local-reader.ts",
+        text: 'return mode === "lease" && this.#leaseHolds();',
+        replacement: 'return mode === "lease" && this.#held;',
+      },
+    ],
+    seedCount: 500,
+    weather: "leases",
+  },
   "an old append cuts off what a later one brought": {
     changes: [
       {
@@ -320,5 +354,78 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     ],
     seedCount: 500,
     weather: "mixed",
+  },
+  "a command of a session that comes again is carried out again": {
+    changes: [
+      {
+        file: "src/shard/apply-session.ts",
+        text: "kept.sequence === sequence ? kept.result : TOO_OLD",
+        replacement: "kept.sequence === sequence ? null : TOO_OLD",
+      },
+    ],
+    seedCount: 100,
+    weather: "mixed",
+  },
+  "commands of a session that has ended are carried out": {
+    changes: [
+      {
+        file: "src/shard/apply-session.ts",
+        text: "if (timeOf(context) === null) return NO_SUCH_SESSION;",
+        replacement: "",
+      },
+    ],
+    seedCount: 500,
+    weather: "mixed",
+  },
+  // What came with the snapshot is in tables.
+  "a snapshot forgets sessions": {
+    changes: [
+      {
+        file: "src/shard/recovery.ts",
+        text: "const store = new VersionStore(tree, memory, state, places, env.clock, options, firstArena);",
+        replacement:
+          "const store = new VersionStore(tree, memory, state, places, env.clock, options, firstArena);\n  if (generation > 0) Object.assign(store, { isOfSnapshot: true });",
+      },
+      {
+        file: "src/shard/version-store.ts",
+        text: "if (this.tree.tableCount === 0) return false;",
+        replacement:
+          'if (this.tree.tableCount === 0 || (bucket === 0xffff_ffff && "isOfSnapshot" in this)) return false;',
+      },
+    ],
+    seedCount: 500,
+    weather: "mixed",
+  },
+  "an emptied bucket's keys change their shards": {
+    changes: [
+      {
+        file: "src/cluster/catalog.ts",
+        text: "this.#set(name, id, seed, profile?.durability);",
+        replacement: "this.#set(name, id, id + 0 * seed, profile?.durability);",
+      },
+    ],
+    seedCount: 100,
+    weather: "renewals",
+  },
+  "what is fenced goes from tables before its fence comes there": {
+    changes: [
+      {
+        file: "src/shard/maintenance.ts",
+        text: "const rule = this.#frozenRule(position, fenceCount);",
+        replacement: "const rule = this.#frozenRule(position, Math.max(fenceCount, this.#fences.size));",
+      },
+      {
+        file: "src/shard/fences.ts",
+        text: "this.#buckets.add(bucket);",
+        replacement: "this.#buckets.add(bucket);\n    this.#inTables = this.#buckets.size;",
+      },
+      {
+        file: "src/shard/fences.ts",
+        text: 'assert(count >= this.#inTables && count <= this.size, "fences that are in tables stay there");',
+        replacement: "if (count < this.#inTables) return;\n    assert(count <= this.size, String(count));",
+      },
+    ],
+    seedCount: 100,
+    weather: "renewals",
   },
 };

@@ -141,3 +141,38 @@ test("a write answered after a bucket was emptied is not lost, even if it is emp
   history.renewed(history.renew("1"));
   expect(wrongs(history)).toEqual(["1/k is not linearizable:"]);
 });
+
+test("a command of a session counts once, however often it was sent, and tells of its first time", () => {
+  for (const [second, isGood] of [
+    ["3", true],
+    ["2", false],
+  ] as const) {
+    const history = new History(() => 0);
+    const [one, other] = [history.newSession(), history.newSession()];
+    const again = history.call("0", "k", add(1n), one);
+    history.sentAgain(again);
+    history.returned(history.call("0", "k", add(2n), other), second);
+    history.returned(again, "1");
+    expect(wrongs(history)).toEqual(isGood ? [] : ["0/k is not linearizable:"]);
+    // Carried out twice.
+    history.returned(history.call("0", "k", get, other), "=4");
+    expect(wrongs(history)).toEqual(["0/k is not linearizable:"]);
+  }
+});
+
+test("a command whose session has ended has happened by then, or never does", () => {
+  for (const [shown, isGood] of [
+    [["=b", "=b"], true],
+    [["=a", "=a"], false],
+    [["=b", "=a"], false],
+  ] as const) {
+    const history = new History(() => 0);
+    const session = history.newSession();
+    const lost = history.call("0", "k", set("a"), session);
+    history.sentAgain(lost);
+    history.gone(lost);
+    history.returned(history.call("0", "k", set("b"), history.newSession()), "ok");
+    for (const output of shown) history.returned(history.call("0", "k", get, history.newSession()), output);
+    expect(wrongs(history).length).toBe(isGood ? 0 : 1);
+  }
+});
