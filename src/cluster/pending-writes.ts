@@ -1,7 +1,8 @@
 /**
  * The writes this node has proposed and not yet answered, in log order. A write whose answer is known in advance is
  * resolved when its entry commits, the others when it is applied. An entry of another term at the same index means
- * that ours was never committed: that is said, and is safe to retry. Where the log does not reach back to it any more,
+ * that ours was never committed: that is said, and is safe to retry. So does a committed entry of a later term before it:
+ * terms never fall along a log, so no log that has the one can ever have the other. Where the log does not reach back to it any more,
  * because a snapshot has taken its place, it may have been committed or not. That, and what outlives the deadline, is
  * "unknown". Main thread only.
  */
@@ -72,13 +73,15 @@ export class PendingWrites {
 
   /** Everything up to `commitIndex` is decided; `termAt` tells which entries those are, as far as the log goes back. */
   committed(commitIndex: LogIndex, termAt: (index: LogIndex) => Term | undefined): void {
+    const commitTerm = termAt(commitIndex) ?? 0;
     while (this.#head < this.#uncommitted.length) {
       const entry = this.#uncommitted[this.#head]!;
-      if (entry.index > commitIndex) break;
+      const isBehind = entry.index > commitIndex;
+      if (isBehind && entry.term >= commitTerm) break;
       this.#head += 1;
       this.decidedCount += entry.commitWaiters.length + entry.applyWaiters.length;
       this.decidedMs = entry.proposedMs;
-      const term = termAt(entry.index as LogIndex);
+      const term = isBehind ? commitTerm : termAt(entry.index as LogIndex);
       if (term === entry.term) this.#answerCommitted(entry);
       else answerAll(entry, term === undefined ? UNKNOWN : SUPERSEDED);
     }

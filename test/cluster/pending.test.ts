@@ -64,6 +64,20 @@ test("an entry of another term at the index means not executed, and a result for
   expect(writes.count).toBe(0);
 });
 
+test("what stands behind the commit in an older term's log will never be committed, and keeps nobody waiting", () => {
+  const waiter = recorder();
+  const writes = new PendingWrites();
+  for (const index of [10, 11, 12, 13, 14]) writes.add(entry(index, 4, waiter));
+  // Another leader's entry has taken the place of all but the first; this node leads again and proposes behind its own.
+  writes.add(entry(13, 6, waiter));
+  writes.committed(logIndex(10), terms({ 10: 4 }));
+  writes.applied(logIndex(10), 1, NIL);
+  expect(waiter.said).toEqual(["100:ok", "101:nil"]);
+  writes.committed(logIndex(13), terms({ 10: 4, 11: 5, 12: 6, 13: 6 }));
+  const older = [11, 12, 13, 14].flatMap((index) => [0, 1, 2].map((which) => `${index * 10 + which}:UNAVAILABLE`));
+  expect(waiter.said.slice(2)).toEqual([...older, "130:ok"]);
+});
+
 test("an entry that the log does not reach back to any more may have been committed: unknown", () => {
   const waiter = recorder();
   const writes = new PendingWrites();
