@@ -82,6 +82,8 @@ describe("elections", () => {
       tell(voter, { type: "vote", term: 5, ...last });
       voter.persist();
       expect(work(voter).messages).toMatchObject([{ type: "voteReply", granted }]);
+      const asked = member(3, { term: 3, log: [1, 2, 3] });
+      expect(tell(asked, { type: "preVote", term: 5, ...last })).toMatchObject([{ type: "preVoteReply", granted }]);
     }
   });
 

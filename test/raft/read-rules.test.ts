@@ -3,7 +3,7 @@
  * a promise is its place in the list of Raft properties the project keeps (docs).
  */
 import { describe, expect, test } from "bun:test";
-import type { LogIndex } from "../../src/core/ids.ts";
+import type { LogIndex, NodeId } from "../../src/core/ids.ts";
 import { accepted, leader, member, replies, tell, work } from "./support/hand-fed.ts";
 import { proposal } from "./support/member.ts";
 
@@ -76,6 +76,18 @@ describe("reads", () => {
     one.raft.readIndex(2);
     one.raft.step({ type: "voteReply", from: 2, to: 1, term: 5, granted: false } as never);
     expect(work(one).readFailures).toEqual([1, 2]);
+  });
+
+  test("a read that a voter hands over is confirmed by that where the two are a majority, and nowhere else", () => {
+    const confirmedBy = (voters: number) =>
+      [1, 2, 9].map((asker) => leader(voters).raft.isConfirmedBy(asker as NodeId));
+    expect([1, 2, 3, 4, 5].map(confirmedBy)).toEqual([
+      [true, true, true],
+      [false, true, false],
+      [false, true, false],
+      [false, false, false],
+      [false, false, false],
+    ]);
   });
 
   test("a single voter confirms at once", () => {

@@ -257,6 +257,16 @@ describe("limits", () => {
     expect(work(one).reads).toHaveLength(1);
   });
 
+  test("3: entries from the disk that are not this log's any more are sent to nobody", () => {
+    const one = leader(2, { term: 1, log: [1, 1, 1] });
+    const refusal = { rejected: true, matchIndex: 3, hintIndex: 0, hintTerm: 0, readRound: 0 };
+    tell(one, { type: "appendReply", term: 2, ...refusal });
+    expect(one.reads).toHaveLength(1);
+    one.raft.entriesRead(1 as LogIndex, [entry(1, 1), entry(2, 9), entry(3, 9)]);
+    const [sent] = replies(work(one).messages, "append");
+    expect(sent?.type === "append" && sent.entries.map(({ index }) => index as number)).toEqual([1]);
+  });
+
   test("release: only what every voter has on disk, and never beyond the commit", () => {
     const one = leader(3);
     proposal(one, "a");

@@ -164,6 +164,9 @@ describe("a follower that is offered a snapshot", () => {
     const follower = member(3, { term: 1, log: [1, 1, 1], commit: 3 });
     expect(tell(follower, offer(1, 2, 1))).toMatchObject([{ type: "appendReply", rejected: false, matchIndex: 3 }]);
     expect([follower.offer, follower.raft.startInstall()]).toEqual([null, false]);
+    follower.release(3);
+    expect(tell(follower, offer(1, 1, 1, 8))).toMatchObject([{ type: "appendReply", rejected: false, matchIndex: 3 }]);
+    expect([follower.offer, follower.raft.startInstall()]).toEqual([null, false]);
   });
 
   test("one whose last entry is in the log is not needed: it says what is committed", () => {
