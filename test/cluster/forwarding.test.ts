@@ -19,6 +19,7 @@ import type { FrameType } from "../../src/wire/peer-frame-format.ts";
 
 const LEADER = nodeId(2);
 const ASKER = nodeId(1);
+const OTHER = nodeId(3);
 const SESSION = 77;
 
 /** Frames queue here until a test delivers them. */
@@ -473,4 +474,86 @@ test("answers that cannot leave at once leave later", () => {
   server.flush();
   reply();
   expect(outcomes.get(operation.tag)).toBe("ok");
+});
+
+test("a write that was sent and not answered is of unknown outcome, and is never sent again; a read may be asked again", () => {
+  const lost: ((forwarder: Forwarder) => void)[] = [
+    (forwarder) => forwarder.onLost(LEADER),
+    // Another leader is known, and the grace of the one before is over.
+    (forwarder) => forwarder.expire(301, OTHER, 300, 5000),
+    (forwarder) => forwarder.expire(5000, LEADER, 300, 5000),
+  ];
+  for (const lose of lost) {
+    const { outcomes, waiter, there, group, forwarder, deliver, reply } = setUp();
+    const [sent, asked, held] = [write(waiter, null, 5000), { ...read(waiter), deadlineMs: 5000 }, write(waiter)];
+    forwarder.hold(sent);
+    forwarder.hold(asked);
+    forwarder.pump(LEADER, false);
+    forwarder.hold(held);
+    const frames = there.frames.splice(0);
+    lose(forwarder);
+    expect([outcomes.get(sent.tag), outcomes.get(asked.tag)]).toEqual(["UNKNOWN_OUTCOME", "UNAVAILABLE"]);
+    forwarder.pump(LEADER, false);
+    deliver();
+    expect(group.executed).toEqual([held.tag]);
+    // Its answer comes after all: it has been answered.
+    there.frames.push(...frames);
+    deliver();
+    group.answer(2);
+    deliver();
+    reply();
+    expect(outcomes.get(held.tag)).toBe("ok");
+  }
+});
+
+test("nothing goes to another leader, or is carried out here, before everything sent is settled", () => {
+  for (const [leader, self] of [
+    [OTHER, false],
+    [ASKER, true],
+  ] as const) {
+    const { waiter, there, group, local, forwarder, deliver, reply } = setUp();
+    const [first, second] = [write(waiter), write(waiter)];
+    forwarder.hold(first);
+    forwarder.pump(LEADER, false);
+    deliver();
+    forwarder.hold(second);
+    forwarder.pump(leader, self);
+    expect([there.frames.length, local]).toEqual([0, []]);
+    group.answer(1);
+    deliver();
+    reply();
+    forwarder.pump(leader, self);
+    expect([there.frames.length, local]).toEqual(self ? [0, [second.tag]] : [1, []]);
+  }
+});
+
+test("an answer from somebody else than who was asked, or to a former process, is nobody's", () => {
+  const { outcomes, waiter, back, group, forwarder, deliver, reply } = setUp();
+  const operation = write(waiter);
+  forwarder.hold(operation);
+  forwarder.pump(LEADER, false);
+  deliver();
+  group.answer(1);
+  deliver();
+  const [answer] = back.frames;
+  forwarder.onReply(OTHER, answer!);
+  const toAnother = answer!.slice();
+  toAnother[0]! ^= 1;
+  forwarder.onReply(LEADER, toAnother);
+  expect(outcomes.size).toBe(0);
+  reply();
+  expect(outcomes.get(operation.tag)).toBe("ok");
+});
+
+test("a full disk refuses forwarded writes before they are executed, and answers reads", () => {
+  const { outcomes, waiter, group, forwarder, deliver, reply } = setUp();
+  const [refused, asked] = [write(waiter), read(waiter)];
+  group.writable = false;
+  forwarder.hold(refused);
+  forwarder.hold(asked);
+  forwarder.pump(LEADER, false);
+  deliver();
+  reply();
+  expect([outcomes.get(refused.tag), outcomes.get(asked.tag)]).toEqual(["DISKFULL", "nil"]);
+  expect(group.executed).toEqual([]);
 });

@@ -50,6 +50,8 @@ export class LeadingGroup {
   readonly failures: string[] = [];
   /** How often the group has asked for a turn. */
   wakeCount = 0;
+  /** The shard does not get round to applying what is committed. */
+  appliesNothing = false;
   say: (reply: ShardReply) => void = () => undefined;
   readonly #state: SharedState;
   #done = 0;
@@ -104,12 +106,24 @@ export class LeadingGroup {
       type: "opened",
       boot: { ...none, ...terms, stampHigh: 0, stampLow: 0, configurations: [], system: [] },
     });
-    while (!this.sent.some(({ type }) => type === "preVote")) this.tick();
+    this.lead();
+  }
+
+  /** Is elected, and its first entry committed, by node 2. */
+  lead(): void {
+    const before = this.sent.length;
+    while (!this.sent.slice(before).some(({ type }) => type === "preVote")) this.tick();
     this.#grant("preVoteReply", this.group.term + 1);
     this.turn();
     this.#grant("voteReply", this.group.term);
     this.turn();
     this.acknowledge();
+  }
+
+  /** The shard applies what is committed. */
+  applyCommitted(): void {
+    this.#apply(this.group.commitIndex);
+    this.turn();
   }
 
   /** Drives until nothing more comes; the disk confirms everything at once and the shard applies what is committed. */
@@ -153,6 +167,11 @@ export class LeadingGroup {
     this.#state.noteTables();
   }
 
+  /** The disk has no room any more, or has it again. */
+  fill(isFull: boolean): void {
+    this.#state.setWritable(!isFull);
+  }
+
   /** So many files of the shard turn out to be damaged. */
   damage(fileCount: number): void {
     this.#state.setQuarantined(fileCount);
@@ -185,7 +204,7 @@ export class LeadingGroup {
   }
 
   #apply(index: number): void {
-    if (index <= this.group.appliedIndex) return;
+    if (index <= this.group.appliedIndex || this.appliesNothing) return;
     this.#state.publishApplied(logIndex(index));
     this.say({ type: "applied", appliedIndex: logIndex(index), stampHigh: 0, stampLow: 0, results: [], system: [] });
   }

@@ -95,6 +95,76 @@ test("a read that waits for its own write is given up when another leads: its in
   expect(reader.said).toEqual(["2:UNAVAILABLE"]);
 });
 
+test("24: a read waits until everything that was committed when it came is applied", () => {
+  const leading = new LeadingGroup();
+  const { group, requests } = leading;
+  const [writer, reader] = [recorder(), recorder()];
+  leading.appliesNothing = true;
+  group.write(CommandType.put, 0, 1, range("k"), range("v"), 0, SYNC, writer, 1);
+  leading.turn();
+  leading.acknowledge();
+  expect([writer.said, group.commitIndex > group.appliedIndex]).toEqual([["1:ok"], true]);
+  group.get(1, range("k"), false, 0, group.self, "linearizable", reader, 2);
+  leading.turn();
+  leading.confirm(leading.round);
+  leading.turn();
+  const asked = requests.findLast((request) => request.type === "read");
+  expect(reader.said).toEqual([]);
+  expect(asked?.type === "read" && asked.minIndex === group.commitIndex).toBe(true);
+});
+
+test("a leader takes nothing before its own first entry is applied: until then it knows neither stamps nor fences", () => {
+  const leading = new LeadingGroup();
+  const { group } = leading;
+  const elect = (): void => {
+    const news = { commitIndex: logIndex(0), readRound: 0, releaseIndex: logIndex(0) };
+    group.step({ type: "heartbeat", from: nodeId(3), to: nodeId(1), term: term(group.term + 1), ...news });
+    leading.turn();
+    expect(group.accepting).toBe(false);
+    leading.lead();
+  };
+  group.expectFence(70);
+  expect(group.awaitsFence(70)).toBe(true);
+  leading.appliesNothing = true;
+  elect();
+  expect([group.role, group.accepting, group.awaitsFence(70)]).toEqual(["leader", false, false]);
+  leading.appliesNothing = false;
+  leading.applyCommitted();
+  expect(group.accepting).toBe(true);
+});
+
+test("with a full disk a leader refuses writes before they are executed, and a follower takes no entries", () => {
+  const { group, router, ...leading } = leadBehindRouter();
+  const waiter = recorder();
+  const before = [group.openIndex, leading.requests.length];
+  const [here, other] = [router.newOrdering(), router.bucket("1")];
+  leading.fill(true);
+  router.write(here, CommandType.put, 0, router.bucket("0"), range("k"), range("v"), 0, waiter, 1);
+  // The long way, while a name is looked up.
+  router.read(router.newOrdering(), router.bucket("unknown"), range("k"), false, recorder(), 0);
+  router.write(here, CommandType.put, 0, other, range("k"), range("v"), 0, waiter, 2);
+  expect(waiter.said).toEqual(["1:DISKFULL", "2:DISKFULL"]);
+  expect([group.openIndex, leading.requests.filter(({ type }) => type === "append").length]).toEqual([before[0]!, 1]);
+
+  const next = term(group.term + 1);
+  const message = { type: "append", from: nodeId(2), to: nodeId(1), term: next, readRound: 0 } as const;
+  const rest = {
+    commitIndex: logIndex(0),
+    releaseIndex: logIndex(0),
+    previousIndex: logIndex(1),
+    previousTerm: term(1),
+  };
+  const bytes = new Uint8Array(64);
+  const entries = [{ index: logIndex(2), term: next, bytes, configuration: null }];
+  group.step({ ...message, ...rest, entries });
+  leading.turn();
+  expect([group.role, group.openIndex]).toEqual(["leader", 1]);
+  leading.fill(false);
+  group.step({ ...message, ...rest, entries });
+  leading.turn();
+  expect([group.role, group.openIndex]).toEqual(["follower", 2]);
+});
+
 test("voters acknowledge to each other only what is on disk, whatever a bucket asks for", () => {
   const { group, requests, ...leading } = lead();
   const said: Result[] = [];
@@ -243,6 +313,7 @@ function lead() {
     acknowledge: () => leading.acknowledge(),
     round: () => leading.round,
     holdReads: () => leading.noteTables(),
+    fill: (isFull: boolean) => leading.fill(isFull),
   };
 }
 
