@@ -45,7 +45,10 @@ const SUPERSEDED: Result = errorResult(
   "UNAVAILABLE",
   "the leader changed before the write was committed; it was not executed",
 );
-const UNKNOWN: Result = errorResult("UNKNOWN_OUTCOME", "the write was not confirmed; it may or may not take effect");
+export const UNKNOWN: Result = errorResult(
+  "UNKNOWN_OUTCOME",
+  "the write was not confirmed; it may or may not take effect",
+);
 
 export class PendingWrites {
   /** Commands of all entries that were decided, ever. */

@@ -11,7 +11,7 @@ import { errorResult, okAt, type Result } from "../record/result.ts";
 import type { LogIndex } from "../core/ids.ts";
 import type { Waiter } from "./coordinator.ts";
 import type { Gathering } from "./gathering.ts";
-import { answerAll, newPendingEntry, type PendingEntry, PendingWrites } from "./pending-writes.ts";
+import { answerAll, newPendingEntry, type PendingEntry, PendingWrites, UNKNOWN } from "./pending-writes.ts";
 import { ProposalBatch } from "./proposal-batch.ts";
 import type { WritePace } from "./write-pace.ts";
 
@@ -30,6 +30,8 @@ export class Proposer {
   readonly #writes = new PendingWrites();
   readonly #gathering: Gathering;
   #entry: PendingEntry = newPendingEntry();
+  /** When somebody first looked how old the open entry is; null: nobody has, or nothing is open. */
+  #openSinceMs: number | null = null;
   readonly #turnWallMs: () => number;
   readonly #pace: WritePace;
   #full = false;
@@ -109,7 +111,7 @@ export class Proposer {
     this.#entry.term = proposed.term;
     this.#entry.proposedMs = proposedMs;
     this.#writes.add(this.#entry);
-    this.#entry = newPendingEntry();
+    this.#beginEntry();
   }
 
   /** Leadership is lost: what was not proposed was not executed. */
@@ -117,9 +119,7 @@ export class Proposer {
     this.#full = false;
     if (this.#batch.commandCount === 0) return;
     this.#batch.discard();
-    const entry = this.#entry;
-    this.#entry = newPendingEntry();
-    answerAll(entry, NOT_PROPOSED);
+    answerAll(this.#beginEntry(), NOT_PROPOSED);
   }
 
   /** Answers what has been decided by now. */
@@ -136,14 +136,29 @@ export class Proposer {
     this.#writes.applied(index, ordinal, result);
   }
 
-  expire(proposedMs: number): void {
-    this.#writes.expire(proposedMs);
+  /**
+   * Answers "unknown" to what was proposed at or before `longAgoMs`, and to those who wait since then in an open entry that
+   * Raft does not take. That entry goes on: the places of later writes in the log have been told already.
+   */
+  expire(nowMs: number, longAgoMs: number): void {
+    this.#writes.expire(longAgoMs);
+    if (this.#batch.commandCount === 0) return;
+    this.#openSinceMs ??= nowMs;
+    if (this.#openSinceMs <= longAgoMs) answerAll(this.#beginEntry(), UNKNOWN);
   }
 
   /** Nothing will be heard of the log any more: what was not proposed was not executed, the rest is unknown. */
   giveUp(): void {
     this.abandon();
-    this.expire(Number.POSITIVE_INFINITY);
+    this.#writes.expire(Number.POSITIVE_INFINITY);
+  }
+
+  /** From here on writers wait for another entry; returns those of the one before. */
+  #beginEntry(): PendingEntry {
+    const entry = this.#entry;
+    this.#entry = newPendingEntry();
+    this.#openSinceMs = null;
+    return entry;
   }
 
   /** `isKnown`: what it comes to is known before it is applied. */

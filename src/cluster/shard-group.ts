@@ -325,8 +325,9 @@ export class ShardGroup {
     this.#leaderlessTicks = raft.leader === NO_NODE ? this.#leaderlessTicks + 1 : 0;
     this.#restrain(raft);
     raft.tick();
-    const longAgo = this.#clock.monotonicMs() - requestTimeoutMs;
-    proposer.expire(longAgo);
+    const nowMs = this.#clock.monotonicMs();
+    const longAgo = nowMs - requestTimeoutMs;
+    proposer.expire(nowMs, longAgo);
     reader.expire(longAgo);
     disk.release(raft.releaseIndex);
     this.snapshots?.tick();

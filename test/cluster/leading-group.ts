@@ -56,7 +56,7 @@ export class LeadingGroup {
   readonly #state: SharedState;
   #done = 0;
 
-  constructor() {
+  constructor(options: Partial<GroupOptions> = {}) {
     const memory = createShardMemory(64 * 1024, 3);
     this.#state = new SharedState(memory.state);
     this.#state.setWritable(true);
@@ -72,7 +72,7 @@ export class LeadingGroup {
       leadershipChanged: () => undefined,
       failed: (_shard: number, code: string) => this.failures.push(code),
     };
-    this.group = new ShardGroup(this.clock, QUIET, 1, OPTIONS, events, (_shard, onReply) => {
+    this.group = new ShardGroup(this.clock, QUIET, 1, { ...OPTIONS, ...options }, events, (_shard, onReply) => {
       this.say = onReply;
       const link = {
         congested: false,

@@ -95,6 +95,37 @@ test("a read that waits for its own write is given up when another leads: its in
   expect(reader.said).toEqual(["2:UNAVAILABLE"]);
 });
 
+test("48: a write that Raft does not take for want of commits is answered in time, and may yet be executed", () => {
+  const leading = new LeadingGroup({ uncommittedBytesMax: 1000 });
+  const { group, clock } = leading;
+  const waiter = recorder();
+  const write = (tag: number): void => {
+    const value = { bytes: new Uint8Array(900), start: 0, end: 900 };
+    group.write(CommandType.put, 0, 1, range("k"), value, 0, SYNC, waiter, tag);
+  };
+  const appended = (): number => leading.requests.filter(({ type }) => type === "append").length;
+  write(1);
+  leading.turn();
+  clock.nowMs += 4000;
+  write(2);
+  leading.turn();
+  expect([group.congested, appended()]).toEqual([true, 2]);
+  for (const [nowMs, said] of [
+    [4500, []],
+    [5500, ["1:UNKNOWN_OUTCOME"]],
+    [9500, ["1:UNKNOWN_OUTCOME", "2:UNKNOWN_OUTCOME"]],
+  ] as const) {
+    clock.nowMs = 1000 + nowMs;
+    group.tick(5000);
+    expect(waiter.said).toEqual([...said]);
+  }
+  write(3);
+  leading.acknowledge();
+  leading.turn();
+  leading.acknowledge();
+  expect([appended(), waiter.said.slice(2)]).toEqual([3, ["3:ok"]]);
+});
+
 test("24: a read waits until everything that was committed when it came is applied", () => {
   const leading = new LeadingGroup();
   const { group, requests } = leading;
