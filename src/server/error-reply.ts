@@ -16,6 +16,7 @@ function wordFor(code: ErrorCode): string {
     case "FENCED":
       return "TRYAGAIN";
     case "UNKNOWN_OUTCOME":
+    case "SESSION_GONE":
       return "UNKNOWN";
     case "DISKFULL":
       return "DISKFULL";
@@ -41,7 +42,6 @@ function wordFor(code: ErrorCode): string {
     case "NEWER_FORMAT":
     case "MISSING_FILE":
     case "HISTORY_GONE":
-    case "SESSION_GONE":
     case "MEMBER_EXISTS":
     case "NO_MEMBER":
       return "ERR";

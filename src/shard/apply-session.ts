@@ -40,7 +40,7 @@ const NO_SUCH_SESSION = errorResult(
 const TOO_OLD = errorResult("SESSION_GONE", "the command is older than what the session remembers");
 const TOO_MANY = errorResult("OVERLOADED", "too many sessions are open");
 const NO_TIME = errorResult("INVALID_ARGUMENT", "a session lives for some milliseconds");
-const NOT_KEPT = errorResult("TOO_LARGE", "the command was carried out; its result was too large to be kept");
+const NOT_KEPT = errorResult("UNKNOWN_OUTCOME", "the command was carried out; its result was too large to be kept");
 
 export function applyOpenSession(context: CommandContext): Result | null {
   const { sessionId } = context.command;

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
+import { type ErrorCode, EnvelopeError, type Retry } from "../../src/core/errors.ts";
 import { errorResult } from "../../src/record/result.ts";
 import { command, exchange, startPort } from "./started-port.ts";
 
@@ -142,19 +143,38 @@ describe("SCAN", () => {
   });
 });
 
-test("errors of the coordinator keep their code words", async () => {
-  const words = [
-    ["UNAVAILABLE", "TRYAGAIN"],
-    ["UNKNOWN_OUTCOME", "UNKNOWN"],
-    ["DISKFULL", "DISKFULL"],
-    ["OVERLOADED", "BUSY"],
-    ["IO", "IOERR"],
-    ["CORRUPTION", "IOERR"],
-    ["TOO_LARGE", "ERR"],
-  ] as const;
-  for (const [code, word] of words) {
+const WORDS = {
+  UNAVAILABLE: "TRYAGAIN",
+  SHUTTING_DOWN: "TRYAGAIN",
+  FENCED: "TRYAGAIN",
+  OVERLOADED: "BUSY",
+  DISKFULL: "DISKFULL",
+  UNKNOWN_OUTCOME: "UNKNOWN",
+  SESSION_GONE: "UNKNOWN",
+  IO: "IOERR",
+  CORRUPTION: "IOERR",
+  NOT_JSON: "NOTJSON",
+  INVALID_ARGUMENT: "ERR",
+  TOO_LARGE: "ERR",
+  NO_BUCKET: "ERR",
+  BUCKET_EXISTS: "ERR",
+  NOT_AN_INTEGER: "ERR",
+  OVERFLOW: "ERR",
+  PROTOCOL: "ERR",
+  CONFIG: "ERR",
+  DIRECTORY_IN_USE: "ERR",
+  FOREIGN_DIRECTORY: "ERR",
+  NEWER_FORMAT: "ERR",
+  MISSING_FILE: "ERR",
+  HISTORY_GONE: "ERR",
+} as const satisfies Record<ErrorCode, string>;
+
+test("errors of the coordinator keep their code words, and no word promises more than its code", async () => {
+  const retries = { TRYAGAIN: "safe", BUSY: "safe", DISKFULL: "safe", UNKNOWN: "unknown" } as Record<string, Retry>;
+  for (const [code, word] of Object.entries(WORDS) as [ErrorCode, string][]) {
     coordinator.failWith = errorResult(code, "why");
     expect(await ask(["SET", "a", "1"], ["GET", "a"], ["MGET", "a", "b"])).toBe(`-${word} why\r\n`.repeat(3));
+    expect([code, new EnvelopeError(code, "why").retry]).toEqual([code, retries[word] ?? "never"]);
   }
   coordinator.failWith = null;
 });
