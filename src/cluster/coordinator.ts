@@ -163,4 +163,9 @@ export interface Coordinator {
   /** Plain figures for INFO: name → number. */
   figures(): Readonly<Record<string, number>>;
   wallMs(): number;
+  /**
+   * What time it is for a key: that of the wall clock, or of the newest stamp that this node has seen in the key's shard if
+   * that is later. Keys expire by it, so it is what a time to live is counted from.
+   */
+  timeOf(bucket: BucketRef, key: ByteRange): number;
 }

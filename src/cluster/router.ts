@@ -307,6 +307,11 @@ export class Router implements Coordinator {
     return this.#clock.wallMs();
   }
 
+  timeOf({ id }: BucketRef, key: ByteRange): number {
+    const { group } = this.#lane(this.#tokens.shardOf(id, key.bytes, key.start, key.end));
+    return Math.max(this.#clock.wallMs(), group.newestStampMs);
+  }
+
   // ---- called by the node ----------------------------------------------------------------------------------------
 
   /** Moves held operations, and tells paused connections when they may go on. */

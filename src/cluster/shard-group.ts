@@ -16,6 +16,7 @@
 import type { ShardBoot, ShardReply, ShardRequest, SystemChange } from "../bridge/shard-protocol.ts";
 import { assert, unreachable } from "../core/assert.ts";
 import { NO_NODE, type NodeId } from "../core/ids.ts";
+import { stampMilliseconds } from "../core/stamp.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
 import { type Configuration, isMember, NOBODY } from "../raft/configuration.ts";
@@ -186,6 +187,12 @@ export class ShardGroup {
 
   get openIndex(): number {
     return this.#core?.proposer.openIndex ?? 0;
+  }
+
+  /** The time in the newest stamp that this node has seen here. */
+  get newestStampMs(): number {
+    const clock = this.#core?.proposer.clock;
+    return clock === undefined ? 0 : stampMilliseconds(clock.high, clock.low);
   }
 
   get openBytes(): number {

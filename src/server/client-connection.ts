@@ -222,6 +222,11 @@ export class ClientConnection implements ConnectionHandler, Waiter {
 
   // ── for the handlers: operations on one key ──
 
+  /** What time it is for a key, as far as its expiry goes. */
+  timeOf(request: RequestArguments, keyIndex: number): number {
+    return this.coordinator.timeOf(this.session.bucket, KEY.point(request, keyIndex));
+  }
+
   read(request: RequestArguments, keyIndex: number, shape: ReplyShape): void {
     const isValue = shape === ReplyShape.plain;
     const tag = this.#open(shape, isValue);

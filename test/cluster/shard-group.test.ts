@@ -7,6 +7,7 @@ import { TokenTable } from "../../src/cluster/token-table.ts";
 import { EMPTY_BYTES, utf8 } from "../../src/core/bytes.ts";
 import { logIndex, nodeId, term } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
+import { HybridClock } from "../../src/core/stamp.ts";
 import { encode } from "@msgpack/msgpack";
 import { CommandType } from "../../src/record/command-format.ts";
 import { OS_DECIDES, SYNC } from "../../src/record/durability.ts";
@@ -194,6 +195,22 @@ test("with a full disk a leader refuses writes before they are executed, and a f
   group.step({ ...message, ...rest, entries });
   leading.turn();
   expect([group.role, group.openIndex]).toEqual(["follower", 2]);
+});
+
+test("a time to live is counted from the newest stamp of the key's shard: a clock that was ahead takes nothing with it", () => {
+  const { group, clock, router, say } = leadBehindRouter();
+  const key = range("k");
+  const day = 24 * 3600 * 1000;
+  clock.nowMs = 20_000 * day;
+  expect(router.timeOf(router.bucket("0"), key)).toBe(20_000 * day);
+  // The leader of a moment ago had a clock that was a day ahead: whatever follows is stamped after that.
+  const ahead = new HybridClock();
+  ahead.next(20_001 * day);
+  const rest = { stampHigh: ahead.high, stampLow: ahead.low, results: [], system: [] };
+  say({ type: "applied", appliedIndex: logIndex(group.appliedIndex), ...rest });
+  expect(router.timeOf(router.bucket("0"), key)).toBe(20_001 * day);
+  clock.nowMs = 20_002 * day;
+  expect(router.timeOf(router.bucket("0"), key)).toBe(20_002 * day);
 });
 
 test("voters acknowledge to each other only what is on disk, whatever a bucket asks for", () => {

@@ -125,6 +125,30 @@ describe("buckets", () => {
   });
 });
 
+test("times to live are counted from the time of the key's shard, other times are what they are", async () => {
+  coordinator.aheadMs = 3_600_000;
+  const at = (reply: string): number => Number(/:(\d+)\r\n$/.exec(reply)?.[1]);
+  const counted = [
+    ["SET", "e", "1", "EX", "100"],
+    ["SETEX", "e", "100", "1"],
+    ["GETEX", "e", "PX", "100000"],
+    ["EXPIRE", "e", "100"],
+  ];
+  for (const words of counted) {
+    const before = Date.now();
+    const expiryMs = at(await ask(words, ["PEXPIRETIME", "e"]));
+    expect(expiryMs).toBeGreaterThanOrEqual(before + 3_700_000);
+  }
+  const soon = Math.floor(Date.now() / 1000) + 50;
+  for (const words of [
+    ["SET", "e", "1", "EXAT", String(soon)],
+    ["EXPIREAT", "e", String(soon)],
+  ]) {
+    expect(at(await ask(words, ["EXPIRETIME", "e"]))).toBe(soon);
+  }
+  coordinator.aheadMs = 0;
+});
+
 describe("SCAN", () => {
   test("a cursor nobody knows resumes at its shard's start: nothing is missed", async () => {
     await ask(["FLUSHALL"], ...Array.from({ length: 50 }, (_, i) => ["SET", `scan${i}`, "v"]));

@@ -46,6 +46,8 @@ const I64_MAX = 2n ** 63n - 1n;
 type Tail<List extends readonly unknown[]> = List extends readonly [unknown, ...infer Rest] ? Rest : never;
 
 export class FakeCoordinator implements Coordinator {
+  /** How far the stamps of all shards are ahead of the wall clock. */
+  aheadMs = 0;
   readonly shardCount: number;
   readonly nodeName = "n1";
   congested = false;
@@ -287,6 +289,10 @@ export class FakeCoordinator implements Coordinator {
 
   wallMs(): number {
     return Date.now();
+  }
+
+  timeOf(): number {
+    return Date.now() + this.aheadMs;
   }
 
   #answer(waiter: Waiter, tag: number, result: Result): void {

@@ -45,7 +45,7 @@ function expire(client: ClientConnection, request: RequestArguments, name: strin
     client.replyError(modifiers);
     return;
   }
-  const expiry = absoluteExpiry(request.integer(2), option, client.coordinator.wallMs(), name, false);
+  const expiry = absoluteExpiry(request.integer(2), option, client.timeOf(request, 1), name, false);
   if (typeof expiry === "string") client.replyError(expiry);
   else client.write(CommandType.expire, modifiers, request, 1, 0, expiry, ReplyShape.plain);
 }

@@ -118,7 +118,7 @@ function expiryFor(
   option: ExpiryOption,
   command: string,
 ): number {
-  const expiry = absoluteExpiry(request.integer(index), option, client.coordinator.wallMs(), command, true);
+  const expiry = absoluteExpiry(request.integer(index), option, client.timeOf(request, 1), command, true);
   if (typeof expiry === "number") return expiry;
   client.replyError(expiry);
   return -1;
