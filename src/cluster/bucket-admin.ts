@@ -146,6 +146,7 @@ export class BucketAdmin {
     let failure: Result | null = null;
     const finished = (result: Result): void => {
       this.#finishing.delete(id);
+      if (result.kind !== "error") this.#catalog.fencedEverywhere(id);
       done(result);
     };
     const value = encodeFence(id);

@@ -59,11 +59,16 @@ export class Catalog {
     return [...this.#pending.keys()];
   }
 
+  /** The fence is everywhere, and shard 0 has noted it: perhaps long ago, in entries that a snapshot has brought here. */
+  fencedEverywhere(id: number): void {
+    this.#pending.delete(id);
+  }
+
   learn(change: SystemChange): void {
     const key = text(change.key);
     if (key.startsWith(PENDING_PREFIX)) {
       const id = Number(key.slice(PENDING_PREFIX.length));
-      if (change.value === null) this.#pending.delete(id);
+      if (change.value === null) this.fencedEverywhere(id);
       else this.#pending.set(id, text(change.value));
     } else if (key.startsWith(BUCKET_PREFIX)) {
       const name = key.slice(BUCKET_PREFIX.length);

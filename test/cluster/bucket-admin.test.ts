@@ -30,7 +30,8 @@ function setUp(failing: (shard: number, type: CommandType | "get") => boolean, p
     page: (_shard, _after, _pattern, done) =>
       done({ kind: "page", keys: pending.map((id) => utf8(`pending/${id}`)), matchCount: pending.length, next: null }),
   };
-  return { admin: new BucketAdmin(new Catalog(0), access), fenced, ids };
+  const catalog = new Catalog(0);
+  return { admin: new BucketAdmin(catalog, access), catalog, fenced, ids };
 }
 
 function outcome(act: (done: (result: Result) => void) => void): string {
@@ -51,6 +52,16 @@ test("emptying a bucket also fences an older id of it that nobody lived to fence
   const { admin, ids } = setUp(() => false, [63, 64]);
   expect(outcome((done) => admin.renew("news", done))).toBe("ok");
   expect([...ids].sort()).toEqual(["fence/63", "fence/64"]);
+});
+
+test("what is fenced everywhere is not begun again, though the catalog has noted that where this node cannot hear of it", () => {
+  const { admin, catalog, fenced } = setUp(() => false);
+  // Heard of before this node was away for long; a snapshot has no word about what is not there any more.
+  catalog.learn({ key: utf8("pending/64"), value: utf8("news") });
+  admin.resume();
+  expect(fenced).toEqual([0, 1, 2]);
+  admin.resume();
+  expect(fenced).toEqual([0, 1, 2]);
 });
 
 test("what the catalog refused was not executed; what it took and a shard did not is unknown, for it will be", () => {
