@@ -82,30 +82,30 @@ export const REPAIR_REPLY = {
 export function encodeRepairRequest(request: RepairRequest, into: ByteWriter): void {
   switch (request.type) {
     case "repairBegin":
-      into.u32(request.requestId);
+      into.u64(request.requestId);
       into.u32(request.attempt);
       into.u8(request.holds ? 1 : 0);
       break;
     case "repairAt":
-      into.u32(request.requestId);
+      into.u64(request.requestId);
       into.u64(request.index);
       break;
     case "repairPiece":
-      into.u32(request.requestId);
+      into.u64(request.requestId);
       into.blob(request.bytes);
       break;
     case "repairEnd":
-      into.u32(request.requestId);
+      into.u64(request.requestId);
       break;
     case "repairAbandon":
       break;
     case "rangeOpen":
-      into.u32(request.requestId);
+      into.u64(request.requestId);
       into.u64(request.minIndex);
       encodeRanges(request.ranges, into);
       break;
     case "rangeRead":
-      into.u32(request.requestId);
+      into.u64(request.requestId);
       into.u32(request.id);
       into.u32(request.ordinal);
       break;
@@ -120,19 +120,19 @@ export function encodeRepairRequest(request: RepairRequest, into: ByteWriter): v
 export function decodeRepairRequest(type: number, from: ByteReader): RepairRequest {
   switch (type) {
     case REPAIR_REQUEST.repairBegin:
-      return { type: "repairBegin", requestId: from.u32(), attempt: from.u32(), holds: from.flag() };
+      return { type: "repairBegin", requestId: from.u64(), attempt: from.u32(), holds: from.flag() };
     case REPAIR_REQUEST.repairAt:
-      return { type: "repairAt", requestId: from.u32(), index: logIndex(from.u64()) };
+      return { type: "repairAt", requestId: from.u64(), index: logIndex(from.u64()) };
     case REPAIR_REQUEST.repairPiece:
-      return { type: "repairPiece", requestId: from.u32(), bytes: from.blob() };
+      return { type: "repairPiece", requestId: from.u64(), bytes: from.blob() };
     case REPAIR_REQUEST.repairEnd:
-      return { type: "repairEnd", requestId: from.u32() };
+      return { type: "repairEnd", requestId: from.u64() };
     case REPAIR_REQUEST.repairAbandon:
       return { type: "repairAbandon" };
     case REPAIR_REQUEST.rangeOpen:
-      return { type: "rangeOpen", requestId: from.u32(), minIndex: logIndex(from.u64()), ranges: decodeRanges(from) };
+      return { type: "rangeOpen", requestId: from.u64(), minIndex: logIndex(from.u64()), ranges: decodeRanges(from) };
     case REPAIR_REQUEST.rangeRead:
-      return { type: "rangeRead", requestId: from.u32(), id: from.u32(), ordinal: from.u32() };
+      return { type: "rangeRead", requestId: from.u64(), id: from.u32(), ordinal: from.u32() };
     case REPAIR_REQUEST.rangeClose:
       return { type: "rangeClose", id: from.u32() };
     default:
@@ -141,7 +141,7 @@ export function decodeRepairRequest(type: number, from: ByteReader): RepairReque
 }
 
 export function encodeRepairReply(reply: RepairReply, into: ByteWriter): void {
-  into.u32(reply.requestId);
+  into.u64(reply.requestId);
   switch (reply.type) {
     case "repairWanted":
       into.u64(reply.minIndex);
@@ -168,23 +168,23 @@ export function decodeRepairReply(type: number, from: ByteReader): RepairReply {
     case REPAIR_REPLY.repairWanted:
       return {
         type: "repairWanted",
-        requestId: from.u32(),
+        requestId: from.u64(),
         minIndex: logIndex(from.u64()),
         ranges: decodeRanges(from),
       };
     case REPAIR_REPLY.repairTaken:
-      return { type: "repairTaken", requestId: from.u32(), isLast: from.flag() };
+      return { type: "repairTaken", requestId: from.u64(), isLast: from.flag() };
     case REPAIR_REPLY.rangeOpened:
       return decodeRangeOpened(from);
     case REPAIR_REPLY.rangePiece:
-      return { type: "rangePiece", requestId: from.u32(), bytes: from.blob() };
+      return { type: "rangePiece", requestId: from.u64(), bytes: from.blob() };
     default:
       throw from.invalid(`a reply of unknown type ${type}`);
   }
 }
 
 function decodeRangeOpened(from: ByteReader): RepairReply {
-  const requestId = from.u32();
+  const requestId = from.u64();
   const id = from.u32();
   return { type: "rangeOpened", requestId, id, index: logIndex(from.u64()), isWhole: from.flag() };
 }

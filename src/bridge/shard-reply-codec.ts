@@ -70,7 +70,7 @@ export function encodeReply(shard: ShardId, reply: ShardReply, into: ByteWriter)
       break;
     case "readResult":
     case "done":
-      into.u32(reply.requestId);
+      into.u64(reply.requestId);
       encodeResult(reply.result, into);
       break;
     case "entriesRead":
@@ -78,7 +78,7 @@ export function encodeReply(shard: ShardId, reply: ShardReply, into: ByteWriter)
       into.blobs(reply.entries);
       break;
     case "stats":
-      into.u32(reply.requestId);
+      into.u64(reply.requestId);
       encodeStats(reply.stats, into);
       break;
     case "arenaRetired":
@@ -92,11 +92,11 @@ export function encodeReply(shard: ShardId, reply: ShardReply, into: ByteWriter)
       encodeSnapshotMade(reply, into);
       break;
     case "snapshotPiece":
-      into.u32(reply.requestId);
+      into.u64(reply.requestId);
       into.blob(reply.bytes);
       break;
     case "installBegun":
-      into.u32(reply.requestId);
+      into.u64(reply.requestId);
       into.u32(reply.files.length);
       for (const { byteCount, heldBytes } of reply.files) {
         into.u64(byteCount);
@@ -105,7 +105,7 @@ export function encodeReply(shard: ShardId, reply: ShardReply, into: ByteWriter)
       break;
     case "installed":
     case "emptied":
-      into.u32(reply.requestId);
+      into.u64(reply.requestId);
       encodeBoot(reply.boot, into);
       break;
     case "failed":
@@ -139,13 +139,13 @@ export function decodeReply(from: ByteReader): ShardReply {
         system: decodeSystem(from),
       };
     case REPLY.readResult:
-      return { type: "readResult", requestId: from.u32(), result: decodeResult(from) };
+      return { type: "readResult", requestId: from.u64(), result: decodeResult(from) };
     case REPLY.entriesRead:
       return { type: "entriesRead", from: logIndex(from.u64()), entries: from.blobs() };
     case REPLY.done:
-      return { type: "done", requestId: from.u32(), result: decodeResult(from) };
+      return { type: "done", requestId: from.u64(), result: decodeResult(from) };
     case REPLY.stats:
-      return { type: "stats", requestId: from.u32(), stats: decodeStats(from) };
+      return { type: "stats", requestId: from.u64(), stats: decodeStats(from) };
     case REPLY.arenaRetired:
       return { type: "arenaRetired", arena: from.u32() };
     case REPLY.logReleased:
@@ -153,15 +153,15 @@ export function decodeReply(from: ByteReader): ShardReply {
     case REPLY.snapshotMade:
       return decodeSnapshotMade(from);
     case REPLY.snapshotPiece:
-      return { type: "snapshotPiece", requestId: from.u32(), bytes: from.blob() };
+      return { type: "snapshotPiece", requestId: from.u64(), bytes: from.blob() };
     case REPLY.installBegun:
-      return { type: "installBegun", requestId: from.u32(), files: decodeInstallFiles(from) };
+      return { type: "installBegun", requestId: from.u64(), files: decodeInstallFiles(from) };
     case REPLY.arenasRecalled:
       return { type: "arenasRecalled" };
     case REPLY.installed:
-      return { type: "installed", requestId: from.u32(), boot: decodeBoot(from) };
+      return { type: "installed", requestId: from.u64(), boot: decodeBoot(from) };
     case REPLY.emptied:
-      return { type: "emptied", requestId: from.u32(), boot: decodeBoot(from) };
+      return { type: "emptied", requestId: from.u64(), boot: decodeBoot(from) };
     case REPLY.failed:
       return decodeFailed(from);
     case REPLY.stopped:
@@ -172,7 +172,7 @@ export function decodeReply(from: ByteReader): ShardReply {
 }
 
 function encodeSnapshotMade(reply: Extract<ShardReply, { type: "snapshotMade" }>, into: ByteWriter): void {
-  into.u32(reply.requestId);
+  into.u64(reply.requestId);
   into.u32(reply.id);
   into.u64(reply.index);
   into.u64(reply.term);
@@ -181,7 +181,7 @@ function encodeSnapshotMade(reply: Extract<ShardReply, { type: "snapshotMade" }>
 }
 
 function decodeSnapshotMade(from: ByteReader): ShardReply {
-  const requestId = from.u32();
+  const requestId = from.u64();
   const id = from.u32();
   const index = logIndex(from.u64());
   const last = term(from.u64());

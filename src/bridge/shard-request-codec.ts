@@ -3,8 +3,9 @@
  *
  *   shard u16 · type u8 · the variant's fields in the order of its declaration
  *
- * Indexes and terms are u64, ids and counts u32 (node ids u16), flags u8; byte strings and texts follow their u32
- * length; lists follow their u32 count; what may be null follows a u8 that says whether it is there. Little-endian.
+ * Indexes, terms and the numbers of questions are u64, because none of them is ever used twice; ids and counts u32 (node
+ * ids u16), flags u8; byte strings and texts follow their u32 length; lists follow their u32 count; what may be null
+ * follows a u8 that says whether it is there. Little-endian.
  * Both ends are threads of one process, so numbers of types may change from build to build, but not what they mean
  * within one. A message that does not parse is a broken promise of ours: the reader throws.
  *
@@ -57,7 +58,7 @@ export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteW
       into.u16(request.vote);
       break;
     case "read":
-      into.u32(request.requestId);
+      into.u64(request.requestId);
       into.u64(request.minIndex);
       encodeRead(request.read, into);
       break;
@@ -74,14 +75,14 @@ export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteW
     case "stats":
     case "snapshot":
     case "installEnd":
-      into.u32(request.requestId);
+      into.u64(request.requestId);
       break;
     case "empty":
-      into.u32(request.requestId);
+      into.u64(request.requestId);
       into.u64(request.votesFrom);
       break;
     case "snapshotRead":
-      into.u32(request.requestId);
+      into.u64(request.requestId);
       into.u32(request.id);
       into.u32(request.file);
       into.u64(request.offset);
@@ -91,11 +92,11 @@ export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteW
       into.u32(request.id);
       break;
     case "installBegin":
-      into.u32(request.requestId);
+      into.u64(request.requestId);
       into.blob(request.description);
       break;
     case "installPiece":
-      into.u32(request.requestId);
+      into.u64(request.requestId);
       into.u32(request.file);
       into.u64(request.offset);
       into.blob(request.bytes);
@@ -131,33 +132,33 @@ export function decodeRequest(from: ByteReader): ShardRequest {
     case REQUEST.saveHardState:
       return { type: "saveHardState", term: term(from.u64()), vote: nodeId(from.u16()) };
     case REQUEST.read:
-      return { type: "read", requestId: from.u32(), minIndex: logIndex(from.u64()), read: decodeRead(from) };
+      return { type: "read", requestId: from.u64(), minIndex: logIndex(from.u64()), read: decodeRead(from) };
     case REQUEST.readEntries:
       return { type: "readEntries", from: logIndex(from.u64()), bytesMax: from.u32() };
     case REQUEST.release:
       return { type: "release", index: logIndex(from.u64()), retainedBytes: from.u64() };
     case REQUEST.flush:
-      return { type: "flush", requestId: from.u32() };
+      return { type: "flush", requestId: from.u64() };
     case REQUEST.compact:
-      return { type: "compact", requestId: from.u32() };
+      return { type: "compact", requestId: from.u64() };
     case REQUEST.stats:
-      return { type: "stats", requestId: from.u32() };
+      return { type: "stats", requestId: from.u64() };
     case REQUEST.returnArena:
       return { type: "returnArena", arena: from.u32() };
     case REQUEST.snapshot:
-      return { type: "snapshot", requestId: from.u32() };
+      return { type: "snapshot", requestId: from.u64() };
     case REQUEST.snapshotRead:
       return decodeSnapshotRead(from);
     case REQUEST.snapshotDrop:
       return { type: "snapshotDrop", id: from.u32() };
     case REQUEST.installBegin:
-      return { type: "installBegin", requestId: from.u32(), description: from.blob() };
+      return { type: "installBegin", requestId: from.u64(), description: from.blob() };
     case REQUEST.installPiece:
       return decodeInstallPiece(from);
     case REQUEST.installEnd:
-      return { type: "installEnd", requestId: from.u32() };
+      return { type: "installEnd", requestId: from.u64() };
     case REQUEST.empty:
-      return { type: "empty", requestId: from.u32(), votesFrom: logIndex(from.u64()) };
+      return { type: "empty", requestId: from.u64(), votesFrom: logIndex(from.u64()) };
     case REQUEST.stop:
       return { type: "stop" };
     default:
@@ -166,13 +167,13 @@ export function decodeRequest(from: ByteReader): ShardRequest {
 }
 
 function decodeInstallPiece(from: ByteReader): ShardRequest {
-  const requestId = from.u32();
+  const requestId = from.u64();
   const file = from.u32();
   return { type: "installPiece", requestId, file, offset: from.u64(), bytes: from.blob() };
 }
 
 function decodeSnapshotRead(from: ByteReader): ShardRequest {
-  const requestId = from.u32();
+  const requestId = from.u64();
   const id = from.u32();
   const file = from.u32();
   return { type: "snapshotRead", requestId, id, file, offset: from.u64(), byteCount: from.u32() };

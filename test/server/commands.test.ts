@@ -191,6 +191,9 @@ const WORDS = {
   NEWER_FORMAT: "ERR",
   MISSING_FILE: "ERR",
   HISTORY_GONE: "ERR",
+  MEMBER_EXISTS: "ERR",
+  NO_MEMBER: "ERR",
+  NO_QUORUM: "NOQUORUM",
 } as const satisfies Record<ErrorCode, string>;
 
 test("errors of the coordinator keep their code words, and no word promises more than its code", async () => {
