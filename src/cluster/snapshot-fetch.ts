@@ -92,9 +92,9 @@ export class SnapshotFetch {
   given(from: NodeId, given: SnapshotGiven): void {
     const fetching = this.#fetching;
     if (fetching === null || from !== fetching.offer.from || given.snapshot !== fetching.offer.id) return;
-    if (given.kind === "gone") return this.#abandon(fetching, "the leader has it no more");
-    // What was asked for twice may come twice.
+    // What was asked for twice may be answered twice, and the shard may be about to take over what has come.
     if (!fetching.isAsked) return;
+    if (given.kind === "gone") return this.#abandon(fetching, "the leader has it no more");
     if (given.kind === "description" && fetching.files === null) this.#describe(fetching, given.description);
     else if (given.kind === "piece" && given.file === fetching.file && given.offset === fetching.offset) {
       this.#take(fetching, given.bytes);

@@ -84,15 +84,16 @@ export class Following {
     return this.#isInstalling;
   }
 
-  /** False: what was handed out last is not news any more. */
+  /** False: what was handed out last is not news any more, or another one has been offered since. */
   startInstall(): boolean {
-    if (this.#offer === null || !this.#isNews(this.#offer)) return false;
+    if (this.#offer === null || this.#outbox.hasInstall || !this.#isNews(this.#offer)) return false;
     this.#isInstalling = true;
     return true;
   }
 
+  /** What was handed out last. What was offered since is going to be handed out. */
   installAbandoned(): void {
-    this.#offer = null;
+    if (!this.#outbox.hasInstall) this.#offer = null;
     this.#isInstalling = false;
   }
 

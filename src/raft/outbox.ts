@@ -64,6 +64,11 @@ export class Outbox {
     this.#install = offer;
   }
 
+  /** Whether an offer has not been handed out yet. */
+  get hasInstall(): boolean {
+    return this.#install !== null;
+  }
+
   takeSnapshotsWanted(): readonly NodeId[] {
     if (this.#snapshotsWanted.length === 0) return NONE;
     const taken = this.#snapshotsWanted;

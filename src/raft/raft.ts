@@ -272,8 +272,9 @@ export class Raft {
   }
 
   /**
-   * The snapshot of Ready.install is here in full: may it take the log's place? False: it is not news any more. After true
-   * the driver lets the disk do it, and until it says snapshotInstalled or installAbandoned no entries are taken or written.
+   * The snapshot of the last Ready.install is here in full: may it take the log's place? False: it is not news any more, or
+   * the next Ready has another one. After true the driver lets the disk do it, and until it says snapshotInstalled or
+   * installAbandoned no entries are taken or written.
    */
   startInstall(): boolean {
     if (this.#leadership !== null || !this.#following.startInstall()) return false;

@@ -261,6 +261,16 @@ describe("a follower that is offered a snapshot", () => {
     expect(follower.raft.role).toBe("preCandidate");
   });
 
+  test("what was fetched is not installed in the place of one that was offered since and not handed out yet", () => {
+    const follower = member(3, { term: 2, log: [1] });
+    tell(follower, offer(2, 5, 2));
+    follower.raft.step({ from: 2, to: 1, ...offer(2, 9, 2, 8) } as never);
+    expect(follower.raft.startInstall()).toBe(false);
+    follower.raft.installAbandoned();
+    expect(work(follower).install).toMatchObject({ id: 8, index: 9 });
+    expect(follower.startInstall()).toBe(true);
+  });
+
   test("an abandoned one is news again when it is offered again", () => {
     const follower = member(3, { term: 2, log: [1] });
     tell(follower, offer(2, 5, 2));
