@@ -45,9 +45,9 @@ class RingPort {
     this.#congested = !this.outgoing.flush();
   }
 
-  /** Whether the last `flush` left something behind. */
+  /** Whether the last `flush` left something behind, or the next one will: between two of them much may come. */
   get congested(): boolean {
-    return this.#congested;
+    return this.#congested || this.outgoing.overflows;
   }
 
   /** Whether there is something to drain or something queued that could leave. */

@@ -77,6 +77,11 @@ export class RingProducer {
     return this.queuedBytes > this.#queueBytesMax;
   }
 
+  /** Whether more waits than an empty ring has room for. */
+  get overflows(): boolean {
+    return this.queuedBytes > this.#data.length;
+  }
+
   /** Begins a message: the caller writes it to `writer` and calls `close`. */
   open(): void {
     assert(this.#opened < 0, "one message is open at a time");

@@ -103,6 +103,27 @@ test("room made in the very moment in which the producer gives up is not overloo
   expect(received).toEqual([patterned(RING_BYTES * 5, 1)]);
 });
 
+test("a side is congested before it flushes, as soon as more waits than the ring holds", () => {
+  const pair = createRingPair(RING_BYTES);
+  const main = new MainRingPort(pair, QUEUE_BYTES_MAX);
+  const worker = new WorkerRingPort(pair, QUEUE_BYTES_MAX);
+  const send = (): void => {
+    main.open();
+    main.writer.raw(patterned(500, 1));
+    main.close();
+  };
+  send();
+  send();
+  expect(main.congested).toBe(false);
+  send();
+  expect(main.congested).toBe(true);
+  main.flush();
+  expect(main.congested).toBe(true);
+  worker.drain(() => {});
+  main.flush();
+  expect(main.congested).toBe(false);
+});
+
 test("a want of room that is cleared for an earlier drain keeps its producer awake", () => {
   const pair = createRingPair(RING_BYTES);
   const main = new MainRingPort(pair, QUEUE_BYTES_MAX);
