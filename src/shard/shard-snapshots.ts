@@ -84,11 +84,13 @@ export class ShardSnapshots {
     this.#lastId = left.at(-1) ?? 0;
   }
 
-  /** Counts one that is to be made; false: there are as many as there may be. */
-  reserve(): boolean {
-    if (this.#reservedCount + this.#making.length + this.#made.size >= SNAPSHOTS_MAX) return false;
+  /** Counts one that is to be made. Throws OVERLOADED when there are as many as there may be, CORRUPTION for known damage. */
+  reserve(tree: Tree): void {
+    if (this.#reservedCount + this.#making.length + this.#made.size >= SNAPSHOTS_MAX) {
+      throw new EnvelopeError("OVERLOADED", "there are as many snapshots of the shard as there may be");
+    }
+    refuseDamage(tree);
     this.#reservedCount += 1;
-    return true;
   }
 
   /** Makes one that was reserved, of what is in tables now. */
@@ -98,6 +100,7 @@ export class ShardSnapshots {
     const id = this.#lastId;
     const directory = snapshotDirectory(this.#root, id);
     try {
+      if (tree.flushed.index === 0) throw new EnvelopeError("UNAVAILABLE", "there is nothing in tables yet");
       refuseDamage(tree);
       for (const { record, isInLog } of tree.valueFiles.live) if (isInLog) log.seal(stemOf(record.id));
       this.#disk.makeDirectory(directory);
@@ -205,9 +208,8 @@ function* verify(disk: Disk, tables: readonly Table[], { valueFiles, identity }:
   for (const table of tables) yield* scrubTable(disk, table, valueFiles, identity);
 }
 
-/** What is known to be damaged is not given to others, and what is in no table cannot be. */
+/** What is known to be damaged is not given to others. */
 function refuseDamage(tree: Tree): void {
-  if (tree.flushed.index === 0) throw new EnvelopeError("UNAVAILABLE", "there is nothing in tables yet");
   const [table] = tree.damagedTables;
   if (table !== undefined) throw corruption(table.path, 0, "a quarantined table");
   if (tree.valueFiles.hasDamage) throw new EnvelopeError("CORRUPTION", "a file that tables point into is quarantined");

@@ -55,8 +55,6 @@ const APPLY_BYTES_MAX = 8 * 1024 * 1024;
 /** How often a full disk is looked at again. */
 const ROOM_RETRY_MS = 500;
 
-const TOO_MANY_SNAPSHOTS = errorResult("OVERLOADED", "there are as many snapshots of the shard as there may be");
-
 /** After the last request: time in which the next one is likely to come, and what can wait does. */
 const BUSY_MS = 20;
 
@@ -394,9 +392,14 @@ export class Shard {
     this.#reply({ type: "done", requestId, result });
   }
 
-  /** Everything applied goes to tables first. */
+  /** Everything applied goes to tables first, unless it would be in vain. */
   #snapshot(requestId: number): void {
-    if (!this.#snapshots.reserve()) return this.#done(requestId, TOO_MANY_SNAPSHOTS);
+    try {
+      this.#snapshots.reserve(this.#parts.tree);
+    } catch (cause) {
+      if (!(cause instanceof EnvelopeError)) throw cause;
+      return this.#done(requestId, errorResult(cause.code, cause.message));
+    }
     this.#maintenance.request("flush", () => this.#snapshots.make(requestId, this.#parts.tree, this.#parts.log));
   }
 
