@@ -93,16 +93,17 @@ export class ShardSnapshots {
     this.#reservedCount += 1;
   }
 
-  /** Makes one that was reserved, of what is in tables now. */
+  /** Makes one that was reserved, of what is in tables now. Throws IO when the log could not go on in the next segment. */
   make(requestId: number, tree: Tree, log: Log): void {
     this.#reservedCount -= 1;
     this.#lastId += 1;
     const id = this.#lastId;
     const directory = snapshotDirectory(this.#root, id);
+    const obstacle = sealSegments(tree, log);
+    if (obstacle !== null) return this.#refused(requestId, id, obstacle);
     try {
       if (tree.flushed.index === 0) throw new EnvelopeError("UNAVAILABLE", "there is nothing in tables yet");
       refuseDamage(tree);
-      for (const { record, isInLog } of tree.valueFiles.live) if (isInLog) log.seal(stemOf(record.id));
       this.#disk.makeDirectory(directory);
       const names = tree.linkInto(directory);
       const { flushed: position, identity, liveTables: tables } = tree;
@@ -206,6 +207,20 @@ export class ShardSnapshots {
 /** Yields the bytes read by each step. Throws CORRUPTION, IO. */
 function* verify(disk: Disk, tables: readonly Table[], { valueFiles, identity }: Tree): Generator<number, void> {
   for (const table of tables) yield* scrubTable(disk, table, valueFiles, identity);
+}
+
+/**
+ * Nothing is written any more to the segments that tables point into. Want of room is what keeps a snapshot from being
+ * made; any other failure is the log's, whoever it was that wanted its next segment.
+ */
+function sealSegments(tree: Tree, log: Log): EnvelopeError | null {
+  try {
+    for (const { record, isInLog } of tree.valueFiles.live) if (isInLog) log.seal(stemOf(record.id));
+    return null;
+  } catch (cause) {
+    if (!(cause instanceof EnvelopeError) || cause.code !== "DISKFULL") throw cause;
+    return cause;
+  }
 }
 
 /** What is known to be damaged is not given to others. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { crc32 } from "../../src/core/crc32.ts";
 import { concatBytes, text } from "../../src/core/bytes.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
+import { SimDisk } from "../../src/sim/sim-disk.ts";
 import { decodeSnapshotDescription, type SnapshotDescription } from "../../src/storage/snapshot-format.ts";
 import { Tree } from "../../src/storage/tree.ts";
 import { KIB, put, ShardHarness, testOptions } from "./shard-harness.ts";
@@ -174,4 +175,35 @@ test("damage that nobody knew of is found before others get it, and its table is
     expect(harness.snapshot()).toMatchObject({ type: "done", result: { kind: "error", code: "CORRUPTION" } });
   }
   expect(harness.stats().flushCount).toBe(flushCount);
+});
+
+/** Values lie in a segment that has hardly been used, so that the next one is not made ahead. */
+function pointingIntoTheLog(disk: SimDisk): ShardHarness {
+  const { tree, log } = testOptions("");
+  const options = { tree: { ...tree, values: VALUES }, log: { ...log, segmentBytes: 1024 * KIB } };
+  const harness = new ShardHarness({ disk, directory: "/d", options });
+  for (let i = 0; i < 5; i++) harness.run(put(`k${i}`, "x".repeat(200)));
+  harness.maintain("flush");
+  return harness;
+}
+
+test("a log that cannot begin its next segment for a snapshot is the shard's failure, as it always is", () => {
+  const disk = new SimDisk(1, { capacityBytes: 1 << 28, sync: null });
+  const harness = pointingIntoTheLog(disk);
+  // The first sync is that of the new segment.
+  disk.planCall("sync", 1, { kind: "fail", code: "IO" });
+  harness.send({ type: "snapshot", requestId: 77 });
+  harness.shard.turn();
+  harness.settle();
+  expect(harness.ofType("failed")).toMatchObject([{ code: "IO" }]);
+});
+
+test("a log that has no room for its next segment refuses the snapshot and goes on", () => {
+  const disk = new SimDisk(1, { capacityBytes: 1 << 28, sync: null });
+  const harness = pointingIntoTheLog(disk);
+  disk.planCall("sync", 1, { kind: "fail", code: "DISKFULL" });
+  expect(harness.snapshot()).toMatchObject({ type: "done", result: { kind: "error", code: "DISKFULL" } });
+  harness.run(put("more", "value"));
+  expect(harness.get("more")).toBe("value");
+  expect(harness.snapshot()).toMatchObject({ type: "snapshotMade" });
 });
