@@ -152,7 +152,8 @@ export class MemtableWriter {
       const version = this.#allocate(versionSize);
       if (version === 0) return false;
       const replaced = words[link]!;
-      const isOverwrite = this.#blocks !== null && link === known + NODE_VERSIONS && !this.#isKept(replaced);
+      const isNewest = link === known + NODE_VERSIONS;
+      const isOverwrite = isNewest && this.#blocks !== null && !this.#isKept(replaced);
       // Versions behind the overwritten one stay only for readers of the past.
       const keepsRest = isOverwrite && (this.#keepHigh | this.#keepLow) !== 0;
       const older = !isOverwrite ? replaced : keepsRest ? words[replaced + VERSION_OLDER]! : 0;
@@ -161,7 +162,7 @@ export class MemtableWriter {
       // An overwritten version is out of reach now for everyone who is not looking at it already.
       if (keepsRest) this.#blocks?.retire(replaced, versionWords(words[replaced + VERSION_VALUE_BYTES]!));
       else if (isOverwrite) this.#retire(replaced, words[known + NODE_ALONE]!);
-      words[known + NODE_ALONE] = older === 0 ? versionSize : 0;
+      words[known + NODE_ALONE] = isNewest && older === 0 ? versionSize : 0;
       return true;
     }
     const node = this.#newNode(bucket, key, keyStart, keyEnd, valueEnd - valueStart);

@@ -287,3 +287,28 @@ test("the space of an overwritten version is used again, but not before a turn o
   expect(reader.valueEnd - reader.valueStart).toBe(100);
   expect(writer.bytesUsed).toBeLessThan(20_000);
 });
+
+test("an older version behind the newest does not make the newest seem larger than it is when it is overwritten", () => {
+  const arena = new SharedArrayBuffer(64 * 1024);
+  const writer = new MemtableWriter(arena, "reuse");
+  const reader = new MemtableReader(arena);
+  const version = (key: string, stampLow: number, byteCount: number): Version => ({
+    bucket: 1,
+    key: utf8(key),
+    stampHigh: 1,
+    stampLow,
+    origin: 1,
+    kind: VersionKind.value,
+    expiryMs: 0,
+    value: new Uint8Array(byteCount).fill(stampLow),
+  });
+  insert(writer, version("a", 5, 4));
+  const neighbour = version("b", 6, 4);
+  insert(writer, neighbour);
+  insert(writer, version("a", 3, 400));
+  insert(writer, version("a", 7, 4));
+  for (let turn = 1; turn <= 3; turn++) writer.observe(turn);
+  insert(writer, version("c", 8, 400));
+  insert(writer, version("d", 9, 400));
+  expect(find(reader, 1, utf8("b"))).toEqual(neighbour);
+});
