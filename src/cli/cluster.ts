@@ -13,6 +13,7 @@ import { layOutCluster, type NodePlace, nodeFlags, requireFreePorts } from "./cl
 import { type ShardLeader, shardLeaders } from "./cluster-status.ts";
 import { launcherGone } from "./launcher.ts";
 import { stopSignals, whenAborted } from "./stop-signals.ts";
+import { textTable } from "./text-table.ts";
 
 const READY_MS_MAX = 120_000;
 const STOP_MS_MAX = 5_000;
@@ -192,18 +193,11 @@ function table(places: readonly NodePlace[], children: readonly NodeProcess[], d
   const rows = [["node", "client", "peer", "http", "pid"]].concat(
     places.map((place, i) => [place.id, place.client, place.peer, place.http, String(children[i]?.pid ?? "")]),
   );
-  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
   const [first] = places;
   const port = first?.client.split(":").at(-1) ?? "9001";
   return `EnvelopeDB: ${places.length} nodes, data in ${data}
 
-${lines.join("\n")}
+${textTable(rows)}
 
 connect to any of them:  bun run cli --target ${first?.client}
                          redis-cli -p ${port}

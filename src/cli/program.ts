@@ -9,6 +9,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { Argument, Command, CommanderError, Option } from "commander";
 import manifest from "../../package.json" with { type: "json" };
 import type { BenchOptions } from "./bench.ts";
+import { addClusterChanges } from "./cluster-commands.ts";
 import type { ImportOptions } from "./import-options.ts";
 import { ENGINE_PROFILES, type EngineProfile } from "../sim/engine-profiles.ts";
 import { type Weather, WEATHERS } from "../sim/weathers.ts";
@@ -87,7 +88,7 @@ interface ClusterFlags {
 }
 
 function addCluster(parent: Command): void {
-  parent
+  const command = parent
     .command("cluster")
     .description("run several nodes on this machine, each a process of its own")
     .option("--nodes <count>", "how many", wholeNumber(1, 99), 3)
@@ -112,6 +113,9 @@ function addCluster(parent: Command): void {
       ];
       exitCode = await runCluster({ ...rest, nodeFlags });
     });
+  addClusterChanges(command, targetOption, (code) => {
+    exitCode = code;
+  });
 }
 
 /** The option that every client command has. */

@@ -42,6 +42,7 @@ import { Router } from "./router.ts";
 import { ShardGroup } from "./shard-group.ts";
 import { decodeSnapshotAsk, decodeSnapshotGiven } from "./snapshot-frame-format.ts";
 import type { OpenShard } from "./shard-port.ts";
+import { Transfers } from "./transfers.ts";
 import { TokenTable } from "./token-table.ts";
 
 /** How often the leader of shard 0 looks for fences nobody finished, in ticks. */
@@ -71,6 +72,7 @@ export class ClusterNode {
   readonly #membership: Membership;
   readonly #aims: GroupAims;
   readonly #neighbours: Neighbours;
+  readonly #transfers: Transfers;
   readonly #servers = new Map<string, ForwardServer>();
   readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
   readonly #farewellReader = new ByteReader("PROTOCOL", "a farewell");
@@ -146,12 +148,20 @@ export class ClusterNode {
       random,
       session,
     );
+    this.#transfers = new Transfers(
+      identity.nodeId,
+      this.#lanes,
+      this.#transport,
+      settings.electionMs,
+      environment.clock,
+    );
     const view = {
       nodeName: identity.nodeName,
       members: () => this.#health.members(),
       figures: () => this.#health.figures(this.#turnCount),
       nameOf: (id: number) => this.#health.nameOf(id),
       groupOf: (shard: number) => this.#health.groupOf(shard),
+      membership: () => this.#membership,
       wake: () => this.#wake(),
     };
     const tokens = new TokenTable(identity.shardCount);
@@ -170,7 +180,7 @@ export class ClusterNode {
       identity,
       this.members,
       this.#transport,
-      this.#router.system,
+      { system: this.#router.system, health: this.#health, transfers: this.#transfers },
       () => this.#wake(),
     );
   }
@@ -356,6 +366,7 @@ export class ClusterNode {
     if (this.#isTurnOf(BALANCE_MS)) this.#spreadLeaders();
     if (this.#ticks % RESUME_TICKS === 0) this.#tend();
     this.#membership.joins.look();
+    this.#transfers.look();
     this.#scheduleBackground();
   }
 
@@ -476,6 +487,10 @@ export class ClusterNode {
         return;
       case FrameType.repairGiven:
         lane.group.repair?.given(from, decodeRepairGiven(this.#repairReader.over(frame.body)));
+        return;
+      case FrameType.handOver:
+        this.#transfers.asked(lane, frame.body);
+        this.#wake();
         return;
       case FrameType.report:
       case FrameType.hello:

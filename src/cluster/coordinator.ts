@@ -66,6 +66,7 @@ export interface ShardStatus {
 
 /** A node and the addresses it told its peers. */
 export interface MemberStatus {
+  readonly id: number;
   readonly name: string;
   readonly peerAddress: string;
   readonly rack: string;
@@ -152,6 +153,16 @@ export interface Coordinator {
   sample(bucket: BucketRef, shard: number, waiter: Waiter, tag: number): void;
   /** On this node, every shard: memtables to tables (`flush`), or everything compacted (`compact`). Result: ok. */
   maintain(what: "flush" | "compact", waiter: Waiter, tag: number): void;
+
+  /** Keeps a name for a node that is to come; ok, or MEMBER_EXISTS. */
+  addMember(name: string, peerAddress: string, waiter: Waiter, tag: number): void;
+  /**
+   * Lets a member give away what it has and be forgotten; ok as soon as that is decided. NO_QUORUM where a shard would lose
+   * its quorum by it, which `forced` takes into the bargain; NO_MEMBER.
+   */
+  removeMember(name: string, forced: boolean, waiter: Waiter, tag: number): void;
+  /** Has a voter lead a shard; ok once it does. */
+  transferShard(shard: number, name: string, waiter: Waiter, tag: number): void;
 
   readonly shardCount: number;
   readonly nodeName: string;

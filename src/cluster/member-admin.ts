@@ -12,7 +12,7 @@ import {
   encodeRetirement,
   type MemberRecord,
 } from "../record/member-format.ts";
-import { errorResult, OK, type Result } from "../record/result.ts";
+import type { Result } from "../record/result.ts";
 import type { SystemAccess } from "./bucket-admin.ts";
 import type { Identity } from "./identity.ts";
 import type { Members } from "./members.ts";
@@ -54,31 +54,18 @@ export class MemberAdmin {
     this.#access.command(CATALOG_SHARD, CommandType.admitMember, utf8(name), encodeAdmission(admission), done);
   }
 
-  /** Keeps a name for a node that is to come. */
-  add(name: string, peerAddress: string, done: Done): void {
-    this.admit(name, { incarnation: "", peerAddress, rack: "" }, (result) =>
-      done(result.kind === "integer" ? OK : result),
-    );
-  }
-
   /** Lets a member give away what it has and be forgotten. */
-  retire(name: string, forced: boolean, done: Done): void {
-    const member = this.#members.list().find((candidate) => candidate.name === name);
-    if (member === undefined) return done(errorResult("NO_MEMBER", `there is no member ${name}`));
-    const retirement = encodeRetirement({ id: member.id, forced });
+  retire({ id, name }: MemberRecord, forced: boolean, done: Done): void {
+    const retirement = encodeRetirement({ id, forced });
     this.#access.command(CATALOG_SHARD, CommandType.retireMember, utf8(name), retirement, done);
   }
 
   /** A member that is leaving has left. */
-  forget(name: string, id: number, done: Done): void {
+  #forget({ name, id }: MemberRecord): void {
     const value = new Uint8Array(4);
     viewOf(value).setUint32(0, id, true);
-    this.#access.command(CATALOG_SHARD, CommandType.forgetMember, utf8(name), value, done);
-  }
-
-  #forget({ name, id }: MemberRecord): void {
     this.#isBusy = true;
-    this.forget(name, id, (result) => {
+    this.#access.command(CATALOG_SHARD, CommandType.forgetMember, utf8(name), value, (result) => {
       if (result.kind !== "error") this.#log.info("a member has left the cluster", { name, id });
       this.#settled(result);
     });

@@ -4,7 +4,8 @@
  */
 import type { NodeId } from "../core/ids.ts";
 import type { Environment } from "../env/environment.ts";
-import { decodeMemberList, encodeMemberList } from "../record/member-format.ts";
+import { decodeMemberList, encodeMemberList, type MemberRecord } from "../record/member-format.ts";
+import { errorResult, OK, type Result } from "../record/result.ts";
 import { FrameType, NO_SHARD } from "../wire/peer-frame-format.ts";
 import type { SystemAccess } from "./bucket-admin.ts";
 import type { ClusterSettings } from "./cluster-settings.ts";
@@ -12,12 +13,25 @@ import type { Identity } from "./identity.ts";
 import { JoinServer } from "./join-server.ts";
 import { MemberAdmin } from "./member-admin.ts";
 import type { Members } from "./members.ts";
+import type { NodeHealth } from "./node-health.ts";
 import type { PeerTransport } from "./peer-transport.ts";
+import { removalObjection } from "./removal.ts";
+import type { Transfers } from "./transfers.ts";
+
+type Done = (result: Result) => void;
+
+interface MembershipParts {
+  readonly system: SystemAccess;
+  readonly health: NodeHealth;
+  readonly transfers: Transfers;
+}
 
 export class Membership {
   readonly #self: NodeId;
   readonly #members: Members;
   readonly #transport: PeerTransport;
+  readonly #health: NodeHealth;
+  readonly #transfers: Transfers;
   readonly #wake: () => void;
   readonly admin: MemberAdmin;
   readonly joins: JoinServer;
@@ -31,12 +45,14 @@ export class Membership {
     identity: Identity,
     members: Members,
     transport: PeerTransport,
-    system: SystemAccess,
+    { system, health, transfers }: MembershipParts,
     wake: () => void,
   ) {
     this.#self = identity.nodeId;
     this.#members = members;
     this.#transport = transport;
+    this.#health = health;
+    this.#transfers = transfers;
     this.#wake = wake;
     const { peers, rack, requestTimeoutMs } = settings;
     const peerAddress = peers.find(({ name }) => name === identity.nodeName)?.address ?? settings.peerAddress;
@@ -62,6 +78,37 @@ export class Membership {
     if (version < this.#members.version) this.#tell(from);
   }
 
+  /** As `Coordinator.addMember`. */
+  add(name: string, peerAddress: string, done: Done): void {
+    const admission = { incarnation: "", peerAddress, rack: "" };
+    this.admin.admit(name, admission, (result) => done(result.kind === "integer" ? OK : result));
+  }
+
+  /** As `Coordinator.removeMember`. */
+  remove(name: string, forced: boolean, done: Done): void {
+    const member = this.#named(name);
+    if (member === null) return done(noMember(name));
+    const objection = removalObjection(member.id, this.#health.shardViews(), (id) => this.#health.isConnected(id));
+    if (objection === null || forced) return this.admin.retire(member, forced, done);
+    const advice = "wait for the others, or remove it by force";
+    done(errorResult("NO_QUORUM", `${name} stays: ${objection}; ${advice}`));
+  }
+
+  /** As `Coordinator.transferShard`. */
+  transfer(shard: number, name: string, done: Done): void {
+    const member = this.#named(name);
+    if (member === null) return done(noMember(name));
+    const { voters } = this.#health.configurationOf(shard);
+    if (voters.length > 0 && !voters.includes(member.id)) {
+      return done(errorResult("INVALID_ARGUMENT", `${name} has no vote in shard ${shard}`));
+    }
+    this.#transfers.ask(shard, member.id, done);
+  }
+
+  #named(name: string): MemberRecord | null {
+    return this.#members.list().find((member) => member.name === name) ?? null;
+  }
+
   /** Whoever is connected is told at once, and tells those to whom that is news. */
   #changed(): void {
     const { version, catalogList } = this.#members;
@@ -76,4 +123,8 @@ export class Membership {
     const list = encodeMemberList(this.#members.catalogList);
     this.#transport.frame(to, FrameType.members, NO_SHARD, (writer) => writer.raw(list));
   }
+}
+
+function noMember(name: string): Result {
+  return errorResult("NO_MEMBER", `there is no member ${name}`);
 }

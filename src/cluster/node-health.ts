@@ -2,10 +2,10 @@
  * What a node shows of itself and of the others: figures, members with their addresses, connections and health. It tells
  * the others in rounds (gossip.ts). Main thread only.
  */
-import type { NodeId } from "../core/ids.ts";
+import { NO_NODE, type NodeId, nodeId } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
 import type { Clock } from "../env/clock.ts";
-import { NOBODY } from "../raft/configuration.ts";
+import { type Configuration, NOBODY } from "../raft/configuration.ts";
 import type { MemberRecord } from "../record/member-format.ts";
 import { FrameType, NO_SHARD } from "../wire/peer-frame-format.ts";
 import type { MemberStatus } from "./coordinator.ts";
@@ -14,6 +14,7 @@ import type { Lane } from "./lane.ts";
 import { lighterNode, type Standing } from "./leader-balance.ts";
 import type { Members } from "./members.ts";
 import type { PeerTransport } from "./peer-transport.ts";
+import type { ShardView } from "./removal.ts";
 
 export class NodeHealth {
   readonly #self: NodeId;
@@ -57,14 +58,33 @@ export class NodeHealth {
     return this.#gossip.leadOf(shard);
   }
 
-  /** Who belongs to a shard's group: by its leader's word, or as this node's own replica has it where that is newer. */
+  /** The shards, who leads and who votes in them, as far as this node knows. */
+  shardViews(): readonly ShardView[] {
+    return this.#lanes.map(({ group: { shard }, leader }) => ({
+      shard,
+      hasLeader: leader !== NO_NODE,
+      voters: this.configurationOf(shard).voters,
+    }));
+  }
+
+  /** Names of those who belong to a shard's group. */
   groupOf(shard: number): { readonly voters: readonly string[]; readonly learners: readonly string[] } {
+    const { voters, learners } = this.configurationOf(shard);
+    const named = (ids: readonly NodeId[]): string[] => ids.map((id) => this.#members.nameOf(id) ?? `(${id})`);
+    return { voters: named(voters), learners: named(learners) };
+  }
+
+  /** Who belongs to a shard's group: by its leader's word, or as this node's own replica has it where that is newer. */
+  configurationOf(shard: number): Configuration {
     const group = this.#lanes[shard]?.group;
     const lead = this.leadOf(shard);
     const isOwn = group?.isMember === true && group.term >= (lead?.term ?? 0) && (group.accepting || lead === null);
-    const { voters, learners } = isOwn || lead === null ? (group?.configuration ?? NOBODY) : lead;
-    const named = (ids: readonly number[]): string[] => ids.map((id) => this.#members.nameOf(id) ?? `(${id})`);
-    return { voters: named(voters), learners: named(learners) };
+    if (isOwn || lead === null) return group?.configuration ?? NOBODY;
+    return { voters: lead.voters.map(nodeId), learners: lead.learners.map(nodeId) };
+  }
+
+  isConnected(node: NodeId): boolean {
+    return node === this.#self || this.#transport.connected(node);
   }
 
   /**
@@ -142,6 +162,7 @@ export class NodeHealth {
     return this.#members.list().map(({ id, name, peerAddress, rack, state }) => {
       const isSelf = id === this.#self;
       return {
+        id,
         name,
         peerAddress,
         rack,

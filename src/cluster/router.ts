@@ -26,6 +26,7 @@ import type {
   Waiter,
 } from "./coordinator.ts";
 import { DISK_FULL, type Lane } from "./lane.ts";
+import type { Membership } from "./membership.ts";
 import {
   bucketOf,
   ConnectionOrdering,
@@ -53,6 +54,7 @@ export interface NodeView {
   nameOf(nodeId: number): string | null;
   /** Names of those who belong to a shard's group. */
   groupOf(shard: number): { readonly voters: readonly string[]; readonly learners: readonly string[] };
+  membership(): Pick<Membership, "add" | "remove" | "transfer">;
   wake(): void;
 }
 
@@ -262,6 +264,19 @@ export class Router implements Coordinator {
         if (waiting === 0) waiter.resolve(tag, failure ?? OK);
       });
     }
+  }
+
+  addMember(name: string, peerAddress: string, waiter: Waiter, tag: number): void {
+    this.#node.membership().add(name, peerAddress, (result) => waiter.resolve(tag, result));
+  }
+
+  removeMember(name: string, forced: boolean, waiter: Waiter, tag: number): void {
+    this.#node.membership().remove(name, forced, (result) => waiter.resolve(tag, result));
+  }
+
+  transferShard(shard: number, name: string, waiter: Waiter, tag: number): void {
+    this.#node.membership().transfer(shard, name, (result) => waiter.resolve(tag, result));
+    this.#node.wake();
   }
 
   get shardCount(): number {

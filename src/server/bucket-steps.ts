@@ -1,10 +1,21 @@
-/** Operations on buckets that take more than one step. Each ends in one call of `done`: null, or an error reply. */
+/** Operations on buckets and members that take more than one step. Each ends in one call of `done`: null, or an error reply. */
 import type { Coordinator, Waiter } from "../cluster/coordinator.ts";
 import type { Result } from "../record/result.ts";
+import type { ClientConnection } from "./client-connection.ts";
 import { errorReply } from "./error-reply.ts";
 import { KeyWalk } from "./key-walk.ts";
 
 export type Done = (error: string | null) => void;
+
+/** Answers with OK or the error, once the steps are done. */
+export function replyWhenDone(client: ClientConnection): Done {
+  const slot = client.defer();
+  return (error) =>
+    client.settle(slot, (reply) => {
+      if (error === null) reply.ok();
+      else reply.error(error);
+    });
+}
 
 /** A waiter for one result of which only the error matters. */
 export function whenDone(done: Done): Waiter {

@@ -10,6 +10,7 @@ import { INTROSPECTION_COMMANDS } from "./commands/introspection.ts";
 import { JSON_COMMANDS } from "./commands/json.ts";
 import { KEY_COMMANDS } from "./commands/keys.ts";
 import { READ_COMMANDS } from "./commands/read.ts";
+import { MEMBER_COMMANDS } from "./commands/members.ts";
 import { SCAN_COMMANDS } from "./commands/scan.ts";
 import { STRING_COMMANDS } from "./commands/strings.ts";
 
@@ -26,6 +27,7 @@ const ALL: readonly CommandEntry[] = [
   ...CLIENT_COMMANDS,
   ...INTROSPECTION_COMMANDS,
   ...INFO_COMMANDS,
+  ...MEMBER_COMMANDS,
 ];
 
 export function commandTable(): CommandTable {

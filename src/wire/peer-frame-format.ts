@@ -54,6 +54,8 @@ export const FrameType = {
   /** A member that has lost ranges of keys fetches them from another one. */
   repairAsk: 16,
   repairGiven: 17,
+  /** The receiver, who leads the shard, is asked to hand it over. */
+  handOver: 18,
   /** Whether the sender is still a member of the shard's group; answered only by its leader, and only when it is not. */
   membershipAsk: 20,
   farewell: 21,

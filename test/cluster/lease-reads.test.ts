@@ -100,6 +100,7 @@ test("a connection says how its reads are answered", () => {
     members: () => [],
     figures: () => ({}),
     nameOf: () => null,
+    membership: () => expect.unreachable(),
     groupOf: () => ({ voters: [], learners: [] }),
     wake: () => undefined,
   };

@@ -384,6 +384,7 @@ function leadBehindRouter() {
     members: () => [],
     figures: () => ({}),
     nameOf: () => null,
+    membership: () => expect.unreachable(),
     groupOf: () => ({ voters: [], learners: [] }),
     wake: () => undefined,
   };

@@ -3,6 +3,7 @@ import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { replyText } from "../../src/client/reply.ts";
+import { runMain } from "../cli/run-main.ts";
 import { TestCluster } from "./test-cluster.ts";
 
 setDefaultTimeout(120_000);
@@ -97,4 +98,36 @@ test("a directory that has asked to join starts only to join", async () => {
   const first = readFileSync(join(cluster.dataOf(1), "node.meta"));
   await cluster.startInVain(1, ["--join-timeout-ms", "100"]);
   expect(readFileSync(join(cluster.dataOf(1), "node.meta")).equals(first)).toBe(true);
+});
+
+test("members are shown, added and removed from any node; what would cost a quorum is refused", async () => {
+  cluster = await TestCluster.start({ nodes: 4, founders: 3, shards: 2, workers: 0 });
+  const target = ["--target", `127.0.0.1:${cluster.clientPorts[1]}`];
+  const run = (...args: string[]) => runMain(["cluster", ...args, ...target]);
+  await allConnected([0, 1, 2], 3);
+  let shown = await run("status");
+  // It is 0 once this node knows who leads each shard.
+  while (shown.code !== 0) shown = await run("status");
+  expect(shown.out).toMatch(/n3 +3 +127\.0\.0\.1:\d+ +member +yes/);
+  expect(shown.out).toMatch(/\n1 +n[123] +\d+ +n1 n2 n3\n/);
+
+  const follower = (await cluster.leader(1)) === 0 ? "n2" : "n1";
+  expect((await run("transfer", "1", follower)).out).toBe("OK\n");
+  expect((await run("status")).out).toMatch(new RegExp(`\n1 +${follower} `));
+  expect((await run("transfer", "1", "n9")).err).toContain("there is no member n9");
+
+  expect((await run("add", "n4", cluster.peerAddressOf(3))).out).toBe("OK\n");
+  expect((await run("status")).code).toBe(1);
+  await cluster.restart(3);
+  await allConnected([0, 1, 2, 3], 4);
+
+  await cluster.kill(2);
+  for (;;) {
+    const refused = await run("remove", "n2");
+    if (refused.code === 1 && refused.err.includes("NO_QUORUM")) {
+      expect(refused.err).toMatch(/would be left with 1 of 2 voters connected|has no leader/);
+      break;
+    }
+  }
+  expect((await run("remove", "n2", "--force", "n3")).code).toBe(2);
 });

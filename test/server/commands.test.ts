@@ -197,7 +197,10 @@ const WORDS = {
 } as const satisfies Record<ErrorCode, string>;
 
 test("errors of the coordinator keep their code words, and no word promises more than its code", async () => {
-  const retries = { TRYAGAIN: "safe", BUSY: "safe", DISKFULL: "safe", UNKNOWN: "unknown" } as Record<string, Retry>;
+  const retries = { TRYAGAIN: "safe", BUSY: "safe", DISKFULL: "safe", NOQUORUM: "safe", UNKNOWN: "unknown" } as Record<
+    string,
+    Retry
+  >;
   for (const [code, word] of Object.entries(WORDS) as [ErrorCode, string][]) {
     coordinator.failWith = errorResult(code, "why");
     expect(await ask(["SET", "a", "1"], ["GET", "a"], ["MGET", "a", "b"])).toBe(`-${word} why\r\n`.repeat(3));
@@ -244,6 +247,32 @@ test("READ MODE chooses how a connection's reads are answered, and RESET makes t
   expect(await ask(["READ", "MODE", "fast"], ["READ", "MODE"], ["READ", "X", "lease"])).toBe(
     "-ERR syntax error\r\n-ERR wrong number of arguments for 'read|mode' command\r\n-ERR unknown subcommand 'X'. Try READ HELP.\r\n",
   );
+});
+
+test("MEMBER shows who belongs to the cluster, and asks for changes", async () => {
+  const listed = await ask(["MEMBER", "LIST"], ["member", "shards"]);
+  for (const word of ["127.0.0.1:9101", "member", "voters", "learners"]) expect(listed).toContain(bulk(word));
+  coordinator.memberSteps.length = 0;
+  expect(
+    await ask(
+      ["MEMBER", "ADD", "n2", "127.0.0.1:9102"],
+      ["MEMBER", "REMOVE", "n2"],
+      ["MEMBER", "REMOVE", "n2", "force"],
+      ["MEMBER", "TRANSFER", "3", "n2"],
+    ),
+  ).toBe("+OK\r\n-NOQUORUM it is needed\r\n+OK\r\n+OK\r\n");
+  const steps = ["add n2 127.0.0.1:9102", "remove n2 false", "remove n2 true", "transfer 3 n2"];
+  expect(coordinator.memberSteps).toEqual(steps);
+  const refused = [
+    ["MEMBER", "ADD", "n2"],
+    ["MEMBER", "ADD", "a b", "127.0.0.1:1"],
+    ["MEMBER", "ADD", "n2", "nowhere"],
+    ["MEMBER", "REMOVE", "n2", "now"],
+    ["MEMBER", "TRANSFER", "x", "n2"],
+    ["MEMBER", "X"],
+  ];
+  for (const command of refused) expect(await ask(command)).toStartWith("-ERR ");
+  expect(coordinator.memberSteps).toEqual(steps);
 });
 
 test("READ MODE stale says how old what is read may be", async () => {

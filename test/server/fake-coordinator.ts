@@ -253,6 +253,21 @@ export class FakeCoordinator implements Coordinator {
     this.#answer(waiter, tag, OK);
   }
 
+  addMember(name: string, peerAddress: string, waiter: Waiter, tag: number): void {
+    this.memberSteps.push(`add ${name} ${peerAddress}`);
+    this.#answer(waiter, tag, OK);
+  }
+
+  removeMember(name: string, forced: boolean, waiter: Waiter, tag: number): void {
+    this.memberSteps.push(`remove ${name} ${forced}`);
+    this.#answer(waiter, tag, forced ? OK : errorResult("NO_QUORUM", "it is needed"));
+  }
+
+  transferShard(shard: number, name: string, waiter: Waiter, tag: number): void {
+    this.memberSteps.push(`transfer ${shard} ${name}`);
+    this.#answer(waiter, tag, OK);
+  }
+
   shards(): readonly ShardStatus[] {
     return [
       {
@@ -269,9 +284,12 @@ export class FakeCoordinator implements Coordinator {
     ];
   }
 
+  readonly memberSteps: string[] = [];
+
   members(): readonly MemberStatus[] {
     return [
       {
+        id: 1,
         name: "n1",
         peerAddress: "127.0.0.1:9101",
         connected: true,

@@ -3,7 +3,7 @@ import { durabilityText, parseDurability } from "../../record/durability.ts";
 import type { PageResult } from "../../record/result.ts";
 import type { RequestArguments } from "../../wire/request-arguments.ts";
 import { bucketName } from "../bucket-name.ts";
-import { type Done, emptyBuckets, whenDone, whenThere } from "../bucket-steps.ts";
+import { type Done, emptyBuckets, replyWhenDone, whenDone, whenThere } from "../bucket-steps.ts";
 import type { ClientConnection } from "../client-connection.ts";
 import { bucketCommand, type CommandEntry, type CommandHandler } from "../command-table.ts";
 import { KeyWalk } from "../key-walk.ts";
@@ -21,16 +21,6 @@ export const BUCKET_COMMANDS: readonly CommandEntry[] = [
 ];
 
 const NUMBERED_BUCKETS = 16;
-
-/** Answers with OK or the error, once the steps are done. */
-function replyWhenDone(client: ClientConnection): Done {
-  const slot = client.defer();
-  return (error) =>
-    client.settle(slot, (reply) => {
-      if (error === null) reply.ok();
-      else reply.error(error);
-    });
-}
 
 function select(client: ClientConnection, request: RequestArguments): void {
   const number = request.integer(1);
