@@ -4,13 +4,14 @@
  *
  *   - a shard has `factor` replicas, or one on every member where there are not more; a leaving member has none
  *   - they are on as many racks as possible, and on each about equally many
- *   - no member has more than one replica above the mean, rounded up, unless racks of different sizes make it so
+ *   - no member has two replicas more than another, unless racks of different sizes make it so
  *   - a member that comes or goes moves few replicas
  *
  * Members have virtual nodes on a ring of tokens, shards one token each, and the nearest members behind it are preferred
- * (Karger et al., "Consistent Hashing and Random Trees", 1997): that moves little. What is above the bound then goes, one
- * replica at a time, to members that have less, again to the nearest (the bound is that of Mirrokni et al., "Consistent
- * Hashing with Bounded Loads", 2018). Main thread only; not on a hot path.
+ * (Karger et al., "Consistent Hashing and Random Trees", 1997): that moves little. Those that have most then give up one
+ * replica at a time to members that have less, again to the nearest, until all are even (as Mirrokni et al. do with a looser bound in
+ * "Consistent Hashing with Bounded Loads", 2018; there are few shards here, and one replica more is much). Main thread only; not on a hot
+ * path.
  */
 import { utf8 } from "../core/bytes.ts";
 import type { NodeId } from "../core/ids.ts";
@@ -18,8 +19,6 @@ import { murmur3 } from "../core/murmur3.ts";
 import type { MemberRecord } from "../record/member-format.ts";
 
 const POINTS_PER_MEMBER = 64;
-/** Replicas above the mean, rounded up, that are left where they are: each of them moved less. */
-const SLACK = 1;
 
 /** The ids of the members that have a replica, ascending, of each shard. */
 export function placement(
@@ -51,14 +50,12 @@ class Layout {
   /** By shard and host: how far it is from the shard's token. */
   readonly #distances: number[][] = [];
   readonly #loads: number[];
-  readonly #loadMax: number;
 
   constructor(hosts: readonly MemberRecord[], factor: number, shardCount: number) {
     const racks = [...new Set(hosts.map(({ rack }) => rack))];
     this.#rackOf = hosts.map(({ rack }) => racks.indexOf(rack));
     this.#rackCount = racks.length;
     this.#loads = hosts.map(() => 0);
-    this.#loadMax = Math.ceil((factor * shardCount) / hosts.length) + SLACK;
     const ring = ringOf(hosts);
     for (let shard = 0; shard < shardCount; shard++) {
       const order = orderFrom(tokenOf(`shard/${shard}`), ring, hosts.length);
@@ -70,13 +67,9 @@ class Layout {
     for (const host of this.replicas.flat()) this.#loads[host]! += 1;
   }
 
-  /** Moves replicas off hosts that have too many of them, as far as the racks allow. */
+  /** Moves replicas from hosts that have more to hosts that have less, as far as the racks allow. */
   balance(): void {
-    for (;;) {
-      const from = this.#loads.indexOf(Math.max(...this.#loads));
-      if (this.#loads[from]! <= this.#loadMax) return;
-      const move = this.#moveOff(from) ?? this.#moveThatEvens();
-      if (move === null) return;
+    for (let move = this.#evening(); move !== null; move = this.#evening()) {
       const replicas = this.replicas[move.shard]!;
       replicas[replicas.indexOf(move.from)] = move.to;
       this.#loads[move.from]! -= 1;
@@ -98,13 +91,8 @@ class Layout {
     return chosen;
   }
 
-  /** A replica of this host for one that stays within the bound. */
-  #moveOff(from: number): Move | null {
-    return this.#nearestMove(from, (to) => this.#loads[to]! < this.#loadMax);
-  }
-
-  /** What makes any two hosts more equal: it may be what another move has to wait for. */
-  #moveThatEvens(): Move | null {
+  /** A move that makes two hosts more equal, off one that has as many as can be; null: there is none. */
+  #evening(): Move | null {
     const byLoad = this.#loads.map((_, host) => host).sort((a, b) => this.#loads[b]! - this.#loads[a]! || a - b);
     for (const from of byLoad) {
       const move = this.#nearestMove(from, (to) => this.#loads[to]! + 1 < this.#loads[from]!);
