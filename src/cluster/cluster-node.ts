@@ -384,10 +384,8 @@ export class ClusterNode {
 
   /** Hands one shard over to a node that leads fewer. */
   #spreadLeaders(): void {
-    const to = this.#health.lighterNode;
-    if (to === NO_NODE) return;
-    const group = this.#groups.findLast((candidate) => candidate.accepting);
-    group?.handOver((voter) => voter === to);
+    const next = this.#health.nextHandOver;
+    if (next !== null) this.#groups[next.shard]?.handOver((voter) => voter === next.to);
   }
 
   // ---- peers -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import { FrameType, NO_SHARD } from "../wire/peer-frame-format.ts";
 import type { MemberStatus } from "./coordinator.ts";
 import { Gossip, type Lead, type OwnReport, SUSPECT_PHI } from "./gossip.ts";
 import type { Lane } from "./lane.ts";
-import { lighterNode, type Standing } from "./leader-balance.ts";
+import { nextHandOver, type Standing } from "./leader-balance.ts";
 import type { Members } from "./members.ts";
 import type { PeerTransport } from "./peer-transport.ts";
 import type { ShardView } from "./removal.ts";
@@ -142,8 +142,8 @@ export class NodeHealth {
     return this.#gossip.reportOf(node)?.membersVersion ?? this.#members.version;
   }
 
-  /** Who had better lead one of this node's shards, NO_NODE: nobody. Those in trouble are not asked. */
-  get lighterNode(): NodeId {
+  /** Which of its shards this node had better hand over, and to whom; null: none. Those in trouble are not asked. */
+  get nextHandOver(): { readonly shard: number; readonly to: NodeId } | null {
     const standings: Standing[] = [];
     for (const { id: node } of this.#members.list()) {
       const report = this.#gossip.reportOf(node);
@@ -151,7 +151,11 @@ export class NodeHealth {
       const isThere = this.#transport.connected(node) && this.#gossip.suspicionOf(node) < SUSPECT_PHI;
       if (isWell && isThere) standings.push({ node, leading: report.leads.length });
     }
-    return lighterNode(this.#lanes.filter(({ group }) => group.accepting).length, standings);
+    const led = this.#lanes.filter(({ group }) => group.accepting);
+    return nextHandOver(
+      led.map(({ group: { shard, configuration } }) => ({ shard, voters: configuration.voters })),
+      standings.filter(({ node }) => node !== this.#self),
+    );
   }
 
   nameOf(id: number): string | null {
