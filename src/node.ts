@@ -132,7 +132,7 @@ export async function startNode(given: NodeSettings, environment: Environment): 
 
 /** Whose directory it is; a node that is to join has done so then. */
 async function claimDirectory(settings: NodeSettings, environment: Environment): Promise<Identity> {
-  const { join, joinTimeoutMs, requestTimeoutMs, rack, valueBytesMax, electionMs } = settings;
+  const { join, joinTimeoutMs, requestTimeoutMs, rack, valueBytesMax, electionMs, replicationFactor } = settings;
   const identity = Identity.claim(environment.disk, {
     directory: settings.data,
     clusterName: settings.cluster,
@@ -146,7 +146,8 @@ async function claimDirectory(settings: NodeSettings, environment: Environment):
   const peerAddress = settings.peers.find(({ name }) => name === settings.id)?.address ?? settings.peer;
   if (splitAddress(peerAddress).port === 0) throw new EnvelopeError("CONFIG", "peer must say the port: others dial it");
   const { nodeName: name, incarnation } = identity;
-  const request = { name, incarnation, peerAddress, rack, valueBytesMax, electionMs };
+  const shared = { valueBytesMax, electionMs, replicationFactor };
+  const request = { name, incarnation, peerAddress, rack, ...shared };
   // A member answers when its own request has been answered and the new list has come.
   const options = { seed: join, answerMs: 2 * requestTimeoutMs + JOIN_SLACK_MS, giveUpMs: joinTimeoutMs };
   const outcome = await new Promise<Membership | EnvelopeError>((resolve) => {

@@ -38,7 +38,7 @@ import { PeerTransport } from "./peer-transport.ts";
 import { decodeRaftMessage, encodeRaftMessage } from "./raft-message-format.ts";
 import { type RaftTimes, raftTimes } from "./raft-times.ts";
 import { decodeRepairAsk, decodeRepairGiven } from "./repair-frame-format.ts";
-import { Router } from "./router.ts";
+import { type NodeView, Router } from "./router.ts";
 import { ShardGroup } from "./shard-group.ts";
 import { decodeSnapshotAsk, decodeSnapshotGiven } from "./snapshot-frame-format.ts";
 import type { OpenShard } from "./shard-port.ts";
@@ -155,15 +155,6 @@ export class ClusterNode {
       settings.electionMs,
       environment.clock,
     );
-    const view = {
-      nodeName: identity.nodeName,
-      members: () => this.#health.members(),
-      figures: () => this.#health.figures(this.#turnCount),
-      nameOf: (id: number) => this.#health.nameOf(id),
-      groupOf: (shard: number) => this.#health.groupOf(shard),
-      membership: () => this.#membership,
-      wake: () => this.#wake(),
-    };
     const tokens = new TokenTable(identity.shardCount);
     this.#router = new Router(
       environment.clock,
@@ -171,7 +162,7 @@ export class ClusterNode {
       this.#lanes,
       tokens,
       this.#catalog,
-      view,
+      this.#newView(),
       settings.requestTimeoutMs,
     );
     this.#membership = new Membership(
@@ -183,6 +174,18 @@ export class ClusterNode {
       { system: this.#router.system, health: this.#health, transfers: this.#transfers },
       () => this.#wake(),
     );
+  }
+
+  #newView(): NodeView {
+    return {
+      nodeName: this.#identity.nodeName,
+      members: () => this.#health.members(),
+      figures: () => this.#health.figures(this.#turnCount),
+      nameOf: (id) => this.#health.nameOf(id),
+      groupOf: (shard) => this.#health.groupOf(shard),
+      membership: () => this.#membership,
+      wake: () => this.#wake(),
+    };
   }
 
   get coordinator(): Coordinator {

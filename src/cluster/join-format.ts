@@ -2,7 +2,7 @@
  * How a node becomes a member: the bodies of `join` and `joined`, each a MessagePack map. Whoever joins says who it is and
  * what has to be the same on every node; it is told everything that it has to write into its own directory, or why not.
  *
- *   join     name, incarnation, peerAddress, rack, valueBytesMax, electionMs
+ *   join     name, incarnation, peerAddress, rack, valueBytesMax, electionMs, replicationFactor
  *   joined   clusterId, nodeId, shardCount, members: the newest list, with the new one in it
  *            or code, message: it was refused
  */
@@ -19,6 +19,8 @@ export interface JoinRequest {
   readonly valueBytesMax: number;
   /** A lease rests on it that nobody elects earlier. */
   readonly electionMs: number;
+  /** Placement is computed by every leader for itself. */
+  readonly replicationFactor: number;
 }
 
 export interface Membership {
@@ -41,9 +43,10 @@ export function encodeJoin(request: JoinRequest): Uint8Array {
 /** Throws PROTOCOL. What the catalog decides on is its business. */
 export function decodeJoin(body: Uint8Array): JoinRequest {
   const fields = decodeMap(body) as Partial<JoinRequest>;
-  const { name, incarnation, peerAddress, rack, valueBytesMax, electionMs } = fields;
+  const { name, incarnation, peerAddress, rack, valueBytesMax, electionMs, replicationFactor } = fields;
   const areTexts = [name, incarnation, peerAddress, rack].every((field) => typeof field === "string");
-  if (!areTexts || typeof valueBytesMax !== "number" || typeof electionMs !== "number" || incarnation === "") {
+  const areNumbers = [valueBytesMax, electionMs, replicationFactor].every((field) => typeof field === "number");
+  if (!areTexts || !areNumbers || incarnation === "") {
     throw new EnvelopeError("PROTOCOL", "a request to join without its fields");
   }
   return fields as JoinRequest;

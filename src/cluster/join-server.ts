@@ -14,11 +14,10 @@ import type { Members } from "./members.ts";
 /** Nodes that may be about to join at once. */
 const JOINS_MAX = 64;
 
+const SHARED = ["valueBytesMax", "electionMs", "replicationFactor"] as const;
+
 /** What has to be the same on every node. */
-export interface SharedSettings {
-  readonly valueBytesMax: number;
-  readonly electionMs: number;
-}
+export type SharedSettings = Pick<JoinRequest, (typeof SHARED)[number]>;
 
 /** Admitted; the list that says so has not come yet. */
 interface Admitted {
@@ -102,15 +101,10 @@ export class JoinServer {
   }
 
   #objection(request: JoinRequest): string | null {
-    const { valueBytesMax, electionMs } = this.#shared;
-    if (request.valueBytesMax !== valueBytesMax) return differs("valueBytesMax", valueBytesMax, request.valueBytesMax);
-    if (request.electionMs !== electionMs) return differs("electionMs", electionMs, request.electionMs);
-    return null;
+    const differing = SHARED.find((setting) => request[setting] !== this.#shared[setting]);
+    if (differing === undefined) return null;
+    return `${differing} is ${this.#shared[differing]} in this cluster, not ${request[differing]}`;
   }
-}
-
-function differs(setting: string, here: number, there: number): string {
-  return `${setting} is ${here} in this cluster, not ${there}`;
 }
 
 function refusal(code: ErrorCode, message: string): JoinAnswer {
