@@ -407,8 +407,7 @@ export class ClusterNode {
       inflightCountMax: this.#settings.inflightCountMax,
       uncommittedBytesMax: this.#settings.uncommittedBytesMax,
       logRetainBytes: this.#settings.logRetainBytes,
-      // The tail is for followers: without them it would only keep memory warm that nobody reads.
-      tailBytesMax: this.members.list().length === 1 ? 0 : this.#settings.tailBytesMax,
+      tailBytesMax: this.#settings.tailBytesMax,
     };
     const events = {
       send: (from: number, message: RaftMessage) => this.#send(from, message),

@@ -5,7 +5,7 @@
  */
 import { decode, encode } from "@msgpack/msgpack";
 import { EnvelopeError } from "../core/errors.ts";
-import { type MemberList, memberListMap, memberListOf } from "../record/member-format.ts";
+import { type MemberList, memberListMap, memberListOf, NODE_ID_MAX } from "../record/member-format.ts";
 
 export interface PeerHello {
   readonly clusterId: string;
@@ -31,7 +31,7 @@ export function decodeHello(body: Uint8Array): PeerHello {
   const whole =
     typeof fields.clusterId === "string" &&
     typeof fields.nodeName === "string" &&
-    typeof fields.nodeId === "number" &&
+    isNodeId(fields.nodeId) &&
     typeof fields.incarnation === "string" &&
     typeof fields.shardCount === "number" &&
     typeof fields.valueBytesMax === "number" &&
@@ -46,4 +46,8 @@ function decodeMap(body: Uint8Array): Partial<PeerHello> {
   } catch (cause) {
     throw new EnvelopeError("PROTOCOL", `a peer's hello that is not MessagePack: ${String(cause)}`);
   }
+}
+
+function isNodeId(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= NODE_ID_MAX;
 }

@@ -239,9 +239,7 @@ export class PeerTransport {
 
   #answerJoin(connection: Connection, body: Uint8Array): void {
     const answer = new Writer();
-    const start = beginFrame(answer, FrameType.joined, NO_SHARD);
-    answer.raw(body);
-    endFrame(answer, start);
+    addFrame(answer, FrameType.joined, body);
     connection.write(answer.bytes, 0, answer.length);
     connection.shutdown();
   }
@@ -251,9 +249,10 @@ export class PeerTransport {
     const hello = frame.type === FrameType.hello ? decodeHello(frame.body) : null;
     const objection = hello === null ? "the first frame is no hello" : this.#objection(hello);
     const answer = new Writer();
-    const start = beginFrame(answer, objection === null ? FrameType.welcome : FrameType.refused, NO_SHARD);
-    answer.raw(objection === null ? encodeHello(this.#introduction) : utf8(objection));
-    endFrame(answer, start);
+    // Who was removed is told the list that says so, by somebody it knows, before it is refused.
+    const wasMember = hello !== null && this.#isFormerMember(hello);
+    if (objection === null || wasMember) addFrame(answer, FrameType.welcome, encodeHello(this.#introduction));
+    if (objection !== null) addFrame(answer, FrameType.refused, utf8(objection));
     connection.write(answer.bytes, 0, answer.length);
     if (hello !== null && objection === null) {
       const { incarnation, session } = hello;
@@ -291,6 +290,9 @@ export class PeerTransport {
   #objection(hello: PeerHello): string | null {
     const own = this.#identity;
     if (hello.clusterId !== own.clusterId) return `${hello.nodeName} belongs to another cluster`;
+    const known = this.#members.get(nodeId(hello.nodeId))?.incarnation ?? "";
+    // An id is bound once: whatever list says so comes from another cluster, or with the word of an impostor.
+    if (known !== "" && known !== hello.incarnation) return otherDirectory(hello);
     this.#members.adopt(hello.members);
     if (hello.valueBytesMax !== this.#hello.valueBytesMax) {
       return `${hello.nodeName} has valueBytesMax ${hello.valueBytesMax}, this node ${this.#hello.valueBytesMax}`;
@@ -301,18 +303,31 @@ export class PeerTransport {
     return this.#membershipObjection(hello);
   }
 
-  #membershipObjection({ nodeId: id, nodeName, incarnation }: PeerHello): string | null {
-    const member = this.#members.list().find((candidate) => candidate.id === id);
+  #isFormerMember(hello: PeerHello): boolean {
+    return hello.clusterId === this.#identity.clusterId && this.#members.isForgotten(hello.nodeId);
+  }
+
+  #membershipObjection(hello: PeerHello): string | null {
+    const { nodeId: id, nodeName, incarnation } = hello;
+    const member = this.#members.get(nodeId(id));
     if (member?.name !== nodeName) {
-      const wasMember = member === undefined && this.#members.isForgotten(id);
-      return wasMember
+      return this.#isFormerMember(hello)
         ? `${nodeName} has been removed from the cluster; it may join again with an empty data directory`
         : `${nodeName} is not a member`;
     }
     if (nodeName === this.#identity.nodeName) return `${nodeName} is this node's own name`;
-    if (this.#members.bind(id, incarnation)) return null;
-    return `${nodeName} speaks from another data directory than the one this cluster knows; it may have lost acknowledged writes`;
+    return this.#members.bind(id, incarnation) ? null : otherDirectory(hello);
   }
+}
+
+function otherDirectory({ nodeName }: PeerHello): string {
+  return `${nodeName} speaks from another data directory than the one this cluster knows; it may have lost acknowledged writes`;
+}
+
+function addFrame(writer: ByteWriter, type: FrameType, body: Uint8Array): void {
+  const start = beginFrame(writer, type, NO_SHARD);
+  writer.raw(body);
+  endFrame(writer, start);
 }
 
 function aliveFrame(): Uint8Array {

@@ -52,6 +52,12 @@ export class Configurations {
     return voters.length === 1 && voters[0] === id;
   }
 
+  /** Whether there is anybody to send entries to. */
+  get hasSeveral(): boolean {
+    const { voters, learners } = this.current;
+    return voters.length + learners.length > 1;
+  }
+
   /** Where the current one stands in the log; 0 for the first members. */
   get currentIndex(): LogIndex {
     return this.#placed.at(-1)?.index ?? (0 as LogIndex);

@@ -231,7 +231,8 @@ export class RaftLog {
 
   #evict(): void {
     const evictable = Math.min(this.#commitIndex, this.#persistedIndex);
-    while (this.#tail.bytes > this.#tailBytesMax && this.#tail.firstIndex <= evictable) this.#tail.dropFirst();
+    const bytesMax = this.#configurations.hasSeveral ? this.#tailBytesMax : 0;
+    while (this.#tail.bytes > bytesMax && this.#tail.firstIndex <= evictable) this.#tail.dropFirst();
   }
 
   /** Position of the run that holds an index, −1 for the one before the first. Mostly the last run. */

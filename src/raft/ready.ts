@@ -19,7 +19,7 @@ export interface RaftOptions {
   readonly inflightCountMax: number;
   /** Entry bytes proposed and not yet committed; beyond it proposals are refused as "full". */
   readonly uncommittedBytesMax: number;
-  /** Entry bytes kept in memory behind min(committed, on disk). */
+  /** Entry bytes kept in memory behind min(committed, on disk), where there is another member to send them to. */
   readonly tailBytesMax: number;
   readonly preVote: boolean;
   /**

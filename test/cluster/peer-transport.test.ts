@@ -5,16 +5,24 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Identity } from "../../src/cluster/identity.ts";
 import { Members } from "../../src/cluster/members.ts";
-import { encodeHello } from "../../src/cluster/peer-hello-format.ts";
+import { decodeHello, encodeHello } from "../../src/cluster/peer-hello-format.ts";
 import { PeerTransport } from "../../src/cluster/peer-transport.ts";
 import { AssertionError } from "../../src/core/assert.ts";
+import { text } from "../../src/core/bytes.ts";
 import { ByteWriter } from "../../src/core/byte-writer.ts";
 import { nodeId } from "../../src/core/ids.ts";
 import type { Clock } from "../../src/env/clock.ts";
 import type { Connection, ConnectionHandler, Network } from "../../src/env/network.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 import type { MemberRecord } from "../../src/record/member-format.ts";
-import { beginFrame, endFrame, FrameType, NO_SHARD } from "../../src/wire/peer-frame-format.ts";
+import {
+  beginFrame,
+  endFrame,
+  type Frame,
+  FrameReader,
+  FrameType,
+  NO_SHARD,
+} from "../../src/wire/peer-frame-format.ts";
 import { QUIET } from "./leading-group.ts";
 
 const PEER = nodeId(2);
@@ -295,10 +303,11 @@ test("who joins is dialed and heard; who is forgotten is hung up on, and refused
   expect(events.slice(-2)).toEqual(["lost 3", "lost 3"]);
   const again = connect();
   again.say(late);
-  expect([again.ended, new TextDecoder().decode(again.bytes.subarray(12))]).toEqual([
-    true,
-    "n3 has been removed from the cluster; it may join again with an empty data directory",
-  ]);
+  const answers: Frame[] = [];
+  new FrameReader().push(again.bytes, (answer) => answers.push(answer));
+  expect([again.ended, ...answers.map(({ type }) => type)]).toEqual([true, FrameType.welcome, FrameType.refused]);
+  expect(decodeHello(answers[0]!.body).members.version).toBe(2);
+  expect(text(answers[1]!.body)).toStartWith("n3 has been removed from the cluster");
 });
 
 test("a member whose directory the catalog binds to another one is not heard any more", () => {
@@ -329,4 +338,13 @@ test("who asks to join is answered once and hung up on; what it says besides is 
   stranger.say(new Uint8Array([...frame(FrameType.join, new Uint8Array([5])), ...raft(1)]));
   expect([stranger.ended, events]).toEqual([true, ["join 5"]]);
   expect([stranger.bytes[8], stranger.bytes[12]]).toEqual([FrameType.joined, 6]);
+});
+
+test("the word of one who speaks from another directory than its own is not taken, whatever list it brings", () => {
+  const { members, hello, connect } = setUp();
+  members.bind(2, "aa");
+  const list = { version: 9, nextId: 8, members: [record(1, "n1", ""), record(2, "n2", "bb")] };
+  const voice = connect();
+  voice.say(hello(FrameType.hello, { incarnation: "bb", members: list }));
+  expect([voice.ended, members.version]).toEqual([true, 0]);
 });

@@ -76,10 +76,13 @@ export class RecordedClients {
     await Promise.all(this.#running);
   }
 
-  /** Reads every key through every node, and judges all that was recorded: those reads show all that was acknowledged. */
-  async verdict(): Promise<Verdict> {
+  /**
+   * Reads every key through every node that is there, and judges all that was recorded: those reads show all that was
+   * acknowledged.
+   */
+  async verdict(nodes: readonly number[] = this.#cluster.nodes): Promise<Verdict> {
     await this.stop();
-    for (const node of this.#cluster.nodes) {
+    for (const node of nodes) {
       const session = this.#history.newSession();
       const client = await this.#cluster.client([node], this.#options.replyTimeoutMs);
       for (const key of this.#keys) {

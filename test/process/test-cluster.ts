@@ -29,6 +29,8 @@ interface StatusDocument {
     readonly leader: string | null;
     readonly appliedIndex: number;
     readonly quarantined: number;
+    readonly voters: readonly string[];
+    readonly learners: readonly string[];
   }[];
 }
 
@@ -153,6 +155,15 @@ export class TestCluster {
     this.#processes.delete(node);
     running.child.kill(signal);
     return { code: await running.child.exited, errors: await running.errors };
+  }
+
+  /** Waits until a node has ended by itself. */
+  async ended(node: number): Promise<{ code: number; errors: string }> {
+    const running = this.#processes.get(node);
+    if (running === undefined) throw new Error(`n${node + 1} is not running`);
+    const code = await running.child.exited;
+    this.#processes.delete(node);
+    return { code, errors: await running.errors };
   }
 
   pid(node: number): number {

@@ -1,6 +1,6 @@
 /** The core's view of the log: terms of all of it, entries of its end, and what the disk has of it. */
 import { describe, expect, test } from "bun:test";
-import type { LogIndex, Term } from "../../src/core/ids.ts";
+import type { LogIndex, NodeId, Term } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import type { RaftEntry } from "../../src/raft/messages.ts";
 import { RaftLog } from "../../src/raft/raft-log.ts";
@@ -10,10 +10,11 @@ function entry(index: number, term: number, size = 1): RaftEntry {
   return { index: index as LogIndex, term: term as Term, bytes: new Uint8Array(size), configuration: null };
 }
 
-function log(terms: readonly number[], tailBytesMax = 1000): RaftLog {
+function log(terms: readonly number[], tailBytesMax = 1000, voters: readonly number[] = [1, 2]): RaftLog {
   const durable = new Durable();
   durable.entries = terms.map((term, i) => entry(i + 1, term));
-  return new RaftLog(durable.boot(), tailBytesMax);
+  const configuration = { voters: voters as NodeId[], learners: [] };
+  return new RaftLog({ ...durable.boot(), configurations: [{ index: 0 as LogIndex, configuration }] }, tailBytesMax);
 }
 
 function indexes(entries: readonly RaftEntry[]): number[] {
@@ -131,6 +132,15 @@ describe("the tail in memory", () => {
     expect(one.tailFirstIndex as number).toBe(8);
     expect(indexes(one.entriesFrom(8, 20))).toEqual([8, 9]);
     expect(indexes(one.entriesFrom(8, 1))).toEqual([8]);
+  });
+
+  test("is for others: where there is nobody else, nothing stays that is on disk", () => {
+    const one = log([], 30, [1]);
+    for (let index = 1; index <= 10; index++) one.append(entry(index, 1, 10));
+    one.takeUnwritten();
+    one.commitTo(10);
+    one.persisted(9, 1);
+    expect(one.tailFirstIndex as number).toBe(10);
   });
 
   test("uncommitted entries stay, whatever the disk says", () => {
