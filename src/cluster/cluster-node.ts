@@ -44,6 +44,7 @@ import { decodeSnapshotAsk, decodeSnapshotGiven } from "./snapshot-frame-format.
 import type { OpenShard } from "./shard-port.ts";
 import { Transfers } from "./transfers.ts";
 import { TokenTable } from "./token-table.ts";
+import { TouchedGroups } from "./touched-groups.ts";
 
 /** How often the leader of shard 0 looks for fences nobody finished, in ticks. */
 const RESUME_TICKS = 20;
@@ -64,6 +65,7 @@ export class ClusterNode {
   readonly #transport: PeerTransport;
   readonly #heartbeats: Heartbeats;
   readonly #groups: readonly ShardGroup[];
+  readonly #touched: TouchedGroups;
   readonly #lanes: readonly Lane[];
   readonly #router: Router;
   readonly #health: NodeHealth;
@@ -135,9 +137,11 @@ export class ClusterNode {
     this.#heartbeats = new Heartbeats(identity.nodeId, this.#transport, (shard, message) =>
       this.#groups[shard]?.step(message),
     );
+    this.#touched = new TouchedGroups(identity.shardCount);
     this.#groups = Array.from({ length: identity.shardCount }, (_, shard) =>
       this.#newGroup(shard, random.u32(), openShard),
     );
+    this.#touched.serve(this.#groups);
     this.#lanes = this.#groups.map((group) => this.#newLane(group, session));
     this.#health = new NodeHealth(
       identity.nodeId,
@@ -284,7 +288,7 @@ export class ClusterNode {
     if (this.#stopping) return;
     this.#turnCount += 1;
     this.#inTurn = true;
-    for (const group of this.#groups) group.beginTurn();
+    this.#touched.beginTurn();
     this.#router.pump();
     for (const server of this.#servers.values()) server.pump();
     let passes = 0;
@@ -292,7 +296,7 @@ export class ClusterNode {
     if (this.#hasNews) this.#tellNews();
     this.#flushPeers();
     this.#turnEnd?.();
-    for (const group of this.#groups) group.settle();
+    this.#touched.settle();
     this.#turnEnd?.();
     this.#inTurn = false;
     if (passes === PASSES_MAX) this.#wake();
@@ -307,10 +311,9 @@ export class ClusterNode {
 
   /** Carries out what Raft wants and lets the disks work; false: nothing was wanted. */
   #drive(): boolean {
-    let isBusy = false;
-    for (const group of this.#groups) if (group.drive()) isBusy = true;
+    const isBusy = this.#touched.drive();
     this.#flushPeers();
-    for (const group of this.#groups) group.flush();
+    this.#touched.flush();
     return isBusy;
   }
 
@@ -322,24 +325,25 @@ export class ClusterNode {
 
   /** Where shards have no thread of their own, their flushes and compactions run here, a bounded step at a time. */
   #scheduleBackground(): void {
-    if (this.#backgroundScheduled) return;
+    if (this.#backgroundScheduled || !this.#touched.owesSteps) return;
     this.#backgroundScheduled = true;
     this.#environment.clock.soon(() => {
       this.#backgroundScheduled = false;
       if (this.#stopping) return;
-      let more = false;
-      for (const group of this.#groups) if (group.background()) more = true;
-      if (more) this.#scheduleBackground();
+      this.#touched.step(this.#environment.clock.monotonicMs());
+      if (this.#touched.owesSteps) this.#scheduleBackground();
       else this.#wakeWhenDue();
     });
   }
 
   /** What is due after the next tick is seen by it. */
   #wakeWhenDue(): void {
-    const dueInMs = Math.min(...this.#groups.map((group) => group.dueInMs));
+    const { clock } = this.#environment;
+    const dueInMs = this.#touched.nextDueMs - clock.monotonicMs();
     if (this.#dueTimer !== null || dueInMs >= this.#times.tickMs) return;
-    this.#dueTimer = this.#environment.clock.after(Math.max(1, dueInMs), () => {
+    this.#dueTimer = clock.after(Math.max(1, dueInMs), () => {
       this.#dueTimer = null;
+      this.#touched.touchDue(clock.monotonicMs());
       this.#wake();
     });
   }
@@ -357,20 +361,23 @@ export class ClusterNode {
     const { requestTimeoutMs, electionMs } = this.#settings;
     const nowMs = this.#environment.clock.monotonicMs();
     this.#ticks += 1;
+    // All beat at the same ticks, so that their heartbeats share frames.
+    const isBeat = this.#ticks % this.#times.heartbeatTicks === 0;
     for (const lane of this.#lanes) {
-      const { group, forwarder, followerReads } = lane;
+      const { group } = lane;
       group.tick(requestTimeoutMs);
       group.reconcile(this.#aims.of(group.shard), this.#neighbours);
-      const leader = group.accepting ? this.#nodeId : lane.leader;
-      forwarder.expire(nowMs, leader, electionMs, requestTimeoutMs);
-      followerReads.expire(electionMs);
+      if (isBeat) group.beat();
+      if (lane.isWaiting) lane.expire(nowMs, this.#nodeId, electionMs, requestTimeoutMs);
     }
     if (this.#isTurnOf(GOSSIP_MS)) this.#health.round();
     if (this.#isTurnOf(BALANCE_MS)) this.#spreadLeaders();
     if (this.#ticks % RESUME_TICKS === 0) this.#tend();
     this.#membership.joins.look();
     this.#transfers.look();
-    this.#scheduleBackground();
+    this.#touched.touchDue(nowMs);
+    if (this.#touched.any || this.#awaitsTurn) this.#wake();
+    this.#flushPeers();
   }
 
   /** Finishes what was left half done in the catalog. */
@@ -378,6 +385,13 @@ export class ClusterNode {
     const leadsCatalog = this.#groups[0]?.accepting === true;
     if (leadsCatalog) this.#router.admin.resume();
     this.#membership.admin.tend(leadsCatalog, leadsCatalog ? this.#health.departed : []);
+  }
+
+  /** Whether anything is held that the next turn may move, though nothing has come for it. */
+  get #awaitsTurn(): boolean {
+    if (this.#router.awaitsTurn) return true;
+    for (const server of this.#servers.values()) if (server.awaitsTurn) return true;
+    return false;
   }
 
   /** Whether what is done at this interval is due at this tick. */
@@ -412,8 +426,13 @@ export class ClusterNode {
     const events = {
       send: (from: number, message: RaftMessage) => this.#send(from, message),
       frame: this.#transport.frame.bind(this.#transport),
-      wake: () => this.#wake(),
+      touched: () => this.#touched.touch(shard),
+      wake: () => {
+        this.#touched.touch(shard);
+        this.#wake();
+      },
       replied: () => {
+        this.#touched.touch(shard);
         if (!this.#inTurn) this.#wake();
       },
       turnWallMs: () => this.#turnWallMs,

@@ -55,9 +55,11 @@ export class DiskRequests {
     this.#sentRelease = -1;
   }
 
-  release(index: LogIndex): void {
-    if (index <= this.#sentRelease) return;
+  /** True: the shard is told. */
+  release(index: LogIndex): boolean {
+    if (index <= this.#sentRelease) return false;
     this.#sentRelease = index;
     this.#link.send({ type: "release", index, retainedBytes: this.#retainedBytes });
+    return true;
   }
 }

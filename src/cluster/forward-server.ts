@@ -121,6 +121,11 @@ export class ForwardServer {
     this.#waiting.splice(0, count);
   }
 
+  /** Whether something waits for the shard, or its result for the way back. */
+  get awaitsTurn(): boolean {
+    return this.#waiting.length > 0 || this.#outcomes.length > 0;
+  }
+
   /** Hands the results gathered so far to the transport; if they cannot leave now, with a later call. */
   flush(): void {
     const outcomes = this.#outcomes;

@@ -21,7 +21,9 @@ export interface GroupEvents {
   send(shard: number, message: RaftMessage): void;
   /** Another frame for a peer, lost if it cannot be sent now. */
   readonly frame: (to: NodeId, type: FrameType, shard: number, write: (writer: ByteWriter) => void) => void;
-  /** The group has work for the next turn. */
+  /** The group has work for the next turn, whenever that comes. */
+  readonly touched: () => void;
+  /** The group has work for the next turn, which is to come soon. */
   readonly wake: () => void;
   /** The shard has said something; during a turn that is looked at before the turn ends. */
   replied(): void;

@@ -77,6 +77,11 @@ export class Lane {
     return this.group.accepting && !this.forwarder.busy && !this.followerReads.busy;
   }
 
+  /** Whether anything waits here or is under way to somebody else. */
+  get isWaiting(): boolean {
+    return this.forwarder.busy || this.followerReads.busy;
+  }
+
   /** Operations that wait here or are under way to somebody else. */
   get waitingCount(): number {
     return this.forwarder.count + this.followerReads.count;
@@ -97,6 +102,13 @@ export class Lane {
     tag: number,
   ): boolean {
     return this.followerReads.readStale(bucket, key, metadataOnly, staleMs, waiter, tag);
+  }
+
+  /** Gives up what has waited too long. */
+  expire(nowMs: number, self: NodeId, electionMs: number, requestTimeoutMs: number): void {
+    const leader = this.group.accepting ? self : this.leader;
+    this.forwarder.expire(nowMs, leader, electionMs, requestTimeoutMs);
+    this.followerReads.expire(electionMs);
   }
 
   /** Moves what is held towards the leader, and answers what may be answered here. */

@@ -338,6 +338,13 @@ export class Router implements Coordinator {
     for (const run of waiting) run();
   }
 
+  /** Whether operations or paused connections wait for what the next turn may find. */
+  get awaitsTurn(): boolean {
+    if (this.#relief.length > 0) return true;
+    for (const lane of this.#lanes) if (lane.isWaiting) return true;
+    return false;
+  }
+
   /** Gets the result of every operation that took the long way. */
   settled(operation: Operation, result: Result): void {
     const fenced = result.kind === "error" && result.code === "FENCED";

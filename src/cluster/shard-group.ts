@@ -65,6 +65,8 @@ export class ShardGroup {
   #stopped = false;
   #wasLeading = false;
   #isLeaving = false;
+  /** As the core was last told. */
+  #mayCampaign = true;
   /** Null until the shard has recovered. */
   members: GroupMembers | null = null;
   /** So many in a row. */
@@ -257,6 +259,7 @@ export class ShardGroup {
     const isSettled = reader.get(bucket, key, metadataOnly, ownWriteIndex, asker, proof, waiter, tag);
     // Those who read for clients of this node settle by themselves.
     if (!isSettled || asker !== this.self) this.#events.wake();
+    else this.#events.touched();
   }
 
   /** Answers the gathered reads that memory can answer now. */
@@ -306,7 +309,9 @@ export class ShardGroup {
   /** Reads one key as of what is applied here, and at least of `index`. It is evaluated as by `get`. */
   getApplied(bucket: number, key: ByteRange, metadataOnly: boolean, index: number, waiter: Waiter, tag: number): void {
     assert(this.#core !== null, "only a whole replica is read");
-    if (!this.#core.reader.get(bucket, key, metadataOnly, index, this.self, "index", waiter, tag)) this.#events.wake();
+    if (this.#core.reader.get(bucket, key, metadataOnly, index, this.self, "index", waiter, tag))
+      this.#events.touched();
+    else this.#events.wake();
   }
 
   /** Has everything flushed or compacted. */
@@ -331,15 +336,23 @@ export class ShardGroup {
     const { raft, proposer, reader, disk } = this.#core;
     this.#leaderlessTicks = raft.leader === NO_NODE ? this.#leaderlessTicks + 1 : 0;
     this.#restrain(raft);
-    raft.tick();
-    const nowMs = this.#clock.monotonicMs();
-    const longAgo = nowMs - requestTimeoutMs;
-    proposer.expire(nowMs, longAgo);
-    reader.expire(longAgo);
-    disk.release(raft.releaseIndex);
+    const hasWork = raft.tick();
+    const hasReleased = disk.release(raft.releaseIndex);
+    const isAwaited = this.pendingCount > 0 || proposer.openBytes > 0;
+    if (isAwaited) {
+      const nowMs = this.#clock.monotonicMs();
+      const longAgo = nowMs - requestTimeoutMs;
+      proposer.expire(nowMs, longAgo);
+      reader.expire(longAgo);
+    }
     this.snapshots?.tick();
     this.repair?.tick(this.quarantinedCount > 0 && !this.#isLeaving);
-    this.#events.wake();
+    if (hasWork || hasReleased || isAwaited) this.#events.wake();
+  }
+
+  /** This node's groups send their heartbeats now. */
+  beat(): void {
+    if (this.#core?.raft.beat() === true) this.#events.wake();
   }
 
   /** One bounded step of the shard's own work, where it runs on this thread; true: there is more. */
@@ -457,6 +470,10 @@ export class ShardGroup {
   #restrain(raft: Raft): void {
     const isNeeded = this.#leaderlessTicks >= this.#options.electionTicks * PATIENCE_ELECTIONS;
     const mayCampaign = raft.isAlone || ((this.quarantinedCount === 0 || isNeeded) && !this.#isLeaving);
+    // A candidate is looked at again: whether it may be elected depends on its configuration, too.
+    const campaigns = raft.role === "candidate" || raft.role === "preCandidate";
+    if (mayCampaign === this.#mayCampaign && !campaigns) return;
+    this.#mayCampaign = mayCampaign;
     raft.restrain({ mayCampaign, mayVote: true });
   }
 
@@ -553,7 +570,10 @@ export class ShardGroup {
       this.#clock,
       this.#log,
       this.#events,
-      (id) => this.#port.link.send({ type: "snapshotDrop", id }),
+      (id) => {
+        this.#port.link.send({ type: "snapshotDrop", id });
+        this.#events.wake();
+      },
       (installed) => this.#onInstalled(installed),
     );
     this.members = new GroupMembers(

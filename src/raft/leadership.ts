@@ -126,14 +126,23 @@ export class Leadership {
     return this.#roster.successor(isEligible) ?? NO_NODE;
   }
 
-  tick(): void {
+  /** True: there is something to send, or a transfer that may be over. */
+  tick(): boolean {
+    const wasTransferring = this.#transfer.isOn;
     this.#transfer.tick();
     for (const peer of this.#roster.peers) peer.silentTicks += 1;
     this.#heartbeatElapsed += 1;
-    if (this.#heartbeatElapsed < this.#options.heartbeatTicks) return;
+    if (this.#heartbeatElapsed < this.#options.heartbeatTicks) return wasTransferring;
+    return this.beat();
+  }
+
+  /** Heartbeats are due. False: they have just been. */
+  beat(): boolean {
+    if (this.#heartbeatElapsed === 0) return false;
     this.#heartbeatElapsed = 0;
     this.#heartbeatDue = true;
     for (const peer of this.#roster.peers) peer.beat();
+    return true;
   }
 
   /** Whether a quorum has been heard of since the last call. */

@@ -132,12 +132,23 @@ export class Raft {
 
   // ---- time
 
-  tick(): void {
+  /** True: something may have come of it that `ready` hands out. */
+  tick(): boolean {
     this.#elections.tick();
-    if (this.#leadership !== null) {
-      this.#leadership.tick();
-      if (this.#elections.takeTimeout() && !this.#leadership.checkQuorum()) this.#follow(this.term, NO_NODE);
-    } else if (this.#elections.isDue) this.campaign();
+    if (this.#leadership === null) {
+      if (!this.#elections.isDue) return false;
+      this.campaign();
+      return true;
+    }
+    const hasWork = this.#leadership.tick();
+    if (!this.#elections.takeTimeout() || this.#leadership.checkQuorum()) return hasWork;
+    this.#follow(this.term, NO_NODE);
+    return true;
+  }
+
+  /** Leader only: heartbeats go now, and again in as many ticks as they should; true: they had not gone just now. */
+  beat(): boolean {
+    return this.#leadership?.beat() ?? false;
   }
 
   /** Starts an election now, if this member may be elected; where leases count on what voters promise, not before a promise to a leader has run out. */

@@ -65,6 +65,7 @@ export class LeadingGroup {
       wake: () => {
         this.wakeCount += 1;
       },
+      touched: () => undefined,
       frame: () => undefined,
       replied: () => undefined,
       turnWallMs: () => this.clock.nowMs,
