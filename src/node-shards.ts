@@ -61,6 +61,7 @@ export function shardsOnThisThread(environment: Environment, settings: NodeSetti
       state,
       memtables: new MemtableSet(state, memory.arenas),
       background: () => link.background(),
+      stir: () => link.stir(),
       dueInMs: () => link.dueInMs,
     };
   };
@@ -99,6 +100,7 @@ export function shardsInWorkers(
       state,
       memtables: new MemtableSet(state, memory.arenas),
       background: () => false,
+      stir: () => undefined,
       dueInMs: () => Number.POSITIVE_INFINITY,
     };
   };

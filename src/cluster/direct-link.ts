@@ -1,6 +1,9 @@
 /**
  * The short way to a shard: the same object on this thread. Nothing is copied and nobody is woken, but main waits for
  * the disk. The simulator and the embedded library use it, and nodes with one or two cores. Main thread only.
+ *
+ * A shard that owes no steps is *idle* until it is sent something, says something, or its time has come (`stir`): calls in
+ * between cost nothing.
  */
 import type { ShardLink, ShardRequest } from "../bridge/shard-protocol.ts";
 
@@ -17,26 +20,35 @@ export class DirectLink implements ShardLink {
   /** A shard that works within the call is never behind. */
   readonly congested = false;
   readonly #shard: DirectShard;
+  #isIdle = false;
 
   constructor(shard: DirectShard) {
     this.#shard = shard;
   }
 
   send(request: ShardRequest): void {
+    this.#isIdle = false;
     this.#shard.handle(request);
   }
 
   flush(): void {
-    this.#shard.takeAndWrite();
+    if (!this.#isIdle) this.#shard.takeAndWrite();
   }
 
   settle(): void {
-    this.#shard.settle();
+    if (!this.#isIdle) this.#shard.settle();
   }
 
   /** One bounded step of the shard's own work, to be called between turns; true: there is more. */
   background(): boolean {
-    return this.#shard.backgroundStep();
+    if (this.#isIdle) return false;
+    this.#isIdle = !this.#shard.backgroundStep();
+    return !this.#isIdle;
+  }
+
+  /** It may have something to do. */
+  stir(): void {
+    this.#isIdle = false;
   }
 
   get dueInMs(): number {

@@ -360,6 +360,12 @@ export class ShardGroup {
     return !this.#failed && this.#port.background();
   }
 
+  /** The time has come at which the shard wanted a turn. */
+  stir(): void {
+    this.#port.stir();
+    this.#events.touched();
+  }
+
   /** Milliseconds after which the shard wants a turn even if nothing comes. */
   get dueInMs(): number {
     return this.#failed ? Number.POSITIVE_INFINITY : this.#port.dueInMs();
@@ -549,6 +555,7 @@ export class ShardGroup {
       default:
         unreachable(reply);
     }
+    this.#port.stir();
     this.#events.replied();
   }
 

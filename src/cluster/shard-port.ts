@@ -12,6 +12,8 @@ export interface ShardPort {
   readonly memtables: MemtableSet;
   /** One bounded step of the shard's own work, where it has no thread for it; true: there is more. */
   background(): boolean;
+  /** It has said something, or its time has come: where it has no thread for it, it is looked at again. */
+  stir(): void;
   /** Milliseconds after which that shard has something to do even if no request comes. */
   dueInMs(): number;
 }

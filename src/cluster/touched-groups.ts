@@ -97,12 +97,13 @@ export class TouchedGroups {
     return nextMs;
   }
 
-  /** Touches those that want a turn by now. */
+  /** Stirs, and so touches, those that want a turn by now. */
   touchDue(nowMs: number): void {
-    for (const { shard } of this.#groups) {
+    for (const group of this.#groups) {
+      const { shard } = group;
       if (this.#dueMs[shard]! > nowMs) continue;
       this.#dueMs[shard] = Number.POSITIVE_INFINITY;
-      this.touch(shard);
+      group.stir();
     }
   }
 }

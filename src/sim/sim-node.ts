@@ -380,6 +380,7 @@ function openDirect(
       state,
       memtables,
       background: () => link.background(),
+      stir: () => link.stir(),
       dueInMs: () => link.dueInMs,
     },
   };

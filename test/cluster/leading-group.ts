@@ -86,6 +86,7 @@ export class LeadingGroup {
         state: this.#state,
         memtables: new MemtableSet(this.#state, memory.arenas),
         background: () => false,
+        stir: () => undefined,
         dueInMs: () => Number.POSITIVE_INFINITY,
       };
     });
