@@ -95,6 +95,7 @@ export class Quarantine {
   ): Quarantine {
     const quarantine = new Quarantine(disk, directory, identity, tree, log, clock, logger);
     for (const name of disk.list(directory)) quarantine.#load(name);
+    for (const { damage } of tree.liveTables) if (damage !== null) quarantine.note(damage);
     return quarantine;
   }
 

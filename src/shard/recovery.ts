@@ -74,13 +74,18 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const hardState = HardStateFile.open(disk, options.directory, options.log);
   const generation = currentGeneration(disk, options.directory, options.log);
   const directory = dataDirectory(options.directory, generation);
-  const tables = lookAtTables(env, options, directory);
+  const tables = lookAtTables(env, options, directory, true);
   return continueWith(env, options, memory, hardState, { generation, directory, tables }, 1);
 }
 
-/** The tables of a directory, opened and verified, and nothing changed yet. */
-export function lookAtTables(env: ShardEnvironment, options: ShardOptions, directory: string): UnstartedTree {
-  return Tree.look(env.disk, directory, withPossibleReads(env, options), options.log, env.blockCache);
+/** The tables of a directory, opened and verified, and nothing changed yet. With `isLenient` as in `Tree.look`. */
+export function lookAtTables(
+  env: ShardEnvironment,
+  options: ShardOptions,
+  directory: string,
+  isLenient = false,
+): UnstartedTree {
+  return Tree.look(env.disk, directory, withPossibleReads(env, options), options.log, env.blockCache, isLenient);
 }
 
 /** A generation that is about to be used. */

@@ -15,8 +15,9 @@ export function openTable(
   identity: TreeIdentity,
   reading: TableReading,
   files: ValueFiles,
+  isLenient = false,
 ): Table {
-  const table = Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity, reading);
+  const table = Table.open(disk, `${directory}/${tableName(record.number)}`, record, identity, reading, isLenient);
   table.valueFiles = files.all(record.references ?? []);
   return table;
 }

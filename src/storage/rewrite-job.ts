@@ -142,13 +142,19 @@ export class RewriteJob implements Job {
       const cost = this.#takeVersion(source);
       left -= cost;
       this.doneBytes += cost;
-      if (this.#writer !== null && this.#writer.byteCount >= this.home.options.tableBytesMax) {
+      if (this.#writer !== null && this.#isFull(this.#writer, source)) {
         this.#seal(this.#writer);
         return;
       }
     }
     if (this.#writer === null) this.#state = "publishing";
     else this.#seal(this.#writer);
+  }
+
+  /** All versions of a key lie in one table, or the tables of a run would overlap. */
+  #isFull(writer: TableWriter, source: VersionCursor): boolean {
+    const isFull = writer.byteCount >= this.home.options.tableBytesMax;
+    return isFull && !(source.valid && writer.endsWith(source.bucket, source.key));
   }
 
   /** Keeps or drops the version under the cursor and moves on; returns what it cost. */

@@ -86,6 +86,12 @@ export class TableWriter {
     return this.blocksBytes + this.#block.byteCount;
   }
 
+  /** Whether the last version that was added is of this key. */
+  endsWith(bucket: number, key: Uint8Array): boolean {
+    const keyBytes = this.#tableKey(bucket, key);
+    return compareToTarget(this.#lastKey, 0, this.#lastKeyBytes, this.#key, keyBytes) === 0;
+  }
+
   /** Adds the next version in order. */
   add(
     bucket: number,

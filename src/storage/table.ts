@@ -10,6 +10,7 @@
  * away if the table is `obsolete` by then. Views of values are dead from that moment. One thread.
  */
 import { assert } from "../core/assert.ts";
+import { EMPTY_BYTES } from "../core/bytes.ts";
 import { corruption, EnvelopeError } from "../core/errors.ts";
 import { SESSION_BUCKET, SYSTEM_BUCKET } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
@@ -41,6 +42,17 @@ import type { TreeIdentity } from "./tree-options.ts";
 import type { ValueFile } from "./value-file.ts";
 
 const CHECKED_ONCE: TableReading = { checks: "first", cache: null, direct: null, access: "scattered" };
+
+const NO_HEADER: TableHeader = {
+  region: EMPTY_BYTES,
+  filterLines: 0,
+  filterProbes: 0,
+  prefixFilterLines: 0,
+  prefixBytes: 0,
+  blockCount: 0,
+  blockOffsets: new Uint32Array(1),
+  anchorOffsets: new Uint32Array(1),
+};
 
 /** What `Table.find` found, reused by the next look-up: copy what is to be kept. */
 export class FoundEntry implements FoundVersion {
@@ -131,7 +143,8 @@ export class Table {
 
   /**
    * Opens the file that the manifest's record describes. Throws MISSING_FILE, CORRUPTION (also when it is another
-   * table than the record says), NEWER_FORMAT or FOREIGN_DIRECTORY.
+   * table than the record says), NEWER_FORMAT or FOREIGN_DIRECTORY. With `isLenient` one whose header region alone is damaged
+   * is opened all the same, with its `damage` set.
    */
   static open(
     disk: Disk,
@@ -139,10 +152,11 @@ export class Table {
     record: TableRecord,
     identity: TreeIdentity,
     reading: TableReading = CHECKED_ONCE,
+    isLenient = false,
   ): Table {
     const file = disk.open(path, reading.direct === null ? "read" : "readDirect");
     try {
-      return Table.#read(disk, path, file, record, identity, reading);
+      return Table.#read(disk, path, file, record, identity, reading, isLenient);
     } finally {
       file.close();
     }
@@ -155,6 +169,7 @@ export class Table {
     record: TableRecord,
     identity: TreeIdentity,
     reading: TableReading,
+    isLenient: boolean,
   ): Table {
     if (file.size() !== record.fileBytes) {
       throw corruption(path, file.size(), `a table of ${file.size()} bytes where ${record.fileBytes} are expected`);
@@ -168,12 +183,25 @@ export class Table {
       throw corruption(path, footerOffset, "a footer that is not the one in the manifest");
     }
     const header = decodeTableHeader(region, footer, path);
-    if (header instanceof EnvelopeError) throw header;
+    if (header instanceof EnvelopeError) {
+      if (!isLenient) throw header;
+      return Table.#withoutHeader(path, record, footer, header);
+    }
     const stored = storedTable(path, record.fileBytes, footer, header, tableSeed(identity, record.number));
     const { direct } = reading;
     const blocks =
       direct === null ? new MappedBlocks(disk, stored, reading) : new DirectBlocks(stored, reading, direct);
     return new Table(path, record, footer, header, blocks);
+  }
+
+  /** All that is known is between which keys it lies: it is quarantined from the beginning, and nothing of it can be read. */
+  static #withoutHeader(path: string, record: TableRecord, footer: TableFooter, damage: EnvelopeError): Table {
+    const load = (): never => {
+      throw damage;
+    };
+    const table = new Table(path, record, footer, NO_HEADER, { isDirect: false, load, close: () => undefined });
+    table.damage = damage;
+    return table;
   }
 
   /** Removed by an edit that is durable: with the last reference the file becomes garbage. */
@@ -216,7 +244,7 @@ export class Table {
   /** What the filter says of a user key's hash: false is certain. */
   mayHold(hash: number): boolean {
     const { region, filterLines, filterProbes } = this.#header;
-    return bloomHas(region, PROLOGUE_BYTES, filterLines, filterProbes, hash);
+    return filterLines === 0 || bloomHas(region, PROLOGUE_BYTES, filterLines, filterProbes, hash);
   }
 
   /** Whether the table may have keys of the bucket that begin with the prefix: false is certain. */

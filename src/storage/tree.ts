@@ -127,13 +127,17 @@ export class Tree {
     return Tree.look(disk, directory, options, identity, cache).start();
   }
 
-  /** As `open`, up to the point from which files are changed: the caller may still refuse what it finds. */
+  /**
+   * As `open`, up to the point from which files are changed: the caller may still refuse what it finds. With `isLenient` a
+   * table whose header region alone is damaged is quarantined rather than refused.
+   */
   static look(
     disk: Disk,
     directory: string,
     options: TreeOptions,
     identity: TreeIdentity,
     cache: BlockCache | null = null,
+    isLenient = false,
   ): UnstartedTree {
     const direct = options.tableIo === "direct" ? new DirectFiles(disk) : null;
     const reading = { checks: options.blockChecks, cache, direct, access: "scattered" } as const;
@@ -145,7 +149,7 @@ export class Tree {
     for (const record of manifest.valueFiles.values()) files.open(record);
     const tables = new Map<FileNumber, Table>();
     for (const record of manifest.records.values()) {
-      tables.set(record.number, openTable(disk, directory, record, identity, reading, files));
+      tables.set(record.number, openTable(disk, directory, record, identity, reading, files, isLenient));
     }
     const takeFileNumber = () => manifest.takeFileNumber();
     return {
@@ -237,8 +241,8 @@ export class Tree {
    * must be aborted by the caller.
    */
   quarantine(table: Table, damage: EnvelopeError): void {
-    if (table.damage !== null) return;
-    table.damage = damage;
+    if (this.#claims.isWithheld(table) && table.damage !== null) return;
+    table.damage ??= damage;
     const { level } = this.#layout.placeOf(table);
     this.#claims.withhold(claimOf([table], level));
   }

@@ -99,7 +99,20 @@ export function repair(from: Replica, to: Replica, attempt = 0, before: BeforeEa
   before();
   const opened = from.ask({ type: "rangeOpen", requestId: 0, minIndex, ranges });
   if (opened.type !== "rangeOpened") return giveUp(to, opened);
-  const { id, index } = opened;
+  try {
+    return fetched(from, to, opened, before);
+  } finally {
+    from.send({ type: "rangeClose", id: opened.id });
+    from.shard.turn();
+  }
+}
+
+function fetched(
+  from: Replica,
+  to: Replica,
+  { id, index }: Extract<ShardReply, { type: "rangeOpened" }>,
+  before: BeforeEach,
+): string {
   before();
   const held = to.ask({ type: "repairAt", requestId: 0, index });
   if (outcome(held) !== "OK") return giveUp(to, held);
@@ -113,7 +126,6 @@ export function repair(from: Replica, to: Replica, attempt = 0, before: BeforeEa
   }
   before();
   const ended = outcome(to.ask({ type: "repairEnd", requestId: 0 }));
-  from.send({ type: "rangeClose", id });
   return ended === "OK" ? "repaired" : ended;
 }
 

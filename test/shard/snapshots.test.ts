@@ -184,3 +184,19 @@ test("every moment from a stamp on can be read while that is asked for", () => {
   expect(codeOf(() => reader.asOf(later))).toBe("HISTORY_GONE");
   expect(contentOf(harness, null)).toEqual(moments.at(-1)?.content ?? []);
 });
+
+test("the versions of one key that snapshots keep lie in one table, however many they are", () => {
+  using harness = new ShardHarness({ disk: new MemoryDisk() });
+  const held: Snapshot[] = [];
+  for (let i = 0; i < 12; i++) {
+    harness.run(put("same", `${i}`.padEnd(4000, "-")));
+    held.push(harness.shard.reader.snapshot());
+  }
+  harness.run(put("zzz", "behind"));
+  harness.maintain("flush");
+  harness.maintain("compact");
+  for (const [i, snapshot] of held.entries()) {
+    const found = harness.shard.reader.get(BUCKET, utf8("same"), snapshot);
+    expect(text(found?.value ?? new Uint8Array(0))).toBe(`${i}`.padEnd(4000, "-"));
+  }
+});
