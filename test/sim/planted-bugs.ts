@@ -185,27 +185,22 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     seedCount: 100,
     weather: "leases",
   },
-  // The look behind the read alone would not be missed while the one before it comes after the request: here that one is of
-  // the turn before.
-  "a lease is looked at before the reads of a turn and not again after them": {
+  // While the look before a read comes after the request, the one behind it would not be missed: here a read goes by what the
+  // one before it saw.
+  "a lease is looked at once for two reads and not again after the second": {
     changes: [
       {
         file: "src/cluster/local-reader.ts",
         text: "(): ReadGate | null => (this.#leaseHolds() ? null : this.#roundGate());",
-        replacement: "(): ReadGate | null => null;\n  #held = false;",
+        replacement: "(): ReadGate | null => ((this.#held = this.#leaseHolds()), null);\n  #held = false;",
       },
       {
         file: "src/cluster/local-reader.ts",
-        text: "closeGate(): void {",
-        replacement: "closeGate(): void {\n    this.#held = this.#leaseHolds();",
-      },
-      {
-        file: "src/cluster/local-reader.ts",
-        text: 'return mode === "lease" && this.#leaseHolds();',
-        replacement: 'return mode === "lease" && this.#held;',
+        text: 'return proof === "lease" && this.#leaseHolds();',
+        replacement: 'return proof === "lease" && (this.#held || this.#leaseHolds());',
       },
     ],
-    seedCount: 500,
+    seedCount: 100,
     weather: "leases",
   },
   "an old append cuts off what a later one brought": {
