@@ -82,6 +82,19 @@ describe("the hard state", () => {
     }
   });
 
+  test("with one copy repaired has two again, whatever a power cut takes", () => {
+    for (const [bad, other] of [COPIES, COPIES.toReversed()] as [string, string][]) {
+      for (let seed = 1; seed <= 20; seed++) {
+        const disk = saved(new MemoryDisk(), 5, 2);
+        disk.bytes(bad)[9]! ^= 1;
+        open(disk).close();
+        const after = disk.crash(new Random(seed), 0);
+        after.bytes(other)[9]! ^= 1;
+        expect([open(after).term, open(after).vote]).toEqual([term(5), nodeId(2)]);
+      }
+    }
+  });
+
   test("with an old copy put back uses the newer one", () => {
     for (const stale of COPIES) {
       const disk = saved(new MemoryDisk(), 5, 2);
