@@ -1,11 +1,11 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { copyFileSync, readdirSync, rmSync, truncateSync } from "node:fs";
+import { copyFileSync, cpSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { logIndex } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
 import { HeldSyncDisk } from "./held-sync-disk.ts";
-import { encodeEntry, KIB, put, ShardHarness, type TestCommand } from "./shard-harness.ts";
+import { encodeEntry, KIB, put, ShardHarness, type TestCommand, testOptions } from "./shard-harness.ts";
 
 setDefaultTimeout(60_000);
 
@@ -87,19 +87,53 @@ test("what is superseded by entries that wait for room is never applied, however
   expect([harness.get("k"), harness.get("after"), harness.get("large19")?.length]).toEqual(["B", "C", 15 * KIB]);
 });
 
-test("a log put back from an earlier day is not taken for the log of these tables", () => {
-  const harness = new ShardHarness();
+/** Stops the shard after each of two days; its files on the evening of the first are kept, those of the second are there. */
+function twoDays(run: (harness: ShardHarness, directory: string, firstDay: string) => void): void {
+  const harness = new ShardHarness({ options: { log: { ...testOptions("").log, segmentBytes: 64 * KIB } } });
+  const directory = join(harness.directory, "shard-0000");
+  const firstDay = join(harness.directory, "first-day");
   try {
-    for (let i = 0; i < 50; i++) harness.run(put(`k${i}`, "x".repeat(5000)));
-    harness.maintain("flush");
-    harness.stop();
-    const directory = join(harness.directory, "shard-0000");
-    const logFiles = readdirSync(directory).filter((name) => name.endsWith(".evp") || name.endsWith(".hint"));
-    for (const name of logFiles) rmSync(join(directory, name));
-    expect(() => harness.reopen()).toThrow();
+    for (const day of ["first", "second"]) {
+      for (let i = 0; i < 50; i++) harness.run(put(`${day}${i}`, "x".repeat(5000)));
+      harness.maintain("flush");
+      harness.release(harness.lastIndex);
+      harness.shard.turn();
+      harness.settle();
+      harness.stop();
+      if (day === "first") cpSync(directory, firstDay, { recursive: true });
+      if (day === "first") harness.reopen();
+    }
+    run(harness, directory, firstDay);
   } finally {
     rmSync(harness.directory, { recursive: true, force: true });
   }
+}
+
+/** Puts the files of one kind back as they were. */
+function putBack(directory: string, from: string, isOfKind: (name: string) => boolean): void {
+  for (const name of readdirSync(directory).filter(isOfKind)) rmSync(join(directory, name));
+  for (const name of readdirSync(from).filter(isOfKind)) copyFileSync(join(from, name), join(directory, name));
+}
+
+const isOfLog = (name: string): boolean => name.endsWith(".evp") || name.endsWith(".hint");
+const isOfTables = (name: string): boolean => name.endsWith(".sst") || name.endsWith(".manifest");
+const CORRUPTION = expect.objectContaining({ code: "CORRUPTION" });
+
+test("a log that is gone, or put back from an earlier day, is not taken for the log of these tables", () => {
+  twoDays((harness, directory, firstDay) => {
+    putBack(directory, firstDay, isOfLog);
+    expect(() => harness.reopen()).toThrow(CORRUPTION);
+    for (const name of readdirSync(directory).filter(isOfLog)) rmSync(join(directory, name));
+    expect(() => harness.reopen()).toThrow(expect.objectContaining({ code: "MISSING_FILE" }));
+  });
+});
+
+test("tables put back from an earlier day are refused where the log has let go of what they lack", () => {
+  twoDays((harness, directory, firstDay) => {
+    putBack(directory, firstDay, isOfTables);
+    expect(() => harness.reopen()).toThrow(CORRUPTION);
+    expect(readdirSync(directory).filter(isOfTables)).toEqual(readdirSync(firstDay).filter(isOfTables));
+  });
 });
 
 test("a log whose entries are as many as the tables', but of another term, is not taken for their log", () => {
@@ -112,11 +146,10 @@ test("a log whose entries are as many as the tables', but of another term, is no
       harness.stop();
       return join(harness.directory, "shard-0000");
     });
-    const isOfTables = (name: string): boolean => name.endsWith(".sst") || name.endsWith(".manifest");
     for (const name of readdirSync(other ?? "")) {
       if (isOfTables(name)) copyFileSync(join(other ?? "", name), join(one ?? "", name));
     }
-    expect(() => harnesses[0].reopen()).toThrow(expect.objectContaining({ code: "CORRUPTION" }));
+    expect(() => harnesses[0].reopen()).toThrow(CORRUPTION);
     harnesses[1].reopen();
     expect(harnesses[1].content().size).toBe(3);
   } finally {
