@@ -72,6 +72,41 @@ test.skipIf(process.platform !== "linux")("a device without room answers DISKFUL
   file.close();
 });
 
+test.skipIf(process.platform !== "linux")(
+  "a write that is cut short is gone on with, and what cannot be written is said",
+  () => {
+    const path = join(temporary(), "a");
+    const source = JSON.stringify(join(import.meta.dir, "../../src/env/real-disk.ts"));
+    const script = `
+    const { RealDisk } = await import(${source});
+    const file = new RealDisk().open(${JSON.stringify(path)}, "create");
+    let said = "none";
+    try { file.write(new Uint8Array(16384).fill(7), 0); } catch (failure) { said = failure.code; }
+    console.log(said, file.size());`;
+    // The system takes of a write what fits under its limit for a file (8 KiB), and refuses the rest.
+    const limited = ["bash", "-c", 'trap "" XFSZ; ulimit -f 8; exec "$0" -e "$1"', process.execPath, script];
+    const run = Bun.spawnSync(limited, { stdout: "pipe", stderr: "inherit" });
+    expect(run.stdout.toString()).toBe("IO 8192\n");
+  },
+);
+
+test.skipIf(process.platform !== "linux")("a sync that has failed is not tried again", () => {
+  const file = new RealDisk().open("/dev/full", "write");
+  const failures: unknown[] = [];
+  for (let i = 0; i < 2; i++) {
+    try {
+      file.sync();
+    } catch (failure) {
+      failures.push(failure);
+    }
+  }
+  file.beginSync((failure) => failures.push(failure));
+  const [first] = failures;
+  expect(first).toBeInstanceOf(EnvelopeError);
+  expect(failures.map((failure) => failure === first)).toEqual([true, true, true]);
+  file.close();
+});
+
 test("a mapped file shows its bytes, an empty one none, and unmapping empties every view", () => {
   const disk = new RealDisk();
   const directory = temporary();
