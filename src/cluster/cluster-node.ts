@@ -31,6 +31,7 @@ import type { Identity } from "./identity.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { Lane } from "./lane.ts";
 import { BALANCE_MS } from "./leader-balance.ts";
+import type { MemberAdmin } from "./member-admin.ts";
 import { Members } from "./members.ts";
 import { Membership } from "./membership.ts";
 import { NodeHealth } from "./node-health.ts";
@@ -190,6 +191,10 @@ export class ClusterNode {
       membership: () => this.#membership,
       wake: () => this.#wake(),
     };
+  }
+
+  get memberAdmin(): MemberAdmin {
+    return this.#membership.admin;
   }
 
   get coordinator(): Coordinator {

@@ -39,6 +39,7 @@ import { type Shortening, WHOLE } from "./shortening.ts";
 import { Wire } from "./sim-network.ts";
 import { StateWatch } from "./state-watch.ts";
 import { Trace } from "./trace.ts";
+import { isAtRest } from "./rest.ts";
 import { judge } from "./verdict.ts";
 import { Watch } from "./watch.ts";
 import type { Weather } from "./weathers.ts";
@@ -95,10 +96,11 @@ class ClusterSim {
   readonly #rules = new RaftRules();
   readonly #states = new StateWatch(this.#rules);
   readonly #misfortunes: Misfortunes;
-  readonly #nodes: readonly SimNode[];
+  readonly #nodes: SimNode[];
   readonly #clients: readonly SimClient[];
   readonly #nemesis: Nemesis;
   readonly #watch: Watch;
+  readonly #season: Season;
   readonly #shape: SimClusterShape;
   readonly #troubledMs: number;
   readonly #violations: string[] = [];
@@ -115,22 +117,28 @@ class ClusterSim {
     this.#shape = shapeOf(random, season);
     const wire = new Wire(this.#scheduler, wireOf(random, season));
     const syncDelayMs = syncDelayOf(random);
-    this.#nodes = this.#shape.memberNames.map(
-      (name) => new SimNode(name, this.#scheduler, wire, this.#trace, this.#rules, this.#shape, syncDelayMs),
-    );
+    this.#season = season;
+    const newNode = (name: string): SimNode =>
+      new SimNode(name, this.#scheduler, wire, this.#trace, this.#rules, this.#shape, syncDelayMs);
+    this.#nodes = this.#shape.memberNames.map(newNode);
     this.#watch = new Watch(this.#nodes, this.#rules, this.#states);
     this.#watched = [this.#rules.violations, this.#watch.violations, this.#states.violations];
     for (const node of this.#nodes) node.start();
-    const usedNodes = this.#nodes.slice(0, usedNodeCountOf(season));
+    const usedCount = usedNodeCountOf(season);
+    const usedNodes = usedCount < this.#nodes.length ? this.#nodes.slice(0, usedCount) : this.#nodes;
     this.#clients = this.#newClients(season, usedNodes, shortening.clientsMax);
     this.#misfortunes = new Misfortunes(seed, shortening);
-    this.#nemesis = this.#newNemesis(season, wire);
+    this.#nemesis = this.#newNemesis(season, wire, (name) => {
+      const node = newNode(name);
+      this.#nodes.push(node);
+      return node;
+    });
     for (const client of this.#clients) client.onRenewal = (process) => this.#nemesis.emptying(process, usedNodes);
   }
 
-  #newNemesis(season: Season, wire: Wire): Nemesis {
+  #newNemesis(season: Season, wire: Wire, recruit: (name: string) => SimNode): Nemesis {
     const parts = [this.#scheduler, wire, this.#trace, this.#nodes] as const;
-    const nemesis = new Nemesis(this.#seed, ...parts, season, this.#shape.electionMs, this.#misfortunes);
+    const nemesis = new Nemesis(this.#seed, ...parts, season, this.#shape.electionMs, this.#misfortunes, recruit);
     if (isHunted(season)) this.#watch.hunt = new Hunt(...parts, nemesis, this.#misfortunes, season === "ballots");
     return nemesis;
   }
@@ -240,18 +248,9 @@ class ClusterSim {
     return restMs;
   }
 
-  /** Everybody is up and idle and has applied what is committed. */
   #isAtRest(): boolean {
     if (!this.#clients.every((client) => client.isIdle)) return false;
-    const statuses = this.#statuses();
-    if (statuses.some((shards) => shards === null)) return false;
-    for (let shard = 0; shard < this.#shape.shardCount; shard++) {
-      const views = statuses.map((shards) => shards?.[shard]);
-      const leader = views.find((view) => view?.role === "leader");
-      if (leader === undefined || leader.commitIndex === 0) return false;
-      if (views.some((view) => view?.appliedIndex !== leader.commitIndex || view.term !== leader.term)) return false;
-    }
-    return true;
+    return isAtRest(this.#nodes, this.#shape, this.#season === "members");
   }
 
   /** The nodes that nothing has spoiled for good. */
@@ -278,14 +277,20 @@ class ClusterSim {
   }
 
   #compareReplicas(): void {
-    const catalogs = this.#staying.map((node) => JSON.stringify(node.coordinator?.buckets()));
+    const catalogs = this.#staying
+      .filter((node) => holds(node, 0))
+      .map((node) => JSON.stringify(node.coordinator?.buckets()));
     if (new Set(catalogs).size > 1) this.#violations.push(`the catalogs differ:\n  ${catalogs.join("\n  ")}`);
     for (let shard = 0; shard < this.#shape.shardCount; shard++) {
-      for (const node of this.#staying) {
+      for (const node of this.#staying.filter((one) => holds(one, shard))) {
         const index = node.coordinator?.shards()[shard]?.appliedIndex ?? 0;
         this.#states.compare(node, shard, index);
       }
     }
     this.#gatherViolations();
   }
+}
+
+function holds(node: SimNode, shard: number): boolean {
+  return (node.coordinator?.shards()[shard]?.appliedIndex ?? 0) > 0;
 }

@@ -31,7 +31,10 @@ export type Misfortune =
   | "clockJump"
   | "clockLeap"
   | "wipe"
-  | "rot";
+  | "rot"
+  | "join"
+  | "leave"
+  | "replace";
 
 /** How often each is chosen, against the sum of all. */
 type Rates = readonly (readonly [Misfortune, number])[];
@@ -105,12 +108,32 @@ const ROT_RATES: Rates = [
   ["pause", 2],
 ];
 
+/** Who belongs to the cluster changes while its leaders do. */
+const MEMBERS_RATES: Rates = [
+  ["join", 6],
+  ["leave", 6],
+  ["replace", 4],
+  ["powerCut", 6],
+  ["powerCutOfAll", 1],
+  ["kill", 3],
+  ["crashInsideDiskCall", 5],
+  ["failingSync", 1],
+  ["slowDisk", 2],
+  ["partition", 5],
+  ["oneWayPartition", 3],
+  ["isolateLeader", 8],
+  ["muteLeader", 4],
+  ["pause", 2],
+  ["freezeLeader", 3],
+];
+
 const RATES: Readonly<Record<Season, Rates>> = {
   ordinary: ORDINARY_RATES,
   renewals: RENEWALS_RATES,
   clocks: CLOCKS_RATES,
   leases: LEASES_RATES,
   rot: ROT_RATES,
+  members: MEMBERS_RATES,
   // There every misfortune follows from an election (hunt.ts).
   hunt: [],
   ballots: [],

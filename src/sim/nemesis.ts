@@ -14,6 +14,7 @@ import { isHunted, type Season } from "./season.ts";
 import type { Wire } from "./sim-network.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { Trace } from "./trace.ts";
+import { Turnover } from "./turnover.ts";
 
 const EMPTYING_LOST_CHANCE = 0.1;
 /** About as long as it takes to give a bucket a new id and to fence the old one. */
@@ -25,6 +26,7 @@ const BETWEEN_MS: Readonly<Record<Season, Range>> = {
   clocks: { min: 50, max: 400 },
   leases: { min: 50, max: 300 },
   rot: { min: 50, max: 500 },
+  members: { min: 50, max: 500 },
   hunt: { min: 0, max: 0 },
   ballots: { min: 0, max: 0 },
 };
@@ -59,6 +61,7 @@ export class Nemesis {
   readonly #season: Season;
   readonly #electionMs: number;
   readonly #misfortunes: Misfortunes;
+  readonly #turnover: Turnover;
   #spoiled: SimNode | null = null;
   /** No more misfortunes. */
   isOver = false;
@@ -72,6 +75,7 @@ export class Nemesis {
     season: Season,
     electionMs: number,
     misfortunes: Misfortunes,
+    recruit: (name: string) => SimNode,
   ) {
     this.#scheduler = scheduler;
     this.#random = chanceOf(seed, 0);
@@ -81,10 +85,8 @@ export class Nemesis {
     this.#season = season;
     this.#electionMs = electionMs;
     this.#misfortunes = misfortunes;
-    for (const node of nodes) {
-      node.onFailure = (why) => this.#failed(node, why);
-      node.onDeath = () => this.died(node);
-    }
+    this.#turnover = new Turnover(scheduler, trace, nodes, (name) => this.#watched(recruit(name)));
+    for (const node of nodes) this.#watched(node);
     if (!isHunted(season)) this.#strikeLater();
   }
 
@@ -139,6 +141,13 @@ export class Nemesis {
         if (!side.includes(outside)) this.#separate(inside, outside);
       }
     }
+  }
+
+  /** What befalls the node by itself is repaired. */
+  #watched(node: SimNode): SimNode {
+    node.onFailure = (why) => this.#failed(node, why);
+    node.onDeath = () => this.died(node);
+    return node;
   }
 
   #strikeLater(): void {
@@ -216,6 +225,12 @@ export class Nemesis {
         return this.#wipe(victim, random);
       case "rot":
         return this.#rot(victim, random);
+      case "join":
+        return this.#turnover.join(random);
+      case "leave":
+        return this.#turnover.leave(victim);
+      case "replace":
+        return this.#turnover.replace(victim, random);
       default:
         unreachable(misfortune);
     }

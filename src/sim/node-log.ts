@@ -11,7 +11,8 @@
  */
 import type { ShardBoot, ShardLink, ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
 import { NO_NODE } from "../core/ids.ts";
-import { entryIndex, entryTerm } from "../record/entry-format.ts";
+import { decodeConfiguration } from "../record/configuration-format.ts";
+import { ENTRY_HEADER_BYTES, entryIndex, entryTerm, isConfigurationEntry } from "../record/entry-format.ts";
 import type { KnownLog, RaftRules } from "./raft-rules.ts";
 
 /** A link that listens on the way to the shard. */
@@ -53,6 +54,9 @@ export class NodeLog implements KnownLog {
   readonly #rules: RaftRules;
   readonly #shard: number;
   readonly #owner: string;
+  readonly #firstVoters: readonly string[];
+  /** Voters of the configurations in it and of the one before it, ascending. */
+  #configurations: { readonly index: number; readonly voters: readonly string[] }[] = [];
   readonly #terms = new Map<number, number>();
   #firstIndex = 1;
   #lastIndex = 0;
@@ -67,8 +71,12 @@ export class NodeLog implements KnownLog {
   #saved: { readonly term: number; readonly vote: number } = { term: 0, vote: NO_NODE };
   /** What the shard has reported in this life; 0: nothing yet. */
   appliedIndex = 0;
+  /** How often it has been given up. */
+  emptiedCount = 0;
 
-  constructor(rules: RaftRules, shard: number, owner: string) {
+  /** `firstVoters`: who votes before the log says anything else. */
+  constructor(rules: RaftRules, shard: number, owner: string, firstVoters: readonly string[]) {
+    this.#firstVoters = firstVoters;
     this.#rules = rules;
     this.#shard = shard;
     this.#owner = owner;
@@ -83,6 +91,11 @@ export class NodeLog implements KnownLog {
     return index <= this.#lastIndex ? this.#terms.get(index) : undefined;
   }
 
+  /** Whose majority decides, committed or not. */
+  get voters(): readonly string[] {
+    return this.#configurations.at(-1)?.voters ?? (this.emptiedCount > 0 ? [] : this.#firstVoters);
+  }
+
   /** Whether the leader of this term has its first entry in this log. */
   hasTerm(term: number): boolean {
     return this.#terms.get(this.#lastIndex) === term;
@@ -94,6 +107,8 @@ export class NodeLog implements KnownLog {
         return this.#boot(reply.boot);
       case "installed":
         return this.#installed(reply.boot);
+      case "emptied":
+        return this.#emptied(reply.boot);
       case "persisted":
         return this.#persisted(reply.lastIndex, reply.lastTerm);
       case "hardStateSaved":
@@ -141,9 +156,23 @@ export class NodeLog implements KnownLog {
     this.#begin(boot, termsOf(boot));
   }
 
+  /** The log has been given up, which only a replica may that was removed. */
+  #emptied(boot: ShardBoot): void {
+    this.#checkHardState(boot);
+    if (!this.#rules.isDismissed(this.#shard, this.#owner, boot.votesFrom)) {
+      this.#complain(`gives up its log for entry ${boot.votesFrom}, which does not say that it may`);
+    }
+    if (boot.lastIndex > 0 || boot.appliedIndex > 0) this.#complain("is not empty when it should be");
+    this.appliedIndex = 0;
+    this.emptiedCount += 1;
+    this.#persistedCommit = 0;
+    this.#begin(boot, termsOf(boot));
+  }
+
   #begin(boot: ShardBoot, terms: ReadonlyMap<number, number>): void {
     this.#terms.clear();
     for (const [index, term] of terms) this.#terms.set(index, term);
+    this.#configurations = boot.configurations.map(({ index, body }) => ({ index, voters: votersIn(body) }));
     this.#firstIndex = boot.firstIndex;
     this.#previousTerm = boot.previousTerm;
     this.#lastIndex = boot.lastIndex;
@@ -187,6 +216,10 @@ export class NodeLog implements KnownLog {
       }
       for (let gone = index; gone <= this.#lastIndex; gone++) this.#terms.delete(gone);
       this.#persistedIndex = Math.min(this.#persistedIndex, index - 1);
+      this.#configurations = this.#configurations.filter((one) => one.index < index);
+    }
+    if (isConfigurationEntry(entry)) {
+      this.#configurations.push({ index, voters: votersIn(entry.subarray(ENTRY_HEADER_BYTES)) });
     }
     const previousTerm = this.termAt(index - 1);
     this.#lastIndex = index;
@@ -225,4 +258,9 @@ function termsOf({ termRuns, lastIndex }: ShardBoot): Map<number, number> {
     for (let index: number = run.firstIndex; index < end; index++) terms.set(index, run.term);
   }
   return terms;
+}
+
+function votersIn(body: Uint8Array): readonly string[] {
+  const members = decodeConfiguration(body, "an entry");
+  return members instanceof Error ? [] : members.filter(({ role }) => role === "voter").map(({ name }) => name);
 }

@@ -6,11 +6,14 @@
  *   log matching            an entry of one index and term is everywhere the same bytes, behind an entry of the same term
  *   leader completeness     what was committed in a term is in the log of the leader of every later one
  *   state machine safety    what any node commits at an index, every node that commits that index commits
+ *   membership              a log is given up only by who is not named in a configuration that is committed
  *
  * What passes between a node and its shards is enough to see all that (node-log.ts), so production code knows nothing of
  * it. The last one for states instead of entries is in state-watch.ts; what is in the entries is in committed-writes.ts.
  */
 import { crc32 } from "../core/crc32.ts";
+import { decodeConfiguration } from "../record/configuration-format.ts";
+import { ENTRY_HEADER_BYTES, isConfigurationEntry } from "../record/entry-format.ts";
 import { CommittedWrites } from "./committed-writes.ts";
 
 interface Entry {
@@ -41,6 +44,8 @@ export class RaftRules {
   readonly #committed = new Map<number, Committed[]>();
   /** By shard, index and term. */
   readonly #entries = new Map<string, Entry>();
+  /** Names of the members of configurations, by shard, index and term. */
+  readonly #configurations = new Map<string, readonly string[]>();
   /** By shard and term. */
   readonly #leaders = new Map<string, string>();
 
@@ -69,6 +74,7 @@ export class RaftRules {
   ): void {
     this.writes.appended(shard, bytes);
     const key = `${shard}/${index}/${term}`;
+    if (isConfigurationEntry(bytes)) this.#configurations.set(key, namesIn(bytes));
     const checksum = crc32(bytes, 0);
     const known = this.#entries.get(key);
     if (known === undefined) {
@@ -84,6 +90,13 @@ export class RaftRules {
       const terms = `term ${known.previousTerm} at ${known.by}, of term ${previousTerm} at ${by}`;
       this.violations.push(`${which} stands behind an entry of ${terms}`);
     }
+  }
+
+  /** Whether a configuration at this index is committed that does not name a node. */
+  isDismissed(shard: number, name: string, index: number): boolean {
+    const committed = this.#committed.get(shard)?.[index];
+    const names = this.#configurations.get(`${shard}/${index}/${committed?.term}`);
+    return names !== undefined && !names.includes(name);
   }
 
   /** Whether somebody has written such an entry. */
@@ -118,4 +131,9 @@ export class RaftRules {
       this.violations.push(`${said}, is ${found} in the log of ${name}, who leads term ${leaderTerm}`);
     }
   }
+}
+
+function namesIn(entry: Uint8Array): readonly string[] {
+  const members = decodeConfiguration(entry.subarray(ENTRY_HEADER_BYTES), "an entry");
+  return members instanceof Error ? [] : members.map(({ name }) => name);
 }

@@ -21,6 +21,7 @@ const SHARES: readonly (readonly [Season, number])[] = [
   ["clocks", 0.1],
   ["leases", 0.05],
   ["rot", 0.1],
+  ["members", 0.1],
 ];
 
 const PADDING_BYTES = 6000;
@@ -30,6 +31,9 @@ const LONG_TTL_MS = 60_000;
 /** Everybody goes through so few nodes while buckets are emptied: there the operations of many connections mingle. */
 const CROWDED_NODE_COUNT = 2;
 
+/** Of a shard, where the members of the cluster change. */
+const PLACED_REPLICAS = 3;
+
 const NODE_COUNTS: Readonly<Record<Season, readonly number[]>> = {
   ordinary: [3, 3, 3, 3, 3, 3, 5, 1],
   renewals: [5],
@@ -38,6 +42,7 @@ const NODE_COUNTS: Readonly<Record<Season, readonly number[]>> = {
   rot: [3, 3, 5],
   hunt: [3],
   ballots: [5],
+  members: [3, 3, 4, 5, 1],
 };
 
 const THINK_MS_MAX: Readonly<Record<Season, number>> = {
@@ -48,6 +53,7 @@ const THINK_MS_MAX: Readonly<Record<Season, number>> = {
   rot: 15,
   hunt: 10,
   ballots: 200,
+  members: 40,
 };
 const GIVE_UP_MS: Readonly<Record<Season, number>> = {
   ordinary: 1500,
@@ -57,6 +63,7 @@ const GIVE_UP_MS: Readonly<Record<Season, number>> = {
   rot: 600,
   hunt: 100,
   ballots: 1500,
+  members: 1000,
 };
 
 /**
@@ -71,6 +78,7 @@ const TIMINGS: Readonly<Record<Season, Pick<SimClusterShape, "heartbeatMs" | "el
   rot: { heartbeatMs: 15, electionMs: 45, requestTimeoutMs: 600 },
   hunt: { heartbeatMs: 15, electionMs: 45, requestTimeoutMs: 600 },
   ballots: { heartbeatMs: 150, electionMs: 450, requestTimeoutMs: 3000 },
+  members: { heartbeatMs: 15, electionMs: 45, requestTimeoutMs: 600 },
 };
 
 /** `chance`: uniform in [0, 1). */
@@ -91,7 +99,7 @@ export function isHunted(season: Season): boolean {
 
 /** Virtual time with misfortunes. */
 export function troubledMsOf(season: Season): number {
-  return season === "ballots" ? 15_000 : 4000;
+  return season === "ballots" ? 15_000 : season === "members" ? 8000 : 4000;
 }
 
 export function shapeOf(random: Random, season: Season): SimClusterShape {
@@ -100,7 +108,7 @@ export function shapeOf(random: Random, season: Season): SimClusterShape {
   return {
     memberNames: Array.from({ length: nodeCount }, (_, i) => `n${i + 1}`),
     shardCount: isHunted(season) ? 1 : random.between(1, 2),
-    replicationFactor: nodeCount,
+    replicationFactor: season === "members" ? PLACED_REPLICAS : nodeCount,
     ...TIMINGS[season],
   };
 }

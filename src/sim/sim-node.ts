@@ -3,31 +3,31 @@
  * behind direct links) on a process of the scheduler; the disk goes from life to life.
  */
 import { SYNC } from "../record/durability.ts";
-import { SharedState } from "../bridge/shared-state.ts";
-import { createShardMemory } from "../bridge/shard-memory.ts";
-import { MemtableSet } from "../bridge/memtable-set.ts";
 import type { ShardReply } from "../bridge/shard-protocol.ts";
 import { ClusterNode } from "../cluster/cluster-node.ts";
 import type { Coordinator } from "../cluster/coordinator.ts";
-import { DirectLink } from "../cluster/direct-link.ts";
 import { Identity } from "../cluster/identity.ts";
+import { Joiner } from "../cluster/joiner.ts";
+import type { MemberAdmin } from "../cluster/member-admin.ts";
 import type { ShardPort } from "../cluster/shard-port.ts";
 import { EMPTY_BYTES, text } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
-import { SESSION_BUCKET, shardId, SYSTEM_BUCKET } from "../core/ids.ts";
+import { NO_NODE, SESSION_BUCKET, SYSTEM_BUCKET } from "../core/ids.ts";
 import type { Stamp } from "../core/stamp.ts";
+import type { MemberRecord } from "../record/member-format.ts";
 import type { Environment } from "../env/environment.ts";
-import { BlockCache } from "../storage/block-cache.ts";
 import { FENCE_PREFIX } from "../shard/apply-catalog.ts";
-import { Shard } from "../shard/shard.ts";
+import { keyRange } from "../shard/key-range.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { ReadPoint } from "../shard/snapshots.ts";
 import type { ShardReader } from "../shard/shard-reader.ts";
-import { NodeLog, WatchedLink } from "./node-log.ts";
+import { NodeLog } from "./node-log.ts";
 import type { RaftRules } from "./raft-rules.ts";
 import type { Range, Scheduler } from "./scheduler.ts";
 import { SimProcess } from "./scheduler.ts";
 import { SimClock } from "./sim-clock.ts";
 import { SimDisk, SimulatedCrash } from "./sim-disk.ts";
+import { openSimShard } from "./sim-shard.ts";
 import type { Survival } from "./sim-inode.ts";
 import type { Wire } from "./sim-network.ts";
 import type { Trace } from "./trace.ts";
@@ -51,8 +51,8 @@ const LIMITS = {
   tailBytesMax: 32 * KIB,
 };
 const LEAVE_POLL_MS = 5;
-/** Behind all keys that there are. */
-const KEYS_END = Uint8Array.of(0xff);
+/** After which a node that was not let in begins anew. */
+const JOIN_MS = 2500;
 
 export interface SimClusterShape {
   readonly memberNames: readonly string[];
@@ -66,8 +66,11 @@ export interface SimClusterShape {
 interface Life {
   readonly process: SimProcess;
   readonly clock: SimClock;
-  readonly node: ClusterNode;
-  readonly shards: readonly Shard[];
+  readonly env: Environment;
+  readonly identity: Identity;
+  readonly shards: Shard[];
+  /** Null while it asks to join. */
+  node: ClusterNode | null;
 }
 
 type ShardState = ReadonlyMap<string, string>;
@@ -90,6 +93,8 @@ export class SimNode {
   isWiped = false;
   /** Taken away for good. */
   isRetired = false;
+  /** Where a node that is not one of the first members asks to be let in. */
+  seedName: () => string = () => this.name;
   /** Says why, when the node wants its process ended: a shard has failed. */
   onFailure: (why: string) => void = () => undefined;
   /** The process is dead already: `crash` or `kill` is due. */
@@ -130,7 +135,26 @@ export class SimNode {
   }
 
   get coordinator(): Coordinator | null {
-    return this.#life?.node.coordinator ?? null;
+    return this.#life?.node?.coordinator ?? null;
+  }
+
+  /** Whom it takes for members; nobody, while it is none itself. */
+  get members(): readonly MemberRecord[] {
+    return this.#life?.node?.members.list() ?? [];
+  }
+
+  /** How new that is; −1: nobody. */
+  get membersVersion(): number {
+    return this.#life?.node?.members.version ?? -1;
+  }
+
+  /** The voters of each shard, as its log of it has them, whether it is up or not. */
+  get votersKnown(): readonly (readonly string[])[] {
+    return Array.from({ length: this.#shape.shardCount }, (_, shard) => this.logOf(shard).voters);
+  }
+
+  get memberAdmin(): MemberAdmin | null {
+    return this.#life?.node?.memberAdmin ?? null;
   }
 
   /** A new life on what the disk holds. A planned fault may end it before it has begun; then `onDeath` is called. */
@@ -141,7 +165,8 @@ export class SimNode {
     this.disk.mount(process);
     try {
       this.#life = this.#begin(process);
-      this.#life.node.start();
+      if (this.#life.identity.nodeId === NO_NODE) this.#join(this.#life);
+      else this.#takePart(this.#life);
     } catch (thrown) {
       process.end();
       this.#end();
@@ -163,18 +188,20 @@ export class SimNode {
   logOf(shard: number): NodeLog {
     const known = this.#logs.get(shard);
     if (known !== undefined) return known;
-    const log = new NodeLog(this.#rules, shard, this.name);
+    const { memberNames } = this.#shape;
+    const first = memberNames.includes(this.name) ? memberNames : [];
+    const log = new NodeLog(this.#rules, shard, this.name, first);
     this.#logs.set(shard, log);
     return log;
   }
 
   /** Whether this node, which is up, has bound a member to the data directory that speaks for it. */
   hasBound(name: string): boolean {
-    return this.#life?.node.members.list().some((one) => one.name === name && one.incarnation !== "") === true;
+    return this.members.some((one) => one.name === name && one.incarnation !== "");
   }
 
   #begin(process: SimProcess): Life {
-    const { memberNames, shardCount, ...settings } = this.#shape;
+    const { memberNames, shardCount } = this.#shape;
     const clock = new SimClock(this.#scheduler, process, this.#clockRate, this.#wallOffsetMs);
     const network = this.#wire.attach(this.name, process);
     const seed = this.#scheduler.random.u32();
@@ -188,28 +215,65 @@ export class SimNode {
       memberNames,
       shardCount,
       randomHex: seed.toString(16),
-      joins: false,
+      joins: !memberNames.includes(this.name),
     });
-    const shards: Shard[] = [];
+    return { process, clock, env, identity, shards: [], node: null };
+  }
+
+  /** Its process ends, and begins anew, when it is not let in for long: whom it asks may be gone. */
+  #join(life: Life): void {
+    const { electionMs, requestTimeoutMs, replicationFactor } = this.#shape;
+    const { nodeName: name, incarnation } = life.identity;
+    const { valueBytesMax } = LIMITS;
+    const request = {
+      name,
+      incarnation,
+      peerAddress: addressOf(name),
+      rack: "",
+      valueBytesMax,
+      electionMs,
+      replicationFactor,
+    };
+    const options = { seed: addressOf(this.seedName()), answerMs: 2 * requestTimeoutMs, giveUpMs: JOIN_MS };
+    new Joiner(life.env, request, options, (outcome) => {
+      if (this.#life !== life) return;
+      if (outcome instanceof EnvelopeError) return this.onFailure(`not let in: ${outcome.message}`);
+      life.identity.becomeMember(outcome);
+      this.#takePart(life);
+    });
+  }
+
+  #takePart(life: Life): void {
+    const { memberNames, shardCount: _shardCount, ...settings } = this.#shape;
+    const { env, identity, shards } = life;
     const openShard = (shard: number, onReply: (reply: ShardReply) => void): ShardPort => {
       const log = this.logOf(shard);
-      const opened = openDirect(env, identity.clusterId, shard, log, (reply) => {
+      const opened = openSimShard(env, DIRECTORY, identity.clusterId, shard, log, (reply) => {
         log.onReply(reply);
         onReply(reply);
       });
       shards.push(opened.shard);
       return opened.port;
     };
-    const peers = memberNames.map((name) => ({ name, address: `${name}:${PEER_PORT}` }));
-    const peerAddress = `${this.name}:${PEER_PORT}`;
+    const names = memberNames.includes(this.name) ? memberNames : [this.name];
+    const peers = names.map((name) => ({ name, address: addressOf(name) }));
     const node = new ClusterNode(
       env,
-      { ...settings, ...LIMITS, durability: SYNC, peerAddress, peers, rack: "" },
+      { ...settings, ...LIMITS, durability: SYNC, peerAddress: addressOf(this.name), peers, rack: "" },
       identity,
       openShard,
     );
     node.onFailure((shard, code, message) => this.onFailure(`shard ${shard}: ${code} ${message}`));
-    return { process, clock, node, shards };
+    node.onForgotten(() => this.#scheduler.schedule(0, null, () => this.#forgotten(life)));
+    life.node = node;
+    node.start();
+  }
+
+  /** The cluster has no such member any more: the node has nothing more to do. */
+  #forgotten(life: Life): void {
+    if (this.#life !== life) return;
+    this.#trace.note(`${this.name} has left the cluster`);
+    this.retire();
   }
 
   /** Power cut: what was not synced is at the mercy of `survival`. */
@@ -250,12 +314,13 @@ export class SimNode {
   /** The node is told to stop, as by a signal, and its process ends when it has; then `gone` runs. */
   leave(gone: () => void): void {
     const life = this.#life;
-    if (life === null) return gone();
+    const node = life?.node ?? null;
+    if (life === null || node === null) return gone();
     this.#trace.note(`${this.name} is told to stop`);
-    life.node.stop();
+    node.stop();
     const look = (): void => {
       if (this.#life !== life) return;
-      if (!life.node.stopped) return void life.clock.after(LEAVE_POLL_MS, look);
+      if (!node.stopped) return void life.clock.after(LEAVE_POLL_MS, look);
       this.kill();
       gone();
     };
@@ -316,72 +381,17 @@ export class SimNode {
   }
 }
 
+function addressOf(name: string): string {
+  return `${name}:${PEER_PORT}`;
+}
+
 function entriesOf(reader: ShardReader, bucket: number, at: ReadPoint): [Uint8Array, Uint8Array][] {
   const entries: [Uint8Array, Uint8Array][] = [];
-  using walk = reader.iterate({ bucket, prefix: EMPTY_BYTES, low: EMPTY_BYTES, high: KEYS_END }, at);
+  using walk = reader.iterate(keyRange(bucket, EMPTY_BYTES, null, null), at);
   for (walk.first(); walk.valid; walk.next()) entries.push([walk.key.slice(), walk.value.slice()]);
   return entries;
 }
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("hex");
-}
-
-/** A shard on the node's own thread, with everything small so that a short run sees rotations, flushes, compactions. */
-function openDirect(
-  env: Environment,
-  clusterIdHex: string,
-  shard: number,
-  log: NodeLog,
-  reply: (reply: ShardReply) => void,
-): { shard: Shard; port: ShardPort } {
-  const id = shardId(shard);
-  const memory = createShardMemory(64 * KIB, 3);
-  const clusterId = new Uint8Array(Buffer.from(clusterIdHex, "hex"));
-  const options = {
-    shard: id,
-    directory: `${DIRECTORY}/shard-${String(shard).padStart(4, "0")}`,
-    log: { shard: id, clusterId, segmentBytes: 64 * KIB, isDirect: false },
-    tree: {
-      blockBytes: 512,
-      bloomBitsPerKey: 10,
-      // Both, in one cluster.
-      compaction: shard % 2 === 0 ? ("leveled" as const) : ("tiered" as const),
-      compression: "none" as const,
-      compressionLevel: 1,
-      prefixFilterBytes: 0,
-      blockChecks: "first" as const,
-      tableIo: "mmap" as const,
-      levelBytesBase: 64 * KIB,
-      level0Tables: 2,
-      tableBytesMax: 16 * KIB,
-    },
-    memtableAgeMs: 1500,
-    valueBytesMax: 16 * KIB,
-    replayBytesMax: 1024 * KIB,
-    pendingBytesMax: 16 * KIB,
-    groupBytesMax: 64 * KIB,
-    idleProofMs: 50,
-    debtBytesMax: 1024 * KIB,
-    snapshotsMax: 16,
-    snapshotAgeMs: 0,
-    stepBytes: 4 * KIB,
-    scrubBytesPerSecond: 0,
-    scrubIntervalMs: 0,
-  };
-  const opened = Shard.open({ ...env, blockCache: new BlockCache(64 * KIB) }, options, memory, reply);
-  const link = new DirectLink(opened);
-  const state = new SharedState(memory.state);
-  const memtables = new MemtableSet(state, memory.arenas);
-  return {
-    shard: opened,
-    port: {
-      link: new WatchedLink(link, log),
-      state,
-      memtables,
-      background: () => link.background(),
-      stir: () => link.stir(),
-      dueInMs: () => link.dueInMs,
-    },
-  };
 }

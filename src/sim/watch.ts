@@ -2,7 +2,8 @@
  * Looks at a node after every event of its process, and after every start: who leads, whether anything falls that must
  * not, and whether replicas that have applied the same entries have the same state.
  *
- *   - in one life of a node neither commit index nor applied index falls, and applied never passes commit
+ *   - in one life of a node neither commit index nor applied index falls, unless it gives up its log, and applied never
+ *     passes commit
  *   - a node's term never falls
  *   - a node that came back with an empty disk hears of no term and leads nobody
  */
@@ -15,6 +16,8 @@ import type { StateWatch } from "./state-watch.ts";
 
 interface Progress {
   life: number;
+  /** How often the log had been given up. */
+  emptied: number;
   term: number;
   commit: number;
   applied: number;
@@ -54,7 +57,8 @@ export class Watch {
     const { shard, role, term, commitIndex, appliedIndex } = status;
     const key = `${node.name}/${shard}`;
     const last = this.#progressOf(node, shard);
-    const isSameLife = last.life === node.lifeCount;
+    const { emptiedCount } = node.logOf(shard);
+    const isSameLife = last.life === node.lifeCount && last.emptied === emptiedCount;
     if (isSameLife && (commitIndex < last.commit || appliedIndex < last.applied)) {
       this.violations.push(`${key} fell from ${JSON.stringify(last)} to ${JSON.stringify(status)}`);
     }
@@ -75,6 +79,7 @@ export class Watch {
     this.#checkLeader(node, status, last);
     if (!isSameLife || appliedIndex > last.applied) this.#states.look(node, shard);
     last.life = node.lifeCount;
+    last.emptied = emptiedCount;
     last.term = term;
     last.commit = commitIndex;
     last.applied = appliedIndex;
@@ -83,7 +88,7 @@ export class Watch {
   #progressOf(node: SimNode, shard: number): Progress {
     const ofNode = this.#progress.get(node) ?? [];
     this.#progress.set(node, ofNode);
-    ofNode[shard] ??= { life: 0, term: 0, commit: 0, applied: 0, checksLogOf: 0 };
+    ofNode[shard] ??= { life: 0, emptied: 0, term: 0, commit: 0, applied: 0, checksLogOf: 0 };
     return ofNode[shard];
   }
 

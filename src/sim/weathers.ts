@@ -10,6 +10,8 @@
  *   hunt       every new leader is cut off at once
  *   ballots    that too, a voter loses power in the same moment and is back at once, and many messages take as long as
  *              an election
+ *   members    nodes join and leave the cluster, and some lose their disks for good and are replaced by others, while leaders
+ *              change and nodes come and go
  */
-export const WEATHERS = ["mixed", "renewals", "clocks", "leases", "rot", "hunt", "ballots"] as const;
+export const WEATHERS = ["mixed", "renewals", "clocks", "leases", "rot", "hunt", "ballots", "members"] as const;
 export type Weather = (typeof WEATHERS)[number];

@@ -14,7 +14,7 @@ class Scene {
 
   constructor(rules: RaftRules, name: string) {
     this.rules = rules;
-    this.log = new NodeLog(rules, 0, name);
+    this.log = new NodeLog(rules, 0, name, []);
   }
 
   append(firstIndex: number, terms: readonly number[], commitIndex = 0): void {
