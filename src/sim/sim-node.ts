@@ -17,7 +17,6 @@ import type { Stamp } from "../core/stamp.ts";
 import type { MemberRecord } from "../record/member-format.ts";
 import type { Environment } from "../env/environment.ts";
 import { FENCE_PREFIX } from "../shard/apply-catalog.ts";
-import { keyRange } from "../shard/key-range.ts";
 import type { Shard } from "../shard/shard.ts";
 import type { ReadPoint } from "../shard/snapshots.ts";
 import type { ShardReader } from "../shard/shard-reader.ts";
@@ -51,6 +50,8 @@ const LIMITS = {
   tailBytesMax: 32 * KIB,
 };
 const LEAVE_POLL_MS = 5;
+/** Behind all keys that there are. */
+const KEYS_END = Uint8Array.of(0xff);
 /** After which a node that was not let in begins anew. */
 const JOIN_MS = 2500;
 
@@ -387,7 +388,7 @@ function addressOf(name: string): string {
 
 function entriesOf(reader: ShardReader, bucket: number, at: ReadPoint): [Uint8Array, Uint8Array][] {
   const entries: [Uint8Array, Uint8Array][] = [];
-  using walk = reader.iterate(keyRange(bucket, EMPTY_BYTES, null, null), at);
+  using walk = reader.iterate({ bucket, prefix: EMPTY_BYTES, low: EMPTY_BYTES, high: KEYS_END }, at);
   for (walk.first(); walk.valid; walk.next()) entries.push([walk.key.slice(), walk.value.slice()]);
   return entries;
 }
