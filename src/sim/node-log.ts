@@ -73,6 +73,8 @@ export class NodeLog implements KnownLog {
   appliedIndex = 0;
   /** How often it has been given up. */
   emptiedCount = 0;
+  /** What it says of the last time. */
+  #votesFrom = 0;
 
   /** `firstVoters`: who votes before the log says anything else. */
   constructor(rules: RaftRules, shard: number, owner: string, firstVoters: readonly string[]) {
@@ -134,6 +136,8 @@ export class NodeLog implements KnownLog {
   // ---- a start
 
   #boot(boot: ShardBoot): void {
+    // It was given up in the middle of the last life's end.
+    if (boot.lastIndex === 0 && boot.votesFrom > this.#votesFrom) return this.#emptied(boot);
     const found = termsOf(boot);
     this.#checkHardState(boot);
     this.#checkEntries(boot, found);
@@ -165,6 +169,9 @@ export class NodeLog implements KnownLog {
     if (boot.lastIndex > 0 || boot.appliedIndex > 0) this.#complain("is not empty when it should be");
     this.appliedIndex = 0;
     this.emptiedCount += 1;
+    this.#votesFrom = boot.votesFrom;
+    this.#term = boot.hardTerm;
+    this.#saved = { term: boot.hardTerm, vote: boot.hardVote };
     this.#persistedCommit = 0;
     this.#begin(boot, termsOf(boot));
   }
