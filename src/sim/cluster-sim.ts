@@ -34,6 +34,7 @@ import {
   workloadOf,
 } from "./season.ts";
 import { SimClient } from "./sim-client.ts";
+import { Schism } from "./schism.ts";
 import { type SimClusterShape, SimNode } from "./sim-node.ts";
 import { type Shortening, WHOLE } from "./shortening.ts";
 import { Wire } from "./sim-network.ts";
@@ -139,6 +140,7 @@ class ClusterSim {
   #newNemesis(season: Season, wire: Wire, recruit: (name: string) => SimNode): Nemesis {
     const parts = [this.#scheduler, wire, this.#trace, this.#nodes] as const;
     const nemesis = new Nemesis(this.#seed, ...parts, season, this.#shape.electionMs, this.#misfortunes, recruit);
+    if (season === "members") this.#watch.hunt = new Schism(...parts, nemesis, this.#misfortunes);
     if (isHunted(season)) this.#watch.hunt = new Hunt(...parts, nemesis, this.#misfortunes, season === "ballots");
     return nemesis;
   }

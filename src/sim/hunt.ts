@@ -71,6 +71,8 @@ export class Hunt {
     if (this.#prey?.name === leaderName) this.#catch(leaderName, this.#prey.random);
   }
 
+  changed(): void {}
+
   #catch(leaderName: string, random: Random): void {
     const leader = this.#nodes.find((node) => node.name === leaderName);
     if (leader === undefined || this.#nemesis.isOver) return;

@@ -71,6 +71,8 @@ export class NodeLog implements KnownLog {
   #saved: { readonly term: number; readonly vote: number } = { term: 0, vote: NO_NODE };
   /** What the shard has reported in this life; 0: nothing yet. */
   appliedIndex = 0;
+  /** Configurations that have come to it. */
+  changeCount = 0;
   /** How often it has been given up. */
   emptiedCount = 0;
   /** What it says of the last time. */
@@ -95,7 +97,13 @@ export class NodeLog implements KnownLog {
 
   /** Whose majority decides, committed or not. */
   get voters(): readonly string[] {
-    return this.#configurations.at(-1)?.voters ?? (this.emptiedCount > 0 ? [] : this.#firstVoters);
+    return this.votersAt(Number.POSITIVE_INFINITY);
+  }
+
+  /** Whose majority decides as of an entry. */
+  votersAt(index: number): readonly string[] {
+    const placed = this.#configurations.findLast((one) => one.index <= index);
+    return placed?.voters ?? (this.emptiedCount > 0 ? [] : this.#firstVoters);
   }
 
   /** Whether the leader of this term has its first entry in this log. */
@@ -226,6 +234,7 @@ export class NodeLog implements KnownLog {
       this.#configurations = this.#configurations.filter((one) => one.index < index);
     }
     if (isConfigurationEntry(entry)) {
+      this.changeCount += 1;
       this.#configurations.push({ index, voters: votersIn(entry.subarray(ENTRY_HEADER_BYTES)) });
     }
     const previousTerm = this.termAt(index - 1);

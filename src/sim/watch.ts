@@ -8,7 +8,6 @@
  *   - a node that came back with an empty disk hears of no term and leads nobody
  */
 import type { ShardStatus } from "../cluster/coordinator.ts";
-import type { Hunt } from "./hunt.ts";
 import type { RaftRules } from "./raft-rules.ts";
 import type { SimProcess } from "./scheduler.ts";
 import type { SimNode } from "./sim-node.ts";
@@ -18,11 +17,22 @@ interface Progress {
   life: number;
   /** How often the log had been given up. */
   emptied: number;
+  /** Configurations that have come to the log. */
+  changes: number;
   term: number;
   commit: number;
   applied: number;
   /** Its log is still to be held against what is committed, as that of the leader of this term; 0: it is not. */
   checksLogOf: number;
+}
+
+/** Who waits for the moments in which a misfortune is worst. */
+export interface Hunter {
+  elected(leaderName: string): void;
+  /** A leader's commit index has risen. */
+  committed(leaderName: string): void;
+  /** A leader has proposed a change of members. */
+  changed(leaderName: string): void;
 }
 
 export class Watch {
@@ -34,8 +44,7 @@ export class Watch {
   readonly #progress = new Map<SimNode, Progress[]>();
   /** The life of each node that was looked at last. */
   readonly #lives = new Map<SimNode, SimProcess | null>();
-  /** Hears of elections and commits. */
-  hunt: Hunt | null = null;
+  hunt: Hunter | null = null;
 
   constructor(nodes: readonly SimNode[], rules: RaftRules, states: StateWatch) {
     this.#nodes = nodes;
@@ -63,7 +72,9 @@ export class Watch {
       this.violations.push(`${key} fell from ${JSON.stringify(last)} to ${JSON.stringify(status)}`);
     }
     if (isSameLife && term < last.term) this.violations.push(`${key} fell from term ${last.term} to ${term}`);
-    if (appliedIndex > commitIndex && this.#nodes.length > 1) {
+    // Who votes alone applies before it is told that an entry is committed.
+    const deciding = node.logOf(shard).votersAt(appliedIndex);
+    if (appliedIndex > commitIndex && !(deciding.length === 1 && deciding[0] === node.name)) {
       this.violations.push(`${key} applied more than is committed: ${JSON.stringify(status)}`);
     }
     if (node.isWiped && (role === "leader" || term > 0)) {
@@ -75,11 +86,13 @@ export class Watch {
         this.hunt?.elected(node.name);
       }
       if (commitIndex > (isSameLife ? last.commit : 0)) this.hunt?.committed(node.name);
+      if (node.logOf(shard).changeCount > last.changes) this.hunt?.changed(node.name);
     }
     this.#checkLeader(node, status, last);
     if (!isSameLife || appliedIndex > last.applied) this.#states.look(node, shard);
     last.life = node.lifeCount;
     last.emptied = emptiedCount;
+    last.changes = node.logOf(shard).changeCount;
     last.term = term;
     last.commit = commitIndex;
     last.applied = appliedIndex;
@@ -88,7 +101,7 @@ export class Watch {
   #progressOf(node: SimNode, shard: number): Progress {
     const ofNode = this.#progress.get(node) ?? [];
     this.#progress.set(node, ofNode);
-    ofNode[shard] ??= { life: 0, emptied: 0, term: 0, commit: 0, applied: 0, checksLogOf: 0 };
+    ofNode[shard] ??= { life: 0, emptied: 0, changes: 0, term: 0, commit: 0, applied: 0, checksLogOf: 0 };
     return ofNode[shard];
   }
 

@@ -11,7 +11,7 @@
  *   ballots    that too, a voter loses power in the same moment and is back at once, and many messages take as long as
  *              an election
  *   members    nodes join and leave the cluster, and some lose their disks for good and are replaced by others, while leaders
- *              change and nodes come and go
+ *              change and nodes come and go; groups are parted as their members change
  */
 export const WEATHERS = ["mixed", "renewals", "clocks", "leases", "rot", "hunt", "ballots", "members"] as const;
 export type Weather = (typeof WEATHERS)[number];

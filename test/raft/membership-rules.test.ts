@@ -287,6 +287,19 @@ describe("membership", () => {
     expect(one.raft.commitIndex as number).toBe(2);
   });
 
+  test("what a leader has appended as the only voter its own disk commits, whoever has come meanwhile", () => {
+    const one = leader(1);
+    proposal(one, "a");
+    expect(change(one, [1, 2])).toBe("3@1");
+    proposal(one, "b");
+    one.collect();
+    expect(one.raft.commitIndex as number).toBe(1);
+    one.persist();
+    expect(one.raft.commitIndex as number).toBe(2);
+    tell(one, accepted(1, 3));
+    expect(one.raft.commitIndex as number).toBe(3);
+  });
+
   test("25: reads that wait for others when a leader becomes the only voter wait no longer", () => {
     const one = leader(2);
     tell(one, accepted(1, 1));

@@ -440,7 +440,17 @@ export class Chaos {
       const { durable } = this.members[id - 1]!;
       return index < durable.firstIndex || durable.termAt(index) === term;
     });
-    demand(holders.length > voters.length / 2, "what is committed is on the disks of a majority");
+    const isAlone = this.#votersAt(member, index).join() === String(member.id) && member.durable.termAt(index) === term;
+    demand(isAlone || holders.length > voters.length / 2, "what is committed is on the disks of a majority");
+  }
+
+  /** Who voted as of an entry of a member's log. */
+  #votersAt({ raft, durable }: Member, index: number): readonly number[] {
+    for (let at = index; at >= durable.firstIndex; at--) {
+      const said = this.#configurations.get(`${at}@${raft.termAt(at as never)}`);
+      if (said !== undefined) return (JSON.parse(said) as { voters: number[] }).voters;
+    }
+    return durable.base.configuration.voters;
   }
 
   /** Peace: no loss, no crash, time goes on until everybody has the same log. */
