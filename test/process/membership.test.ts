@@ -31,7 +31,10 @@ async function settled(nodes: readonly number[]): Promise<void> {
     const statuses = await Promise.all(nodes.map((node) => cluster.status(node)));
     const isSettled = statuses.every(
       (status) =>
-        status?.members.map(({ name }) => name).join() === names.join() &&
+        status?.members
+          .map(({ name }) => name)
+          .sort()
+          .join() === names.join() &&
         status.members.every(({ connected }) => connected) &&
         status.shards.every(
           ({ leader, voters, learners }) =>
