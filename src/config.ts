@@ -71,7 +71,7 @@ const SHAPE = {
   data: z.string("must be a path").min(1, { error: "must not be empty" }).default("./data").describe("data directory"),
   peers: peers
     .default([])
-    .describe("all nodes of the cluster, this one too: n1=host:port,n2=host:port (default: alone)"),
+    .describe("the nodes that the cluster is born with, this one too: n1=host:port,n2=host:port (default: alone)"),
   join: address
     .optional()
     .describe("peer port of a member of the cluster that this node is to join, while its data directory is empty"),
@@ -266,7 +266,8 @@ export interface SettingDoc {
 export function settingDocs(): readonly SettingDoc[] {
   return settingNames().map((key) => {
     const fallback: unknown = SHAPE[key].parse(undefined);
-    const shown = fallback === undefined || Array.isArray(fallback) ? null : String(fallback);
+    const isShown = fallback !== undefined && fallback !== "" && !Array.isArray(fallback);
+    const shown = isShown ? String(fallback) : null;
     return {
       name: key,
       flag: flagName(key),
