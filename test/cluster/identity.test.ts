@@ -3,9 +3,11 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { encode } from "@msgpack/msgpack";
+import { decode, encode } from "@msgpack/msgpack";
+import { decodeIdentity } from "../../src/cluster/identity-format.ts";
 import { Identity } from "../../src/cluster/identity.ts";
 import { crc32 } from "../../src/core/crc32.ts";
+import { nodeId } from "../../src/core/ids.ts";
 import { RealDisk } from "../../src/env/real-disk.ts";
 
 let directory = "";
@@ -91,6 +93,47 @@ test("a directory made by an earlier version is read: its members were the first
   identity.saveHeard(1, "aa");
   expect(claim().heard.get(1)).toBe("aa");
 });
+
+test("golden bytes of the format", () => {
+  claim({ memberNames: ["n1", "n2"] });
+  const file = readFileSync(join(directory, "node.meta"));
+  expect(file.subarray(0, 8).toString("hex")).toBe("4556504e02000000");
+  const { clusterId, incarnation, ...rest } = decode(file.subarray(16)) as Record<string, unknown>;
+  expect([clusterId, incarnation].map((hex) => /^[0-9a-f]{32}$/.test(String(hex)))).toEqual([true, true]);
+  const member = { incarnation: "", peerAddress: "", rack: "", state: 1, forced: false };
+  expect(rest).toEqual({
+    nodeName: "n2",
+    nodeId: 2,
+    shardCount: 2,
+    founders: [1, 2],
+    members: {
+      version: 0,
+      nextId: 3,
+      members: [
+        { id: 1, name: "n1", ...member },
+        { id: 2, name: "n2", ...member },
+      ],
+    },
+    heard: [{ id: 2, incarnation }],
+  });
+  expect(decodeIdentity(Uint8Array.fromHex(GOLDEN), "golden")).toEqual({
+    clusterId: "cc",
+    nodeName: "n3",
+    nodeId: 3,
+    incarnation: "ab",
+    shardCount: 2,
+    founders: [],
+    members: {
+      version: 7,
+      nextId: 4,
+      members: [{ id: nodeId(3), name: "n3", incarnation: "ab", peerAddress: "h:1", rack: "r", state: "member" }],
+    },
+    heard: [],
+  });
+});
+
+const GOLDEN =
+  "4556504e02000000b9e63ba1b300000088a9636c75737465724964a26363a86e6f64654e616d65a26e33a66e6f6465496403ab696e6361726e6174696f6ea26162aa7368617264436f756e7402a8666f756e6465727390a76d656d6265727383a776657273696f6e07a66e657874496404a76d656d626572739187a2696403a46e616d65a26e33ab696e6361726e6174696f6ea26162ab7065657241646472657373a3683a31a47261636ba172a5737461746501a6666f72636564c2a5686561726490";
 
 function version1(body: unknown): Uint8Array {
   const map = encode(body);
