@@ -119,22 +119,7 @@ export class ClusterNode {
     this.#times = raftTimes(settings.heartbeatMs, settings.electionMs);
     const random = new Random(environment.seed);
     const session = random.u32();
-    this.#transport = new PeerTransport(
-      environment,
-      identity,
-      this.members,
-      { session, valueBytesMax: settings.valueBytesMax, electionMs: settings.electionMs },
-      {
-        onFrame: (from, peerSession, frame) => this.#onFrame(from, peerSession, frame),
-        onConnected: (peer) => {
-          environment.log.info("peer connected", { peer: this.#health.nameOf(peer) });
-          this.#hasNews = true;
-          this.#wake();
-        },
-        onJoin: (body, say) => this.#membership.joins.asked(body, say),
-        onLost: (peer) => this.#onLost(peer),
-      },
-    );
+    this.#transport = this.#newTransport(session);
     this.#heartbeats = new Heartbeats(identity.nodeId, this.#transport, (shard, message) =>
       this.#groups[shard]?.step(message),
     );
@@ -178,6 +163,27 @@ export class ClusterNode {
       this.#transport,
       { system: this.#router.system, health: this.#health, transfers: this.#transfers },
       () => this.#wake(),
+    );
+  }
+
+  #newTransport(session: number): PeerTransport {
+    const { valueBytesMax, electionMs } = this.#settings;
+    const { log } = this.#environment;
+    return new PeerTransport(
+      this.#environment,
+      this.#identity,
+      this.members,
+      { session, valueBytesMax, electionMs },
+      {
+        onFrame: (from, peerSession, frame) => this.#onFrame(from, peerSession, frame),
+        onConnected: (peer) => {
+          log.info("peer connected", { peer: this.#health.nameOf(peer) });
+          this.#hasNews = true;
+          this.#wake();
+        },
+        onJoin: (body, say) => this.#membership.joins.asked(body, say),
+        onLost: (peer) => this.#onLost(peer),
+      },
     );
   }
 
