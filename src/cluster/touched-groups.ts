@@ -6,8 +6,14 @@
  */
 import type { ShardGroup } from "./shard-group.ts";
 
+/** What is needed of a group. */
+export type ServedGroup = Pick<
+  ShardGroup,
+  "shard" | "beginTurn" | "drive" | "flush" | "settle" | "background" | "dueInMs" | "stir"
+>;
+
 export class TouchedGroups {
-  #groups: readonly ShardGroup[] = [];
+  #groups: readonly ServedGroup[] = [];
   /** By number, in the order in which they were touched. */
   #touched: number[] = [];
   #emptyList: number[] = [];
@@ -25,7 +31,7 @@ export class TouchedGroups {
   }
 
   /** The groups, which may have touched themselves while they were made. All are served once. */
-  serve(groups: readonly ShardGroup[]): void {
+  serve(groups: readonly ServedGroup[]): void {
     this.#groups = groups;
     for (const { shard } of groups) this.touch(shard);
   }
@@ -84,7 +90,8 @@ export class TouchedGroups {
       if (group.background()) owing[count++] = shard;
       else {
         this.#isOwing[shard] = 0;
-        this.#dueMs[shard] = nowMs + group.dueInMs;
+        // What was due before is due still, however often the group is touched meanwhile.
+        this.#dueMs[shard] = Math.min(this.#dueMs[shard]!, nowMs + group.dueInMs);
       }
     }
     owing.length = count;

@@ -252,6 +252,7 @@ export class Shard {
     const isRepairing = this.#repair.step();
     const isBehind = isPreparing || isMaintaining || isReading || isClearing || isInstalling || isRepairing;
     this.#owesSteps = isBehind || this.#appliedIndex > applied || this.#stepScrub();
+    this.#publishRoom();
   }
 
   get #untilSecureMs(): number {
@@ -308,6 +309,11 @@ export class Shard {
       requests.length = 0;
       this.#emptyQueue = requests;
     } while (this.#queue.length > 0);
+    this.#publishRoom();
+  }
+
+  /** After every look at the disk: nobody sends anything to a shard that says it has no room. */
+  #publishRoom(): void {
     this.#parts.state.setWritable(this.#parts.log.writable && !this.#maintenance.isDiskFull);
   }
 

@@ -38,6 +38,27 @@ test("on a full disk writes are announced as refused, none is lost, and there ar
   expect(harness.ofType("failed")).toEqual([]);
 });
 
+test("a shard that is sent nothing while it has no room says by itself that there is some again", () => {
+  const disk = new HeldSyncDisk();
+  using harness = new ShardHarness({ disk });
+  const isWritable = (): boolean => new SharedState(harness.memory.state).writable;
+  disk.isFull = true;
+  // It looks at the disk once in a while.
+  for (let i = 0; i < 200; i++) {
+    harness.shard.turn();
+    harness.settle();
+  }
+  expect(isWritable()).toBe(false);
+  disk.isFull = false;
+  // As a worker does: a turn, steps, and then sleep, for ever if nothing is due.
+  do {
+    harness.clock.nowMs += harness.shard.idleMs;
+    harness.shard.turn();
+    harness.settle();
+  } while (harness.shard.idleMs < 60_000);
+  expect(isWritable()).toBe(true);
+});
+
 test("entries that wait for room are written by and by even if nobody sends anything more", () => {
   const disk = new HeldSyncDisk();
   using harness = new ShardHarness({ disk });
