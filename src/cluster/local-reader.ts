@@ -28,6 +28,9 @@ export class LocalReader {
   readonly #clock: Clock;
   readonly #stamps: Stamp;
   readonly #reads = new PendingReads();
+  /** Reads of single keys that memory has answered, and those that the shard was asked for. */
+  memoryCount = 0;
+  shardCount = 0;
   #gate: ReadGate | null = null;
   #gathered = new ReadBatch();
   readonly #emptyBatches: ReadBatch[] = [];
@@ -165,11 +168,13 @@ export class LocalReader {
     if (state.readable(minIndex)) {
       const found = memtables.find(bucket, key.bytes, key.start, key.end, hash);
       if (found !== null || state.missIsFinal) {
+        this.memoryCount += 1;
         if (onLease) gate = this.#gateAfterLease();
         this.#answer(found, metadataOnly, gate, waiter, tag);
         return gate === null;
       }
     }
+    this.shardCount += 1;
     const copy = key.bytes.slice(key.start, key.end);
     this.#ask({ type: "get", bucket, key: copy, metadataOnly }, minIndex, gate, onLease, waiter, tag);
     return false;

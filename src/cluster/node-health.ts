@@ -180,12 +180,17 @@ export class NodeHealth {
 
   figures(turnCount: number): Readonly<Record<string, number>> {
     const groups = this.#lanes.map(({ group }) => group);
+    const sum = (of: (lane: Lane) => number): number => this.#lanes.reduce((total, lane) => total + of(lane), 0);
     return {
       shards: groups.length,
       leading: groups.filter((group) => group.accepting).length,
       turns: turnCount,
       pending_requests: this.#pendingCount,
       forwarded_requests: this.#forwardedCount,
+      reads_from_memory: sum(({ group }) => group.readCounts.memoryCount),
+      reads_from_shard: sum(({ group }) => group.readCounts.shardCount),
+      reads_by_follower: sum(({ followerReads }) => followerReads.followerCount),
+      reads_stale: sum(({ followerReads }) => followerReads.staleCount),
       compaction_debt_bytes: groups.reduce((sum, group) => sum + group.pressure.debtBytes, 0),
       write_delay_micros_per_mib: Math.max(0, ...groups.map((group) => group.pressure.writeDelayMicros)),
       write_stalls: groups.reduce((sum, group) => sum + group.pressure.stallCount, 0),

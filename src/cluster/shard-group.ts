@@ -42,6 +42,8 @@ import { ShardQuestions } from "./shard-questions.ts";
 /** A damaged member campaigns when nobody has led for so many election timeouts: the others have tried more than once by then. */
 const PATIENCE_ELECTIONS = 5;
 
+const NO_READS = { memoryCount: 0, shardCount: 0 };
+
 export class ShardGroup {
   readonly shard: number;
   readonly #options: GroupOptions;
@@ -165,6 +167,11 @@ export class ShardGroup {
   get pendingCount(): number {
     const core = this.#core;
     return core === null ? 0 : core.proposer.pendingCount + core.reader.pendingCount;
+  }
+
+  /** Reads of single keys answered from memory, and those that went through the link, which is a ring where there are workers. */
+  get readCounts(): { readonly memoryCount: number; readonly shardCount: number } {
+    return this.#core?.reader ?? NO_READS;
   }
 
   /** Whether the bucket is gone in this shard, or is to be gone as soon as the fence under way is applied. */
