@@ -138,6 +138,7 @@ export class Forwarder {
     const movedOn = leader !== NO_NODE && leader !== this.#target;
     const limitMs = movedOn ? timeoutMs - graceMs : 0;
     this.#giveUpSent((operation) => operation.deadlineMs - limitMs <= nowMs);
+    if (this.#held.length === 0) return;
     const kept = this.#held.filter((operation) => operation.deadlineMs > nowMs);
     if (kept.length === this.#held.length) return;
     const late = this.#held.filter((operation) => operation.deadlineMs <= nowMs);

@@ -55,7 +55,7 @@ export class Compactions {
   /** Values are moved on this thread, which alone knows their files, and only when it has no other such work. */
   #beginCollection(rule: () => FrozenRule): void {
     if (this.#running.some((job) => !job.isElsewhere)) return;
-    const job = this.#tree.nextCollection(dropRule(rule()));
+    const job = this.#tree.nextCollection(() => dropRule(rule()));
     if (job !== null) this.#running.push(runHere(job));
   }
 

@@ -63,6 +63,8 @@ export class SimDisk implements Disk {
   readonly #faultsOf = new Map<DiskCall, Map<number, PlannedFault>>();
   readonly #locks = new Set<string>();
   #capacityBytes: number;
+  /** No more than that is used: what files have grown since they were measured, and none of what went. */
+  #usedBytesMax = 0;
   #callCount = 0;
   #life = 0;
   #dead = false;
@@ -149,6 +151,7 @@ export class SimDisk implements Disk {
   crash(survival: Survival): void {
     for (const inode of this.#names.inodes()) inode.crash(this.#random, survival);
     this.#names.crash(this.#random, survival.sector);
+    this.#usedBytesMax = Infinity;
     this.#endLife();
   }
 
@@ -310,7 +313,10 @@ export class SimDisk implements Disk {
     if (this.#isSpared) return;
     const fault = this.#nextFault(call);
     if (fault === null) return;
-    if (fault.kind === "tear") writePart?.(this.#random.fraction());
+    if (fault.kind === "tear") {
+      writePart?.(this.#random.fraction());
+      this.#usedBytesMax = Infinity;
+    }
     const code = fault.kind === "crash" ? null : fault.code;
     if (code === null) {
       this.#dead = true;
@@ -334,7 +340,11 @@ export class SimDisk implements Disk {
   }
 
   #reserve(byteCount: number, path: string): void {
-    if (byteCount > 0 && this.#names.usedBytes() + byteCount > this.#capacityBytes) {
+    if (byteCount <= 0) return;
+    this.#usedBytesMax += byteCount;
+    if (this.#usedBytesMax <= this.#capacityBytes) return;
+    this.#usedBytesMax = this.#names.usedBytes() + byteCount;
+    if (this.#usedBytesMax > this.#capacityBytes) {
       throw new EnvelopeError("DISKFULL", `cannot write ${path}: the disk is full`);
     }
   }

@@ -393,8 +393,8 @@ export class Tree {
     return pick === null ? null : this.#beginCompaction(pick, drop);
   }
 
-  /** The next collection, or null: none is due, one is running, or a compaction has what it would need. */
-  nextCollection(drop: DropRule): CollectionJob | null {
+  /** The next collection, or null: none is due, one is running, or a compaction has what it needs. `drop`: asked for one. */
+  nextCollection(drop: () => DropRule): CollectionJob | null {
     if (this.#isCollecting) return null;
     const pick = this.#values.pickCollection(this.#layout, this.#claims);
     if (pick === null) return null;
@@ -409,7 +409,7 @@ export class Tree {
       this.#layout,
       pick,
       this.#values.segmentBytes,
-      drop,
+      drop(),
       ports,
     );
   }

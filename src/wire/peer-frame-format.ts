@@ -163,7 +163,9 @@ export class FrameReader {
   }
 
   #announcedBytes(bytes: Uint8Array, offset: number): number {
-    const frameBytes = viewOf(bytes).getUint32(offset + 4, true);
+    // By bytes: a view for each chunk that comes would be garbage.
+    const low = bytes[offset + 4]! | (bytes[offset + 5]! << 8);
+    const frameBytes = (low | (bytes[offset + 6]! << 16) | (bytes[offset + 7]! << 24)) >>> 0;
     if (frameBytes < FRAME_HEADER_BYTES || frameBytes > this.frameBytesMax) {
       throw new EnvelopeError("PROTOCOL", `a peer frame of ${frameBytes} bytes`);
     }
