@@ -40,7 +40,7 @@ const MUTE_MS: Range = { min: 60, max: 160 };
 const PAUSE_MS: Range = { min: 50, max: 700 };
 /** In election timeouts: others lead by the time the frozen one goes on. */
 const FREEZE_ELECTIONS: Range = { min: 2, max: 5 };
-const FROZEN_ALONE_CHANCE = 0.5;
+const FROZEN_APART_CHANCE = 0.5;
 /** As many as a leader makes in some heartbeats. */
 const READINGS_AHEAD_MAX = 100;
 const CALLS_AHEAD_MAX = 60;
@@ -309,10 +309,13 @@ export class Nemesis {
     return this.#nodes.find((node) => node.coordinator?.shards()[0]?.role === "leader");
   }
 
-  /** Until others lead; of them it may not hear at once when it goes on. */
+  /** Until others lead; of them it may not hear at once when it goes on, nor may somebody who goes on following it. */
   #freeze(leader: SimNode, random: Random, stop: (leader: SimNode, ms: number) => void): void {
     stop(leader, this.#electionMs * drawn(random, FREEZE_ELECTIONS));
-    if (random.chance(FROZEN_ALONE_CHANCE)) this.#split([leader], random);
+    if (!random.chance(FROZEN_APART_CHANCE)) return;
+    const others = this.#nodes.filter((node) => node !== leader);
+    const companions = others.length >= 4 && random.chance(0.5) ? [others[random.below(others.length)]!] : [];
+    this.#split([leader, ...companions], random);
   }
 
   // ---- the network

@@ -38,7 +38,7 @@ const NODE_COUNTS: Readonly<Record<Season, readonly number[]>> = {
   ordinary: [3, 3, 3, 3, 3, 3, 5, 1],
   renewals: [5],
   clocks: [3, 3, 5, 1],
-  leases: [3, 3, 5],
+  leases: [3, 5, 5],
   rot: [3, 3, 5],
   hunt: [3],
   ballots: [5],
@@ -181,7 +181,7 @@ export function clientOf(random: Random, season: Season): ClientOptions {
     thinkMs: { min: 0, max: THINK_MS_MAX[season] * (isPipelining ? 2 : 1) },
     giveUpMs: GIVE_UP_MS[season],
     leaderChance: isHunted(season) ? 0.8 : season === "leases" ? 0.5 : 0.2,
-    leaseChance: season === "leases" ? 0.7 : 0,
+    leaseChance: season === "leases" ? 0.4 : 0,
     sessionTtlMs: random.chance(SESSION_CHANCE) ? sessionTtlOf(random) : 0,
   };
 }

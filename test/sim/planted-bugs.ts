@@ -293,7 +293,7 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
       },
     ],
     seedCount: 200,
-    weather: "mixed",
+    weather: "leases",
   },
   "a follower's state is as old as the last word of whoever says that he leads": {
     changes: [
@@ -326,7 +326,7 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
       },
     ],
     seedCount: 200,
-    weather: "ballots",
+    weather: "leases",
   },
   "what a connection sends behind a follower's read overtakes it": {
     changes: [
