@@ -378,6 +378,7 @@ export class ClusterNode {
       const { group } = lane;
       group.tick(requestTimeoutMs);
       group.reconcile(this.#aims.of(group.shard), this.#neighbours);
+      group.relieve((node) => this.#health.isWell(node));
       if (isBeat) group.beat();
       if (lane.isWaiting) lane.expire(nowMs, this.#nodeId, electionMs, requestTimeoutMs);
     }

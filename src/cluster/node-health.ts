@@ -146,16 +146,20 @@ export class NodeHealth {
   get nextHandOver(): { readonly shard: number; readonly to: NodeId } | null {
     const standings: Standing[] = [];
     for (const { id: node } of this.#members.list()) {
-      const report = this.#gossip.reportOf(node);
-      const isWell = report?.isWritable === true && report.quarantined === 0;
-      const isThere = this.#transport.connected(node) && this.#gossip.suspicionOf(node) < SUSPECT_PHI;
-      if (isWell && isThere) standings.push({ node, leading: report.leads.length });
+      if (this.isWell(node)) standings.push({ node, leading: this.#gossip.reportOf(node)?.leads.length ?? 0 });
     }
     const led = this.#lanes.filter(({ group }) => group.accepting);
     return nextHandOver(
       led.map(({ group: { shard, configuration } }) => ({ shard, voters: configuration.voters })),
       standings.filter(({ node }) => node !== this.#self),
     );
+  }
+
+  /** Whether another node is there, has room, and is not known to be damaged. */
+  isWell(node: NodeId): boolean {
+    const report = this.#gossip.reportOf(node);
+    const isThere = this.#transport.connected(node) && this.#gossip.suspicionOf(node) < SUSPECT_PHI;
+    return isThere && report?.isWritable === true && report.quarantined === 0;
   }
 
   nameOf(id: number): string | null {

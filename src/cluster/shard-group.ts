@@ -34,6 +34,7 @@ import { GroupMembers, type Neighbours } from "./group-members.ts";
 import { GroupSnapshots } from "./group-snapshots.ts";
 import type { Proof } from "./pending-reads.ts";
 import { GroupRepair } from "./group-repair.ts";
+import { OwnDisk } from "./own-disk.ts";
 import { raftEntry } from "./raft-message-format.ts";
 import type { Aim } from "./reconciler.ts";
 import type { OpenShard, ShardPort } from "./shard-port.ts";
@@ -54,6 +55,7 @@ export class ShardGroup {
   readonly #port: ShardPort;
   readonly #fences = new FenceSet();
   readonly #questions: ShardQuestions;
+  readonly #ownDisk: OwnDisk;
   /** Runs when more has been applied. */
   onApplied: () => void = () => undefined;
   /** Null until the shard has recovered. */
@@ -77,6 +79,7 @@ export class ShardGroup {
   constructor(clock: Clock, log: Logger, seed: number, options: GroupOptions, events: GroupEvents, open: OpenShard) {
     this.shard = options.shard;
     this.#options = options;
+    this.#ownDisk = new OwnDisk(options.electionTicks);
     this.#clock = clock;
     this.#log = log;
     this.#seed = seed;
@@ -376,6 +379,13 @@ export class ShardGroup {
   /** Milliseconds after which the shard wants a turn even if nothing comes. */
   get dueInMs(): number {
     return this.#failed ? Number.POSITIVE_INFINITY : this.#port.dueInMs();
+  }
+
+  /** Hands over to one of those who are well if this node's own disk is full, or slow, for long. Called at every tick. */
+  relieve(isWell: (peer: NodeId) => boolean): void {
+    if (this.#core === null || !this.accepting) return this.#ownDisk.forget();
+    const { commitIndex, persistedIndex } = this.#core.raft;
+    if (this.#ownDisk.isInTheWay(this.writable, commitIndex, persistedIndex)) this.handOver(isWell);
   }
 
   /** This node is about to stop: it does not campaign any more, and hands over to a connected voter. */

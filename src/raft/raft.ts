@@ -100,6 +100,10 @@ export class Raft {
   get lastIndex(): LogIndex {
     return this.#log.lastIndex;
   }
+  /** The last entry that this member's disk has for good. */
+  get persistedIndex(): LogIndex {
+    return this.#log.persistedIndex;
+  }
   /** Who belongs to the group, as far as this member's log says, committed or not. */
   get configuration(): Configuration {
     return this.#log.configurations.current;

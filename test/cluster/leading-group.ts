@@ -52,6 +52,8 @@ export class LeadingGroup {
   wakeCount = 0;
   /** The shard does not get round to applying what is committed. */
   appliesNothing = false;
+  /** The disk does not get round to anything. */
+  syncsNothing = false;
   say: (reply: ShardReply) => void = () => undefined;
   readonly #state: SharedState;
   #done = 0;
@@ -141,15 +143,15 @@ export class LeadingGroup {
     this.turn();
   }
 
-  /** Node 2 confirms everything it has been sent by now, its read round too. */
-  acknowledge(): void {
+  /** Node 2, or another, confirms everything it has been sent by now, its read round too. */
+  acknowledge(from = 2): void {
     const { group } = this;
-    const append = this.sent.findLast((message) => message.type === "append" && message.to === 2);
+    const append = this.sent.findLast((message) => message.type === "append" && message.to === from);
     if (append?.type !== "append") throw new Error("nothing was sent");
     const last = append.entries.at(-1);
     const matchIndex = last === undefined ? append.previousIndex : last.index;
     const match = { rejected: false, matchIndex, hintIndex: matchIndex, hintTerm: term(0), readRound: this.round };
-    group.step({ type: "appendReply", from: nodeId(2), to: nodeId(1), term: term(group.term), ...match });
+    group.step({ type: "appendReply", from: nodeId(from), to: nodeId(1), term: term(group.term), ...match });
     this.turn();
   }
 
@@ -197,7 +199,8 @@ export class LeadingGroup {
         isNews = true;
       } else if (request.type === "append" || request.type === "commit") {
         const last = request.type === "append" ? request.entries.at(-1) : undefined;
-        if (last !== undefined) this.say({ type: "persisted", lastIndex: entryIndex(last), lastTerm: entryTerm(last) });
+        if (last !== undefined && !this.syncsNothing)
+          this.say({ type: "persisted", lastIndex: entryIndex(last), lastTerm: entryTerm(last) });
         this.#apply(request.commitIndex);
         isNews = true;
       }
