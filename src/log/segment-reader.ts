@@ -1,9 +1,10 @@
 /**
  * Reads entries back from segments, a span at a time, and checks each against the checksum it was written with: a
- * damaged entry is an error with file and offset, never an answer. One file is kept open. The shard's thread only.
+ * damaged entry is an error with file and offset, never an answer. A read that fails is tried once more; if it fails again, the
+ * bytes count as damaged. One file is kept open. The shard's thread only.
  */
 import { crc32 } from "../core/crc32.ts";
-import { corruption } from "../core/errors.ts";
+import { corruption, EnvelopeError } from "../core/errors.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
 import type { Segment } from "./segment.ts";
 
@@ -34,10 +35,7 @@ export class SegmentReader {
       if (sum > bytesMax || nextEnd - start > SPAN_BYTES_MAX) break;
       end = nextEnd;
     }
-    const span = new Uint8Array(end - start);
-    if (this.#open(segment.path).read(span, start) !== span.length) {
-      throw corruption(segment.path, start, "a segment cut short");
-    }
+    const span = this.#read(segment.path, start, end);
     for (let i = ordinal; i < next; i++) {
       const entryStart = offsets[i]! - start;
       const entry = span.subarray(entryStart, entryStart + byteCounts[i]!);
@@ -52,6 +50,20 @@ export class SegmentReader {
     if (this.#file === null || (path !== null && this.#file.path !== path)) return;
     this.#file.close();
     this.#file = null;
+  }
+
+  #read(path: string, start: number, end: number): Uint8Array {
+    const span = new Uint8Array(end - start);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        if (this.#open(path).read(span, start) === span.length) return span;
+        throw corruption(path, start, "a segment cut short");
+      } catch (cause) {
+        if (!(cause instanceof EnvelopeError) || cause.code !== "IO") throw cause;
+        if (attempt === 2) throw corruption(path, start, cause.message);
+        this.release(null);
+      }
+    }
   }
 
   #open(path: string): DiskFile {

@@ -367,6 +367,26 @@ test("damage in a sealed segment is quarantined; what it holds goes to tables, a
   expect(harness.shard.stopped).toBe(false);
 });
 
+test("entries that the disk cannot read, twice, are damage to their segment; one failure is made up for", () => {
+  const disk = newDisk();
+  using harness = openShard(disk);
+  for (let i = 0; i < 60; i++) harness.run(put(`k${i}`, "x".repeat(9000)));
+  harness.settle();
+  const readEntries = (): number | undefined => {
+    harness.send({ type: "readEntries", from: 1 as never, bytesMax: 100_000 });
+    harness.shard.turn();
+    return harness.ofType("entriesRead").at(-1)?.entries.length;
+  };
+  disk.planCall("read", 1, { kind: "fail", code: "IO" });
+  expect(readEntries()).toBeGreaterThan(5);
+  expect([disk.hasFailed, pathsOf(disk, ".quarantine")]).toEqual([true, []]);
+  disk.planCall("read", 1, { kind: "fail", code: "IO" });
+  disk.planCall("read", 2, { kind: "fail", code: "IO" });
+  expect([readEntries(), harness.shard.stopped]).toEqual([0, false]);
+  expect(pathsOf(disk, ".quarantine")).toEqual([`${pathsOf(disk, ".evp")[0]}.quarantine`]);
+  expect(harness.content().size).toBe(60);
+});
+
 test("damage in what is not applied yet ends the shard", () => {
   const disk = newDisk();
   const harness = openShard(disk, { ...SCRUBBED, pendingBytesMax: 1 });
