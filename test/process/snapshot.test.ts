@@ -73,3 +73,30 @@ for (const workers of [0, 1]) {
     again.close();
   }, 120_000);
 }
+
+test("over a narrow link a snapshot takes its time, and the leader stays", async () => {
+  const flags = [...FLAGS, "--election-ms", "600"];
+  const running = await TestCluster.start({ nodes: 3, shards: 1, workers: 1, flags, linked: true });
+  cluster = running;
+  const leader = await running.leader();
+  const away = running.nodes.find((node) => node !== leader)!;
+  const client = await running.client([leader]);
+  await running.kill(away);
+  await write(client, 0, 1000);
+  await client.command("FLUSH");
+  await write(client, 1000, 100);
+  const before = await running.status(leader);
+  // A piece of it takes as long as half an election.
+  for (const link of running.links.both(leader, away)) link.bytesPerSecond = 400_000;
+  await running.restart(away);
+  const caughtUp = running.caughtUp(leader);
+  await write(client, 1100, 50);
+  await caughtUp;
+  expect(readdirSync(join(running.dataOf(away), "shard-0000"))).toContain("generation-00000001");
+  const after = await running.status(leader);
+  expect([after?.shards[0]?.role, after?.shards[0]?.term]).toEqual(["leader", before?.shards[0]?.term]);
+  client.close();
+  const there = await running.client([away]);
+  await expectAll(there, 1150);
+  there.close();
+}, 120_000);

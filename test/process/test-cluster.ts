@@ -26,6 +26,7 @@ interface StatusDocument {
   readonly members: readonly { readonly name: string; readonly connected: boolean }[];
   readonly shards: readonly {
     readonly role: string;
+    readonly term: number;
     readonly leader: string | null;
     readonly appliedIndex: number;
     readonly quarantined: number;
