@@ -83,6 +83,7 @@ export class ClusterNode {
   readonly #repairReader = new ByteReader("PROTOCOL", "a message about a repair");
   readonly #nodeId: NodeId;
   readonly #times: RaftTimes;
+  readonly #isWell = (node: NodeId): boolean => this.#health.isWell(node);
   #turnEnd: (() => void) | null = null;
   #onFailure: ((shard: number, code: ErrorCode, message: string) => void) | null = null;
   #timer: Timer | null = null;
@@ -378,7 +379,7 @@ export class ClusterNode {
       const { group } = lane;
       group.tick(requestTimeoutMs);
       group.reconcile(this.#aims.of(group.shard), this.#neighbours);
-      group.relieve((node) => this.#health.isWell(node));
+      group.relieve(this.#isWell);
       if (isBeat) group.beat();
       if (lane.isWaiting) lane.expire(nowMs, this.#nodeId, electionMs, requestTimeoutMs);
     }
