@@ -383,6 +383,7 @@ export class ClusterNode {
       if (isBeat) group.beat();
       if (lane.isWaiting) lane.expire(nowMs, this.#nodeId, electionMs, requestTimeoutMs);
     }
+    for (const server of this.#servers.values()) if (server.isWaiting) server.expire(nowMs, nowMs - requestTimeoutMs);
     if (this.#isTurnOf(GOSSIP_MS)) this.#health.round();
     if (this.#isTurnOf(BALANCE_MS)) this.#spreadLeaders();
     if (this.#ticks % RESUME_TICKS === 0) this.#tend();

@@ -1,7 +1,8 @@
 /**
  * The leader's side of forwarding: carries out the operations of other nodes' clients as if they were its own, and
  * gathers the results of a turn into frames of bounded size. While the shard is congested, or this node elected and not
- * yet ready, or the bucket's fence under way (fence-set.ts), operations wait here, as those of its own clients do. Once one
+ * yet ready, or the bucket's fence under way (fence-set.ts), operations wait here, as those of its own clients do, and no
+ * longer than their askers wait. Once one
  * is refused, because this node does not lead, all that follow in the same round are: they must not overtake it (see
  * forwarder.ts). Main thread only.
  */
@@ -52,6 +53,8 @@ interface WaitingOperation {
   /** In which the asking node followed this one. */
   readonly followedTerm: number;
   readonly operation: Forwarded;
+  /** When somebody first looked how long it has waited; null: nobody has. */
+  sinceMs: number | null;
 }
 
 export class ForwardServer {
@@ -104,7 +107,7 @@ export class ForwardServer {
     const round = reader.u32();
     const followedTerm = reader.u64();
     while (reader.remaining > 0) {
-      this.#take({ round, followedTerm, operation: decodeForwarded(reader, this.#command) });
+      this.#take({ round, followedTerm, operation: decodeForwarded(reader, this.#command), sinceMs: null });
     }
   }
 
@@ -124,6 +127,24 @@ export class ForwardServer {
   /** Whether something waits for the shard, or its result for the way back. */
   get awaitsTurn(): boolean {
     return this.#waiting.length > 0 || this.#outcomes.length > 0;
+  }
+
+  /** Whether operations wait for the shard. */
+  get isWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /**
+   * Gives up what has waited since `longAgoMs`, as long as its asker waits at most: that one has told its client that the
+   * outcome is unknown, and it must not take effect behind what the client has sent since, perhaps by another node.
+   */
+  expire(nowMs: number, longAgoMs: number): void {
+    for (const waiting of this.#waiting) waiting.sinceMs ??= nowMs;
+    const kept = this.#waiting.findIndex(({ sinceMs }) => sinceMs === null || sinceMs > longAgoMs);
+    for (const { operation } of this.#waiting.splice(0, kept < 0 ? this.#waiting.length : kept)) {
+      this.#waitingBytes -= workBytes(operation.work);
+      this.#answer(operation.requestId, OVERLOADED);
+    }
   }
 
   /** Hands the results gathered so far to the transport; if they cannot leave now, with a later call. */

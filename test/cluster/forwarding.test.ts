@@ -309,6 +309,31 @@ test("a congested shard lets forwarded operations wait in order, and what is hel
   expect([own.local, own.forwarder.busy, local, events.congested]).toEqual([[third.tag], false, [], false]);
 });
 
+test("what has waited at the leader for so long that its asker has given it up is never executed", () => {
+  const { outcomes, waiter, group, forwarder, server, deliver, reply } = setUp();
+  const [late, later, inTime] = [write(waiter, null, 5000), write(waiter, null, 5000), write(waiter)];
+  group.congested = true;
+  for (const operation of [late, later]) forwarder.hold(operation);
+  forwarder.pump(LEADER, false);
+  deliver();
+  server.expire(10, -4990);
+  forwarder.hold(inTime);
+  forwarder.pump(LEADER, false);
+  deliver();
+  server.expire(5009, 9);
+  expect(server.isWaiting).toBe(true);
+  forwarder.expire(5010, LEADER, 300, 5000);
+  expect([outcomes.get(late.tag), outcomes.get(later.tag)]).toEqual(["UNKNOWN_OUTCOME", "UNKNOWN_OUTCOME"]);
+  server.expire(5010, 10);
+  group.congested = false;
+  server.pump();
+  expect(group.executed).toEqual([inTime.tag]);
+  group.answer(1);
+  server.flush();
+  reply();
+  expect([outcomes.get(inTime.tag), server.isWaiting]).toEqual(["ok", false]);
+});
+
 test("who has just been elected lets operations wait until it is ready, and refuses them if that never comes", () => {
   for (const outcome of ["ok", "refused"]) {
     const { outcomes, waiter, group, forwarder, server, deliver, reply } = setUp();
