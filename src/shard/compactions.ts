@@ -20,6 +20,8 @@ export class Compactions {
   readonly #running: RunningJob[] = [];
   /** The running one is for everything. */
   #isForAll = false;
+  /** What is begun next is done here: a compactor could not. */
+  #staysHere = false;
 
   constructor(tree: Tree, compactors: Compactors | null) {
     this.#tree = tree;
@@ -87,7 +89,9 @@ export class Compactions {
     let inputBytes = 0;
     for (const table of inputs.flat()) inputBytes += table.fileBytes;
     const source = { kind: "tables", runs: inputs } as const;
-    const elsewhere = inputBytes === 0 ? null : this.#compactors?.offer(job, source, inputBytes, rule);
+    const isOffered = inputBytes > 0 && !this.#staysHere;
+    this.#staysHere = false;
+    const elsewhere = isOffered ? this.#compactors?.offer(job, source, inputBytes, rule) : null;
     this.#running.push(elsewhere ?? runHere(job));
   }
 
@@ -100,13 +104,14 @@ export class Compactions {
     return hasEnded;
   }
 
-  /** True: it has ended. One that was lost comes due again by itself. */
+  /** True: it has ended. One that was lost, or outgrown, comes due again by itself. */
   #stepAt(place: number, budgetBytes: number): boolean {
     const job = this.#running[place];
     const progress = job?.step(budgetBytes);
     if (progress === "working" || progress === "waiting") return false;
     this.#running.splice(place, 1);
-    if (progress !== "lost") return true;
+    if (progress !== "lost" && progress !== "outgrown") return true;
+    if (progress === "outgrown") this.#staysHere = true;
     job?.abort();
     this.#isForAll = false;
     return true;

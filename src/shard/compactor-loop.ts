@@ -5,7 +5,6 @@
  */
 import type { MessagePort } from "node:worker_threads";
 import { MemtableReader } from "../bridge/memtable-reader.ts";
-import { assert } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import type { Disk } from "../env/disk.ts";
 import type { VersionCursor } from "../record/version.ts";
@@ -52,7 +51,10 @@ function answer(disk: Disk, order: CompactorOrder, port: MessagePort): void {
   Atomics.notify(control, 0);
 }
 
-/** Null: the job was cancelled, and nothing of it is left. */
+/** There are more tables than numbers. */
+const OUTGROWN = Symbol("outgrown");
+
+/** Null: the job was cancelled. Nothing is left then, or of one that has failed or outgrown its numbers. */
 export function carryOut(disk: Disk, order: CompactorOrder, isCancelled: () => boolean): CompactorReply | null {
   const { jobId } = order;
   const tables: Table[] = [];
@@ -60,6 +62,7 @@ export function carryOut(disk: Disk, order: CompactorOrder, isCancelled: () => b
     const finished = rewrite(disk, order, sourceOf(disk, order, tables), isCancelled);
     return finished === null ? null : { type: "finished", jobId, tables: finished };
   } catch (cause) {
+    if (cause === OUTGROWN) return { type: "outgrown", jobId };
     if (!(cause instanceof EnvelopeError)) throw cause;
     return { type: "failed", jobId, code: cause.code, message: cause.message, place: cause.place };
   } finally {
@@ -93,7 +96,7 @@ function rewrite(
   const numbers = order.numbers.values();
   const takeFileNumber = () => {
     const { value } = numbers.next();
-    assert(value !== undefined, "numbers were reserved for all tables of a job");
+    if (value === undefined) throw OUTGROWN;
     return value;
   };
   let finished: readonly TableRecord[] = [];

@@ -41,6 +41,8 @@ export interface CompactorOrder {
 /** A cancelled job has no reply. */
 export type CompactorReply =
   | { readonly type: "finished"; readonly jobId: number; readonly tables: readonly TableRecord[] }
+  /** There were too few numbers: what was packed has been unpacked. */
+  | { readonly type: "outgrown"; readonly jobId: number }
   | {
       readonly type: "failed";
       readonly jobId: number;

@@ -121,6 +121,7 @@ class RemoteJob implements RunningJob {
   step(): Progress {
     const reply = this.#link.receive(this.#jobId);
     if (reply === null) return this.#link.isDead ? "lost" : "waiting";
+    if (reply.type === "outgrown") return "outgrown";
     if (reply.type === "failed") throw new EnvelopeError(reply.code, reply.message, reply.place);
     this.#link.forget(this.#jobId);
     this.#job.adopt(reply.tables);

@@ -296,6 +296,7 @@ export class Maintenance {
     this.#flush ??= this.#beginFlush(frozen);
     const progress = this.#advance(this.#flush, budgetBytes);
     if (progress === "working" || progress === "waiting") return progress;
+    assert(progress !== "outgrown", "a memtable is no smaller than its tables");
     if (progress === "lost") {
       this.#abandonFlush();
       return "working";

@@ -122,6 +122,29 @@ describe("on a thread of their own", () => {
     },
   );
 
+  test("what grows beyond the numbers reserved for it is compacted here, and the compactor lives", async () => {
+    const { tree } = testOptions("");
+    const packed = { tree: { ...tree, compression: "zstd" as const } };
+    using before = new ShardHarness({ memtableBytes: 64 * KIB, options: packed });
+    const expected = fill(before, 120);
+    before.maintain("compact");
+    const { tableBytes } = before.stats();
+    before.stop();
+    const compactors = startedCompactors(1);
+    using harness = new ShardHarness({ directory: before.directory, memtableBytes: 64 * KIB, compactors });
+    // A compaction of everything takes in what has been overwritten and unpacks the rest.
+    harness.stamps.pass(1000);
+    harness.run(put("key-0", "new"));
+    expected.set("key-0", "new");
+    harness.send({ type: "compact", requestId: 77 });
+    harness.shard.turn();
+    await until(harness, () => answered(harness, 77));
+    expect(harness.stats().tableBytes).toBeGreaterThan(4 * tableBytes);
+    expect(compactors.aliveCount).toBe(1);
+    expect(harness.content()).toEqual(expected);
+    expect(tableNames(harness).length).toBe(harness.stats().tableCount);
+  });
+
   test("a shard that stops in the midst of a job leaves no file of it", async () => {
     using harness = new ShardHarness({ memtableBytes: 1024 * KIB, compactors: startedCompactors(1) });
     const expected = fill(harness, 100);
