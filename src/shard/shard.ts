@@ -296,10 +296,13 @@ export class Shard {
 
   // ---- requests --------------------------------------------------------------------------------------------------
 
-  /** While a switch waits for main's memtables, everything else waits for the switch. */
+  /** While a switch waits for main's memtables, everything else waits for the switch, but for the wish that the shard stop. */
   #takeAllAndWrite(): void {
     if (this.#prepared !== null) this.#stepSwitch(this.#prepared);
-    if (this.#prepared !== null) return;
+    if (this.#prepared !== null) {
+      if (this.#queue.some(({ type }) => type === "stop")) this.#isStopping = true;
+      return;
+    }
     do {
       const requests = this.#queue;
       this.#queue = this.#emptyQueue;
@@ -813,6 +816,7 @@ export class Shard {
     this.#scrubber.close();
     this.#snapshots.close();
     this.#installer.close();
+    this.#prepared?.tables.close();
     tree.close();
     log.close();
     hardState.close();

@@ -1,5 +1,6 @@
 /** A snapshot of one shard installed into another: what the other is afterwards, and what is refused. */
 import { expect, test } from "bun:test";
+import { MessageChannel } from "node:worker_threads";
 import type { ShardReply } from "../../src/bridge/shard-protocol.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
 import { text, utf8 } from "../../src/core/bytes.ts";
@@ -7,6 +8,8 @@ import { EnvelopeError } from "../../src/core/errors.ts";
 import { logIndex, nodeId, term } from "../../src/core/ids.ts";
 import { murmur3 } from "../../src/core/murmur3.ts";
 import { SimDisk } from "../../src/sim/sim-disk.ts";
+import { CompactorState, WORD_BYTES } from "../../src/shard/compactor-protocol.ts";
+import { Compactors } from "../../src/shard/compactors.ts";
 import type { ShardOptions } from "../../src/shard/shard-options.ts";
 import { inspectFile } from "../../src/inspect.ts";
 import { verifyDirectory } from "../../src/verify.ts";
@@ -25,7 +28,7 @@ const ROOT = "/d/shard-0000";
 class Member extends ShardHarness {
   readonly disk: SimDisk;
 
-  constructor(options: Partial<ShardOptions> = {}, more: { readonly returnsArenas?: boolean } = {}) {
+  constructor(options: Partial<ShardOptions> = {}, more: { readonly returnsArenas?: boolean; readonly compactors?: Compactors } = {}) {
     const disk = new SimDisk(1, { capacityBytes: 1 << 28, sync: null });
     super({ disk, directory: "/d", options, ...more });
     this.disk = disk;
@@ -353,4 +356,33 @@ test("what is sent behind the end waits for it, and entries for the old log are 
   to.shard.turn();
   expect(to.answerOf(read)).toMatchObject({ kind: "version" });
   expect(to.content()).toEqual(from.content());
+});
+
+test("a shard that is to stop does not wait for a switch that waits for a compactor, and can go on with it later", () => {
+  const { port1, port2 } = new MessageChannel();
+  const state = new SharedArrayBuffer(WORD_BYTES);
+  using from = leader(false);
+  using to = new Member({}, { compactors: new Compactors([{ port: port1, state }]) });
+  to.run(put("old", "value"));
+  to.send({ type: "flush", requestId: 76 });
+  to.shard.turn();
+  // The compactor has been given the flush and does nothing about it.
+  to.shard.backgroundStep();
+  expect(to.shard.idleMs).toBeLessThan(10);
+  const snapshot = made(from);
+  send(from, to, snapshot);
+  to.send({ type: "installEnd", requestId: 77 });
+  to.shard.turn();
+  for (let i = 0; i < 20; i++) to.shard.backgroundStep();
+  expect(to.replies.some(({ type }) => type === "installed")).toBe(false);
+  Atomics.store(new Int32Array(state), 0, CompactorState.dead);
+  to.stop();
+  expect(to.shard.stopped).toBe(true);
+  to.reopen();
+  expect(to.content()).toEqual(new Map([["old", "value"]]));
+  expect(send(from, to, snapshot)).toBe(0);
+  expect(end(to)).toMatchObject({ type: "installed" });
+  expect(to.content()).toEqual(from.content());
+  port1.close();
+  port2.close();
 });
