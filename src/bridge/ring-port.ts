@@ -114,7 +114,7 @@ export class WorkerRingPort extends RingPort {
   open(): void {
     while (this.outgoing.full) {
       this.flush();
-      if (this.outgoing.full) this.#sleepForRoom();
+      if (this.outgoing.full) this.waitForRoom();
     }
     this.outgoing.open();
   }
@@ -127,8 +127,8 @@ export class WorkerRingPort extends RingPort {
     this.incoming.getUp();
   }
 
-  /** As `wait`, but requests that have arrived do not count: they cannot be answered before there is room. */
-  #sleepForRoom(): void {
+  /** Sleeps until replies that wait for room can leave. Requests that have arrived do not count: nobody takes them now. */
+  waitForRoom(): void {
     this.incoming.layDown();
     if (!this.outgoing.mayContinue) this.incoming.sleep(Number.POSITIVE_INFINITY);
     this.incoming.getUp();

@@ -67,7 +67,7 @@ function sleep(port: WorkerRingPort, shards: readonly OpenShard[]): void {
 function sendRest(port: WorkerRingPort): void {
   port.flush();
   while (port.congested) {
-    port.wait(Number.POSITIVE_INFINITY);
+    port.waitForRoom();
     port.flush();
   }
 }

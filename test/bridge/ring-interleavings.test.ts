@@ -72,7 +72,7 @@ function answerer(pair: RingPair, requestCount: number): Program {
 
 function sendRest(port: WorkerRingPort): void {
   while (port.congested) {
-    port.wait(Number.POSITIVE_INFINITY);
+    port.waitForRoom();
     port.flush();
   }
 }
@@ -88,6 +88,11 @@ for (const replyCount of [1, 2, 3, 4]) {
     expect(stuck(pair, [main(pair, 0, replyCount), sender(pair, replyCount)])).toBeNull();
   });
 }
+
+test("the last replies leave although there is a request that nobody takes", () => {
+  const pair = createRingPair(RING_BYTES);
+  expect(stuck(pair, [main(pair, 1, 3), sender(pair, 3)])).toBeNull();
+});
 
 for (const requestCount of [1, 2, 3]) {
   test(`${requestCount} requests and their replies, both rings full`, () => {

@@ -28,7 +28,10 @@ const ROOT = "/d/shard-0000";
 class Member extends ShardHarness {
   readonly disk: SimDisk;
 
-  constructor(options: Partial<ShardOptions> = {}, more: { readonly returnsArenas?: boolean; readonly compactors?: Compactors } = {}) {
+  constructor(
+    options: Partial<ShardOptions> = {},
+    more: { readonly returnsArenas?: boolean; readonly compactors?: Compactors } = {},
+  ) {
     const disk = new SimDisk(1, { capacityBytes: 1 << 28, sync: null });
     super({ disk, directory: "/d", options, ...more });
     this.disk = disk;
