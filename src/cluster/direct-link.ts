@@ -20,19 +20,25 @@ export class DirectLink implements ShardLink {
   /** A shard that works within the call is never behind. */
   readonly congested = false;
   readonly #shard: DirectShard;
+  /** It owes no steps. */
   #isIdle = false;
+  /** It was sent something, or stirred, since its last turn began: a step that finds nothing to do is no answer to that. */
+  #hasNews = true;
 
   constructor(shard: DirectShard) {
     this.#shard = shard;
   }
 
   send(request: ShardRequest): void {
-    this.#isIdle = false;
+    this.#hasNews = true;
     this.#shard.handle(request);
   }
 
   flush(): void {
-    if (!this.#isIdle) this.#shard.takeAndWrite();
+    if (this.#isIdle && !this.#hasNews) return;
+    this.#hasNews = false;
+    this.#isIdle = false;
+    this.#shard.takeAndWrite();
   }
 
   settle(): void {
@@ -46,9 +52,9 @@ export class DirectLink implements ShardLink {
     return !this.#isIdle;
   }
 
-  /** It may have something to do. */
+  /** It may have something to do in the next turn. */
   stir(): void {
-    this.#isIdle = false;
+    this.#hasNews = true;
   }
 
   get dueInMs(): number {

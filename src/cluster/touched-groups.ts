@@ -18,6 +18,8 @@ export class TouchedGroups {
   #touched: number[] = [];
   #emptyList: number[] = [];
   readonly #isTouched: Uint8Array;
+  /** Touched since it was driven last: a turn that has driven it has not seen that. */
+  readonly #hasNews: Uint8Array;
   /** Those that may owe steps of their own work. */
   readonly #owing: number[] = [];
   readonly #isOwing: Uint8Array;
@@ -26,6 +28,7 @@ export class TouchedGroups {
 
   constructor(count: number) {
     this.#isTouched = new Uint8Array(count);
+    this.#hasNews = new Uint8Array(count);
     this.#isOwing = new Uint8Array(count);
     this.#dueMs = new Float64Array(count).fill(Number.POSITIVE_INFINITY);
   }
@@ -37,6 +40,7 @@ export class TouchedGroups {
   }
 
   touch(shard: number): void {
+    this.#hasNews[shard] = 1;
     if (this.#isTouched[shard] === 1) return;
     this.#isTouched[shard] = 1;
     this.#touched.push(shard);
@@ -53,7 +57,10 @@ export class TouchedGroups {
   /** False: nothing was wanted. Those that are touched meanwhile are driven, too. */
   drive(): boolean {
     let isBusy = false;
-    for (const shard of this.#touched) if (this.#groups[shard]!.drive()) isBusy = true;
+    for (const shard of this.#touched) {
+      this.#hasNews[shard] = 0;
+      if (this.#groups[shard]!.drive()) isBusy = true;
+    }
     return isBusy;
   }
 
@@ -61,11 +68,12 @@ export class TouchedGroups {
     for (const shard of this.#touched) this.#groups[shard]!.flush();
   }
 
-  /** The end of a turn. What a shard says now is for the next one. */
+  /** The end of a turn. What has come for a group since it was driven, and what its shard says now, is for the next one. */
   settle(): void {
     const served = this.#touched;
     this.#touched = this.#emptyList;
     for (const shard of served) this.#isTouched[shard] = 0;
+    for (const shard of served) if (this.#hasNews[shard] === 1) this.touch(shard);
     for (const shard of served) {
       this.#groups[shard]!.settle();
       if (this.#isOwing[shard] === 0) {
