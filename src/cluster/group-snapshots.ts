@@ -57,10 +57,7 @@ export class GroupSnapshots {
       },
     });
     this.#fetch = new SnapshotFetch(shard, clock, log, {
-      ask: (question, done) => {
-        questions.ask(question, done);
-        wake();
-      },
+      ask: (question, done) => questions.ask(question, done),
       request: (to, ask) => {
         frame(to, FrameType.snapshotAsk, shard, (writer) => encodeSnapshotAsk(ask, writer));
         wake();

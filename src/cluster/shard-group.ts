@@ -90,7 +90,7 @@ export class ShardGroup {
       else this.#onReply(reply);
     });
     ready = true;
-    this.#questions = new ShardQuestions(this.#port.link);
+    this.#questions = new ShardQuestions(this.#port.link, () => this.#events.wake());
     if (this.#boot !== null) this.#open(this.#boot);
   }
 

@@ -14,11 +14,14 @@ export type Question = Unnumbered<Numbered>;
 
 export class ShardQuestions {
   readonly #link: ShardLink;
+  readonly #wake: () => void;
   readonly #listeners = new Map<number, (answer: Answer) => void>();
   #last = 0;
 
-  constructor(link: ShardLink) {
+  /** `wake` brings the turn in which the question leaves. */
+  constructor(link: ShardLink, wake: () => void) {
     this.#link = link;
+    this.#wake = wake;
   }
 
   /** `done` is called once, with the answer or, when the shard has failed, with that. */
@@ -26,6 +29,7 @@ export class ShardQuestions {
     const requestId = ++this.#last;
     this.#listeners.set(requestId, done);
     this.#link.send({ ...question, requestId } as Numbered);
+    this.#wake();
   }
 
   answered(answer: Answer): void {
