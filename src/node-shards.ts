@@ -46,14 +46,19 @@ export interface WorkerEvents {
   repliesCame(): void;
 }
 
-export function shardsOnThisThread(environment: Environment, settings: NodeSettings, clusterId: string): RunningShards {
+export function shardsOnThisThread(
+  environment: Environment,
+  settings: NodeSettings,
+  clusterId: string,
+  hasPeers: boolean,
+): RunningShards {
   const threads = compactorThreads(settings.compactors, 1, environment.log);
   const blockCache = new BlockCache(settings.blockCacheBytes);
   const shardEnvironment = { ...environment, blockCache, compactors: new Compactors(at(threads.ends, 0)) };
   threads.start();
   const open = (shard: number, onReply: (reply: ShardReply) => void): ShardPort => {
     const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
-    const opened = Shard.open(shardEnvironment, shardOptions(settings, shard, clusterId), memory, onReply);
+    const opened = Shard.open(shardEnvironment, shardOptions(settings, shard, clusterId, hasPeers), memory, onReply);
     const state = new SharedState(memory.state);
     const link = new DirectLink(opened);
     return {
@@ -73,6 +78,7 @@ export function shardsInWorkers(
   environment: Environment,
   settings: NodeSettings,
   clusterId: string,
+  hasPeers: boolean,
   events: WorkerEvents,
 ): RunningShards {
   const workerCount = Math.min(settings.workers, settings.shards);
@@ -92,7 +98,7 @@ export function shardsInWorkers(
     const memory = createShardMemory(settings.memtableBytes, settings.memtableArenas);
     const state = new SharedState(memory.state);
     const link = at(workers, shard % workerCount).add(
-      { shard: shardId(shard), memory, options: shardOptions(settings, shard, clusterId) },
+      { shard: shardId(shard), memory, options: shardOptions(settings, shard, clusterId, hasPeers) },
       onReply,
     );
     return {
@@ -119,11 +125,17 @@ function queueBytesMax(settings: NodeSettings, shardsPerWorker: number): number 
   return (settings.uncommittedBytes + settings.inflightBytes + settings.valueBytesMax * 4) * shardsPerWorker;
 }
 
-export function shardOptions(settings: NodeSettings, shard: number, clusterId: string): ShardOptions {
+export function shardOptions(
+  settings: NodeSettings,
+  shard: number,
+  clusterId: string,
+  hasPeers: boolean,
+): ShardOptions {
   const identity = { shard: shardId(shard), clusterId: Uint8Array.fromHex(clusterId) };
   return {
     shard: identity.shard,
     directory: `${settings.data}/shard-${String(shard).padStart(4, "0")}`,
+    hasPeers,
     log: { ...identity, segmentBytes: settings.segmentBytes, isDirect: settings.logIo === "direct" },
     tree: {
       blockBytes: settings.blockBytes,

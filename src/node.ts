@@ -70,10 +70,11 @@ export async function startNode(given: NodeSettings, environment: Environment): 
     tellFailure?.(reason);
   };
   let wake: () => void = () => undefined;
+  const hasPeers = identity.members.members.length > 1;
   const shards: RunningShards =
     settings.workers === 0
-      ? shardsOnThisThread(environment, settings, identity.clusterId)
-      : shardsInWorkers(environment, settings, identity.clusterId, {
+      ? shardsOnThisThread(environment, settings, identity.clusterId, hasPeers)
+      : shardsInWorkers(environment, settings, identity.clusterId, hasPeers, {
           died: (reason) => fail("IO", reason),
           repliesCame: () => wake(),
         });

@@ -39,5 +39,5 @@ export function benchSettings({ directory, tableIo, memoryBytes }: StoreOptions)
 }
 
 export function benchOptions(settings: NodeSettings): ShardOptions {
-  return shardOptions(settings, 0, CLUSTER_ID);
+  return shardOptions(settings, 0, CLUSTER_ID, false);
 }

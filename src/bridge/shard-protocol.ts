@@ -161,8 +161,16 @@ export interface ShardBoot {
    * behind it, applied or not.
    */
   readonly configurations: readonly LoggedConfiguration[];
+  /** Not null: entries that this member may have acknowledged are gone from its log. */
+  readonly lostEnd: LostEnd | null;
   /** The shard's system bucket as applied: key text → value. */
   readonly system: readonly SystemChange[];
+}
+
+/** Where a log ended of which a part is lost; index 0: that is not known. */
+export interface LostEnd {
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
 }
 
 /** A file of a snapshot that is being installed. */
@@ -287,6 +295,8 @@ export type ShardReply =
   | { readonly type: "arenaRetired"; readonly arena: number }
   /** The shard has failed and does nothing more. */
   | { readonly type: "failed"; readonly code: ErrorCode; readonly message: string }
+  /** What was lost of the log has been made up for. */
+  | { readonly type: "logWhole" }
   | { readonly type: "stopped" };
 
 /** Main's side of one shard, whatever lies between: a ring to a worker, or the same thread. */

@@ -9,6 +9,7 @@ import { decodeRepairReply, encodeRepairReply, REPAIR_REPLY } from "./repair-pro
 import type {
   CommandResult,
   InstallFile,
+  LostEnd,
   ShardBoot,
   ShardReply,
   ShardStats,
@@ -34,6 +35,7 @@ const REPLY = {
   installBegun: 15,
   arenasRecalled: 16,
   installed: 17,
+  logWhole: 18,
   ...REPAIR_REPLY,
   emptied: 18,
 } as const satisfies Record<ShardReply["type"], number>;
@@ -113,6 +115,7 @@ export function encodeReply(shard: ShardId, reply: ShardReply, into: ByteWriter)
       into.text(reply.message);
       break;
     case "arenasRecalled":
+    case "logWhole":
     case "stopped":
       break;
     default:
@@ -164,6 +167,8 @@ export function decodeReply(from: ByteReader): ShardReply {
       return { type: "emptied", requestId: from.u64(), boot: decodeBoot(from) };
     case REPLY.failed:
       return decodeFailed(from);
+    case REPLY.logWhole:
+      return { type: "logWhole" };
     case REPLY.stopped:
       return { type: "stopped" };
     default:
@@ -219,6 +224,9 @@ function encodeBoot(boot: ShardBoot, into: ByteWriter): void {
     into.u64(index);
     into.blob(body);
   }
+  into.u8(boot.lostEnd === null ? 0 : 1);
+  into.u64(boot.lostEnd?.lastIndex ?? 0);
+  into.u64(boot.lostEnd?.lastTerm ?? 0);
   encodeSystem(boot.system, into);
 }
 
@@ -237,8 +245,15 @@ function decodeBoot(from: ByteReader): ShardBoot {
     stampHigh: from.u32(),
     stampLow: from.u32(),
     configurations: decodeConfigurations(from),
+    lostEnd: decodeLostEnd(from),
     system: decodeSystem(from),
   };
+}
+
+function decodeLostEnd(from: ByteReader): LostEnd | null {
+  const isLost = from.flag();
+  const end = { lastIndex: logIndex(from.u64()), lastTerm: term(from.u64()) };
+  return isLost ? end : null;
 }
 
 function decodeConfigurations(from: ByteReader): LoggedConfiguration[] {

@@ -13,7 +13,7 @@
  *
  * Length: the parts are in files of their own; what is left is one delegating method for each thing others ask of it.
  */
-import type { ShardBoot, ShardReply, ShardRequest, SystemChange } from "../bridge/shard-protocol.ts";
+import type { LostEnd, ShardBoot, ShardReply, ShardRequest, SystemChange } from "../bridge/shard-protocol.ts";
 import { assert, unreachable } from "../core/assert.ts";
 import { NO_NODE, type NodeId } from "../core/ids.ts";
 import { stampMilliseconds } from "../core/stamp.ts";
@@ -69,12 +69,14 @@ export class ShardGroup {
   #stopped = false;
   #wasLeading = false;
   #isLeaving = false;
-  /** As the core was last told. */
-  #mayCampaign = true;
+  /** As the core was last told; null: something else as well. */
+  #mayCampaign: boolean | null = true;
   /** Null until the shard has recovered. */
   members: GroupMembers | null = null;
   /** So many in a row. */
   #leaderlessTicks = 0;
+  /** Not null: entries are gone from the log that this member may have acknowledged. */
+  #lostEnd: LostEnd | null = null;
 
   constructor(clock: Clock, log: Logger, seed: number, options: GroupOptions, events: GroupEvents, open: OpenShard) {
     this.shard = options.shard;
@@ -488,9 +490,14 @@ export class ShardGroup {
    * A member with damage lets others lead, who can answer everything, and so does one that is about to stop. It votes: what
    * its log ends with has been proven at its start, and is no part of the damage. Where nobody else votes it has to do; and
    * where for a long time nobody else has become leader, because all are damaged or what they lack is here, it does rather than
-   * nobody.
+   * nobody. One that has lost a part of its log never does before it has made up for it, and votes for nobody who may lack it.
    */
   #restrain(raft: Raft): void {
+    const lostEnd = this.#lostEnd;
+    if (lostEnd !== null) {
+      this.#mayCampaign = null;
+      return raft.restrain({ mayCampaign: false, mayVote: lostEnd.lastIndex > 0, lostEnd });
+    }
     const isNeeded = this.#leaderlessTicks >= this.#options.electionTicks * PATIENCE_ELECTIONS;
     const mayCampaign = raft.isAlone || ((this.quarantinedCount === 0 || isNeeded) && !this.#isLeaving);
     // A candidate is looked at again: whether it may be elected depends on its configuration, too.
@@ -566,6 +573,9 @@ export class ShardGroup {
         core?.reader.expire(Number.POSITIVE_INFINITY);
         this.#events.failed(this.shard, reply.code, reply.message);
         break;
+      case "logWhole":
+        this.#lostEnd = null;
+        break;
       case "stopped":
         this.#stopped = true;
         break;
@@ -618,6 +628,8 @@ export class ShardGroup {
       this.#events,
       (voter) => this.#handTo(voter),
     );
+    this.#lostEnd = boot.lostEnd;
+    this.#restrain(this.#core.raft);
     if (this.#core.raft.isAlone) this.#core.raft.campaign();
     this.#events.wake();
   }

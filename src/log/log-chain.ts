@@ -41,6 +41,8 @@ export interface LogChain {
   /** Number of the next group. */
   readonly nextGroup: number;
   readonly dropped: readonly DroppedBytes[];
+  /** Number of the segment in which the chain ends although more was durable, of a chain that may be cut; null: it does not. */
+  readonly cutIn: number | null;
 }
 
 interface ChainEnd {
@@ -48,8 +50,11 @@ interface ChainEnd {
   readonly offset: number;
 }
 
-/** Follows the groups through consecutive segments, at least one. Throws CORRUPTION. */
-export function resolveChain(segments: readonly SegmentEvidence[]): LogChain {
+/**
+ * Follows the groups through consecutive segments, at least one. Throws CORRUPTION, unless the chain may be cut before the
+ * damage.
+ */
+export function resolveChain(segments: readonly SegmentEvidence[], mayCut = false): LogChain {
   const cuts = voidOffsets(segments);
   const groups: ScannedGroup[][] = segments.map(() => []);
   let end: ChainEnd | null = null;
@@ -72,13 +77,24 @@ export function resolveChain(segments: readonly SegmentEvidence[]): LogChain {
   }
   const place = end ?? { segment: segments.length - 1, offset: SEGMENT_HEADER_BYTES };
   const proven = provenBehind(segments, cuts, place);
-  if (proven > at(segments, place.segment).header.basePosition + place.offset) throw damage(segments, cuts, place);
+  const isDamaged = proven > at(segments, place.segment).header.basePosition + place.offset;
+  if (isDamaged && !mayCut) throw damage(segments, cuts, place);
   return {
     groups,
     provenPosition: provenBy(segments, groups),
     nextGroup: expected === 0 ? 1 : expected,
     dropped: droppedBehind(segments, cuts, place),
+    cutIn: isDamaged ? place.segment : null,
   };
+}
+
+/** What lies behind the cut counts no more, whatever hints say. */
+export function emptyBehind(segments: SegmentEvidence[], cutIn: number): void {
+  const scan = { groups: [], endOffset: SEGMENT_HEADER_BYTES, provenByLater: 0, dirtyEnd: SEGMENT_HEADER_BYTES };
+  for (let i = cutIn + 1; i < segments.length; i++) {
+    const evidence = at(segments, i);
+    segments[i] = { ...evidence, content: { kind: "scan", scan } };
+  }
 }
 
 /** For each segment the offset from which a later recovery has made its bytes void. */

@@ -108,12 +108,18 @@ export class Log {
 
   /**
    * Recovers the log in `directory`, or begins one in a directory that holds no data. `options.segmentBytes` is rounded
-   * up to whole blocks; `claims` tells which segments are pointed into. Throws CORRUPTION, MISSING_FILE, FOREIGN_DIRECTORY, NEWER_FORMAT, DISKFULL, IO.
+   * up to whole blocks; `claims` tells which segments are pointed into. With `mayCut` the log ends before the first damage in it. Throws CORRUPTION, MISSING_FILE, FOREIGN_DIRECTORY, NEWER_FORMAT, DISKFULL, IO.
    */
-  static open(disk: Disk, directory: string, options: LogOptions, claims: SegmentClaims = NO_CLAIMS): Log {
+  static open(
+    disk: Disk,
+    directory: string,
+    options: LogOptions,
+    claims: SegmentClaims = NO_CLAIMS,
+    mayCut = false,
+  ): Log {
     if (!disk.exists(directory)) disk.makeDirectory(directory);
     const rounded = { ...options, segmentBytes: blockBehind(Math.max(2 * LOG_BLOCK_BYTES, options.segmentBytes)) };
-    return new Log(disk, directory, rounded, recoverLog(disk, directory, rounded, claims), claims);
+    return new Log(disk, directory, rounded, recoverLog(disk, directory, rounded, claims, mayCut), claims);
   }
 
   /** First entry still in the log; lastIndex + 1 when it is empty. */
@@ -326,6 +332,15 @@ export class Log {
   /** The quarantined segments: what a repair would have to bring back is their live entries. */
   get damagedSegments(): readonly Segment[] {
     return this.#segments.filter(({ isDamaged }) => isDamaged);
+  }
+
+  /** The entry behind the last damaged segment of which all entries are below `limit`; 0: there is none. */
+  behindDamage(limit: LogIndex): number {
+    let behind = 0;
+    for (const { entries, isDamaged } of this.#segments) {
+      if (isDamaged && entries.count > 0 && entries.lastIndex < limit) behind = Math.max(behind, entries.lastIndex + 1);
+    }
+    return behind;
   }
 
   /** Notes that a sealed segment is damaged. Its entries are still read, each checked; it gets no hint any more. */

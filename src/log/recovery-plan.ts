@@ -72,7 +72,9 @@ export function makePlan(found: readonly SegmentEvidence[], chain: LogChain, cla
       .filter((group) => header.basePosition + group.offset >= copyFrom)
       .map((group) => ({ path, group })),
   );
-  const replaces = !isClaimed && last.content.kind === "scan" && at(kept, kept.length - 1).groups.length === 0;
+  // Where the chain was cut, what lies behind the cut stays as long as there is no better.
+  const replaces =
+    chain.cutIn === null && !isClaimed && last.content.kind === "scan" && at(kept, kept.length - 1).groups.length === 0;
   if (replaces) kept.pop();
   const { header } = last;
   return {

@@ -20,7 +20,7 @@ import {
 } from "../record/segment-format.ts";
 import { readHardState } from "./hard-state-file.ts";
 import { type HintSummary, loadHintEntries, readHintSummary } from "./hint-reader.ts";
-import { type DroppedBytes, type LogChain, resolveChain, type SegmentEvidence } from "./log-chain.ts";
+import { type DroppedBytes, emptyBehind, type LogChain, resolveChain, type SegmentEvidence } from "./log-chain.ts";
 import { LogEntries } from "./log-entries.ts";
 import { hintPath, type LogFiles, segmentPath, sortLogFiles } from "./log-files.ts";
 import type { LogIdentity, LogOptions } from "./log-options.ts";
@@ -65,13 +65,25 @@ interface Survey {
   hintBytesRead: number;
 }
 
-/** Recovers the log in `directory`, or begins one where there is none. Throws CORRUPTION, MISSING_FILE, … */
-export function recoverLog(disk: Disk, directory: string, options: LogOptions, claims: SegmentClaims): RecoveredLog {
+/**
+ * Recovers the log in `directory`, or begins one where there is none. With `mayCut` it ends before the first damage, if there
+ * is some. Throws CORRUPTION, MISSING_FILE, …
+ */
+export function recoverLog(
+  disk: Disk,
+  directory: string,
+  options: LogOptions,
+  claims: SegmentClaims,
+  mayCut = false,
+): RecoveredLog {
   const files = sortLogFiles(disk.list(directory));
   refuseMissing(disk, directory, files, options);
-  const { survey, chain, plan, entries, segments, copiedEntries } = look(disk, directory, files, options, claims);
+  const found = mayCut
+    ? lookOnce(disk, directory, files, options, claims, [], true)
+    : look(disk, directory, files, options, claims);
+  const { survey, chain, plan, entries, segments, copiedEntries } = found;
   const commitIndex = Math.min(entries.lastIndex, largestCommitIndex(survey.segments, chain));
-  removeLeftovers(disk, directory, files, plan.id);
+  removeLeftovers(disk, directory, files, chain.cutIn === null ? plan.id : lastKeptHint(survey.segments, chain.cutIn));
   const active = settle(disk, directory, plan, options);
   const summary = copiedGroups(plan);
   segments.push(new Segment(directory, active.header, segmentChecksum(active.block), summary, copiedEntries, false));
@@ -118,12 +130,14 @@ function lookOnce(
   options: LogOptions,
   claims: SegmentClaims,
   hintsRefused: string[],
+  mayCut = false,
 ): Findings {
   const survey = surveySegments(disk, directory, files, options, hintsRefused);
   const chain: LogChain =
     survey.segments.length === 0
-      ? { groups: [], provenPosition: 0, nextGroup: 1, dropped: [] }
-      : resolveChain(survey.segments);
+      ? { groups: [], provenPosition: 0, nextGroup: 1, dropped: [], cutIn: null }
+      : resolveChain(survey.segments, mayCut);
+  if (chain.cutIn !== null) emptyBehind(survey.segments, chain.cutIn);
   const plan = makePlan(survey.segments, chain, claims);
   const { originIndex = 0, originTerm = 0 } = survey.segments[0]?.header ?? {};
   const entries = new LogEntries(originIndex, originTerm);
@@ -132,6 +146,12 @@ function lookOnce(
   const first = files.segments[0] ?? 1;
   if (!entries.isPlaced && first !== 1) throw corruption(segmentPath(directory, first), 0, "a log without its entries");
   return { survey, chain, plan, entries, segments, copiedEntries };
+}
+
+/** Hints from this id on are removed. */
+function lastKeptHint(segments: readonly SegmentEvidence[], cutIn: number): number {
+  const { header, content } = at(segments, cutIn);
+  return content.kind === "hint" ? header.segmentId + 1 : header.segmentId;
 }
 
 /** A log that has lost all of its segments, one from the middle, or the last behind a sealed one. */
@@ -151,7 +171,8 @@ function refuseMissing(disk: Disk, directory: string, files: LogFiles, options: 
   if (hasTables || (state !== null && state.generation > 1)) throw missing(1, "the shard holds data, its log is gone");
 }
 
-function surveySegments(
+/** What the segments and hints of a log say, each for itself. */
+export function surveySegments(
   disk: Disk,
   directory: string,
   files: LogFiles,

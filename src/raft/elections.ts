@@ -150,11 +150,7 @@ export class Elections {
 
   onPreVote(message: PreVoteRequest): void {
     const { term } = this.#hardState;
-    const granted =
-      message.term > term &&
-      this.#mayVote &&
-      !this.isLoyal &&
-      this.#log.isUpToDate(message.lastIndex, message.lastTerm);
+    const granted = message.term > term && this.#mayVote && !this.isLoyal && this.#isWorthy(message);
     this.reply("preVoteReply", message.from, granted ? message.term : term, granted);
   }
 
@@ -162,17 +158,22 @@ export class Elections {
     const { vote } = this.#hardState;
     if (this.#timer.isQuiet && !message.isTransfer) return;
     const isFree = vote === message.from || (vote === NO_NODE && this.#leader === NO_NODE);
-    const granted =
-      isFree &&
-      this.#mayVote &&
-      (message.isTransfer || !this.isLoyal) &&
-      this.#log.isUpToDate(message.lastIndex, message.lastTerm);
+    const granted = isFree && this.#mayVote && (message.isTransfer || !this.isLoyal) && this.#isWorthy(message);
     if (granted) {
       this.#hardState.voteFor(message.from);
       this.#timer.reset();
       if (this.#role === "preCandidate") this.#enterRole("follower", NO_NODE);
     }
     this.reply("voteReply", message.from, this.#hardState.term, granted);
+  }
+
+  /** Whether a log that ends there has all that this one has, or ever had. */
+  #isWorthy({ lastIndex, lastTerm }: PreVoteRequest | VoteRequest): boolean {
+    const { lostEnd } = this.#restraint;
+    const isBehindLost =
+      lostEnd !== undefined &&
+      (lastTerm < lostEnd.lastTerm || (lastTerm === lostEnd.lastTerm && lastIndex < lostEnd.lastIndex));
+    return !isBehindLost && this.#log.isUpToDate(lastIndex, lastTerm);
   }
 
   onPreVoteReply(message: VoteReply): void {

@@ -75,6 +75,8 @@ export interface Restraint {
   readonly mayCampaign: boolean;
   /** False where the end of the log is not sure: a vote promises that it was compared. Then it may not campaign, either. */
   readonly mayVote: boolean;
+  /** Absent: the log here. Otherwise votes go only to those who are not behind this end either, which a part of the log that is lost had. */
+  readonly lostEnd?: { readonly lastIndex: LogIndex; readonly lastTerm: Term };
 }
 
 export interface HardStateRecord {

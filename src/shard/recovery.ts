@@ -9,21 +9,22 @@
 import { assert } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import { EMPTY_BYTES, equalBytes, text } from "../core/bytes.ts";
-import { type LogIndex, logIndex, SYSTEM_BUCKET, type Term } from "../core/ids.ts";
+import { type LogIndex, logIndex, SYSTEM_BUCKET, type Term, term } from "../core/ids.ts";
 import { compareStamps, stampMilliseconds, type Stamp } from "../core/stamp.ts";
 import { arenaShape } from "../bridge/memtable-format.ts";
 import type { ShardMemory } from "../bridge/shard-memory.ts";
-import type { ShardBoot, SystemChange } from "../bridge/shard-protocol.ts";
+import type { LostEnd, ShardBoot, SystemChange } from "../bridge/shard-protocol.ts";
 import { SharedState } from "../bridge/shared-state.ts";
 import type { Logger } from "../env/environment.ts";
 import { HardStateFile } from "../log/hard-state-file.ts";
-import { Log } from "../log/log.ts";
+import type { Log } from "../log/log.ts";
+import { LogLoss } from "../log/log-loss.ts";
+import { openLog } from "./open-log.ts";
 import type { LogOptions } from "../log/log-options.ts";
 import { CommandReader } from "../record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryKind, entryTerm } from "../record/entry-format.ts";
 import { type LoggedConfiguration, loggedConfiguration } from "../record/logged-configuration.ts";
 import { isVisible } from "../record/version.ts";
-import type { FlushedPosition } from "../storage/manifest-format.ts";
 import type { BlockCache } from "../storage/block-cache.ts";
 import { currentGeneration, dataDirectory } from "../storage/shard-directories.ts";
 import { Tree, type UnstartedTree } from "../storage/tree.ts";
@@ -44,6 +45,7 @@ import { VersionStore } from "./version-store.ts";
 /** The parts of an open shard. */
 export interface Recovered {
   readonly hardState: HardStateFile;
+  readonly loss: LogLoss;
   readonly log: Log;
   readonly tree: Tree;
   readonly state: SharedState;
@@ -72,10 +74,11 @@ export function recover(env: ShardEnvironment, options: ShardOptions, memory: Sh
   const { disk } = env;
   disk.makeDirectory(options.directory);
   const hardState = HardStateFile.open(disk, options.directory, options.log);
+  const loss = LogLoss.open(disk, options.directory, options.log, hardState);
   const generation = currentGeneration(disk, options.directory, options.log);
   const directory = dataDirectory(options.directory, generation);
   const tables = lookAtTables(env, options, directory, true);
-  return continueWith(env, options, memory, hardState, { generation, directory, tables }, 1);
+  return continueWith(env, options, memory, hardState, loss, { generation, directory, tables }, 1);
 }
 
 /** The tables of a directory, opened and verified, and nothing changed yet. With `isLenient` as in `Tree.look`. */
@@ -100,12 +103,12 @@ export function continueWith(
   options: ShardOptions,
   memory: ShardMemory,
   hardState: HardStateFile,
+  loss: LogLoss,
   { generation, directory, tables: found }: FoundGeneration,
   firstArena: number,
 ): Recovered {
   const { disk } = env;
-  const log = Log.open(disk, directory, withPossibleIo(env, options), found.claims);
-  checkContinuity(log, found.flushed, directory);
+  const log = openLog(env, withPossibleIo(env, options), options.hasPeers, loss, directory, found);
   const tree = found.start();
   report(env.log, options, log, tree);
   const state = new SharedState(memory.state);
@@ -134,7 +137,20 @@ export function continueWith(
   if (tree.tableCount > 0) state.noteTables();
   const appliedIndex = commitIndex;
   const { blockCache } = env;
-  const opened = { hardState, log, tree, state, store, context, applier, pending, quarantine, blockCache, generation };
+  const opened = {
+    hardState,
+    loss,
+    log,
+    tree,
+    state,
+    store,
+    context,
+    applier,
+    pending,
+    quarantine,
+    blockCache,
+    generation,
+  };
   return { ...opened, commitIndex, appliedIndex, appliedTerm, configurations };
 }
 
@@ -191,10 +207,15 @@ export function bootOf(parts: Recovered): ShardBoot {
     stampHigh: stamp.high,
     stampLow: stamp.low,
     configurations,
+    lostEnd: parts.loss.isPending ? lostEndOf(parts.loss) : null,
     system: pastDamage(parts.quarantine, () =>
       systemContent(store, stampMilliseconds(applier.stampHigh, applier.stampLow)),
     ),
   };
+}
+
+function lostEndOf({ end }: LogLoss): LostEnd {
+  return { lastIndex: logIndex(end?.index ?? 0), lastTerm: term(end?.term ?? 0) };
 }
 
 function checkArenas(options: ShardOptions, memory: ShardMemory): void {
@@ -210,33 +231,6 @@ function checkArenas(options: ShardOptions, memory: ShardMemory): void {
 /** Commands in the log may come from a time or a node with larger limits. */
 export function memtableTooSmall(): EnvelopeError {
   return new EnvelopeError("CONFIG", "a command of the log is larger than a whole memtable: memtables must be larger");
-}
-
-/**
- * Tables and log must be of one history. A log that ends before the tables do, or has the entry at which they end in
- * another term, has lost what they hold, or was put back from elsewhere.
- */
-function checkContinuity(log: Log, { index, term }: FlushedPosition, directory: string): void {
-  if (log.lastIndex < index) {
-    throw new EnvelopeError(
-      "CORRUPTION",
-      `the log in ${directory} ends at entry ${log.lastIndex}, but its tables hold everything up to ${index}`,
-    );
-  }
-  if (log.firstIndex > index + 1) {
-    throw new EnvelopeError(
-      "CORRUPTION",
-      `the log in ${directory} begins at entry ${log.firstIndex}, but its tables end at ${index}: entries are missing`,
-    );
-  }
-  const run = log.termRuns.findLast(({ firstIndex }) => firstIndex <= index);
-  const termThere = run?.term ?? log.previousTerm;
-  if (termThere !== term) {
-    throw new EnvelopeError(
-      "CORRUPTION",
-      `the log in ${directory} has entry ${index} of term ${termThere}, its tables hold that of term ${term}`,
-    );
-  }
 }
 
 type ReplayParts = Pick<

@@ -7,6 +7,8 @@ export interface ShardOptions {
   readonly shard: ShardId;
   /** The shard's own directory; it is created when it is not there. */
   readonly directory: string;
+  /** Whether other members may have what this one loses. */
+  readonly hasPeers: boolean;
   readonly log: LogOptions;
   readonly tree: TreeOptions;
   /** A memtable that is not empty is flushed at this age, full or not; 0: age does not count. */

@@ -33,6 +33,7 @@ import { dataDirectory, rootDataFiles, switchGeneration } from "../storage/shard
 import { FileClearing } from "./file-clearing.ts";
 import { Installer, type PreparedGeneration } from "./installer.ts";
 import type { Segment } from "../log/segment.ts";
+import { setAsideNames } from "../log/set-aside.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PersistedIndex } from "./persisted-index.ts";
 import { RangeRepair } from "./range-repair.ts";
@@ -182,10 +183,11 @@ export class Shard {
 
   /** Begins to look after the parts. */
   #watch(): void {
-    const { quarantine, state, log } = this.#parts;
-    state.setQuarantined(quarantine.records.length);
+    const { quarantine, log } = this.#parts;
+    this.#countDamage();
     quarantine.onDamage((segment) => this.#onDamage(segment));
     this.#maintenance.noteWritten(0, log.endPosition);
+    if (quarantine.records.length > 0) this.#releaseLog();
   }
 
   /** Whether the shard has stopped or failed and does nothing more. */
@@ -271,12 +273,30 @@ export class Shard {
     const { firstIndex } = log;
     try {
       const isMore = log.backgroundStep(this.#busyMs > 0);
-      if (log.firstIndex !== firstIndex) this.#replyReleased();
+      if (log.firstIndex !== firstIndex) {
+        this.#replyReleased();
+        this.#forgetGone();
+      }
       return isMore;
     } catch (cause) {
       if (!this.#parts.quarantine.note(cause)) throw cause;
       return true;
     }
+  }
+
+  /** Segments have left the log, damaged ones perhaps. */
+  #forgetGone(): void {
+    this.#parts.quarantine.sweep();
+    this.#countDamage();
+  }
+
+  get #damageCount(): number {
+    const { quarantine, loss } = this.#parts;
+    return quarantine.records.length + (loss.isPending ? 1 : 0);
+  }
+
+  #countDamage(): void {
+    this.#parts.state.setQuarantined(this.#damageCount);
   }
 
   #stepScrub(): boolean {
@@ -286,12 +306,13 @@ export class Shard {
 
   /** A file has been quarantined. */
   #onDamage(segment: Segment | null): void {
-    const { quarantine, state, store, tree } = this.#parts;
-    state.setQuarantined(quarantine.records.length);
+    const { state, store, tree } = this.#parts;
+    this.#countDamage();
     state.publishOldestReadable(store.memtables.oldestArena);
     this.#maintenance.abandonReaders();
     // What a damaged segment holds is still in memory: the sooner it is in tables, the better.
     if (segment !== null && segment.entries.lastIndex > tree.flushed.index) this.#maintenance.freeze();
+    this.#releaseLog();
   }
 
   // ---- requests --------------------------------------------------------------------------------------------------
@@ -462,8 +483,8 @@ export class Shard {
 
   /** The damage is gone, and with it what was withheld on its account. */
   #repaired(): void {
-    const { quarantine, state, tree } = this.#parts;
-    state.setQuarantined(quarantine.records.length);
+    const { state, tree } = this.#parts;
+    this.#countDamage();
     if (tree.tableCount > 0) state.noteTables();
     this.#releaseLog();
   }
@@ -475,7 +496,7 @@ export class Shard {
       if (!isReady) throw new EnvelopeError("UNAVAILABLE", `entry ${minIndex} is not applied here yet`);
       const own = ranges.map(({ smallest, largest }) => ({ smallest: smallest.slice(), largest: largest.slice() }));
       const id = this.#sources.open(store, quarantine, own, this.#appliedIndex);
-      const isWhole = quarantine.records.length === 0;
+      const isWhole = this.#damageCount === 0;
       this.#reply({ type: "rangeOpened", requestId, id, index: this.#appliedIndex, isWhole });
     });
   }
@@ -580,6 +601,7 @@ export class Shard {
           if (this.#isStopped) return;
           this.#persisted.endGroup(group);
           if (hasEntries) this.#reply({ type: "persisted", lastIndex, lastTerm });
+          if (this.#parts.loss.isPending) this.#makeUp(lastTerm);
           // Within a turn the turn goes on by itself; this is for a sync that ended later.
           if (!this.#isWorking) this.settle();
         },
@@ -593,6 +615,18 @@ export class Shard {
       this.#persisted.dropGroup(group);
       this.#env.log.warn("no room for the log; trying again", { error: cause.message });
     }
+  }
+
+  /** Entries are on disk, the last of this term: what was lost of the log may be made up for by that. */
+  #makeUp(lastTerm: Term): void {
+    const { loss, generation } = this.#parts;
+    if (!loss.made(lastTerm)) return;
+    const { disk, log } = this.#env;
+    log.warn("what was lost of the log has come from the others", { shard: this.#options.shard });
+    const directory = dataDirectory(this.#options.directory, generation);
+    this.#clearing.addFiles(directory, setAsideNames(disk, directory));
+    this.#countDamage();
+    this.#reply({ type: "logWhole" });
   }
 
   #noteGroup(isSync: boolean, nowMs: number): void {
@@ -695,11 +729,15 @@ export class Shard {
     this.#releaseLog();
   }
 
-  /** What is not in tables stays in the log, whoever needs it no more. */
+  /**
+   * What is not in tables stays in the log, whoever needs it no more. A damaged segment goes, and what is before it, as soon
+   * as all of it is in tables that are sound: a member that needs more of the log than is left gets a snapshot.
+   */
   #releaseLog(): void {
     const { log, tree } = this.#parts;
     const inTables = (tree.flushed.index + 1) as LogIndex;
-    log.release(Math.min(this.#releaseIndex, inTables) as LogIndex, inTables, this.#retainedBytes);
+    const unneeded = Math.max(this.#releaseIndex, tree.hasDamage ? 0 : log.behindDamage(inTables));
+    log.release(Math.min(unneeded, inTables) as LogIndex, inTables, this.#retainedBytes);
   }
 
   #replyReleased(): void {
@@ -753,7 +791,7 @@ export class Shard {
   #switchTo(prepared: PreparedGeneration): void {
     const { disk } = this.#env;
     const root = this.#options.directory;
-    const { store, tree, log, hardState, generation } = this.#parts;
+    const { store, tree, log, hardState, loss, generation } = this.#parts;
     switchGeneration(disk, root);
     this.#scrubber.close();
     store.end();
@@ -761,7 +799,7 @@ export class Shard {
     log.close();
     const requests = this.#maintenance.takeRequests();
     const firstArena = store.arenas.activeArena + 1;
-    const parts = continueWith(this.#env, this.#options, this.#memory, hardState, prepared, firstArena);
+    const parts = continueWith(this.#env, this.#options, this.#memory, hardState, loss, prepared, firstArena);
     this.#adopt(parts);
     for (const { what, done } of requests) this.#maintenance.request(what, done);
     this.#installer.installed(prepared);

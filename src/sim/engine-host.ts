@@ -267,6 +267,7 @@ function shapeOf(random: Random, fillsMemtables: boolean): ShardOptions {
     groupBytesMax: random.between(1, 16) * KIB,
     idleProofMs: random.between(5, 50),
     scrubBytesPerSecond: random.chance(0.5) ? 64 * KIB : 0,
+    hasPeers: false,
     scrubIntervalMs: random.between(50, 1000),
     snapshotsMax: 16,
     snapshotAgeMs: 0,

@@ -247,9 +247,10 @@ export class SimNode {
   #takePart(life: Life): void {
     const { memberNames, shardCount: _shardCount, ...settings } = this.#shape;
     const { env, identity, shards } = life;
+    const hasPeers = identity.members.members.length > 1;
     const openShard = (shard: number, onReply: (reply: ShardReply) => void): ShardPort => {
       const log = this.logOf(shard);
-      const opened = openSimShard(env, DIRECTORY, identity.clusterId, shard, log, (reply) => {
+      const opened = openSimShard(env, DIRECTORY, identity.clusterId, shard, hasPeers, log, (reply) => {
         log.onReply(reply);
         onReply(reply);
       });

@@ -19,6 +19,7 @@ export function openSimShard(
   directory: string,
   clusterIdHex: string,
   shard: number,
+  hasPeers: boolean,
   log: NodeLog,
   reply: (reply: ShardReply) => void,
 ): { shard: Shard; port: ShardPort } {
@@ -54,6 +55,7 @@ export function openSimShard(
     snapshotAgeMs: 0,
     stepBytes: 4 * KIB,
     scrubBytesPerSecond: 0,
+    hasPeers,
     scrubIntervalMs: 0,
   };
   const opened = Shard.open({ ...env, blockCache: new BlockCache(64 * KIB) }, options, memory, reply);

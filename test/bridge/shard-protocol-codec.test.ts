@@ -153,6 +153,7 @@ const boot: fc.Arbitrary<ShardBoot> = fc.record({
   stampHigh: u32,
   stampLow: u32,
   configurations: fc.array(fc.record({ index, body: bytes })),
+  lostEnd: fc.option(fc.record({ lastIndex: index, lastTerm: aTerm })),
   system,
 });
 
@@ -245,6 +246,7 @@ const replies: { readonly [K in ShardReply["type"]]: fc.Arbitrary<Extract<ShardR
     isWhole: fc.boolean(),
   }),
   rangePiece: fc.record({ type: fc.constant("rangePiece" as const), requestId: safe, bytes }),
+  logWhole: fc.record({ type: fc.constant("logWhole" as const) }),
   stopped: fc.record({ type: fc.constant("stopped" as const) }),
 };
 

@@ -108,7 +108,7 @@ export class LeadingGroup {
     };
     this.say({
       type: "opened",
-      boot: { ...none, ...terms, stampHigh: 0, stampLow: 0, configurations: [], system: [] },
+      boot: { ...none, ...terms, stampHigh: 0, stampLow: 0, configurations: [], lostEnd: null, system: [] },
     });
     this.lead();
   }

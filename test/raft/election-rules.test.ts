@@ -3,7 +3,7 @@
  * a promise is its place in the list of Raft properties the project keeps (docs).
  */
 import { describe, expect, test } from "bun:test";
-import type { NodeId, Term } from "../../src/core/ids.ts";
+import { logIndex, type NodeId, type Term, term } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import { append, leader, member, replies, tell, work } from "./support/hand-fed.ts";
 import { Durable, Member } from "./support/member.ts";
@@ -193,6 +193,18 @@ describe("elections", () => {
     expect(replies(work(unsure).messages, "voteReply")).toMatchObject([{ granted: false }]);
     unsure.raft.campaign();
     expect([unsure.raft.role, unsure.raft.vote as number]).toEqual(["follower", 0]);
+  });
+
+  test("45: one that has lost the end of its log votes by where it ended", () => {
+    const poorer = member(3, { term: 7, log: [1, 1] });
+    const lostEnd = { lastIndex: logIndex(6), lastTerm: term(5) };
+    poorer.raft.restrain({ mayCampaign: false, mayVote: true, lostEnd });
+    const asks = (lastIndex: number, lastTerm: number) =>
+      tell(poorer, { type: "preVote", term: 8, lastIndex, lastTerm });
+    expect(asks(9, 4)).toMatchObject([{ granted: false }]);
+    expect(asks(5, 5)).toMatchObject([{ granted: false }]);
+    expect(asks(6, 5)).toMatchObject([{ granted: true }]);
+    expect(asks(3, 6)).toMatchObject([{ granted: true }]);
   });
 
   test("45: a leader that finds damage goes on leading", () => {

@@ -185,6 +185,7 @@ export function testOptions(directory: string, more: Partial<ShardOptions> = {})
     snapshotAgeMs: 0,
     stepBytes: 4 * KIB,
     scrubBytesPerSecond: 0,
+    hasPeers: false,
     scrubIntervalMs: 0,
     ...more,
   };

@@ -54,6 +54,7 @@ class Scene {
       stampHigh: 0,
       stampLow: 0,
       system: [],
+      lostEnd: null,
       configurations: [],
       ...more,
     };
