@@ -40,6 +40,7 @@ export class GroupMembers {
   readonly #questions: ShardQuestions;
   readonly #log: Logger;
   readonly #events: GroupEvents;
+  readonly #closesEntry: () => boolean;
   readonly #emptied: (boot: ShardBoot) => void;
   #ledTicks = 0;
   #unledTicks = 0;
@@ -48,13 +49,17 @@ export class GroupMembers {
   /** What a vote is to wait for, once the shard may be emptied; null: it may not. */
   #votesFrom: LogIndex | null = null;
 
-  /** `emptied`: the shard holds nothing any more. */
+  /**
+   * `closesEntry`: gives Raft the entry that is being filled, whose writers have been told where it will stand; false: Raft
+   * does not take it. `emptied`: the shard holds nothing any more.
+   */
   constructor(
     raft: Raft,
     options: GroupOptions,
     questions: ShardQuestions,
     log: Logger,
     events: GroupEvents,
+    closesEntry: () => boolean,
     emptied: (boot: ShardBoot) => void,
   ) {
     this.#raft = raft;
@@ -62,6 +67,7 @@ export class GroupMembers {
     this.#questions = questions;
     this.#log = log;
     this.#events = events;
+    this.#closesEntry = closesEntry;
     this.#emptied = emptied;
   }
 
@@ -108,6 +114,7 @@ export class GroupMembers {
   }
 
   #configure(configuration: Configuration, members: readonly MemberRecord[]): void {
+    if (!this.#closesEntry()) return;
     const body = encodeConfiguration([
       ...configuration.voters.map((id) => memberOf(id, "voter", members)),
       ...configuration.learners.map((id) => memberOf(id, "learner", members)),

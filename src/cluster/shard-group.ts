@@ -415,6 +415,12 @@ export class ShardGroup {
     if (successor !== NO_NODE) this.handOver((voter) => voter === successor);
   }
 
+  /** Gives the open entry to Raft; false: it is open still. */
+  #closesEntry(): boolean {
+    this.propose();
+    return this.openIndex === this.#core?.raft.lastIndex;
+  }
+
   #handTo(voter: NodeId): void {
     if (this.#core === null || !this.#isLeading || this.isHandingOver) return;
     this.#log.info("a voter without damage takes over", { shard: this.shard, voter });
@@ -616,6 +622,7 @@ export class ShardGroup {
       this.#questions,
       this.#log,
       this.#events,
+      () => this.#closesEntry(),
       (emptied) => this.#onEmptied(emptied),
     );
     this.repair = new GroupRepair(

@@ -4,14 +4,14 @@ import { Catalog } from "../../src/cluster/catalog.ts";
 import { Lane } from "../../src/cluster/lane.ts";
 import { Router } from "../../src/cluster/router.ts";
 import { TokenTable } from "../../src/cluster/token-table.ts";
-import { EMPTY_BYTES, utf8 } from "../../src/core/bytes.ts";
+import { EMPTY_BYTES, utf8, viewOf } from "../../src/core/bytes.ts";
 import { logIndex, nodeId, term } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import { HybridClock } from "../../src/core/stamp.ts";
 import { encode } from "@msgpack/msgpack";
 import { CommandType } from "../../src/record/command-format.ts";
 import { OS_DECIDES, SYNC } from "../../src/record/durability.ts";
-import { entryDurability } from "../../src/record/entry-format.ts";
+import { entryDurability, entryIndex, EntryKind, entryKind } from "../../src/record/entry-format.ts";
 import { NIL, OK, type Result } from "../../src/record/result.ts";
 import { LeadingGroup } from "./leading-group.ts";
 
@@ -125,6 +125,30 @@ test("48: a write that Raft does not take for want of commits is answered in tim
   leading.turn();
   leading.acknowledge();
   expect([appended(), waiter.said.slice(2)]).toEqual([3, ["3:ok"]]);
+});
+
+test("a change of members goes behind the open entry: the places of its writes have been told already", () => {
+  for (const isFull of [false, true]) {
+    const leading = new LeadingGroup({ uncommittedBytesMax: 1000 });
+    const { group, requests } = leading;
+    const write = (byteCount: number): number => {
+      const value = { bytes: new Uint8Array(byteCount), start: 0, end: byteCount };
+      return group.write(CommandType.put, 0, 1, range("k"), value, 0, SYNC, recorder(), 1);
+    };
+    if (isFull) write(900);
+    leading.turn();
+    const index = write(900);
+    const aim = { placed: [1, 2, 3, 4].map(nodeId), forced: [] };
+    for (let ticks = 0; ticks < 100; ticks++) group.reconcile(aim, { members: [], isConnected: () => true });
+    // Where Raft does not take the open entry, the change waits.
+    expect(group.configuration.learners.map(Number)).toEqual(isFull ? [] : [4]);
+    leading.turn();
+    leading.acknowledge();
+    leading.turn();
+    const entries = requests.flatMap((request) => (request.type === "append" ? request.entries : []));
+    const there = entries.find((entry) => entryIndex(entry) === index);
+    expect(there !== undefined && entryKind(viewOf(there)) === EntryKind.commands).toBe(true);
+  }
 });
 
 test("24: a read waits until everything that was committed when it came is applied", () => {
