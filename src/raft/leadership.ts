@@ -5,6 +5,8 @@
  *
  * Proposals only append to the log; `prepare`, called once for each Ready, turns whatever has gathered into messages, so
  * everything of one turn travels together.
+ *
+ * Length: what is here looks at the same few counters; what does not is in roster, progress, read-rounds and transfer.
  */
 import { assert } from "../core/assert.ts";
 import { type LogIndex, NO_NODE, type NodeId, type Term } from "../core/ids.ts";
