@@ -1,4 +1,4 @@
-/** The short way to a shard: it may be left alone while it is idle, and never when it has been sent something. */
+/** The short way to a shard: whatever comes between a turn and the steps behind it, the next turn does not pass it over. */
 import { expect, test } from "bun:test";
 import type { ShardRequest } from "../../src/bridge/shard-protocol.ts";
 import { type DirectShard, DirectLink } from "../../src/cluster/direct-link.ts";
@@ -35,18 +35,6 @@ function turn(link: DirectLink): void {
   link.flush();
   link.settle();
 }
-
-test("an idle shard is not called until it is sent something or stirred", () => {
-  const shard = new PlayedShard();
-  const link = new DirectLink(shard);
-  turn(link);
-  expect(link.background()).toBe(false);
-  turn(link);
-  expect([link.background(), shard.calls.splice(0)]).toEqual([false, ["take", "settle", "step"]]);
-  link.stir();
-  turn(link);
-  expect(shard.calls.splice(0)).toEqual(["take", "settle"]);
-});
 
 test("what is sent between a turn and the step behind it is taken in the next turn", () => {
   const shard = new PlayedShard();

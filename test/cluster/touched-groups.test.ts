@@ -137,3 +137,21 @@ test("a shard on this thread is left alone while it owes nothing, and called whe
   link.stir();
   expect([turn(), turn()]).toEqual(["write settle step", ""]);
 });
+
+test("what comes for a group behind its drive is for the next turn", () => {
+  const { touched, groups, turn } = setUp(2);
+  touched.touch(1);
+  touched.beginTurn();
+  touched.drive();
+  touched.flush();
+  // Here clients get their answers and go on.
+  touched.touch(1);
+  touched.touch(0);
+  touched.settle();
+  expect([groups[1]!.take(), touched.any]).toEqual(["begin drive flush settle", true]);
+  groups[0]!.take();
+  turn();
+  const served = "begin drive flush settle step";
+  expect(groups.map((group) => group.take())).toEqual([served, served]);
+  expect(touched.any).toBe(false);
+});
