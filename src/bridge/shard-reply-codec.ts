@@ -35,7 +35,7 @@ const REPLY = {
   installBegun: 15,
   arenasRecalled: 16,
   installed: 17,
-  logWhole: 18,
+  logWhole: 19,
   ...REPAIR_REPLY,
   emptied: 18,
 } as const satisfies Record<ShardReply["type"], number>;
