@@ -76,15 +76,9 @@ export class Members {
     this.#listeners.push(run);
   }
 
-  /**
-   * Takes a list if it is newer than what is known; false: it is not, or it speaks of another node under this one's id, and
-   * so is that of another cluster.
-   */
+  /** Takes a list if it is newer than what is known; false: it is not, or is that of another cluster. */
   adopt(list: MemberList): boolean {
-    const { nodeId, nodeName, incarnation } = this.#identity;
-    const own = list.members.find(({ id }) => id === nodeId);
-    const isOther = own !== undefined && (own.name !== nodeName || !["", incarnation].includes(own.incarnation));
-    if (list.version <= this.#list.version || isOther) return false;
+    if (list.version <= this.#list.version || this.#contradicts(list)) return false;
     this.#list = list;
     try {
       this.#identity.saveMembers(list);
@@ -126,6 +120,22 @@ export class Members {
     this.#identity.saveHeard(id, incarnation);
     this.#changed();
     return true;
+  }
+
+  /**
+   * Whether a list cannot have come of what is known here: an id is given once, to one name, bound to one data directory, and
+   * never comes back. Clusters of the same name and first members have the same cluster id, and are told apart by this.
+   */
+  #contradicts({ nextId, members }: MemberList): boolean {
+    const { nodeId, nodeName, incarnation } = this.#identity;
+    const own = { id: nodeId, name: nodeName, incarnation };
+    const known = new Map([...this.#list.members, own].map((record) => [record.id, record]));
+    const isOther = ({ id, name, incarnation: bound }: MemberRecord): boolean => {
+      const here = known.get(id);
+      if (here === undefined) return id < this.#list.nextId;
+      return here.name !== name || (here.incarnation !== "" && bound !== "" && here.incarnation !== bound);
+    };
+    return nextId < this.#list.nextId || members.some(isOther);
   }
 
   #changed(): void {

@@ -95,6 +95,21 @@ test("a list that has another node under the own number or name is that of anoth
   expect(members.version).toBe(0);
 });
 
+test("a list in which an id has come back, or means another node, is that of another cluster", () => {
+  const { members } = open();
+  const first = [record(1, "n1", ""), record(2, "n2", "bb")];
+  expect(members.adopt(listOf(3, ...first, record(4, "n4", "dd")))).toBe(true);
+  const others = [
+    listOf(4, ...first, record(3, "n3", "cc")),
+    listOf(4, ...first, record(4, "x4", "dd")),
+    listOf(4, record(2, "n2", "bb"), record(4, "n4", "ee")),
+    { ...listOf(4, record(2, "n2", "bb")), nextId: 5 },
+  ];
+  for (const list of others) expect(members.adopt(list)).toBe(false);
+  expect(members.adopt(listOf(4, record(2, "n2", "bb"), record(11, "n5", "ee")))).toBe(true);
+  expect(members.get(nodeId(1))).toBeNull();
+});
+
 test("a list that cannot be saved counts all the same, and is asked for again after a restart", () => {
   const { disk, members } = open();
   disk.failing = true;
