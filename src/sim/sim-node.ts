@@ -239,8 +239,11 @@ export class SimNode {
     new Joiner(life.env, request, options, (outcome) => {
       if (this.#life !== life) return;
       if (outcome instanceof EnvelopeError) return this.onFailure(`not let in: ${outcome.message}`);
-      life.identity.becomeMember(outcome);
-      this.#takePart(life);
+      // As an event of its own: what its disk throws then is not the connection's to catch.
+      this.#scheduler.schedule(0, life.process, () => {
+        life.identity.becomeMember(outcome);
+        this.#takePart(life);
+      });
     });
   }
 

@@ -423,4 +423,26 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     seedCount: 100,
     weather: "renewals",
   },
+  // The driver itself waits longer than Raft asks for: without that, the rule would never be needed.
+  "a membership change before a commit of the term": {
+    changes: [
+      {
+        file: "src/raft/leadership.ts",
+        text: 'if (commitIndex < this.startIndex) return "notReady";',
+        replacement: "",
+      },
+      {
+        file: "src/cluster/group-members.ts",
+        text: "const isDue = this.#ledTicks >= 2 * this.#options.electionTicks && this.#ledTicks % RECONCILE_TICKS === 0;",
+        replacement: "const isDue = leads;",
+      },
+      {
+        file: "src/cluster/shard-group.ts",
+        text: "this.members.tick(this.accepting, aim, neighbours)",
+        replacement: 'this.members.tick(this.role === "leader", aim, neighbours)',
+      },
+    ],
+    seedCount: 500,
+    weather: "members",
+  },
 };
