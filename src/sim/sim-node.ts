@@ -10,18 +10,15 @@ import { Identity } from "../cluster/identity.ts";
 import { Joiner } from "../cluster/joiner.ts";
 import type { MemberAdmin } from "../cluster/member-admin.ts";
 import type { ShardPort } from "../cluster/shard-port.ts";
-import { EMPTY_BYTES, text } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
-import { NO_NODE, SESSION_BUCKET, SYSTEM_BUCKET } from "../core/ids.ts";
+import { NO_NODE } from "../core/ids.ts";
 import type { Stamp } from "../core/stamp.ts";
 import type { MemberRecord } from "../record/member-format.ts";
 import type { Environment } from "../env/environment.ts";
-import { FENCE_PREFIX } from "../shard/apply-catalog.ts";
 import type { Shard } from "../shard/shard.ts";
-import type { ReadPoint } from "../shard/snapshots.ts";
-import type { ShardReader } from "../shard/shard-reader.ts";
 import { NodeLog } from "./node-log.ts";
 import type { RaftRules } from "./raft-rules.ts";
+import { type ReplicaState, replicaState } from "./replica-state.ts";
 import type { Range, Scheduler } from "./scheduler.ts";
 import { SimProcess } from "./scheduler.ts";
 import { SimClock } from "./sim-clock.ts";
@@ -50,8 +47,6 @@ const LIMITS = {
   tailBytesMax: 32 * KIB,
 };
 const LEAVE_POLL_MS = 5;
-/** Behind all keys that there are. */
-const KEYS_END = Uint8Array.of(0xff);
 /** After which a node that was not let in begins anew. */
 const JOIN_MS = 2500;
 
@@ -73,8 +68,6 @@ interface Life {
   /** Null while it asks to join. */
   node: ClusterNode | null;
 }
-
-type ShardState = ReadonlyMap<string, string>;
 
 export class SimNode {
   readonly name: string;
@@ -360,43 +353,21 @@ export class SimNode {
    * are fenced left out, and what it remembers of client sessions. Null: the node is down, in the middle of the next entry, or
    * says that files are damaged.
    */
-  state(shard: number, stamp: Stamp, buckets: ReadonlySet<number>): ShardState | null {
+  state(shard: number, stamp: Stamp, buckets: ReadonlySet<number>): ReplicaState | null {
     const reader = this.#life?.shards[shard]?.reader;
     if (reader === undefined || this.disk.isDead) return null;
-    return this.disk.spare(() => this.#stateOf(reader, stamp, buckets));
-  }
-
-  #stateOf(reader: ShardReader, stamp: Stamp, buckets: ReadonlySet<number>): ShardState | null {
-    try {
-      const at = reader.asOf(stamp);
-      const state = new Map<string, string>();
-      for (const [key, value] of entriesOf(reader, SYSTEM_BUCKET, at)) state.set(`system/${text(key)}`, hex(value));
-      for (const [key, value] of entriesOf(reader, SESSION_BUCKET, at)) state.set(`session/${hex(key)}`, hex(value));
-      for (const bucket of [...buckets].sort((a, b) => a - b)) {
-        const isInternal = bucket === SYSTEM_BUCKET || bucket === SESSION_BUCKET;
-        if (isInternal || state.has(`system/${FENCE_PREFIX}${bucket}`)) continue;
-        for (const [key, value] of entriesOf(reader, bucket, at)) state.set(`${bucket}/${text(key)}`, text(value));
+    return this.disk.spare(() => {
+      try {
+        return replicaState(reader, stamp, buckets);
+      } catch (thrown) {
+        const isInsideEntry = thrown instanceof EnvelopeError && thrown.code === "HISTORY_GONE";
+        if (isInsideEntry || (this.#isDamaged && this.excuses(thrown))) return null;
+        throw thrown;
       }
-      return state;
-    } catch (thrown) {
-      const isInsideEntry = thrown instanceof EnvelopeError && thrown.code === "HISTORY_GONE";
-      if (isInsideEntry || (this.#isDamaged && this.excuses(thrown))) return null;
-      throw thrown;
-    }
+    });
   }
 }
 
 function addressOf(name: string): string {
   return `${name}:${PEER_PORT}`;
-}
-
-function entriesOf(reader: ShardReader, bucket: number, at: ReadPoint): [Uint8Array, Uint8Array][] {
-  const entries: [Uint8Array, Uint8Array][] = [];
-  using walk = reader.iterate({ bucket, prefix: EMPTY_BYTES, low: EMPTY_BYTES, high: KEYS_END }, at);
-  for (walk.first(); walk.valid; walk.next()) entries.push([walk.key.slice(), walk.value.slice()]);
-  return entries;
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("hex");
 }
