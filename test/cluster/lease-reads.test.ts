@@ -8,6 +8,7 @@ import { raftTimes } from "../../src/cluster/raft-times.ts";
 import { Router } from "../../src/cluster/router.ts";
 import { TokenTable } from "../../src/cluster/token-table.ts";
 import { utf8 } from "../../src/core/bytes.ts";
+import { NO_NODE, nodeId } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import { NIL, type Result } from "../../src/record/result.ts";
 import { LeadingGroup } from "./leading-group.ts";
@@ -80,6 +81,19 @@ test("26: a leader that hands over has no lease", () => {
     leading.turn();
   }
   expect([leading.group.accepting, get("lease", 2)]).toEqual([true, false]);
+});
+
+test("an index is told at once to who makes a majority with the leader, and to others after a round, lease or not", () => {
+  const { waiter, leading } = onLease();
+  const { group } = leading;
+  group.readIndex(0, nodeId(2), waiter, 1);
+  expect(waiter.said).toEqual(["1:integer"]);
+  group.readIndex(0, NO_NODE, waiter, 2);
+  leading.turn();
+  expect(waiter.said).toEqual(["1:integer"]);
+  leading.confirm(leading.round);
+  leading.turn();
+  expect(waiter.said).toEqual(["1:integer", "2:integer"]);
 });
 
 test("a connection says how its reads are answered", () => {

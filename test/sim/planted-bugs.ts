@@ -295,7 +295,7 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     seedCount: 200,
     weather: "leases",
   },
-  "a follower's state is as old as the last word of whoever says that he leads": {
+  "a follower's state counts as new for as long as somebody says that he leads": {
     changes: [
       {
         file: "src/cluster/follower-reads.ts",
