@@ -86,8 +86,9 @@ const CLOCKS_RATES: Rates = [
 
 /** Leaders that do not know that they are led by others, or find out too late, are asked for what is there. */
 const LEASES_RATES: Rates = [
-  ["stallLeader", 14],
-  ["freezeLeader", 4],
+  ["stallLeader", 12],
+  ["freezeLeader", 10],
+  ["slowLink", 6],
   ["isolateLeader", 6],
   ["muteLeader", 3],
   ["oneWayPartition", 3],
