@@ -148,6 +148,7 @@ export class NodeLog implements KnownLog {
     if (boot.lastIndex === 0 && boot.votesFrom > this.#votesFrom) return this.#emptied(boot);
     const found = termsOf(boot);
     this.#checkHardState(boot);
+    if (boot.lostEnd !== null) this.#lose(boot, found);
     this.#checkEntries(boot, found);
     if (boot.commitIndex < this.#persistedCommit) {
       this.#complain(`starts with commit index ${boot.commitIndex}, though ${this.#persistedCommit} was on disk`);
@@ -156,6 +157,16 @@ export class NodeLog implements KnownLog {
     this.#saved = { term: boot.hardTerm, vote: boot.hardVote };
     this.appliedIndex = 0;
     this.#begin(boot, found);
+  }
+
+  /** It says that it has lost a part of its log, and where that ended: of what it had, it does not have to have more than it says. */
+  #lose({ lastIndex, commitIndex, lostEnd }: ShardBoot, found: ReadonlyMap<number, number>): void {
+    const isBehind = lostEnd !== null && lostEnd.lastIndex > 0 && lostEnd.lastIndex < this.#persistedIndex;
+    if (isBehind)
+      this.#complain(`says that its log ended at ${lostEnd.lastIndex}, and ${this.#persistedIndex} was on disk`);
+    for (const index of [...this.#terms.keys()]) if (!found.has(index)) this.#terms.delete(index);
+    this.#persistedIndex = Math.min(this.#persistedIndex, lastIndex);
+    this.#persistedCommit = Math.min(this.#persistedCommit, commitIndex);
   }
 
   /** A snapshot has taken the place of the log: of what was committed nothing is missing in it. */
