@@ -386,7 +386,8 @@ export class ClusterNode {
     for (const server of this.#servers.values()) if (server.isWaiting) server.expire(nowMs, nowMs - requestTimeoutMs);
     if (this.#isTurnOf(GOSSIP_MS)) this.#health.round();
     if (this.#isTurnOf(BALANCE_MS)) this.#spreadLeaders();
-    if (this.#ticks % RESUME_TICKS === 0) this.#tend();
+    // Until the first members are entered nobody can join.
+    if (this.#ticks % RESUME_TICKS === 0 || this.members.version === 0) this.#tend();
     this.#membership.joins.look();
     this.#transfers.look();
     this.#touched.touchDue(nowMs);

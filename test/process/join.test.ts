@@ -73,6 +73,17 @@ test("a name belongs to one data directory: who comes with another one is told s
   expect(readFileSync(join(cluster.dataOf(1), "node.meta")).equals(kept)).toBe(false);
 });
 
+test("of two that join at once under one name, one is taken in and the other is told so", async () => {
+  cluster = await TestCluster.start({ nodes: 3, founders: 1, shards: 1, workers: 0 });
+  // Their standard input is closed, so whoever starts to serve stops again.
+  const flags = ["--id", "twin", "--exit-with-parent"];
+  const ends = await Promise.all([cluster.startInVain(1, flags), cluster.startInVain(2, flags)]);
+  expect(ends.map(({ code }) => code).sort()).toEqual([0, 1]);
+  const refused = ends.find(({ code }) => code === 1);
+  expect(refused?.errors).toContain("MEMBER_EXISTS: the name twin belongs to another data directory");
+  expect([...(await membersAt(0)).keys()]).toEqual(["n1", "twin"]);
+});
+
 test("a member that is not there yet is waited for, and not for ever; settings that must agree do", async () => {
   cluster = await TestCluster.start({ nodes: 2, founders: 1, shards: 1, workers: 0 });
   const other = await cluster.startInVain(1, ["--value-bytes-max", "1000000"]);
@@ -91,13 +102,16 @@ test("a member that is not there yet is waited for, and not for ever; settings t
   await allConnected([0, 1], 2);
 });
 
-test("a directory that has asked to join starts only to join", async () => {
+test("a node whose first attempt came to nothing is the same one at the next", async () => {
   cluster = await TestCluster.start({ nodes: 2, founders: 1, shards: 1, workers: 0 });
   await cluster.kill(0);
   await cluster.startInVain(1, ["--join-timeout-ms", "100"]);
   const first = readFileSync(join(cluster.dataOf(1), "node.meta"));
   await cluster.startInVain(1, ["--join-timeout-ms", "100"]);
   expect(readFileSync(join(cluster.dataOf(1), "node.meta")).equals(first)).toBe(true);
+  await cluster.restart(0);
+  await cluster.restart(1);
+  await allConnected([0, 1], 2);
 });
 
 test("members are shown, added and removed from any node; what would cost a quorum is refused", async () => {
@@ -116,7 +130,10 @@ test("members are shown, added and removed from any node; what would cost a quor
   expect((await run("status")).out).toMatch(new RegExp(`\n1 +${follower} `));
   expect((await run("transfer", "1", "n9")).err).toContain("there is no member n9");
 
-  expect((await run("add", "n4", cluster.peerAddressOf(3))).out).toBe("OK\n");
+  let added = await run("add", "n4", cluster.peerAddressOf(3));
+  for (; added.code !== 0; added = await run("add", "n4", cluster.peerAddressOf(3))) {
+    expect(added.err).toContain("the first members are not entered yet");
+  }
   expect((await run("status")).code).toBe(1);
   await cluster.restart(3);
   await allConnected([0, 1, 2, 3], 4);
