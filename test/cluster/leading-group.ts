@@ -48,6 +48,8 @@ export class LeadingGroup {
   readonly requests: ShardRequest[] = [];
   readonly sent: RaftMessage[] = [];
   readonly failures: string[] = [];
+  /** Frames of other kinds. */
+  readonly frames: { readonly to: number; readonly type: number }[] = [];
   /** How often the group has asked for a turn. */
   wakeCount = 0;
   /** The shard does not get round to applying what is committed. */
@@ -68,7 +70,7 @@ export class LeadingGroup {
         this.wakeCount += 1;
       },
       touched: () => undefined,
-      frame: () => undefined,
+      frame: (to: NodeId, type: number) => this.frames.push({ to, type }),
       replied: () => undefined,
       turnWallMs: () => this.clock.nowMs,
       systemChanged: () => undefined,
