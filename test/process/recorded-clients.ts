@@ -1,6 +1,7 @@
 /**
  * Clients that write down what they ask and what they are told, for the linearizability checker of the simulator: each
- * sets and gets registers, and counts up and gets counters, through whichever node it likes, one request at a time.
+ * sets and gets registers, and counts up and gets counters, through whichever node it likes, one request at a time. It
+ * reads in every mode there is.
  *
  * Every value is written once, and every increment adds a bit of its own to a counter, so the checker can tell what took
  * effect (sim/key-model.ts). All clients run in this thread, so the order in which calls and returns are noted is the
@@ -23,6 +24,14 @@ const INCREMENTS_MAX = 60;
 const BUCKET = "0";
 const OPEN_WORDS: ReadonlySet<string> = new Set(["UNKNOWN", "IOERR"]);
 const PAUSE_MS_AFTER_ERROR = 20;
+/** What may stand before a GET, and how old what it shows may be then. */
+const READ_MODES: readonly { readonly words: readonly string[]; readonly staleMs: number }[] = [
+  { words: [], staleMs: 0 },
+  { words: ["READ", "AT", "lease"], staleMs: 0 },
+  { words: ["READ", "AT", "follower"], staleMs: 0 },
+  { words: ["READ", "AT", "stale", "100"], staleMs: 100 },
+  { words: ["READ", "AT", "stale", "2000"], staleMs: 2000 },
+];
 
 export interface RecordedOptions {
   readonly clients: number;
@@ -116,7 +125,7 @@ export class RecordedClients {
     const counter = which - registers;
     const generation = isRegister ? 0 : Math.floor(this.#increments[counter]! / INCREMENTS_MAX);
     const key = `${keyPrefix}${isRegister ? `register:${which}` : `counter:${counter}:${generation}`}`;
-    if (random.chance(0.5)) return this.#ask(client, key, { kind: "get" }, session);
+    if (random.chance(0.5)) return this.#read(client, key, session, random.below(READ_MODES.length));
     if (isRegister) {
       this.#valueCount += 1;
       return this.#ask(client, key, { kind: "set", value: `v${this.#valueCount}` }, session);
@@ -126,13 +135,33 @@ export class RecordedClients {
     return this.#ask(client, key, { kind: "increment", by: 1n << BigInt(bit) }, session);
   }
 
+  #read(client: RespClient, key: string, session: number, mode: number): Promise<boolean> {
+    const { words, staleMs } = READ_MODES[mode]!;
+    const input: KeyInput = { kind: "get" };
+    const isStale = staleMs > 0;
+    const call = isStale
+      ? this.#history.staleRead(BUCKET, key, input, staleMs)
+      : this.#history.call(BUCKET, key, input, session);
+    return this.#send(client, key, input, call, words);
+  }
+
+  #ask(client: RespClient, key: string, input: KeyInput, session: number): Promise<boolean> {
+    return this.#send(client, key, input, this.#history.call(BUCKET, key, input, session), []);
+  }
+
   /** Whether there was an answer that is no error. */
-  async #ask(client: RespClient, key: string, input: KeyInput, session: number): Promise<boolean> {
+  async #send(
+    client: RespClient,
+    key: string,
+    input: KeyInput,
+    call: Call,
+    before: readonly string[],
+  ): Promise<boolean> {
     this.#keys.add(key);
-    const call = this.#history.call(BUCKET, key, input, session);
     let reply: Reply;
     try {
-      reply = await client.command(...commandOf(key, input));
+      const [first, ...rest] = [...before, ...commandOf(key, input)];
+      reply = await client.command(first ?? "", ...rest);
     } catch (cause) {
       if (!(cause instanceof EnvelopeError)) throw cause;
       this.#failed(call, cause.retry === "unknown");
