@@ -182,7 +182,7 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
         replacement: "nowMs < nowMs + leaseMs",
       },
     ],
-    seedCount: 100,
+    seedCount: 500,
     weather: "leases",
   },
   // While the look before a read comes after the request, the one behind it would not be missed: here a read goes by what the
@@ -200,7 +200,7 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
         replacement: 'return proof === "lease" && (this.#held || this.#leaseHolds());',
       },
     ],
-    seedCount: 100,
+    seedCount: 500,
     weather: "leases",
   },
   "an old append cuts off what a later one brought": {
@@ -342,9 +342,9 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
   "a node with an empty disk comes back under its name": {
     changes: [
       {
-        file: "src/cluster/identity.ts",
-        text: "return member.incarnation === incarnation;",
-        replacement: "return true;",
+        file: "src/cluster/members.ts",
+        text: 'if (member.incarnation !== "") return member.incarnation === incarnation;',
+        replacement: 'if (member.incarnation !== "") return true;',
       },
     ],
     seedCount: 500,

@@ -1,7 +1,7 @@
 /**
  * Prints how soon each planted mistake is found, as a table for docs/simulation.md:
  *
- *   bun test/sim/planted-table.ts [--parallel K] [WORD]      K at a time; only those whose names contain WORD
+ *   bun test/sim/planted-table.ts [--parallel K] [WORD…]     K at a time; only those whose names contain every WORD
  *
  * The exit code is 0 only if all were found.
  */
