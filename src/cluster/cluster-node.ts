@@ -13,17 +13,15 @@
 import type { ErrorCode } from "../core/errors.ts";
 import { NO_NODE, type NodeId } from "../core/ids.ts";
 import { Random } from "../core/random.ts";
-import { ByteReader } from "../core/byte-reader.ts";
 import type { Environment } from "../env/environment.ts";
 import type { Timer } from "../env/clock.ts";
 import type { RaftMessage } from "../raft/messages.ts";
-import { type Frame, FrameType } from "../wire/peer-frame-format.ts";
+import { FrameType } from "../wire/peer-frame-format.ts";
 import type { SystemChange } from "../bridge/shard-protocol.ts";
 import { Catalog } from "./catalog.ts";
 import type { ClusterSettings } from "./cluster-settings.ts";
 import type { Coordinator } from "./coordinator.ts";
-import { decodeFarewell } from "./farewell-format.ts";
-import { ForwardServer } from "./forward-server.ts";
+import { ForwardServers } from "./forward-servers.ts";
 import { GOSSIP_MS } from "./gossip.ts";
 import { GroupAims } from "./group-aims.ts";
 import type { Neighbours } from "./group-members.ts";
@@ -35,13 +33,12 @@ import type { MemberAdmin } from "./member-admin.ts";
 import { Members } from "./members.ts";
 import { Membership } from "./membership.ts";
 import { NodeHealth } from "./node-health.ts";
+import { PeerFrames } from "./peer-frames.ts";
 import { PeerTransport } from "./peer-transport.ts";
-import { decodeRaftMessage, encodeRaftMessage } from "./raft-message-format.ts";
+import { encodeRaftMessage } from "./raft-message-format.ts";
 import { type RaftTimes, raftTimes } from "./raft-times.ts";
-import { decodeRepairAsk, decodeRepairGiven } from "./repair-frame-format.ts";
 import { type NodeView, Router } from "./router.ts";
 import { ShardGroup } from "./shard-group.ts";
-import { decodeSnapshotAsk, decodeSnapshotGiven } from "./snapshot-frame-format.ts";
 import type { OpenShard } from "./shard-port.ts";
 import { Transfers } from "./transfers.ts";
 import { TokenTable } from "./token-table.ts";
@@ -76,11 +73,8 @@ export class ClusterNode {
   readonly #aims: GroupAims;
   readonly #neighbours: Neighbours;
   readonly #transfers: Transfers;
-  readonly #servers = new Map<string, ForwardServer>();
-  readonly #raftReader = new ByteReader("PROTOCOL", "a Raft message");
-  readonly #farewellReader = new ByteReader("PROTOCOL", "a farewell");
-  readonly #snapshotReader = new ByteReader("PROTOCOL", "a message about a snapshot");
-  readonly #repairReader = new ByteReader("PROTOCOL", "a message about a repair");
+  readonly #servers: ForwardServers;
+  readonly #frames: PeerFrames;
   readonly #nodeId: NodeId;
   readonly #times: RaftTimes;
   readonly #isWell = (node: NodeId): boolean => this.#health.isWell(node);
@@ -124,6 +118,7 @@ export class ClusterNode {
     this.#heartbeats = new Heartbeats(identity.nodeId, this.#transport, (shard, message) =>
       this.#groups[shard]?.step(message),
     );
+    this.#servers = new ForwardServers(this.#transport, () => this.#wake());
     this.#touched = new TouchedGroups(identity.shardCount);
     this.#groups = Array.from({ length: identity.shardCount }, (_, shard) =>
       this.#newGroup(shard, random.u32(), openShard),
@@ -165,6 +160,7 @@ export class ClusterNode {
       { system: this.#router.system, health: this.#health, transfers: this.#transfers },
       () => this.#wake(),
     );
+    this.#frames = this.#newFrames();
   }
 
   #newTransport(session: number): PeerTransport {
@@ -176,7 +172,7 @@ export class ClusterNode {
       this.members,
       { session, valueBytesMax, electionMs },
       {
-        onFrame: (from, peerSession, frame) => this.#onFrame(from, peerSession, frame),
+        onFrame: (from, peerSession, frame) => this.#frames.received(from, peerSession, frame),
         onConnected: (peer) => {
           log.info("peer connected", { peer: this.#health.nameOf(peer) });
           this.#hasNews = true;
@@ -186,6 +182,18 @@ export class ClusterNode {
         onLost: (peer) => this.#onLost(peer),
       },
     );
+  }
+
+  #newFrames(): PeerFrames {
+    const receivers = {
+      lanes: this.#lanes,
+      servers: this.#servers,
+      heartbeats: this.#heartbeats,
+      health: this.#health,
+      membership: this.#membership,
+      transfers: this.#transfers,
+    };
+    return new PeerFrames(this.#nodeId, receivers, () => this.#wake());
   }
 
   #newView(): NodeView {
@@ -302,7 +310,7 @@ export class ClusterNode {
     this.#inTurn = true;
     this.#touched.beginTurn();
     this.#router.pump();
-    for (const server of this.#servers.values()) server.pump();
+    this.#servers.pump();
     let passes = 0;
     while (passes < PASSES_MAX && this.#drive()) passes += 1;
     if (this.#hasNews) this.#tellNews();
@@ -330,7 +338,7 @@ export class ClusterNode {
   }
 
   #flushPeers(): void {
-    for (const server of this.#servers.values()) server.flush();
+    this.#servers.flush();
     this.#heartbeats.flush();
     this.#transport.flush();
   }
@@ -383,7 +391,7 @@ export class ClusterNode {
       if (isBeat) group.beat();
       if (lane.isWaiting) lane.expire(nowMs, this.#nodeId, electionMs, requestTimeoutMs);
     }
-    for (const server of this.#servers.values()) if (server.isWaiting) server.expire(nowMs, nowMs - requestTimeoutMs);
+    this.#servers.expire(nowMs, nowMs - requestTimeoutMs);
     if (this.#isTurnOf(GOSSIP_MS)) this.#health.round();
     if (this.#isTurnOf(BALANCE_MS)) this.#spreadLeaders();
     // Until the first members are entered nobody can join.
@@ -404,9 +412,7 @@ export class ClusterNode {
 
   /** Whether anything is held that the next turn may move, though nothing has come for it. */
   get #awaitsTurn(): boolean {
-    if (this.#router.awaitsTurn) return true;
-    for (const server of this.#servers.values()) if (server.awaitsTurn) return true;
-    return false;
+    return this.#router.awaitsTurn || this.#servers.awaitsTurn;
   }
 
   /** Whether what is done at this interval is due at this tick. */
@@ -485,82 +491,11 @@ export class ClusterNode {
     this.#transport.frame(message.to, FrameType.raft, shard, (writer) => encodeRaftMessage(message, writer));
   }
 
-  #onFrame(from: NodeId, session: number, frame: Frame): void {
-    if (frame.type === FrameType.report) this.#onReport(from, frame.body);
-    if (frame.type === FrameType.members) this.#membership.heard(frame.body);
-    if (frame.type === FrameType.heartbeats || frame.type === FrameType.heartbeatReplies) {
-      return this.#heartbeats.received(from, frame.type, frame.body);
-    }
-    const lane = this.#lanes[frame.shard];
-    if (lane === undefined || !lane.group.opened) return;
-    switch (frame.type) {
-      case FrameType.raft:
-        lane.group.step(decodeRaftMessage(this.#raftReader.over(frame.body), from, this.#nodeId));
-        return;
-      case FrameType.forward:
-        this.#serverFor(from, session, lane).onForward(frame.body);
-        return;
-      case FrameType.forwardReply:
-        lane.forwarder.onReply(from, frame.body);
-        this.#wake();
-        return;
-      case FrameType.snapshotAsk:
-        lane.group.snapshots?.asked(from, decodeSnapshotAsk(this.#snapshotReader.over(frame.body)));
-        return;
-      case FrameType.snapshotGiven:
-        lane.group.snapshots?.given(from, decodeSnapshotGiven(this.#snapshotReader.over(frame.body)));
-        return;
-      case FrameType.membershipAsk:
-        lane.group.members?.asked(from);
-        return;
-      case FrameType.farewell:
-        lane.group.members?.dismissed(decodeFarewell(this.#farewellReader.over(frame.body)));
-        return;
-      case FrameType.repairAsk:
-        lane.group.repair?.asked(from, decodeRepairAsk(this.#repairReader.over(frame.body)));
-        return;
-      case FrameType.repairGiven:
-        lane.group.repair?.given(from, decodeRepairGiven(this.#repairReader.over(frame.body)));
-        return;
-      case FrameType.handOver:
-        this.#transfers.asked(lane, frame.body);
-        this.#wake();
-        return;
-      case FrameType.report:
-      case FrameType.hello:
-      case FrameType.welcome:
-      case FrameType.refused:
-      case FrameType.alive:
-      case FrameType.join:
-      case FrameType.joined:
-      case FrameType.members:
-        return;
-    }
-  }
-
-  #onReport(from: NodeId, body: Uint8Array): void {
-    this.#health.heard(from, body);
-    // What waits for a leader may know of one now.
-    this.#wake();
-    this.#membership.heardVersion(from, this.#health.membersVersionOf(from));
-  }
-
-  #serverFor(from: NodeId, session: number, lane: Lane): ForwardServer {
-    const key = `${from}/${lane.group.shard}`;
-    let server = this.#servers.get(key);
-    if (server === undefined || server.session !== session) {
-      server = new ForwardServer(lane.group, from, session, this.#transport, () => this.#wake());
-      this.#servers.set(key, server);
-    }
-    return server;
-  }
-
   #onLost(peer: NodeId): void {
     if (this.#stopping) return;
     this.#environment.log.info("peer lost", { peer: this.#health.nameOf(peer) });
     for (const { forwarder } of this.#lanes) forwarder.onLost(peer);
-    // It has given up what it waited for here: answers, and operations that have not begun, are nobody's any more.
-    for (const [key, server] of this.#servers) if (server.peer === peer) this.#servers.delete(key);
+    this.#servers.lost(peer);
     this.#wake();
   }
 }
