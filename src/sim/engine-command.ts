@@ -5,7 +5,7 @@
  */
 import { encode } from "@msgpack/msgpack";
 import { viewOf } from "../core/bytes.ts";
-import { logIndex, SYSTEM_BUCKET, term } from "../core/ids.ts";
+import { logIndex, nodeId, SYSTEM_BUCKET, term } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
 import type { HybridClock } from "../core/stamp.ts";
 import {
@@ -22,6 +22,7 @@ import {
   MODIFIER_XX,
   sealCommand,
 } from "../record/command-format.ts";
+import { encodeAdmission, encodeMemberList, encodeRetirement } from "../record/member-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, emptyEntry, sealEntry } from "../record/entry-format.ts";
 
 export interface EngineCommand {
@@ -55,6 +56,8 @@ export type CommandDraft = Omit<EngineCommand, "atMs">;
 const ORIGIN = 1;
 /** Names that are created, dropped and renewed; the numbered ones cannot be dropped. */
 const BUCKET_NAMES = ["alpha", "beta", "2", "15"];
+const MEMBER_NAMES = ["m1", "m2", "m3"];
+const INCARNATIONS = ["", "aa", "bb"];
 const NUMBER_TEXTS = [
   "0",
   "41",
@@ -209,11 +212,30 @@ function fence(id: number): CommandDraft {
 
 function catalogCommand(random: Random): CommandDraft {
   const name = BUCKET_NAMES[random.below(BUCKET_NAMES.length)] ?? "";
-  const dice = random.below(4);
+  const dice = random.below(5);
+  if (dice === 4) return memberCommand(random);
   if (dice === 0) return draft(CommandType.createBucket, SYSTEM_BUCKET, name, textOf(encode({ consistency: "raft" })));
   if (dice === 1) return draft(CommandType.dropBucket, SYSTEM_BUCKET, name, "");
   if (dice === 2) return draft(CommandType.renewBucket, SYSTEM_BUCKET, name, "");
   return draft(CommandType.fenceDone, SYSTEM_BUCKET, "", u32Text(random.between(1, 70)));
+}
+
+function memberCommand(random: Random): CommandDraft {
+  const name = MEMBER_NAMES[random.below(MEMBER_NAMES.length)] ?? "";
+  const member = (type: CommandType, value: Uint8Array): CommandDraft =>
+    draft(type, SYSTEM_BUCKET, name, textOf(value));
+  const id = random.between(1, 6);
+  const dice = random.below(5);
+  if (dice === 0) {
+    const rest = { incarnation: "", peerAddress: "", rack: "", state: "member" } as const;
+    const members = MEMBER_NAMES.slice(0, 2).map((one, at) => ({ id: nodeId(at + 1), name: one, ...rest }));
+    return member(CommandType.foundCluster, encodeMemberList({ version: 0, nextId: 3, members }));
+  }
+  if (dice === 1) return member(CommandType.retireMember, encodeRetirement({ id, forced: random.chance(0.3) }));
+  if (dice === 2) return draft(CommandType.forgetMember, SYSTEM_BUCKET, name, u32Text(id));
+  const incarnation = INCARNATIONS[random.below(INCARNATIONS.length)] ?? "";
+  const peerAddress = `host:${random.between(1, 2)}`;
+  return member(CommandType.admitMember, encodeAdmission({ incarnation, peerAddress, rack: "" }));
 }
 
 function randomValue(random: Random, bytesMax: number): string {

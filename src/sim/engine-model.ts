@@ -5,6 +5,7 @@
  */
 import { CommandType } from "../record/command-format.ts";
 import type { EngineCommand, EngineEntry } from "./engine-command.ts";
+import { runMemberCommand } from "./member-model.ts";
 
 /** The bits of a command's modifiers (docs/formats.md, Command). */
 const NX = 1;
@@ -201,6 +202,8 @@ export class EngineModel {
       setSystem("next-bucket", String(Number(id) + 1));
       return id;
     };
+    const aboutMembers = runMemberCommand(type, key, value, { get: system, set: setSystem });
+    if (aboutMembers !== null) return aboutMembers;
     switch (type) {
       case CommandType.fence:
         if (!this.#fencedAt.has(u32Of(value))) {

@@ -1,4 +1,5 @@
 /** What a simulated engine says, in the words in which the model says it. */
+import { decodeCensus, decodeMemberRecord } from "../record/member-format.ts";
 import { decode } from "@msgpack/msgpack";
 import type { CommandResult, ShardBoot } from "../bridge/shard-protocol.ts";
 import { viewOf } from "../core/bytes.ts";
@@ -25,6 +26,14 @@ export function describeResult(result: Result): string {
 
 /** What a key of the system bucket says, as the model keeps it. */
 export function systemText(key: string, value: Uint8Array): string {
+  if (key === "members") {
+    const { version, nextId, stayingCount } = decodeCensus(value);
+    return `${version} ${nextId} ${stayingCount}`;
+  }
+  if (key.startsWith("member/")) {
+    const { id, incarnation, peerAddress, rack, state, forced } = decodeMemberRecord(value);
+    return `${id} ${incarnation} ${peerAddress} ${rack} ${forced === true ? "forced" : state}`;
+  }
   if (key === "next-bucket") return String(viewOf(value).getUint32(0, true));
   return key.startsWith("bucket/") ? String((decode(value) as { id: number }).id) : textOf(value);
 }
