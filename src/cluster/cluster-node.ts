@@ -164,13 +164,13 @@ export class ClusterNode {
   }
 
   #newTransport(session: number): PeerTransport {
-    const { valueBytesMax, electionMs } = this.#settings;
+    const { valueBytesMax, replicationFactor, electionMs } = this.#settings;
     const { log } = this.#environment;
     return new PeerTransport(
       this.#environment,
       this.#identity,
       this.members,
-      { session, valueBytesMax, electionMs },
+      { session, valueBytesMax, replicationFactor, electionMs },
       {
         onFrame: (from, peerSession, frame) => this.#frames.received(from, peerSession, frame),
         onConnected: (peer) => {

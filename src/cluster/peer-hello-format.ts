@@ -15,6 +15,8 @@ export interface PeerHello {
   readonly shardCount: number;
   /** The longest value APPEND may make decides results, so it is the same on every node. */
   readonly valueBytesMax: number;
+  /** Leaders that disagree on it would undo each other's changes of a shard's members for ever. */
+  readonly replicationFactor: number;
   /** Drawn anew at every start of the process: answers to an earlier process are recognised and dropped. */
   readonly session: number;
   /** The newest that the sender knows. */
@@ -35,6 +37,7 @@ export function decodeHello(body: Uint8Array): PeerHello {
     typeof fields.incarnation === "string" &&
     typeof fields.shardCount === "number" &&
     typeof fields.valueBytesMax === "number" &&
+    typeof fields.replicationFactor === "number" &&
     typeof fields.session === "number";
   if (!whole || members === null) throw new EnvelopeError("PROTOCOL", "a peer's hello without its fields");
   return { ...(fields as PeerHello), members };

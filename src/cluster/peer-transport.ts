@@ -39,6 +39,7 @@ const ALIVE_FRAME = aliveFrame();
 export interface TransportOptions {
   readonly session: number;
   readonly valueBytesMax: number;
+  readonly replicationFactor: number;
   /** The least election timeout. */
   readonly electionMs: number;
 }
@@ -89,7 +90,7 @@ export class PeerTransport {
     options: TransportOptions,
     events: PeerEvents,
   ) {
-    const { session, valueBytesMax, electionMs } = options;
+    const { session, valueBytesMax, replicationFactor, electionMs } = options;
     this.#environment = environment;
     this.#identity = identity;
     this.#members = members;
@@ -102,6 +103,7 @@ export class PeerTransport {
       incarnation,
       shardCount,
       valueBytesMax,
+      replicationFactor,
       session,
     };
     this.#beatMs = (SILENT_ELECTIONS_MAX * electionMs) / SILENT_BEATS_MAX;
@@ -294,8 +296,9 @@ export class PeerTransport {
     // An id is bound once: whatever list says so comes from another cluster, or with the word of an impostor.
     if (known !== "" && known !== hello.incarnation) return otherDirectory(hello);
     this.#members.adopt(hello.members);
-    if (hello.valueBytesMax !== this.#hello.valueBytesMax) {
-      return `${hello.nodeName} has valueBytesMax ${hello.valueBytesMax}, this node ${this.#hello.valueBytesMax}`;
+    for (const same of ["valueBytesMax", "replicationFactor"] as const) {
+      if (hello[same] !== this.#hello[same])
+        return `${hello.nodeName} has ${same} ${hello[same]}, this node ${this.#hello[same]}`;
     }
     if (hello.shardCount !== own.shardCount) {
       return `${hello.nodeName} has ${hello.shardCount} shards, this cluster has ${own.shardCount}`;

@@ -116,7 +116,7 @@ function setUp() {
     { disk, network, clock, log: QUIET, seed: 1 },
     identity,
     members,
-    { session: 5, valueBytesMax: 1000, electionMs: ELECTION_MS },
+    { session: 5, valueBytesMax: 1000, replicationFactor: 3, electionMs: ELECTION_MS },
     {
       onFrame: (from, session, received) => {
         if (received.body[0] === 0xff) throw new AssertionError("a promise was broken");
@@ -140,6 +140,7 @@ function setUp() {
     shardCount: 1,
     session: 9,
     valueBytesMax: 1000,
+    replicationFactor: 3,
     members: identity.members,
   };
   const hello = (type: FrameType = FrameType.hello, changes = {}) => frame(type, encodeHello({ ...peer, ...changes }));
@@ -177,7 +178,13 @@ test("a peer is connected when both directions are", () => {
 test("a peer of another cluster, of other shards, of another limit or with another directory is refused", () => {
   const { events, transport, hello, connect, dial } = setUp();
   dial().say(hello(FrameType.welcome));
-  for (const changes of [{ clusterId: "x" }, { shardCount: 2 }, { valueBytesMax: 999 }, { incarnation: "bb" }]) {
+  for (const changes of [
+    { clusterId: "x" },
+    { shardCount: 2 },
+    { valueBytesMax: 999 },
+    { replicationFactor: 2 },
+    { incarnation: "bb" },
+  ]) {
     const voice = connect();
     voice.say(hello(FrameType.hello, changes));
     voice.say(raft(1));
