@@ -82,7 +82,8 @@ export class ClusterNode {
   #onFailure: ((shard: number, code: ErrorCode, message: string) => void) | null = null;
   #timer: Timer | null = null;
   #ticks = 0;
-  #turnScheduled = false;
+  /** As if one were, until the node is whole: one of which a shard could not be opened has no turns. */
+  #turnScheduled = true;
   #inTurn = false;
   /** Everything that has asked for a turn, counted. */
   #arrivals = 0;
@@ -161,6 +162,8 @@ export class ClusterNode {
       () => this.#wake(),
     );
     this.#frames = this.#newFrames();
+    this.#turnScheduled = false;
+    this.#wake();
   }
 
   #newTransport(session: number): PeerTransport {
