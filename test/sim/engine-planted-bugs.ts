@@ -167,8 +167,8 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
     changes: [
       {
         file: "src/shard/maintenance.ts",
-        text: "const rule = () => this.#frozenRule(this.#tree.flushed);",
-        replacement: "const rule = () => this.#frozenRule(this.#events.position());",
+        text: "return this.#frozenRule(this.#tree.flushed, this.#fences.inTables);",
+        replacement: "return this.#frozenRule(this.#events.position(), this.#fences.inTables);",
       },
     ],
     seedCount: 300,
