@@ -16,10 +16,11 @@ import { repair, type Replica, Replicas } from "./replicas.ts";
 const KEYS = Array.from({ length: 40 }, (_, i) => `key-${i}`);
 const COUNTERS = ["n0", "n1", "n2", "n3"];
 const ALL = [...KEYS, ...COUNTERS];
-const SEED_COUNT = 12;
+const SEED_COUNT = 16;
 const STEPS = 260;
 const CALLS_AHEAD_MAX = 80;
 const SESSION = 77;
+const ONCES_AGAIN = 12;
 const SESSION_TTL_MS = 1_000_000;
 const { tree, log } = testOptions("");
 const SEPARATED = { thresholdBytes: 60, collectBelow: 0.9, segmentBytes: 8 * KIB, hotKeyBytes: 64 * KIB };
@@ -31,7 +32,8 @@ class Run {
   readonly #hasSessions: boolean;
   #isLost = false;
   #sequence = 0;
-  #lastOnce: TestCommand | null = null;
+  /** Newest first. */
+  readonly #onces: TestCommand[] = [];
   repairCount = 0;
   refusalCount = 0;
 
@@ -119,11 +121,12 @@ class Run {
     const counter = COUNTERS[random.below(COUNTERS.length)]!;
     const increment = command(CommandType.increment, counter, { value: i64(1n) });
     if (draw < 90 || !this.#hasSessions) return increment;
-    // Now and then the same command of the session comes again.
-    if (this.#lastOnce !== null && random.chance(0.3)) return this.#lastOnce;
+    // Now and then one of the last commands of the session comes again.
+    const again = this.#onces[random.below(ONCES_AGAIN)];
+    if (again !== undefined && random.chance(0.5)) return again;
     this.#sequence += 1;
-    this.#lastOnce = { ...increment, once: { session: SESSION, sequence: this.#sequence } };
-    return this.#lastOnce;
+    this.#onces.unshift({ ...increment, once: { session: SESSION, sequence: this.#sequence } });
+    return this.#onces[0]!;
   }
 
   #rot(replica: Replica): void {
@@ -170,6 +173,7 @@ class Run {
 
   #judge(replica: Replica): void {
     for (const one of [replica, this.#whole]) this.#replicas.feed(one);
+    if (this.isOver) return;
     const shown = replica.shown(ALL).split("\n");
     const expected = this.#whole.shown(ALL).split("\n");
     for (const [i, line] of shown.entries()) {

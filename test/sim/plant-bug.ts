@@ -2,11 +2,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { plugin } from "bun";
+import { PLANTED_REPAIR_BUGS } from "../shard/repair-planted-bugs.ts";
 import { PLANTED_ENGINE_BUGS } from "./engine-planted-bugs.ts";
 import { PLANTED_BUGS } from "./planted-bugs.ts";
 
 const name = process.env["PLANTED_BUG"] ?? "";
-const bug = PLANTED_BUGS[name] ?? PLANTED_ENGINE_BUGS[name];
+const bug = PLANTED_BUGS[name] ?? PLANTED_ENGINE_BUGS[name] ?? PLANTED_REPAIR_BUGS[name];
 if (bug === undefined) throw new Error(`no bug is called ${name}`);
 const root = join(import.meta.dir, "../..");
 
