@@ -1,7 +1,8 @@
 /** What a damaged table or value file held comes back from another replica, and everything is as if nothing had happened. */
 import { expect, test } from "bun:test";
-import { logIndex } from "../../src/core/ids.ts";
+import { logIndex, SESSION_BUCKET } from "../../src/core/ids.ts";
 import { CommandType } from "../../src/record/command-format.ts";
+import { encodeSessionTtl } from "../../src/record/session-format.ts";
 import { command, i64, KIB, put, testOptions } from "./shard-harness.ts";
 import { repair, Replicas, ROOT } from "./replicas.ts";
 
@@ -120,4 +121,32 @@ test("whoever is damaged in the range, or behind, gives nothing", () => {
   replicas.write(put("later", "x"));
   expect(other.get("later")).toBe("x");
   expect(other.disk.exists(ROOT)).toBe(true);
+});
+
+test("a command of a session that was refused here is not carried out again after the repair", () => {
+  using replicas = new Replicas(2);
+  const [whole, broken] = replicas.all as [Replicas["all"][0], Replicas["all"][0]];
+  const session = 9;
+  const value = encodeSessionTtl(100_000);
+  const once = (sequence: number) => ({ session, sequence });
+  replicas.write(command(CommandType.openSession, "", { bucket: SESSION_BUCKET, value, once: once(0) }));
+  for (const replica of replicas.all) replica.maintain("flush");
+  const counters = Array.from({ length: 100 }, (_, i) => `c${i}`);
+  for (const key of counters) {
+    replicas.write(increment(key));
+    replicas.write(put(`${key}-beside`, "x".repeat(300)));
+  }
+  for (const replica of replicas.all) replica.maintain("flush");
+  for (let table = 1; broken.quarantined === 0; table++) {
+    broken.damage(TABLE, table, 0.5);
+    broken.reopen();
+    broken.shown(counters);
+  }
+  const all = counters.map((key, i) => ({ ...increment(key), once: once(i + 1) }));
+  for (const one of all) replicas.write(one);
+  expect(broken.disk.files().some((path) => path.endsWith("sessions.quarantine"))).toBe(true);
+  while (broken.quarantined > 0) expect(repair(whole, broken)).toBe("repaired");
+  for (const one of all) replicas.write(one);
+  expect(broken.shown(counters)).toBe(whole.shown(counters));
+  expect(broken.disk.files().filter((path) => path.endsWith(".quarantine"))).toEqual([]);
 });

@@ -1,4 +1,4 @@
-/** Each of these mistakes, planted into production text as it is loaded, makes the model test of repairs fail. */
+/** Each of these mistakes, planted into production text as it is loaded, makes a test of repairs fail. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { PLANTED_REPAIR_BUGS } from "./repair-planted-bugs.ts";
@@ -7,10 +7,10 @@ setDefaultTimeout(180_000);
 
 const ROOT = join(import.meta.dir, "../..");
 
-for (const [bug, { changes }] of Object.entries(PLANTED_REPAIR_BUGS)) {
-  test(`the model test finds: ${bug}`, async () => {
-    const model = join(import.meta.dir, "repair-model.test.ts");
-    const child = Bun.spawn([process.execPath, "test", "--preload", join(ROOT, "test/sim/plant-bug.ts"), model], {
+for (const [bug, { changes, foundBy }] of Object.entries(PLANTED_REPAIR_BUGS)) {
+  test(`the tests of repairs find: ${bug}`, async () => {
+    const file = join(import.meta.dir, foundBy);
+    const child = Bun.spawn([process.execPath, "test", "--preload", join(ROOT, "test/sim/plant-bug.ts"), file], {
       cwd: ROOT,
       env: { ...process.env, PLANTED_BUG: bug },
       stdout: "pipe",

@@ -1,7 +1,13 @@
-/** Mistakes in repairs that the model test of repairs has to find, as changes of production text (test/sim/plant-bug.ts). */
+/** Mistakes in repairs that a test has to find, as changes of production text (test/sim/plant-bug.ts). */
 import type { Change } from "../sim/planted-bugs.ts";
 
-export const PLANTED_REPAIR_BUGS: Readonly<Record<string, { readonly changes: readonly Change[] }>> = {
+interface PlantedRepairBug {
+  readonly changes: readonly Change[];
+  /** The file, in this directory, of which a test must fail. */
+  readonly foundBy: string;
+}
+
+export const PLANTED_REPAIR_BUGS: Readonly<Record<string, PlantedRepairBug>> = {
   "a repair leaves the member's own versions in the tables at the edges of the range": {
     changes: [
       {
@@ -10,6 +16,7 @@ export const PLANTED_REPAIR_BUGS: Readonly<Record<string, { readonly changes: re
         replacement: "source: new RunCursor([table]),",
       },
     ],
+    foundBy: "repair-model.test.ts",
   },
   "applying does not wait at the index of the repair": {
     changes: [
@@ -19,6 +26,7 @@ export const PLANTED_REPAIR_BUGS: Readonly<Record<string, { readonly changes: re
         replacement: "Math.min(this.#persisted.index, this.#applyThrough)",
       },
     ],
+    foundBy: "repair-model.test.ts",
   },
   "a repair does not bring back what is remembered of sessions": {
     changes: [
@@ -28,5 +36,6 @@ export const PLANTED_REPAIR_BUGS: Readonly<Record<string, { readonly changes: re
         replacement: "return joined(ranges);",
       },
     ],
+    foundBy: "range-repair.test.ts",
   },
 };
