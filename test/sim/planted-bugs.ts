@@ -292,7 +292,7 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
         replacement: "this.#freshMs = Math.max(madeMs, this.#clock.monotonicMs());",
       },
     ],
-    seedCount: 200,
+    seedCount: 500,
     weather: "leases",
   },
   "a follower's state counts as new for as long as somebody says that he leads": {
@@ -325,7 +325,7 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
         replacement: 'const gate = this.#gateFor("index", asker);',
       },
     ],
-    seedCount: 200,
+    seedCount: 500,
     weather: "leases",
   },
   "what a connection sends behind a follower's read overtakes it": {
