@@ -38,11 +38,6 @@ export class Leadership {
   #nextReader = 0;
   #releaseIndex: number;
   readonly #transfer: Transfer;
-  /**
-   * What this leader has appended as the only voter is committed by its own disk, even when another has come since: that one
-   * leads only with its vote. Its driver may have carried it out already.
-   */
-  #aloneThrough = 0;
   /** When the newest read round that a majority has answered was sent. */
   #supportedMs = Number.NEGATIVE_INFINITY;
 
@@ -87,7 +82,7 @@ export class Leadership {
     if (configurations.currentIndex > commitIndex) return "pending";
     if (!isSingleChange(configurations.current, configuration)) return "invalid";
     const index = (this.#log.lastIndex + 1) as LogIndex;
-    if (this.#roster.isAlone) this.#aloneThrough = index - 1;
+    if (this.#roster.isAlone) this.#log.decideAlone(index - 1);
     this.#append(seal(index, this.#term), configuration);
     this.#configure();
     return index;
@@ -234,13 +229,18 @@ export class Leadership {
     }
   }
 
-  /** Commits what a majority has on disk, if it is of this term (Raft §5.4.2): older entries follow it, never lead. */
+  /**
+   * Commits what a majority has on disk, if it is of this term (Raft §5.4.2): older entries follow it, never lead. And what
+   * this node has on disk of what it has appended as the only voter.
+   */
   advanceCommit(): void {
-    const { persistedIndex } = this.#log;
-    const index = Math.max(this.#roster.matchReached(persistedIndex), Math.min(persistedIndex, this.#aloneThrough));
-    const committed = this.#log.commitIndex;
-    if (index <= committed || index < this.startIndex) return;
-    this.#uncommittedBytes -= this.#log.bytesOf(Math.max(committed + 1, this.startIndex), index);
+    const { persistedIndex, decidedAlone, commitIndex: committed } = this.#log;
+    const reached = this.#roster.matchReached(persistedIndex);
+    const index = Math.max(reached < this.startIndex ? 0 : reached, decidedAlone);
+    if (index <= committed) return;
+    if (index >= this.startIndex) {
+      this.#uncommittedBytes -= this.#log.bytesOf(Math.max(committed + 1, this.startIndex), index);
+    }
     this.#log.commitTo(index);
   }
 

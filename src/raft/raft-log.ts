@@ -34,6 +34,7 @@ export class RaftLog {
   #persistedIndex = 0;
   #handedIndex = 0;
   #votesFrom = 0;
+  #aloneThrough = 0;
   /** The end of the last write handed to the disk and not yet reported, index 0 when all are. */
   #writingIndex = 0;
   #writingTerm = 0;
@@ -61,6 +62,7 @@ export class RaftLog {
     this.#persistedIndex = boot.lastIndex;
     this.#handedIndex = boot.lastIndex;
     this.#commitIndex = commitIndex;
+    this.#aloneThrough = 0;
     this.#writingIndex = 0;
     this.#writingTerm = 0;
     this.#mustDrain = false;
@@ -96,6 +98,16 @@ export class RaftLog {
   }
   get persistedIndex(): LogIndex {
     return this.#persistedIndex as LogIndex;
+  }
+  /**
+   * What was appended while this node was the only voter is committed by its own disk, even when others have come since and
+   * whoever leads by then: none of them does so without this node's vote. The driver may have carried it out already.
+   */
+  decideAlone(through: number): void {
+    this.#aloneThrough = through;
+  }
+  get decidedAlone(): number {
+    return Math.min(this.#persistedIndex, this.#aloneThrough);
   }
   /** Entries below this one must be read from disk. */
   get tailFirstIndex(): LogIndex {

@@ -246,8 +246,9 @@ export class Raft {
   /** Everything up to this entry is on disk for good. */
   persisted(lastIndex: LogIndex, lastTerm: Term): void {
     this.#log.persisted(lastIndex, lastTerm);
-    if (this.#leadership !== null) this.#leadership.advanceCommit();
-    else if (this.leader !== NO_NODE) this.#following.onPersisted(this.leader);
+    if (this.#leadership !== null) return this.#leadership.advanceCommit();
+    this.#log.commitTo(this.#log.decidedAlone);
+    if (this.leader !== NO_NODE) this.#following.onPersisted(this.leader);
   }
 
   hardStateSaved(term: Term, vote: NodeId): void {

@@ -122,6 +122,8 @@ export class ShardSnapshots {
     try {
       this.#stepOne(making);
     } catch (cause) {
+      // A failed assertion, here or in whoever hears the reply, is not the disk's.
+      if (!(cause instanceof EnvelopeError)) throw cause;
       this.#endOf(making);
       this.#making.shift();
       this.#onDamage(cause);

@@ -300,6 +300,17 @@ describe("membership", () => {
     expect(one.raft.commitIndex as number).toBe(3);
   });
 
+  test("what the only voter has appended its disk commits even when it leads no more", () => {
+    const one = leader(1);
+    proposal(one, "a");
+    expect(change(one, [1, 2])).toBe("3@1");
+    one.collect();
+    tell(one, { type: "heartbeat", term: 2, commitIndex: 0, readRound: 0 });
+    expect(one.raft.role).toBe("follower");
+    one.persist();
+    expect(one.raft.commitIndex as number).toBe(2);
+  });
+
   test("25: reads that wait for others when a leader becomes the only voter wait no longer", () => {
     const one = leader(2);
     tell(one, accepted(1, 1));
