@@ -115,7 +115,7 @@ describe("a data directory is refused", () => {
     const path = join(cluster.dataOf(0), "node.meta");
     const original = readFileSync(path);
     const newer = Buffer.from(original);
-    newer.writeUInt32LE(2, META_VERSION_OFFSET);
+    newer.writeUInt32LE(0xffff, META_VERSION_OFFSET);
     newer.writeUInt32LE(crc32(newer.subarray(META_BODY_OFFSET)), META_CRC_OFFSET);
     writeFileSync(path, newer);
     await expectRefusal(EXIT_FAILED, /NEWER_FORMAT: .*node\.meta/);
