@@ -142,7 +142,12 @@ test.skipIf(!isLinux)("without descriptors left, new connections are refused and
   try {
     const client = await own.client([0]);
     const crowd: RawClient[] = [];
-    for (let i = 0; i < 100; i++) crowd.push(await RawClient.open(own.clientPorts[0]));
+    for (let i = 0; i < 100; i++) {
+      // Who is cut off at once may not even see that it was connected.
+      const one = await RawClient.open(own.clientPorts[0]).catch(() => null);
+      if (one !== null) crowd.push(one);
+    }
+    expect(crowd.length).toBeGreaterThan(0);
     for (let i = 0; i < 100; i++) {
       expect(replyText(await client.command("SET", `k${i}`, "v".repeat(20_000)))).toBe("OK");
     }
