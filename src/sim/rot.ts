@@ -16,8 +16,9 @@ const BITS_MAX = 3;
 export function rot(disk: SimDisk, random: Random): string | null {
   const targets = [...disk.files().filter((path) => TABLE.test(path)), ...sealedSegments(disk.files())];
   const path = targets[random.below(Math.max(1, targets.length))];
-  if (path === undefined) return null;
-  const byteCount = disk.byteCount(path);
+  const byteCount = path === undefined ? 0 : disk.byteCount(path);
+  // A table may just have been created.
+  if (path === undefined || byteCount === 0) return null;
   const bits = Array.from({ length: random.between(1, BITS_MAX) }, () => {
     const position = random.below(byteCount);
     const bit = random.below(8);
