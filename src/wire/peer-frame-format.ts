@@ -19,7 +19,7 @@ import { crc32 } from "../core/crc32.ts";
 import { EnvelopeError } from "../core/errors.ts";
 
 const FRAME_HEADER_BYTES = 12;
-const PEER_PROTOCOL_VERSION = 1;
+const PEER_PROTOCOL_VERSION = 2;
 export const NO_SHARD = 0xffff;
 /** The largest frame: an entry that has waited long to be proposed, with the largest value that can be configured. */
 export const FRAME_BYTES_MAX = 640 * 1024 * 1024;
@@ -57,8 +57,8 @@ export const FrameType = {
   /** The receiver, who leads the shard, is asked to hand it over. */
   handOver: 18,
   /** Whether the sender is still a member of the shard's group; answered only by its leader, and only when it is not. */
-  membershipAsk: 20,
-  farewell: 21,
+  membershipAsk: 19,
+  farewell: 20,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
