@@ -34,8 +34,8 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     changes: [
       {
         file: "src/raft/leadership.ts",
-        text: "if (index <= committed || index < this.startIndex) return;",
-        replacement: "if (index <= committed) return;\n if (index < this.startIndex) return this.#log.commitTo(index);",
+        text: "Math.max(reached < this.startIndex ? 0 : reached, decidedAlone)",
+        replacement: "Math.max(reached, decidedAlone)",
       },
     ],
     seedCount: 100,
