@@ -36,6 +36,17 @@ const RETRY_OF = {
   MEMBER_EXISTS: "never",
   NO_MEMBER: "never",
   NO_QUORUM: "safe",
+  UNAUTHENTICATED: "never",
+  BAD_CREDENTIALS: "never",
+  FORBIDDEN: "never",
+  RATE_LIMITED: "safe",
+  QUOTA_EXCEEDED: "safe",
+  CROSS_SHARD: "never",
+  CONFLICT: "safe",
+  NOT_A_FLOAT: "never",
+  NO_KEY: "never",
+  DEADLINE_EXCEEDED: "unknown",
+  CANCELLED: "unknown",
 } as const satisfies Record<string, Retry>;
 
 export type ErrorCode = keyof typeof RETRY_OF;

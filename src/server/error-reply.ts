@@ -29,6 +29,23 @@ function wordFor(code: ErrorCode): string {
       return "IOERR";
     case "NOT_JSON":
       return "NOTJSON";
+    case "UNAUTHENTICATED":
+      return "NOAUTH";
+    case "BAD_CREDENTIALS":
+      return "WRONGPASS";
+    case "FORBIDDEN":
+      return "NOPERM";
+    case "RATE_LIMITED":
+      return "RATELIMIT";
+    case "QUOTA_EXCEEDED":
+      return "QUOTA";
+    case "CROSS_SHARD":
+      return "CROSSSLOT";
+    case "CONFLICT":
+      return "CONFLICT";
+    case "DEADLINE_EXCEEDED":
+    case "CANCELLED":
+      return "UNKNOWN";
     case "INVALID_ARGUMENT":
     case "TOO_LARGE":
     case "NO_BUCKET":
@@ -44,6 +61,8 @@ function wordFor(code: ErrorCode): string {
     case "HISTORY_GONE":
     case "MEMBER_EXISTS":
     case "NO_MEMBER":
+    case "NOT_A_FLOAT":
+    case "NO_KEY":
       return "ERR";
     default:
       return unreachable(code);

@@ -194,13 +194,30 @@ const WORDS = {
   MEMBER_EXISTS: "ERR",
   NO_MEMBER: "ERR",
   NO_QUORUM: "NOQUORUM",
+  UNAUTHENTICATED: "NOAUTH",
+  BAD_CREDENTIALS: "WRONGPASS",
+  FORBIDDEN: "NOPERM",
+  RATE_LIMITED: "RATELIMIT",
+  QUOTA_EXCEEDED: "QUOTA",
+  CROSS_SHARD: "CROSSSLOT",
+  CONFLICT: "CONFLICT",
+  NOT_A_FLOAT: "ERR",
+  NO_KEY: "ERR",
+  DEADLINE_EXCEEDED: "UNKNOWN",
+  CANCELLED: "UNKNOWN",
 } as const satisfies Record<ErrorCode, string>;
 
 test("errors of the coordinator keep their code words, and no word promises more than its code", async () => {
-  const retries = { TRYAGAIN: "safe", BUSY: "safe", DISKFULL: "safe", NOQUORUM: "safe", UNKNOWN: "unknown" } as Record<
-    string,
-    Retry
-  >;
+  const retries: Record<string, Retry> = {
+    TRYAGAIN: "safe",
+    BUSY: "safe",
+    DISKFULL: "safe",
+    NOQUORUM: "safe",
+    RATELIMIT: "safe",
+    QUOTA: "safe",
+    CONFLICT: "safe",
+    UNKNOWN: "unknown",
+  };
   for (const [code, word] of Object.entries(WORDS) as [ErrorCode, string][]) {
     coordinator.failWith = errorResult(code, "why");
     expect(await ask(["SET", "a", "1"], ["GET", "a"], ["MGET", "a", "b"])).toBe(`-${word} why\r\n`.repeat(3));
