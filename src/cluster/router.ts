@@ -322,8 +322,8 @@ export class Router implements Coordinator {
     return this.#clock.wallMs();
   }
 
-  timeOf({ id }: BucketRef, key: ByteRange): number {
-    const { group } = this.#lane(this.#tokens.shardOf(id, key.bytes, key.start, key.end));
+  timeOf({ seed }: BucketRef, key: ByteRange): number {
+    const { group } = this.#lane(this.#tokens.shardOf(seed, key.bytes, key.start, key.end));
     return Math.max(this.#clock.wallMs(), group.newestStampMs);
   }
 

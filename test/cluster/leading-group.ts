@@ -1,11 +1,16 @@
-/** A group of three voters, made to lead, over a shard that says what a test lets it say. */
+/** A group of three voters, made to lead, over a shard that says what a test lets it say; and a router over such groups. */
 import { createShardMemory } from "../../src/bridge/shard-memory.ts";
 import { MemtableSet } from "../../src/bridge/memtable-set.ts";
 import type { ShardReply, ShardRequest } from "../../src/bridge/shard-protocol.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
+import { Catalog } from "../../src/cluster/catalog.ts";
 import type { GroupOptions } from "../../src/cluster/group-events.ts";
+import { Lane } from "../../src/cluster/lane.ts";
+import { Router } from "../../src/cluster/router.ts";
 import { ShardGroup } from "../../src/cluster/shard-group.ts";
+import { TokenTable } from "../../src/cluster/token-table.ts";
 import { logIndex, type NodeId, NO_NODE, nodeId, term } from "../../src/core/ids.ts";
+import { Random } from "../../src/core/random.ts";
 import type { Clock } from "../../src/env/clock.ts";
 import type { RaftMessage } from "../../src/raft/messages.ts";
 import { entryIndex, entryTerm } from "../../src/record/entry-format.ts";
@@ -215,4 +220,39 @@ export class LeadingGroup {
     this.#state.publishApplied(logIndex(index));
     this.say({ type: "applied", appliedIndex: logIndex(index), stampHigh: 0, stampLow: 0, results: [], system: [] });
   }
+}
+
+const REQUEST_TIMEOUT_MS = 5000;
+
+/** The router of a node that leads all of its shards and knows no peer, by the clock of the first. */
+export function routerOver(shards: readonly Pick<LeadingGroup, "group" | "clock">[], catalog = new Catalog(0)): Router {
+  const transport = { connected: () => false, frame: () => false };
+  const clock = shards[0]?.clock ?? new StillClock();
+  const lanes = shards.map(
+    ({ group }) =>
+      new Lane(
+        group,
+        1,
+        transport,
+        clock,
+        REQUEST_TIMEOUT_MS,
+        () => null,
+        (operation, result) => router.settled(operation, result),
+        () => undefined,
+      ),
+  );
+  const view = {
+    nodeName: "n1",
+    members: () => [],
+    figures: () => ({}),
+    nameOf: () => null,
+    membership: () => {
+      throw new Error("a router under test has no members to change");
+    },
+    groupOf: () => ({ voters: [], learners: [] }),
+    wake: () => undefined,
+  };
+  const tokens = new TokenTable(shards.length);
+  const router: Router = new Router(clock, new Random(1), lanes, tokens, catalog, view, REQUEST_TIMEOUT_MS);
+  return router;
 }

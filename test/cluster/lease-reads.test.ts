@@ -1,17 +1,12 @@
 /** A read on the leader's lease costs no round, and is never answered after the lease. */
 import { expect, test } from "bun:test";
-import { Catalog } from "../../src/cluster/catalog.ts";
-import { Lane } from "../../src/cluster/lane.ts";
 import type { ConnectionOrdering } from "../../src/cluster/operation.ts";
 import type { ReadMode } from "../../src/cluster/coordinator.ts";
 import { raftTimes } from "../../src/cluster/raft-times.ts";
-import { Router } from "../../src/cluster/router.ts";
-import { TokenTable } from "../../src/cluster/token-table.ts";
 import { utf8 } from "../../src/core/bytes.ts";
 import { NO_NODE, nodeId } from "../../src/core/ids.ts";
-import { Random } from "../../src/core/random.ts";
 import { NIL, type Result } from "../../src/record/result.ts";
-import { LeadingGroup } from "./leading-group.ts";
+import { LeadingGroup, routerOver } from "./leading-group.ts";
 
 /** Of the group's options. */
 const LEASE_MS = 200;
@@ -98,27 +93,7 @@ test("an index is told at once to who makes a majority with the leader, and to o
 
 test("a connection says how its reads are answered", () => {
   const { waiter, leading } = onLease();
-  const transport = { connected: () => false, frame: () => false };
-  const lane: Lane = new Lane(
-    leading.group,
-    1,
-    transport,
-    leading.clock,
-    5000,
-    () => null,
-    (operation, result) => router.settled(operation, result),
-    () => undefined,
-  );
-  const view = {
-    nodeName: "n1",
-    members: () => [],
-    figures: () => ({}),
-    nameOf: () => null,
-    membership: () => expect.unreachable(),
-    groupOf: () => ({ voters: [], learners: [] }),
-    wake: () => undefined,
-  };
-  const router = new Router(leading.clock, new Random(1), [lane], new TokenTable(1), new Catalog(0), view, 5000);
+  const router = routerOver([leading]);
   const ordering = router.newOrdering();
   const read = (tag: number): void => router.read(ordering, router.bucket("0"), range("k"), false, waiter, tag);
   read(1);

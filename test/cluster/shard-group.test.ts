@@ -1,19 +1,16 @@
 /** What a group that leads promises its readers and writers. */
 import { expect, test } from "bun:test";
 import { Catalog } from "../../src/cluster/catalog.ts";
-import { Lane } from "../../src/cluster/lane.ts";
-import { Router } from "../../src/cluster/router.ts";
 import { TokenTable } from "../../src/cluster/token-table.ts";
 import { EMPTY_BYTES, utf8, viewOf } from "../../src/core/bytes.ts";
 import { logIndex, nodeId, term } from "../../src/core/ids.ts";
-import { Random } from "../../src/core/random.ts";
 import { HybridClock } from "../../src/core/stamp.ts";
 import { encode } from "@msgpack/msgpack";
 import { CommandType } from "../../src/record/command-format.ts";
 import { OS_DECIDES, SYNC } from "../../src/record/durability.ts";
 import { entryDurability, entryIndex, EntryKind, entryKind } from "../../src/record/entry-format.ts";
 import { NIL, OK, type Result } from "../../src/record/result.ts";
-import { LeadingGroup } from "./leading-group.ts";
+import { LeadingGroup, routerOver } from "./leading-group.ts";
 
 function range(text: string) {
   const bytes = utf8(text);
@@ -237,6 +234,24 @@ test("a time to live is counted from the newest stamp of the key's shard: a cloc
   expect(router.timeOf(router.bucket("0"), key)).toBe(20_002 * day);
 });
 
+test("in a bucket that was emptied, too, the newest stamp is that of the shard in which the key lies", () => {
+  const catalog = new Catalog(0);
+  const shards = [0, 1].map((shard) => new LeadingGroup({ shard }));
+  const router = routerOver(shards, catalog);
+  const bucket = router.bucket("0");
+  const key = range("k");
+  const shardBy = (seed: number): number => new TokenTable(2).shardOf(seed, key.bytes, key.start, key.end);
+  const here = shardBy(bucket.seed);
+  const nextId = [64, 65, 66, 67, 68, 69].find((id) => shardBy(id) !== here) ?? 0;
+  catalog.learnEntry("0", encode({ id: nextId, seed: bucket.seed }));
+  expect([bucket.id, shardBy(bucket.seed), shardBy(bucket.id)]).toEqual([nextId, here, 1 - here]);
+  const ahead = new HybridClock();
+  ahead.next(5000);
+  const rest = { stampHigh: ahead.high, stampLow: ahead.low, results: [], system: [] };
+  shards[here]?.say({ type: "applied", appliedIndex: logIndex(1), ...rest });
+  expect(router.timeOf(bucket, key)).toBe(5000);
+});
+
 test("voters acknowledge to each other only what is on disk, whatever a bucket asks for", () => {
   const { group, requests, ...leading } = lead();
   const said: Result[] = [];
@@ -392,27 +407,7 @@ function lead() {
 function leadBehindRouter() {
   const leading = lead();
   const catalog = new Catalog(0);
-  const transport = { connected: () => false, frame: () => false };
-  const lane: Lane = new Lane(
-    leading.group,
-    1,
-    transport,
-    leading.clock,
-    5000,
-    () => null,
-    (operation, result) => router.settled(operation, result),
-    () => undefined,
-  );
-  const view = {
-    nodeName: "n1",
-    members: () => [],
-    figures: () => ({}),
-    nameOf: () => null,
-    membership: () => expect.unreachable(),
-    groupOf: () => ({ voters: [], learners: [] }),
-    wake: () => undefined,
-  };
-  const router = new Router(leading.clock, new Random(1), [lane], new TokenTable(1), catalog, view, 5000);
+  const router = routerOver([leading], catalog);
   return { ...leading, router, catalog };
 }
 
