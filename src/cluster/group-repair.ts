@@ -11,7 +11,7 @@ import { FrameType } from "../wire/peer-frame-format.ts";
 import type { GroupEvents, GroupOptions } from "./group-events.ts";
 import { RangeFetch } from "./range-fetch.ts";
 import { encodeRepairAsk, encodeRepairGiven, type RepairAsk, type RepairGiven } from "./repair-frame-format.ts";
-import type { Answer, ShardQuestions } from "./shard-questions.ts";
+import { type Answer, type ShardQuestions, whyNot } from "./shard-questions.ts";
 
 export class GroupRepair {
   readonly #shard: number;
@@ -91,8 +91,7 @@ export class GroupRepair {
   }
 
   #refuse(to: NodeId, number: number, answer: Answer): void {
-    const why = answer.type === "done" && answer.result.kind === "error" ? answer.result.message : answer.type;
-    this.#give(to, { kind: "refused", number, why });
+    this.#give(to, { kind: "refused", number, why: whyNot(answer) });
   }
 
   #give(to: NodeId, given: RepairGiven): void {

@@ -15,7 +15,7 @@ import type { LogIndex, NodeId } from "../core/ids.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
 import type { RepairAsk, RepairGiven } from "./repair-frame-format.ts";
-import type { Answer, Question } from "./shard-questions.ts";
+import { type Answer, type Question, whyNot } from "./shard-questions.ts";
 
 /** Between two attempts that came to nothing. */
 const RETRY_MS = 1_000;
@@ -31,7 +31,7 @@ export interface RangeFetchPorts {
   ask(question: Question, done: (answer: Answer) => void): void;
   /** Tells the shard. */
   tell(request: Extract<ShardRequest, { readonly type: "repairAbandon" }>): void;
-  /** Asks another member. */
+  /** Asks another member: what the question names is not looked at any more when this returns. */
   request(to: NodeId, ask: RepairAsk): void;
   /** The other members, the leader first. */
   others(): readonly NodeId[];
@@ -43,7 +43,7 @@ export interface RangeFetchPorts {
 interface Fetching {
   readonly from: NodeId;
   readonly number: number;
-  /** Null: it is only asked who could give the ranges. */
+  /** False: it is only asked who could give the ranges. */
   readonly holds: boolean;
   state: "beginning" | "opening" | "fetching" | "ending";
   /** Of what the other member has opened. */
@@ -135,8 +135,7 @@ export class RangeFetch {
   #open(fetching: Fetching, minIndex: LogIndex, ranges: readonly TableKeyRange[]): void {
     this.#moveTo(fetching, "opening");
     const { from, number } = fetching;
-    const own = ranges.map(({ smallest, largest }) => ({ smallest: smallest.slice(), largest: largest.slice() }));
-    this.#ports.request(from, { kind: "open", number, minIndex, ranges: own });
+    this.#ports.request(from, { kind: "open", number, minIndex, ranges });
   }
 
   #opened(fetching: Fetching, id: number, index: LogIndex, isWhole: boolean): void {
@@ -209,8 +208,4 @@ export class RangeFetch {
 
 function isOk(answer: Answer): boolean {
   return answer.type === "done" && answer.result.kind === "ok";
-}
-
-function whyNot(answer: Answer): string {
-  return answer.type === "done" && answer.result.kind === "error" ? answer.result.message : answer.type;
 }

@@ -44,3 +44,8 @@ export class ShardQuestions {
     for (const requestId of [...this.#listeners.keys()]) this.answered({ type: "done", requestId, result });
   }
 }
+
+/** Why an answer is not the one hoped for: the shard's own words, if it has any. */
+export function whyNot(answer: Answer): string {
+  return answer.type === "done" && answer.result.kind === "error" ? answer.result.message : answer.type;
+}

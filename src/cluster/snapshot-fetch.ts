@@ -12,7 +12,7 @@ import { at } from "../core/assert.ts";
 import type { NodeId } from "../core/ids.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
-import type { Answer, Question } from "./shard-questions.ts";
+import { type Answer, type Question, whyNot } from "./shard-questions.ts";
 import type { SnapshotAsk, SnapshotGiven } from "./snapshot-frame-format.ts";
 
 /** One frame, small enough that heartbeats do not wait behind it. */
@@ -181,8 +181,4 @@ export class SnapshotFetch {
     this.#log.warn("a snapshot was not installed", { shard: this.#shard, index: fetching.offer.index, why });
     this.#ports.abandoned();
   }
-}
-
-function whyNot(answer: Answer): string {
-  return answer.type === "done" && answer.result.kind === "error" ? answer.result.message : answer.type;
 }

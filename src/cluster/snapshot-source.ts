@@ -7,7 +7,7 @@
 import type { LogIndex, NodeId, Term } from "../core/ids.ts";
 import type { Clock } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
-import type { Answer, Question } from "./shard-questions.ts";
+import { type Answer, type Question, whyNot } from "./shard-questions.ts";
 import type { SnapshotAsk, SnapshotGiven } from "./snapshot-frame-format.ts";
 
 /** A snapshot of which nothing was asked for so long is nobody's any more. */
@@ -100,8 +100,7 @@ export class SnapshotSource {
       this.#waiting.clear();
       if (answer.type === "snapshotMade") this.#offer(answer, waiting);
       else {
-        const why = answer.type === "done" && answer.result.kind === "error" ? answer.result.message : answer.type;
-        this.#log.warn("no snapshot could be made", { shard: this.#shard, why });
+        this.#log.warn("no snapshot could be made", { shard: this.#shard, why: whyNot(answer) });
         for (const to of waiting) this.#ports.failed(to);
       }
     });

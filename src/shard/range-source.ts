@@ -54,7 +54,7 @@ export class RangeSources {
     this.#clock = clock;
   }
 
-  /** Opens one as of `index`, the last entry applied; returns its number. Throws OVERLOADED, CORRUPTION. */
+  /** Opens one as of `index`, the last entry applied; keeps the ranges, returns its number. Throws OVERLOADED, CORRUPTION. */
   open(store: VersionStore, quarantine: Quarantine, ranges: readonly KeyRange[], index: LogIndex): number {
     this.#closeIdle();
     if (this.#sources.size >= SOURCES_MAX) throw new EnvelopeError("OVERLOADED", "others are being given ranges");

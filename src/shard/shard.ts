@@ -494,8 +494,7 @@ export class Shard {
     this.#answered(requestId, () => {
       const isReady = this.#appliedIndex >= minIndex && !this.#isInsideEntry && this.#prepared === null;
       if (!isReady) throw new EnvelopeError("UNAVAILABLE", `entry ${minIndex} is not applied here yet`);
-      const own = ranges.map(({ smallest, largest }) => ({ smallest: smallest.slice(), largest: largest.slice() }));
-      const id = this.#sources.open(store, quarantine, own, this.#appliedIndex);
+      const id = this.#sources.open(store, quarantine, ranges, this.#appliedIndex);
       const isWhole = this.#damageCount === 0;
       this.#reply({ type: "rangeOpened", requestId, id, index: this.#appliedIndex, isWhole });
     });
