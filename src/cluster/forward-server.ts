@@ -6,6 +6,7 @@
  * is refused, because this node does not lead, all that follow in the same round are: they must not overtake it (see
  * forwarder.ts). Main thread only.
  */
+import type { ReadRequest } from "../bridge/shard-protocol.ts";
 import { ByteReader } from "../core/byte-reader.ts";
 import { ByteWriter } from "../core/byte-writer.ts";
 import { NO_NODE, type NodeId } from "../core/ids.ts";
@@ -174,29 +175,33 @@ export class ForwardServer {
   }
 
   #carryOut({ round, followedTerm, operation }: WaitingOperation): void {
-    const { requestId, work, bucket, commandType } = operation;
+    const { requestId, work, bucket } = operation;
     const group = this.#group;
     if (!group.accepting || round <= this.#refusedRound) {
       this.#refusedRound = Math.max(this.#refusedRound, round);
       return this.#answer(requestId, null);
     }
     if (group.isFenced(bucket)) return this.#answer(requestId, FENCED);
+    if (work.kind === "write") return this.#write(work.command, operation);
     // Whoever only believes by hearsay that this node leads confirms nothing by asking it.
-    if (work.kind !== "write") return this.#read(operation, followedTerm === group.term ? this.#peer : NO_NODE);
-    if (!group.writable) return this.#answer(requestId, DISK_FULL);
-    const type = commandType ?? CommandType.put;
-    if (type === CommandType.fence) group.expectFence(fencedBucket(work.command));
-    if (this.#lastWriteTerm !== group.term) this.#readFloorIndex = 0;
-    this.#lastWriteTerm = group.term;
-    this.#lastWriteIndex = group.writeEncoded(type, work.command, this.#waiter, requestId);
+    const asker = followedTerm === group.term ? this.#peer : NO_NODE;
+    const ownWrite = this.#ownWriteIndex(operation.afterOwnWrite);
+    if (work.kind === "index") return group.readIndex(ownWrite, asker, this.#waiter, requestId);
+    this.#read(work.read, operation, ownWrite, asker);
   }
 
-  #read({ requestId, work, bucket, afterOwnWrite, readMode }: Forwarded, asker: NodeId): void {
+  #write(command: Uint8Array, { requestId, commandType }: Forwarded): void {
     const group = this.#group;
-    const ownWrite = this.#ownWriteIndex(afterOwnWrite);
-    if (work.kind === "index") return group.readIndex(ownWrite, asker, this.#waiter, requestId);
-    if (work.kind === "write") return;
-    const { read } = work;
+    if (!group.writable) return this.#answer(requestId, DISK_FULL);
+    const type = commandType ?? CommandType.put;
+    if (type === CommandType.fence) group.expectFence(fencedBucket(command));
+    if (this.#lastWriteTerm !== group.term) this.#readFloorIndex = 0;
+    this.#lastWriteTerm = group.term;
+    this.#lastWriteIndex = group.writeEncoded(type, command, this.#waiter, requestId);
+  }
+
+  #read(read: ReadRequest, { requestId, bucket, readMode }: Forwarded, ownWrite: number, asker: NodeId): void {
+    const group = this.#group;
     if (read.type !== "get") return group.read(read, ownWrite, asker, readMode, this.#waiter, requestId);
     const key = { bytes: read.key, start: 0, end: read.key.length };
     group.get(bucket, key, read.metadataOnly, ownWrite, asker, readMode, this.#waiter, requestId);

@@ -159,7 +159,6 @@ export class GroupMembers {
       if (answer.type === "emptied") return this.#emptied(answer.boot);
       this.#raft.installAbandoned();
     });
-    this.#events.wake();
   }
 }
 

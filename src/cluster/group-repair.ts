@@ -36,10 +36,7 @@ export class GroupRepair {
     this.#questions = questions;
     this.#link = link;
     this.#fetch = new RangeFetch(shard, clock, log, {
-      ask: (question, done) => {
-        questions.ask(question, done);
-        events.wake();
-      },
+      ask: (question, done) => questions.ask(question, done),
       tell: (request) => {
         link.send(request);
         events.wake();
@@ -85,9 +82,9 @@ export class GroupRepair {
         break;
       case "close":
         this.#link.send({ type: "rangeClose", id: ask.id });
+        this.#events.wake();
         break;
     }
-    this.#events.wake();
   }
 
   #refuse(to: NodeId, number: number, answer: Answer): void {

@@ -332,7 +332,6 @@ export class ShardGroup {
       assert(answer.type === "done", "a shard says when it is done");
       done(answer.result);
     });
-    this.#events.wake();
   }
 
   step(message: RaftMessage): void {
