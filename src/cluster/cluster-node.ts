@@ -426,7 +426,7 @@ export class ClusterNode {
   /** Hands one shard over to a node that leads fewer. */
   #spreadLeaders(): void {
     const next = this.#health.nextHandOver;
-    if (next !== null) this.#groups[next.shard]?.handOver((voter) => voter === next.to);
+    if (next !== null) this.#groups[next.shard]?.handOverTo(next.to);
   }
 
   // ---- peers -----------------------------------------------------------------------------------------------------

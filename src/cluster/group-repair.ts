@@ -20,7 +20,7 @@ export class GroupRepair {
   readonly #link: ShardLink;
   readonly #fetch: RangeFetch;
 
-  /** `handTo`: this node leads, and that voter had better. */
+  /** `handTo`: this node leads, and that one had better, if it is a voter. */
   constructor(
     raft: Raft,
     { shard, id }: GroupOptions,
@@ -29,7 +29,7 @@ export class GroupRepair {
     clock: Clock,
     log: Logger,
     events: GroupEvents,
-    handTo: (voter: NodeId) => void,
+    handTo: (node: NodeId) => void,
   ) {
     this.#shard = shard;
     this.#events = events;

@@ -2,14 +2,13 @@
  * The way to one shard: its group, if this node leads it, or the forwarder to whoever does; and for reads that a follower
  * may answer, the group as well. Main thread only.
  */
-import { type ByteRange, CommandReader, CommandType } from "../record/command-format.ts";
+import { CommandReader, CommandType } from "../record/command-format.ts";
 import { errorResult, type Result } from "../record/result.ts";
 import { viewOf } from "../core/bytes.ts";
 import { NO_NODE, type NodeId } from "../core/ids.ts";
 import type { Clock } from "../env/clock.ts";
 import { FollowerReads } from "./follower-reads.ts";
 import { Forwarder, type ForwardTransport } from "./forwarder.ts";
-import type { Waiter } from "./coordinator.ts";
 import { bucketOf, type Operation } from "./operation.ts";
 import type { ShardGroup } from "./shard-group.ts";
 
@@ -90,18 +89,6 @@ export class Lane {
   submit(operation: Operation): void {
     if (operation.work.kind === "write") operation.ordering?.underway(this.group.shard, 1);
     this.#dispatch(operation);
-  }
-
-  /** Reads one key here and now, if what is applied is known to be no older than `staleMs`. */
-  readStale(
-    bucket: number,
-    key: ByteRange,
-    metadataOnly: boolean,
-    staleMs: number,
-    waiter: Waiter,
-    tag: number,
-  ): boolean {
-    return this.followerReads.readStale(bucket, key, metadataOnly, staleMs, waiter, tag);
   }
 
   /** Gives up what has waited too long. */

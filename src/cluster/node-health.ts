@@ -126,8 +126,8 @@ export class NodeHealth {
         .filter((group) => group.accepting)
         .map(({ shard, term, settledConfiguration }) => ({ shard, term, ...settledConfiguration })),
       pending: this.#pendingCount + this.#forwardedCount,
-      debtBytes: groups.reduce((sum, group) => sum + group.pressure.debtBytes, 0),
-      quarantined: groups.reduce((sum, group) => sum + group.quarantinedCount, 0),
+      debtBytes: this.#debtBytes,
+      quarantined: this.#sum(({ group }) => group.quarantinedCount),
       isWritable: groups.every((group) => group.writable),
     };
   }
@@ -151,7 +151,7 @@ export class NodeHealth {
     const led = this.#lanes.filter(({ group }) => group.accepting);
     return nextHandOver(
       led.map(({ group: { shard, configuration } }) => ({ shard, voters: configuration.voters })),
-      standings.filter(({ node }) => node !== this.#self),
+      standings,
     );
   }
 
@@ -183,29 +183,36 @@ export class NodeHealth {
   }
 
   figures(turnCount: number): Readonly<Record<string, number>> {
-    const groups = this.#lanes.map(({ group }) => group);
-    const sum = (of: (lane: Lane) => number): number => this.#lanes.reduce((total, lane) => total + of(lane), 0);
+    const lanes = this.#lanes;
     return {
-      shards: groups.length,
-      leading: groups.filter((group) => group.accepting).length,
+      shards: lanes.length,
+      leading: lanes.filter(({ group }) => group.accepting).length,
       turns: turnCount,
       pending_requests: this.#pendingCount,
       forwarded_requests: this.#forwardedCount,
-      reads_from_memory: sum(({ group }) => group.readCounts.memoryCount),
-      reads_from_shard: sum(({ group }) => group.readCounts.shardCount),
-      reads_by_follower: sum(({ followerReads }) => followerReads.followerCount),
-      reads_stale: sum(({ followerReads }) => followerReads.staleCount),
-      compaction_debt_bytes: groups.reduce((sum, group) => sum + group.pressure.debtBytes, 0),
-      write_delay_micros_per_mib: Math.max(0, ...groups.map((group) => group.pressure.writeDelayMicros)),
-      write_stalls: groups.reduce((sum, group) => sum + group.pressure.stallCount, 0),
+      reads_from_memory: this.#sum(({ group }) => group.readCounts.memoryCount),
+      reads_from_shard: this.#sum(({ group }) => group.readCounts.shardCount),
+      reads_by_follower: this.#sum(({ followerReads }) => followerReads.followerCount),
+      reads_stale: this.#sum(({ followerReads }) => followerReads.staleCount),
+      compaction_debt_bytes: this.#debtBytes,
+      write_delay_micros_per_mib: Math.max(0, ...lanes.map(({ group }) => group.pressure.writeDelayMicros)),
+      write_stalls: this.#sum(({ group }) => group.pressure.stallCount),
     };
   }
 
   get #pendingCount(): number {
-    return this.#lanes.reduce((sum, { group }) => sum + group.pendingCount, 0);
+    return this.#sum(({ group }) => group.pendingCount);
   }
 
   get #forwardedCount(): number {
-    return this.#lanes.reduce((sum, lane) => sum + lane.waitingCount, 0);
+    return this.#sum(({ waitingCount }) => waitingCount);
+  }
+
+  get #debtBytes(): number {
+    return this.#sum(({ group }) => group.pressure.debtBytes);
+  }
+
+  #sum(of: (lane: Lane) => number): number {
+    return this.#lanes.reduce((total, lane) => total + of(lane), 0);
   }
 }

@@ -36,8 +36,8 @@ export interface RangeFetchPorts {
   /** The other members, the leader first. */
   others(): readonly NodeId[];
   isLeading(): boolean;
-  /** Leading: this voter has everything and nothing damaged. */
-  handTo(voter: NodeId): void;
+  /** Leading: this member has everything and nothing damaged. */
+  handTo(node: NodeId): void;
 }
 
 interface Fetching {

@@ -145,7 +145,7 @@ export class Router implements Coordinator {
     if (id === 0 || !lane.open || group.isFenced(id) || this.#lookUps.any) {
       const { readMode, staleMs } = ordering as ConnectionOrdering;
       const isShort = readMode === "stale" && id !== 0 && !this.#lookUps.any;
-      if (isShort && lane.readStale(id, key, metadataOnly, staleMs, waiter, tag)) return;
+      if (isShort && lane.followerReads.readStale(id, key, metadataOnly, staleMs, waiter, tag)) return;
       const read: ReadRequest = { type: "get", bucket: id, key: key.bytes.slice(key.start, key.end), metadataOnly };
       this.#submit({ kind: "read", read }, shard, bucket, ordering as ConnectionOrdering, waiter, tag);
       return;

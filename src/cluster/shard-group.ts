@@ -58,9 +58,10 @@ export class ShardGroup {
   readonly #ownDisk: OwnDisk;
   /** Runs when more has been applied. */
   onApplied: () => void = () => undefined;
-  /** Null until the shard has recovered. */
+  /** All three null until the shard has recovered. */
   snapshots: GroupSnapshots | null = null;
   repair: GroupRepair | null = null;
+  members: GroupMembers | null = null;
   /** A shard on this thread speaks while it is being opened, when the port is not there yet. */
   #boot: ShardBoot | null = null;
   #core: GroupCore | null = null;
@@ -71,8 +72,6 @@ export class ShardGroup {
   #isLeaving = false;
   /** As the core was last told; null: something else as well. */
   #mayCampaign: boolean | null = true;
-  /** Null until the shard has recovered. */
-  members: GroupMembers | null = null;
   /** So many in a row. */
   #leaderlessTicks = 0;
   /** Not null: entries are gone from the log that this member may have acknowledged. */
@@ -407,11 +406,16 @@ export class ShardGroup {
     this.#events.wake();
   }
 
+  /** Hands leadership over to this node, if it is another voter. */
+  handOverTo(successor: NodeId): void {
+    this.handOver((voter) => voter === successor);
+  }
+
   /** Sees to it that the shard's replicas come to be where they should be. Called at every tick. */
   reconcile(aim: Aim, neighbours: Neighbours): void {
     if (this.members === null || this.#failed) return;
     const successor = this.members.tick(this.accepting, aim, neighbours);
-    if (successor !== NO_NODE) this.handOver((voter) => voter === successor);
+    if (successor !== NO_NODE) this.handOverTo(successor);
   }
 
   /** Gives the open entry to Raft; false: it is open still. */
@@ -420,12 +424,11 @@ export class ShardGroup {
     return this.openIndex === this.#core?.raft.lastIndex;
   }
 
-  #handTo(voter: NodeId): void {
-    if (this.#core === null || !this.#isLeading || this.isHandingOver) return;
-    this.#log.info("a voter without damage takes over", { shard: this.shard, voter });
-    this.propose();
-    this.#core.raft.transferLeadership(voter);
-    this.#events.wake();
+  /** That node is without damage, and this one is not. */
+  #handToWhole(node: NodeId): void {
+    if (this.isHandingOver) return;
+    this.handOverTo(node);
+    if (this.isHandingOver) this.#log.info("a voter without damage takes over", { shard: this.shard, voter: node });
   }
 
   stop(): void {
@@ -632,7 +635,7 @@ export class ShardGroup {
       this.#clock,
       this.#log,
       this.#events,
-      (voter) => this.#handTo(voter),
+      (node) => this.#handToWhole(node),
     );
     this.#lostEnd = boot.lostEnd;
     this.#restrain(this.#core.raft);

@@ -49,7 +49,7 @@ export class Transfers {
     if (lane === undefined) return done(errorResult("INVALID_ARGUMENT", `there is no shard ${shard}`));
     const { leader, group } = lane;
     if (leader === to) return done(OK);
-    if (leader === this.#self) group.handOver((voter) => voter === to);
+    if (leader === this.#self) group.handOverTo(to);
     else this.#transport.frame(leader, FrameType.handOver, shard, (writer) => writer.u16(to));
     this.#awaited.push({ lane, to, deadlineMs: this.#clock.monotonicMs() + this.#patienceMs, done });
   }
@@ -57,7 +57,7 @@ export class Transfers {
   /** Another node asks this one to hand a shard over. Throws PROTOCOL. */
   asked(lane: Lane, body: Uint8Array): void {
     const to = nodeId(this.#reader.over(body).u16());
-    if (lane.group.accepting) lane.group.handOver((voter) => voter === to);
+    if (lane.group.accepting) lane.group.handOverTo(to);
   }
 
   /** Called now and then: whoever waits for what has come about is told. */
