@@ -9,8 +9,9 @@ import { corruption, EnvelopeError } from "../core/errors.ts";
 import { type LogIndex, logIndex, NO_NODE, type NodeId, type Term, term } from "../core/ids.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
 import { decodeHardState, encodeHardState, type HardState } from "./hard-state-format.ts";
-import { segmentPath, sortLogFiles, unfinishedPath } from "./log-files.ts";
+import { segmentPath, sortLogFiles } from "./log-files.ts";
 import type { LogIdentity } from "./log-options.ts";
+import { replaceFile } from "./replace-file.ts";
 import { GROUP_HEADER_BYTES } from "../record/group-format.ts";
 import { SEGMENT_HEADER_BYTES } from "../record/segment-format.ts";
 
@@ -43,7 +44,7 @@ export class HardStateFile {
     if (!paths.some((path) => disk.exists(path))) refuseLost(disk, directory);
     const found = readHardState(disk, directory, identity);
     const state = found.state ?? FIRST_STATE;
-    for (const path of found.bad) makeCopy(disk, directory, path, encodeHardState(state, identity));
+    for (const path of found.bad) replaceFile(disk, directory, path, encodeHardState(state, identity));
     return new HardStateFile(
       identity,
       paths.map((path) => disk.open(path, "write")),
@@ -137,18 +138,6 @@ function readCopy(disk: Disk, path: string): Uint8Array {
     if (failure instanceof EnvelopeError && failure.code === "IO") throw corruption(path, 0, failure.message);
     throw failure;
   }
-}
-
-/** Makes a copy whole under another name first: half a copy never has the real one. */
-function makeCopy(disk: Disk, directory: string, path: string, bytes: Uint8Array): void {
-  const unfinished = unfinishedPath(path);
-  if (disk.exists(unfinished)) disk.remove(unfinished);
-  const file = disk.open(unfinished, "create");
-  file.write(bytes, 0);
-  file.sync();
-  file.close();
-  disk.rename(unfinished, path);
-  disk.syncDirectory(directory);
 }
 
 /** A shard that has ever written anything has a hard state: Raft saves its term before it appends. */

@@ -18,6 +18,7 @@ import type { HardStateFile } from "./hard-state-file.ts";
 import { unfinishedPath } from "./log-files.ts";
 import { decodeLogLoss, encodeLogLoss, type LogEnd, type LogLossRecord } from "./log-loss-format.ts";
 import type { LogIdentity } from "./log-options.ts";
+import { replaceFile } from "./replace-file.ts";
 
 const NAME = "log-loss.meta";
 
@@ -67,7 +68,7 @@ export class LogLoss {
     const before = this.#record;
     const furthest = before === null ? end : before.end !== null && end !== null ? later(before.end, end) : null;
     this.#record = { wholeFromTerm: this.#hardState.term + 1, end: furthest, reason };
-    this.#write(encodeLogLoss(this.#record, this.#identity));
+    replaceFile(this.#disk, this.#directory, this.#path, encodeLogLoss(this.#record, this.#identity));
     this.#enterTerm();
   }
 
@@ -87,19 +88,6 @@ export class LogLoss {
   #enterTerm(): void {
     const wholeFromTerm = this.#record?.wholeFromTerm ?? 0;
     if (this.#hardState.term < wholeFromTerm) this.#hardState.save(term(wholeFromTerm), NO_NODE);
-  }
-
-  #write(bytes: Uint8Array): void {
-    const unfinished = unfinishedPath(this.#path);
-    const file = this.#disk.open(unfinished, "create");
-    try {
-      file.write(bytes, 0);
-      file.sync();
-    } finally {
-      file.close();
-    }
-    this.#disk.rename(unfinished, this.#path);
-    this.#disk.syncDirectory(this.#directory);
   }
 }
 

@@ -9,8 +9,8 @@
  *   prepare  the log behind the snapshot is begun, everything opened as a start would, and the pointer to the new generation
  *            made durable aside. From there the shard goes on (shard.ts)
  *
- * An empty one needs only the last step. Until then nothing of the data in use is touched. A generation that nobody will go on with is removed by a start, or when
- * another snapshot is begun. Shard thread.
+ * An empty one needs only the last step. Until then nothing of the data in use is touched. A generation that nobody will go
+ * on with is removed by a start, or when another snapshot is begun. Shard thread.
  */
 import { assert } from "../core/assert.ts";
 import { equalBytes } from "../core/bytes.ts";
@@ -21,6 +21,7 @@ import type { InstallFile } from "../bridge/shard-protocol.ts";
 import type { Disk, DiskFile } from "../env/disk.ts";
 import { beginLogBehind } from "../log/log-origin.ts";
 import type { LogIdentity } from "../log/log-options.ts";
+import { replaceFile } from "../log/replace-file.ts";
 import { FileChecksum } from "../storage/file-checksum.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import {
@@ -28,7 +29,6 @@ import {
   generationNumbers,
   prepareSwitch,
   removeUnfinishedSwitch,
-  replaceFile,
 } from "../storage/shard-directories.ts";
 import {
   decodeSnapshotDescription,
@@ -346,7 +346,7 @@ export class Installer {
 
   #started(encoded: Uint8Array, description: SnapshotDescription): Incoming {
     const { generation, directory } = this.#newDirectory();
-    replaceFile(this.#disk, directory, SNAPSHOT_DESCRIPTION_NAME, encoded);
+    replaceFile(this.#disk, directory, `${directory}/${SNAPSHOT_DESCRIPTION_NAME}`, encoded);
     const files = description.files.map((file) => ({
       ...file,
       heldBytes: 0,

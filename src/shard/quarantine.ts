@@ -1,13 +1,14 @@
 /**
- * What is known to be damaged in a shard: tables, sealed segments and value files of which some byte is not what was written. Each is
- * recorded durably (`quarantine-format.ts`) before anything is decided in the knowledge of it, and stays recorded until
+ * What is known to be damaged in a shard: tables, sealed segments and value files of which some byte is not what was written.
+ * Each is recorded durably (`quarantine-format.ts`) before anything is decided in the knowledge of it, and stays recorded until
  * the file is gone or somebody has repaired it and removed the record. Nothing is ever deleted here but records.
  *
  * What that means. A read that would need a quarantined table is an error: never a wrong value, never a missing one. A
  * command that would have to read one is answered with that error and changes nothing, so from then on this replica
  * knows less of that key than the others do; but it never says anything else of it, because the table (or the pointer
- * into the value file, which is refused as a whole) stays in the way of every look-up until a plain put has given the key a newer version, and from then on all replicas agree again. That
- * is why the record has to be durable first: a restart must not find the table readable by chance.
+ * into the value file, which is refused as a whole) stays in the way of every look-up until a plain put has given the key a
+ * newer version, and from then on all replicas agree again. That is why the record has to be durable first: a restart must
+ * not find the table readable by chance.
  *
  * A refused command of a client session leaves no outcome behind, so what is remembered of sessions lacks something, too, and
  * nothing stands in the way of that: it is recorded as if it were a file of its own before the first such command is
@@ -31,7 +32,7 @@ import {
   quarantinePath,
   type QuarantineRecord,
 } from "../log/quarantine-format.ts";
-import { unfinishedPath } from "../log/log-files.ts";
+import { replaceFile } from "../log/replace-file.ts";
 import type { Segment } from "../log/segment.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import { joined, SESSION_RANGE } from "../storage/key-ranges.ts";
@@ -199,8 +200,10 @@ export class Quarantine {
     if (this.#unwritten.size === 0 || this.#clock.monotonicMs() < this.#retryAtMs) return;
     for (const file of this.#unwritten) {
       const record = this.#records.get(file);
+      const path = quarantinePath(file);
       try {
-        if (record !== undefined) this.#write(quarantinePath(file), encodeQuarantine(record, this.#identity));
+        if (record !== undefined)
+          replaceFile(this.#disk, this.#directory, path, encodeQuarantine(record, this.#identity));
       } catch (cause) {
         if (!(cause instanceof EnvelopeError) || cause.code !== "DISKFULL") throw cause;
         this.#logger.warn("no room for a quarantine record; trying again", { file, error: cause.message });
@@ -275,21 +278,6 @@ export class Quarantine {
     if (table !== null) this.#tree.quarantine(table, damage);
     if (segment !== null) this.#log.quarantine(segment);
     if (values !== null) this.#tree.quarantineValues(values, damage);
-  }
-
-  /** Half a record never has the name of one. */
-  #write(path: string, bytes: Uint8Array): void {
-    const unfinished = unfinishedPath(path);
-    if (this.#disk.exists(unfinished)) this.#disk.remove(unfinished);
-    const file = this.#disk.open(unfinished, "create");
-    try {
-      file.write(bytes, 0);
-      file.sync();
-    } finally {
-      file.close();
-    }
-    this.#disk.rename(unfinished, path);
-    this.#disk.syncDirectory(this.#directory);
   }
 
   #remove(path: string): void {

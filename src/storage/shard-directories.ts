@@ -11,6 +11,8 @@
  */
 import { EnvelopeError } from "../core/errors.ts";
 import type { Disk } from "../env/disk.ts";
+import { unfinishedPath } from "../log/log-files.ts";
+import { takeName, writeAside } from "../log/replace-file.ts";
 import { decodeGenerationPointer, encodeGenerationPointer, GENERATION_POINTER_NAME } from "./generation-format.ts";
 import { removeGarbage } from "./remove-garbage.ts";
 import type { TreeIdentity } from "./tree-options.ts";
@@ -67,7 +69,7 @@ export function currentGeneration(disk: Disk, root: string, identity: TreeIdenti
 
 /** Removes what a crash has left of a switch that did not come to be. */
 export function removeUnfinishedSwitch(disk: Disk, root: string): void {
-  const aside = asidePath(pointerPath(root));
+  const aside = unfinishedPath(pointerPath(root));
   if (disk.exists(aside)) removeGarbage(disk, aside);
 }
 
@@ -79,36 +81,11 @@ export function prepareSwitch(disk: Disk, root: string, identity: TreeIdentity, 
 
 /** The pointer that was prepared counts from now on, durably. After an error nobody knows which one does. */
 export function switchGeneration(disk: Disk, root: string): void {
-  disk.rename(asidePath(pointerPath(root)), pointerPath(root));
-  disk.syncDirectory(root);
-}
-
-/** Replaces a file whole: half of one never has its name. Throws DISKFULL, IO. */
-export function replaceFile(disk: Disk, directory: string, name: string, bytes: Uint8Array): void {
-  const path = `${directory}/${name}`;
-  writeAside(disk, path, bytes);
-  disk.rename(asidePath(path), path);
-  disk.syncDirectory(directory);
-}
-
-function writeAside(disk: Disk, path: string, bytes: Uint8Array): void {
-  const aside = asidePath(path);
-  if (disk.exists(aside)) disk.remove(aside);
-  const file = disk.open(aside, "create");
-  try {
-    file.write(bytes, 0);
-    file.sync();
-  } finally {
-    file.close();
-  }
+  takeName(disk, root, pointerPath(root));
 }
 
 function pointerPath(root: string): string {
   return `${root}/${GENERATION_POINTER_NAME}`;
-}
-
-function asidePath(path: string): string {
-  return `${path}.next`;
 }
 
 function numbersOf(disk: Disk, root: string, pattern: RegExp): number[] {
