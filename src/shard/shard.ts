@@ -424,13 +424,10 @@ export class Shard {
 
   /** Everything applied goes to tables first, unless it would be in vain. */
   #snapshot(requestId: number): void {
-    try {
+    this.#answered(requestId, () => {
       this.#snapshots.reserve(this.#parts.tree);
-    } catch (cause) {
-      if (!(cause instanceof EnvelopeError)) throw cause;
-      return this.#done(requestId, errorResult(cause.code, cause.message));
-    }
-    this.#maintenance.request("flush", () => this.#snapshots.make(requestId, this.#parts.tree, this.#parts.log));
+      this.#maintenance.request("flush", () => this.#snapshots.make(requestId, this.#parts.tree, this.#parts.log));
+    });
   }
 
   #readSnapshot({ requestId, id, file, offset, byteCount }: Extract<ShardRequest, { type: "snapshotRead" }>): void {
