@@ -24,8 +24,8 @@ const POLL_MS = 5;
 /** Shards get this long to finish what they are doing when the node stops. */
 const STOP_MS_MAX = 4_000;
 /**
- * File descriptors that are not for clients: the runtime, ports and HTTP; the log, tables and jobs of a shard; a thread; a compactor;
- * the connections to and from a member, old ones on their way out among them.
+ * File descriptors that are not for clients: the runtime, ports and HTTP; the log, tables and jobs of a shard; a thread; a
+ * compactor; the connections to and from a member, old ones on their way out among them.
  */
 const DESCRIPTORS_BASE = 24;
 const DESCRIPTORS_OF_SHARD = 12;

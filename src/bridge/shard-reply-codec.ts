@@ -35,9 +35,9 @@ const REPLY = {
   installBegun: 15,
   arenasRecalled: 16,
   installed: 17,
+  emptied: 18,
   logWhole: 19,
   ...REPAIR_REPLY,
-  emptied: 18,
 } as const satisfies Record<ShardReply["type"], number>;
 
 /** The least bytes an element of a list takes, against absurd counts. */

@@ -36,8 +36,8 @@ const REQUEST = {
   installBegin: 15,
   installPiece: 16,
   installEnd: 17,
-  ...REPAIR_REQUEST,
   empty: 18,
+  ...REPAIR_REQUEST,
 } as const satisfies Record<ShardRequest["type"], number>;
 
 export function encodeRequest(shard: ShardId, request: ShardRequest, into: ByteWriter): void {

@@ -1,7 +1,8 @@
 /**
  * The reading half of a group: reads are evaluated from memory if it holds the answer, through the link if not, and leave
- * when the leader is confirmed (see pending-reads.ts), or at once where a follower has learned from which index on they may. Reads of single keys are gathered first and looked
- * up together, by `settle`, which comes before anything that was written after them can be applied. Main thread only.
+ * when the leader is confirmed (see pending-reads.ts), or at once where a follower has learned from which index on they may.
+ * Reads of single keys are gathered first and looked up together, by `settle`, which comes before anything that was written
+ * after them can be applied. Main thread only.
  *
  * A read on the lease leaves without a round while the leader's lease holds. It holds before the read and, by a
  * clock read again, after it, or the read needs a round like any other: a process may be stopped in between for long.

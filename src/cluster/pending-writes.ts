@@ -2,9 +2,9 @@
  * The writes this node has proposed and not yet answered, in log order. A write whose answer is known in advance is
  * resolved when its entry commits, the others when it is applied. An entry of another term at the same index means
  * that ours was never committed: that is said, and is safe to retry. So does a committed entry of a later term before it:
- * terms never fall along a log, so no log that has the one can ever have the other. Where the log does not reach back to it any more,
- * because a snapshot has taken its place, it may have been committed or not. That, and what outlives the deadline, is
- * "unknown". Main thread only.
+ * terms never fall along a log, so no log that has the one can ever have the other. Where the log does not reach back to it
+ * any more, because a snapshot has taken its place, it may have been committed or not. That, and what outlives the deadline,
+ * is "unknown". Main thread only.
  */
 import type { LogIndex, Term } from "../core/ids.ts";
 import { errorResult, OK, type Result } from "../record/result.ts";

@@ -67,7 +67,8 @@ export function decodeHardState(
   }
   const version = view.getUint16(8, true);
   if (version > HARD_STATE_VERSION) {
-    return new EnvelopeError("NEWER_FORMAT", `${file} has hard state format ${version}; this release knows 2`);
+    const known = `this release knows ${HARD_STATE_VERSION}`;
+    return new EnvelopeError("NEWER_FORMAT", `${file} has hard state format ${version}; ${known}`);
   }
   if (identity !== null && !isOf(hardStateIdentity(bytes), identity)) {
     return new EnvelopeError("FOREIGN_DIRECTORY", `${file} belongs to another shard or cluster`);

@@ -108,7 +108,8 @@ export class Log {
 
   /**
    * Recovers the log in `directory`, or begins one in a directory that holds no data. `options.segmentBytes` is rounded
-   * up to whole blocks; `claims` tells which segments are pointed into. With `mayCut` the log ends before the first damage in it. Throws CORRUPTION, MISSING_FILE, FOREIGN_DIRECTORY, NEWER_FORMAT, DISKFULL, IO.
+   * up to whole blocks; `claims` tells which segments are pointed into. With `mayCut` the log ends before the first damage
+   * in it. Throws CORRUPTION, MISSING_FILE, FOREIGN_DIRECTORY, NEWER_FORMAT, DISKFULL, IO.
    */
   static open(
     disk: Disk,

@@ -2,7 +2,8 @@
  * What the running compactions of a tree have taken: their input tables, and the range of keys they will write into a
  * level. Two compactions may run at the same time if they share no input and write into no common range of one level.
  * Where versions stand never decides which is the newest (stamps do), so nothing else has to be kept apart. A quarantined
- * table is withheld as long as it is there: nothing reads or moves it, and nothing is laid over its keys on its own level. One thread.
+ * table is withheld as long as it is there: nothing reads or moves it, and nothing is laid over its keys on its own level.
+ * One thread.
  */
 import { type KeyRange, rangeOf, rangesOverlap } from "./older-ranges.ts";
 import type { Table } from "./table.ts";
