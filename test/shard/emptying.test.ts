@@ -37,18 +37,8 @@ function filled(disk: SimDisk): Map<string, string> {
 }
 
 /** Throws where the shard fails or the process dies. */
-function answered(shard: ShardHarness): ShardReply {
-  try {
-    return shard.ask({ type: "empty", requestId: 0, votesFrom: VOTES_FROM });
-  } catch (cause) {
-    const failed = shard.replies.find(({ type }) => type === "failed");
-    if (failed?.type === "failed") throw new EnvelopeError(failed.code, failed.message);
-    throw cause;
-  }
-}
-
 function empty(shard: ShardHarness): ShardReply {
-  const reply = answered(shard);
+  const reply = shard.ask({ type: "empty", requestId: 0, votesFrom: VOTES_FROM });
   if (reply.type === "emptied") {
     shard.boot = reply.boot;
     shard.lastIndex = 0;

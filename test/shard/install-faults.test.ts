@@ -53,7 +53,6 @@ function begun(disk: SimDisk): Map<string, string> {
   return content;
 }
 
-/** Throws where the shard fails or the process dies. */
 function checked(reply: ShardReply): ShardReply {
   if (reply.type === "done" && reply.result.kind === "error") {
     throw new EnvelopeError(reply.result.code, reply.result.message);
@@ -61,17 +60,10 @@ function checked(reply: ShardReply): ShardReply {
   return reply;
 }
 
+/** Throws where the shard refuses or fails, or the process dies. */
 function install(disk: SimDisk, { description, files }: Snapshot): ShardHarness {
   const to = new ShardHarness({ disk, directory: DIRECTORY, options: OPTIONS });
-  const ask = (request: Parameters<ShardHarness["ask"]>[0]): ShardReply => {
-    try {
-      return checked(to.ask(request));
-    } catch (cause) {
-      const failed = to.replies.find(({ type }) => type === "failed");
-      if (failed?.type === "failed") throw new EnvelopeError(failed.code, failed.message);
-      throw cause;
-    }
-  };
+  const ask = (request: Parameters<ShardHarness["ask"]>[0]): ShardReply => checked(to.ask(request));
   const begin = ask({ type: "installBegin", requestId: 0, description });
   if (begin.type !== "installBegun") throw new Error(begin.type);
   for (const [file, { byteCount, heldBytes }] of begin.files.entries()) {

@@ -318,7 +318,7 @@ export class ShardHarness implements Disposable {
     const id = this.sendRead(read);
     this.shard.turn();
     const result = this.answerOf(id);
-    if (result === null) throw new Error("a read of what is applied was not answered");
+    if (result === null) throw this.#noAnswer("a read of what is applied");
     return result;
   }
 
@@ -363,7 +363,7 @@ export class ShardHarness implements Disposable {
     if (!isDone()) throw new Error(`${what} came to no end`);
   }
 
-  /** Sends a request that is answered by its id, and gives the answer. */
+  /** Sends a request that is answered by its id, and gives the answer. Throws what the shard says it has failed of. */
   ask(request: Extract<ShardRequest, { requestId: number }>): ShardReply {
     this.#requestId += 1;
     const requestId = this.#requestId;
@@ -376,8 +376,14 @@ export class ShardHarness implements Disposable {
       this.shard.turn();
     }
     const found = answer();
-    if (found === undefined) throw new Error(`${request.type} was not answered`);
+    if (found === undefined) throw this.#noAnswer(request.type);
     return found;
+  }
+
+  /** Why there is none: a shard that has failed answers nothing any more. */
+  #noAnswer(to: string): Error {
+    const [failed] = this.ofType("failed");
+    return failed === undefined ? new Error(`${to} was not answered`) : new EnvelopeError(failed.code, failed.message);
   }
 
   snapshot(): ShardReply {

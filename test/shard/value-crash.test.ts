@@ -78,9 +78,7 @@ function attempt(disk: SimDisk, work: () => void): void {
     work();
   } catch (cause) {
     if (cause instanceof SimulatedCrash) return;
-    // A shard that has failed answers nothing any more, and one that cannot be opened says why.
-    const isSilent = cause instanceof Error && /was not answered/.test(cause.message);
-    if (!disk.hasFailed || !(isSilent || cause instanceof EnvelopeError)) throw cause;
+    if (!disk.hasFailed || !(cause instanceof EnvelopeError)) throw cause;
   }
 }
 
