@@ -169,7 +169,12 @@ export type BinaryRequest =
   /** `buckets`. */
   | { readonly type: "listBuckets"; readonly deadlineMs: number }
   /** `buckets` with the one; `countKeys` walks over all of them. NO_BUCKET. */
-  | { readonly type: "describeBucket"; readonly deadlineMs: number; readonly bucket: string; readonly countKeys: boolean }
+  | {
+      readonly type: "describeBucket";
+      readonly deadlineMs: number;
+      readonly bucket: string;
+      readonly countKeys: boolean;
+    }
   /** `session`: a session that ends when it has not been used for `ttlMs`. */
   | { readonly type: "openSession"; readonly deadlineMs: number; readonly ttlMs: number }
   /** `done`. */
