@@ -59,7 +59,7 @@ export interface DamagePlace {
 }
 
 export class EnvelopeError extends Error {
-  override readonly name = "EnvelopeError";
+  override readonly name: string = "EnvelopeError";
   readonly code: ErrorCode;
   /** Of a CORRUPTION, if it is known. */
   readonly place: DamagePlace | null;
