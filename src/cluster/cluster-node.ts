@@ -41,7 +41,7 @@ import { type NodeView, Router } from "./router.ts";
 import { ShardGroup } from "./shard-group.ts";
 import type { OpenShard } from "./shard-port.ts";
 import { Transfers } from "./transfers.ts";
-import { TokenTable } from "./token-table.ts";
+import { TokenTable } from "../core/token-table.ts";
 import { TouchedGroups } from "./touched-groups.ts";
 
 /** How often the leader of shard 0 looks for fences nobody finished, in ticks. */

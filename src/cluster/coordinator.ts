@@ -12,7 +12,7 @@ export interface BucketRef {
   readonly name: string;
   /** 0 while the name is not known to exist. */
   readonly id: number;
-  /** Decides in which shard a key is (token-table.ts); it stays when the bucket is emptied. */
+  /** Decides in which shard a key is (core/token-table.ts); it stays when the bucket is emptied. */
   readonly seed: number;
   /** How sure its writes are when they are answered (record/durability.ts), where one node alone decides that. */
   readonly durability: number;
@@ -115,7 +115,7 @@ export interface Coordinator {
   /**
    * As `write`, carried out once however often it is asked for under the same session and sequence: a retry gets what the
    * first one came to, or SESSION_GONE. Sequences of a session count from 1, and no more than SESSION_WINDOW of them
-   * may be without an answer (record/session-format.ts).
+   * may be without an answer (core/session-window.ts).
    */
   writeOnce(
     ordering: Ordering,

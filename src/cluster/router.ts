@@ -37,7 +37,7 @@ import {
   withBucket,
 } from "./operation.ts";
 import { SessionAdmin } from "./session-admin.ts";
-import type { TokenTable } from "./token-table.ts";
+import type { TokenTable } from "../core/token-table.ts";
 
 const OVERLOADED = errorResult("OVERLOADED", "the shard cannot keep up; it is safe to retry");
 /** Bytes that may wait in an entry that Raft does not take. */

@@ -14,11 +14,9 @@
 import { viewOf } from "../core/bytes.ts";
 import { ByteReader } from "../core/byte-reader.ts";
 import { ByteWriter } from "../core/byte-writer.ts";
+import { SESSION_WINDOW } from "../core/session-window.ts";
 import { decodeResult, encodeResult } from "./result-format.ts";
 import type { Result } from "./result.ts";
-
-/** Commands of a session that may be without an answer at a time: the next sequence waits for the one so much lower. */
-export const SESSION_WINDOW = 128;
 
 const OPEN_SESSIONS = 1;
 const RESULTS = 2;

@@ -6,7 +6,7 @@
  *   next-bucket      u32                            the first id never given out; 64 when absent
  *   pending/<id>     name                           dropped or renewed, and not yet fenced in every shard
  *
- * The seed decides in which shard a key is (cluster/token-table.ts). A bucket that is renewed keeps it: a command of a session
+ * The seed decides in which shard a key is (core/token-table.ts). A bucket that is renewed keeps it: a command of a session
  * that comes again afterwards must come to the shard that remembers it.
  *
  * The numbered databases "0" to "15" are buckets 1 to 16 from the start, without an entry until they are renewed.

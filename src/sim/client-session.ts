@@ -6,7 +6,7 @@
  */
 import type { Coordinator, Ordering, Waiter } from "../cluster/coordinator.ts";
 import type { Result } from "../record/result.ts";
-import { SESSION_WINDOW } from "../record/session-format.ts";
+import { SESSION_WINDOW } from "../core/session-window.ts";
 import {
   commandOf,
   isDefinite,

@@ -11,7 +11,7 @@
  * effect. A key is used so often and then gives way to a new one: what is to be searched for an order stays short.
  */
 import type { Random } from "../core/random.ts";
-import { TokenTable } from "../cluster/token-table.ts";
+import { TokenTable } from "../core/token-table.ts";
 import { utf8 } from "../core/bytes.ts";
 import type { Call } from "./history.ts";
 import type { KeyInput } from "./key-model.ts";

@@ -8,7 +8,7 @@ import type { GroupOptions } from "../../src/cluster/group-events.ts";
 import { Lane } from "../../src/cluster/lane.ts";
 import { Router } from "../../src/cluster/router.ts";
 import { ShardGroup } from "../../src/cluster/shard-group.ts";
-import { TokenTable } from "../../src/cluster/token-table.ts";
+import { TokenTable } from "../../src/core/token-table.ts";
 import { logIndex, type NodeId, NO_NODE, nodeId, term } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import type { Clock } from "../../src/env/clock.ts";

@@ -1,7 +1,7 @@
 /** What a group that leads promises its readers and writers. */
 import { expect, test } from "bun:test";
 import { Catalog } from "../../src/cluster/catalog.ts";
-import { TokenTable } from "../../src/cluster/token-table.ts";
+import { TokenTable } from "../../src/core/token-table.ts";
 import { EMPTY_BYTES, utf8, viewOf } from "../../src/core/bytes.ts";
 import { logIndex, nodeId, term } from "../../src/core/ids.ts";
 import { HybridClock } from "../../src/core/stamp.ts";

@@ -3,7 +3,8 @@ import { text } from "../../src/core/bytes.ts";
 import { SESSION_BUCKET, SYSTEM_BUCKET } from "../../src/core/ids.ts";
 import { CommandType } from "../../src/record/command-format.ts";
 import type { Result } from "../../src/record/result.ts";
-import { encodeSessionTtl, SESSION_WINDOW } from "../../src/record/session-format.ts";
+import { SESSION_WINDOW } from "../../src/core/session-window.ts";
+import { encodeSessionTtl } from "../../src/record/session-format.ts";
 import { BUCKET, command, i64, KIB, put, ShardHarness, type TestCommand, u32 } from "./shard-harness.ts";
 
 setDefaultTimeout(60_000);

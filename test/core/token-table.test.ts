@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { utf8 } from "../../src/core/bytes.ts";
 import { Random } from "../../src/core/random.ts";
-import { TokenTable } from "../../src/cluster/token-table.ts";
+import { TokenTable } from "../../src/core/token-table.ts";
 
 function shardOf(table: TokenTable, key: string, bucket = 1): number {
   const bytes = utf8(`..${key}..`);

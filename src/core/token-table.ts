@@ -5,11 +5,11 @@
  * first point at or behind it (Karger et al., "Consistent Hashing and Random Trees", 1997). The layout depends on the
  * number of shards alone, so every node and client draws the same one.
  *
- * Main thread; the look-up is on the hot path.
+ * Any thread, and the portable client; the look-up is on the hot path.
  */
-import { assert } from "../core/assert.ts";
-import { utf8 } from "../core/bytes.ts";
-import { murmur3 } from "../core/murmur3.ts";
+import { assert } from "./assert.ts";
+import { utf8 } from "./bytes.ts";
+import { murmur3 } from "./murmur3.ts";
 
 /** More points even out the shares: with 64 of them the largest shard is about a quarter above the mean. */
 const POINTS_PER_SHARD = 64;
