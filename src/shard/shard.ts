@@ -25,39 +25,31 @@ import { type LogIndex, logIndex, type Term } from "../core/ids.ts";
 import { stampMilliseconds } from "../core/stamp.ts";
 import type { ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
 import type { ShardMemory } from "../bridge/shard-memory.ts";
-import { OS_DECIDES, SYNC } from "../record/durability.ts";
-import { entryDurability, entryIndex } from "../record/entry-format.ts";
+import { entryIndex } from "../record/entry-format.ts";
 import { errorResult, OK, type Result } from "../record/result.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import { dataDirectory, rootDataFiles, switchGeneration } from "../storage/shard-directories.ts";
 import { FileClearing } from "./file-clearing.ts";
+import { GroupCommit } from "./group-commit.ts";
 import { Installer, type PreparedGeneration } from "./installer.ts";
 import type { Segment } from "../log/segment.ts";
 import { setAsideNames } from "../log/set-aside.ts";
 import { Maintenance } from "./maintenance.ts";
-import { PersistedIndex } from "./persisted-index.ts";
 import { RangeRepair } from "./range-repair.ts";
 import { RangeSources } from "./range-source.ts";
 import { answerRead } from "./reads.ts";
-import { bootOf, continueWith, lookAtTables, memtableTooSmall, recover, type Recovered } from "./recovery.ts";
+import { bootOf, continueWith, lookAtTables, recover, type Recovered } from "./recovery.ts";
 import type { ShardEnvironment } from "./shard-environment.ts";
 import { ShardReader } from "./shard-reader.ts";
 import type { ShardOptions } from "./shard-options.ts";
 import { Scrubber } from "./scrubber.ts";
 import { ShardSnapshots } from "./shard-snapshots.ts";
 import { statsOf } from "./shard-stats.ts";
+import { StateMachine } from "./state-machine.ts";
 import { WaitingReads } from "./waiting-reads.ts";
 
 type Append = Extract<ShardRequest, { type: "append" }>;
 type ReadEntries = Extract<ShardRequest, { type: "readEntries" }>;
-
-/** Entries applied before requests and the log get their turn again. */
-const APPLY_BYTES_MAX = 8 * 1024 * 1024;
-/** How often a full disk is looked at again. */
-const ROOM_RETRY_MS = 500;
-
-/** After the last request: time in which the next one is likely to come, and what can wait does. */
-const BUSY_MS = 20;
 
 export class Shard {
   /** For whoever shares the shard's thread: reads of what is applied, without a request. */
@@ -77,27 +69,15 @@ export class Shard {
   /** What takes the place of all there is, as soon as nobody reads that any more; null: nothing does. */
   #prepared: PreparedGeneration | null = null;
   #isRecalled = false;
-  #persisted: PersistedIndex;
+  #commit: GroupCommit;
+  #machine: StateMachine;
   readonly #reads = new WaitingReads();
   #queue: ShardRequest[] = [];
   /** The next queue while the requests of the last one are taken. */
   #emptyQueue: ShardRequest[] = [];
   #entryReads: ReadEntries[] = [];
-  #commitIndex: LogIndex;
-  /** Up to here entries may be applied once they are persisted. */
-  #applyThrough: LogIndex;
-  #appliedIndex: LogIndex;
-  #appliedTerm: Term;
-  /** The applier has begun the next entry and found no room for the rest. */
-  #isInsideEntry = false;
   #releaseIndex = 0 as LogIndex;
   #retainedBytes = Number.POSITIVE_INFINITY;
-  #stagedBytes = 0;
-  /** The strongest promise among the staged entries (record/durability.ts). */
-  #stagedDurability = OS_DECIDES;
-  /** When what was written without a sync has to be durable. */
-  #secureByMs = Number.POSITIVE_INFINITY;
-  #fenceCount: number;
   #isWorking = false;
   /** The last step in the background has left more to do. */
   #owesSteps = false;
@@ -105,7 +85,6 @@ export class Shard {
   #isTurnAsked = false;
   #isStopping = false;
   #isStopped = false;
-  #lastWorkMs: number;
 
   /**
    * Recovers the shard of a directory and replies `opened`. Throws the EnvelopeError that kept it from opening:
@@ -136,15 +115,10 @@ export class Shard {
     this.#memory = memory;
     this.#parts = parts;
     this.#reply = reply;
-    this.#persisted = new PersistedIndex(parts.log.lastIndex);
-    this.#commitIndex = parts.commitIndex;
-    this.#applyThrough = parts.commitIndex;
-    this.#appliedIndex = parts.appliedIndex;
-    this.#appliedTerm = parts.appliedTerm;
-    this.#fenceCount = parts.context.fences.size;
-    this.#lastWorkMs = env.clock.monotonicMs();
     this.#maintenance = this.#newMaintenance(parts);
     this.#scrubber = this.#newScrubber(parts);
+    this.#commit = this.#newCommit(parts);
+    this.#machine = this.#newMachine(parts);
     const { disk } = env;
     const { directory: root, log: identity, stepBytes } = options;
     const clearing = new FileClearing(disk);
@@ -161,7 +135,7 @@ export class Shard {
     this.#sources = new RangeSources(env.clock);
     if (parts.generation > 0) clearing.addFiles(root, rootDataFiles(disk, root));
     this.#watch();
-    this.#publish();
+    this.#machine.publish();
   }
 
   #newMaintenance({ store, state, context, quarantine }: Recovered): Maintenance {
@@ -181,6 +155,27 @@ export class Shard {
     });
   }
 
+  #newCommit({ log, loss }: Recovered): GroupCommit {
+    return new GroupCommit(log, this.#env.clock, this.#env.log, this.#options.idleProofMs, {
+      provenCommit: () => this.#machine.provenCommit,
+      failed: (failure) => this.#fail(failure),
+      written: (lastIndex, lastTerm, hasEntries) => {
+        if (this.#isStopped) return;
+        if (hasEntries) this.#reply({ type: "persisted", lastIndex, lastTerm });
+        if (loss.isPending) this.#makeUp(lastTerm);
+        // Within a turn the turn goes on by itself; this is for a sync that ended later.
+        if (!this.#isWorking) this.settle();
+      },
+    });
+  }
+
+  #newMachine(parts: Recovered): StateMachine {
+    return new StateMachine(parts, this.#maintenance, this.#reads, this.#options.pendingBytesMax, {
+      reply: this.#reply,
+      answer: ({ requestId, read }) => this.#answer(requestId, read),
+    });
+  }
+
   /** Begins to look after the parts. */
   #watch(): void {
     const { quarantine, log } = this.#parts;
@@ -197,12 +192,8 @@ export class Shard {
 
   /** Milliseconds for which nothing is due if no request comes. */
   get idleMs(): number {
-    const { log } = this.#parts;
-    const untilProof = log.idleProofDue ? this.#options.idleProofMs : Number.POSITIVE_INFINITY;
-    // What is still staged after a turn has found no room.
-    const untilRoom = log.writable && !log.hasStaged ? Number.POSITIVE_INFINITY : ROOM_RETRY_MS;
-    const untilScrub = Math.max(this.#scrubber.dueInMs, this.#busyMs);
-    return Math.min(untilProof, untilRoom, untilScrub, this.#untilSecureMs, this.#maintenance.dueInMs);
+    const untilScrub = Math.max(this.#scrubber.dueInMs, this.#commit.busyMs);
+    return Math.min(this.#commit.dueInMs, untilScrub, this.#maintenance.dueInMs);
   }
 
   /** Queues a request for the next turn. */
@@ -244,7 +235,7 @@ export class Shard {
       this.#owesSteps = this.#stepSwitch(this.#prepared);
       return;
     }
-    const applied = this.#appliedIndex;
+    const applied = this.#machine.appliedIndex;
     this.#apply();
     const isPreparing = this.#stepLog();
     const isMaintaining = this.#maintenance.step();
@@ -253,26 +244,15 @@ export class Shard {
     const isInstalling = this.#stepInstall();
     const isRepairing = this.#repair.step();
     const isBehind = isPreparing || isMaintaining || isReading || isClearing || isInstalling || isRepairing;
-    this.#owesSteps = isBehind || this.#appliedIndex > applied || this.#stepScrub();
+    this.#owesSteps = isBehind || this.#machine.appliedIndex > applied || this.#stepScrub();
     this.#publishRoom();
-  }
-
-  get #untilSecureMs(): number {
-    if (!this.#parts.log.isInsecure) return Number.POSITIVE_INFINITY;
-    const dueMs = Math.min(this.#secureByMs, this.#lastWorkMs + this.#options.idleProofMs);
-    return Math.max(0, dueMs - this.#env.clock.monotonicMs());
-  }
-
-  /** Milliseconds for which the next request is still likely to come. */
-  get #busyMs(): number {
-    return Math.max(0, this.#lastWorkMs + BUSY_MS - this.#env.clock.monotonicMs());
   }
 
   #stepLog(): boolean {
     const { log } = this.#parts;
     const { firstIndex } = log;
     try {
-      const isMore = log.backgroundStep(this.#busyMs > 0);
+      const isMore = log.backgroundStep(this.#commit.busyMs > 0);
       if (log.firstIndex !== firstIndex) {
         this.#replyReleased();
         this.#forgetGone();
@@ -301,7 +281,7 @@ export class Shard {
 
   #stepScrub(): boolean {
     this.#parts.quarantine.retry();
-    return this.#busyMs === 0 && this.#scrubber.step();
+    return this.#commit.busyMs === 0 && this.#scrubber.step();
   }
 
   /** A file has been quarantined. */
@@ -328,7 +308,7 @@ export class Shard {
       const requests = this.#queue;
       this.#queue = this.#emptyQueue;
       for (const request of requests) this.#take(request);
-      this.#write(requests.length === 0);
+      this.#commit.write(requests.length === 0);
       this.#answerEntryReads();
       requests.length = 0;
       this.#emptyQueue = requests;
@@ -346,12 +326,12 @@ export class Shard {
       case "append":
         return this.#append(request);
       case "commit":
-        return this.#committed(request.commitIndex);
+        return this.#machine.committed(request.commitIndex);
       case "saveHardState":
         this.#parts.hardState.save(request.term, request.vote);
         return this.#reply({ type: "hardStateSaved", term: request.term, vote: request.vote });
       case "read":
-        if (request.minIndex > this.#appliedIndex) return this.#reads.add(request);
+        if (request.minIndex > this.#machine.appliedIndex) return this.#reads.add(request);
         return this.#answer(request.requestId, request.read);
       case "readEntries":
         this.#entryReads.push(request);
@@ -406,7 +386,7 @@ export class Shard {
         return this.#reply({
           type: "stats",
           requestId: request.requestId,
-          stats: statsOf(this.#parts, this.#appliedIndex),
+          stats: statsOf(this.#parts, this.#machine.appliedIndex),
         });
       case "returnArena":
         return this.#parts.store.arenas.returned(request.arena);
@@ -464,7 +444,7 @@ export class Shard {
    * entry there may be others that this member has acknowledged and must not lose.
    */
   #refuseKnown({ index, term }: FlushedPosition): void {
-    const isHere = index <= this.#appliedIndex || this.#parts.log.termAt(index) === term;
+    const isHere = index <= this.#machine.appliedIndex || this.#parts.log.termAt(index) === term;
     if (isHere) throw new EnvelopeError("INVALID_ARGUMENT", `everything up to entry ${index} is here already`);
   }
 
@@ -473,7 +453,7 @@ export class Shard {
   #beginRepair({ requestId, attempt, holds }: Extract<ShardRequest, { type: "repairBegin" }>): void {
     const { store, quarantine } = this.#parts;
     const parts = { store, quarantine, maintenance: this.#maintenance };
-    const minIndex = logIndex(this.#appliedIndex + (this.#isInsideEntry ? 1 : 0));
+    const minIndex = logIndex(this.#machine.appliedIndex + (this.#machine.isBetweenEntries ? 0 : 1));
     const ranges = this.#repair.begin(parts, attempt, minIndex, holds);
     this.#reply({ type: "repairWanted", requestId, minIndex, ranges });
   }
@@ -488,12 +468,13 @@ export class Shard {
 
   #openRange({ requestId, minIndex, ranges }: Extract<ShardRequest, { type: "rangeOpen" }>): void {
     const { store, quarantine } = this.#parts;
+    const { appliedIndex, isBetweenEntries } = this.#machine;
     this.#answered(requestId, () => {
-      const isReady = this.#appliedIndex >= minIndex && !this.#isInsideEntry && this.#prepared === null;
+      const isReady = appliedIndex >= minIndex && isBetweenEntries && this.#prepared === null;
       if (!isReady) throw new EnvelopeError("UNAVAILABLE", `entry ${minIndex} is not applied here yet`);
-      const id = this.#sources.open(store, quarantine, ranges, this.#appliedIndex);
+      const id = this.#sources.open(store, quarantine, ranges, appliedIndex);
       const isWhole = this.#damageCount === 0;
-      this.#reply({ type: "rangeOpened", requestId, id, index: this.#appliedIndex, isWhole });
+      this.#reply({ type: "rangeOpened", requestId, id, index: appliedIndex, isWhole });
     });
   }
 
@@ -510,26 +491,14 @@ export class Shard {
     });
   }
 
-  #append(request: Append): void {
-    const { entries } = request;
+  #append({ entries, commitIndex, applyThrough, wantResults }: Append): void {
     if (entries.length > 0) {
-      const firstIndex = entryIndex(at(entries, 0));
-      this.#parts.log.stage(entries);
-      this.#parts.pending.append(firstIndex, entries, request.wantResults);
-      this.#persisted.append(firstIndex);
-      for (const entry of entries) {
-        this.#stagedBytes += entry.length;
-        this.#stagedDurability = Math.min(this.#stagedDurability, entryDurability(entry));
-      }
+      this.#commit.stage(entries);
+      this.#parts.pending.append(entryIndex(at(entries, 0)), entries, wantResults);
     }
-    this.#committed(request.commitIndex);
-    if (request.applyThrough > this.#applyThrough) this.#applyThrough = request.applyThrough;
-    if (this.#stagedBytes >= this.#options.groupBytesMax) this.#write(false);
-  }
-
-  #committed(commitIndex: LogIndex): void {
-    if (commitIndex > this.#commitIndex) this.#commitIndex = commitIndex;
-    if (commitIndex > this.#applyThrough) this.#applyThrough = commitIndex;
+    this.#machine.committed(commitIndex);
+    this.#machine.mayApply(applyThrough);
+    if (this.#commit.stagedBytes >= this.#options.groupBytesMax) this.#commit.write(false);
   }
 
   #answer(requestId: number, read: Extract<ShardRequest, { type: "read" }>["read"]): void {
@@ -573,44 +542,16 @@ export class Shard {
     }
   }
 
-  // ---- durability ------------------------------------------------------------------------------------------------
+  // ---- applying --------------------------------------------------------------------------------------------------
 
-  /**
-   * Writes what is staged as one group, and syncs it if anything in it is to be answered only then, or if what was not
-   * synced has waited long enough. When all has been quiet for a while: the group that proves the last one durable.
-   */
-  #write(isIdle: boolean): void {
-    const { log } = this.#parts;
-    const nowMs = this.#env.clock.monotonicMs();
-    if (!isIdle) this.#lastWorkMs = nowMs;
-    const isQuiet = isIdle && nowMs - this.#lastWorkMs >= this.#options.idleProofMs;
-    const isSecuringDue = log.isInsecure && (isQuiet || nowMs >= this.#secureByMs);
-    if (!log.hasStaged && !isSecuringDue && !(isQuiet && log.idleProofDue)) return;
-    const hasEntries = log.hasStaged;
-    const isSync = !hasEntries || isSecuringDue || this.#stagedDurability === SYNC;
-    const group = this.#persisted.beginGroup(log.lastIndex);
-    try {
-      log.write(
-        this.#provenCommit,
-        (failure, lastIndex, lastTerm) => {
-          if (failure !== null) return this.#fail(failure);
-          if (this.#isStopped) return;
-          this.#persisted.endGroup(group);
-          if (hasEntries) this.#reply({ type: "persisted", lastIndex, lastTerm });
-          if (this.#parts.loss.isPending) this.#makeUp(lastTerm);
-          // Within a turn the turn goes on by itself; this is for a sync that ended later.
-          if (!this.#isWorking) this.settle();
-        },
-        isSync,
-      );
-      this.#noteGroup(isSync, nowMs);
-    } catch (cause) {
-      if (!(cause instanceof EnvelopeError) || cause.code !== "DISKFULL") throw cause;
-      // The entries stay staged. No turn loses them, and each one tries again.
-      this.#stagedBytes = 0;
-      this.#persisted.dropGroup(group);
-      this.#env.log.warn("no room for the log; trying again", { error: cause.message });
-    }
+  #goOn(): void {
+    this.#apply();
+    this.#stopIfAsked();
+  }
+
+  /** Applies what may be applied, a bounded amount at a time: `backgroundStep` goes on with the rest. */
+  #apply(): void {
+    if (this.#prepared === null) this.#machine.apply(this.#commit.persistedIndex, this.#repair.holdIndex);
   }
 
   /** Entries are on disk, the last of this term: what was lost of the log may be made up for by that. */
@@ -625,97 +566,12 @@ export class Shard {
     this.#reply({ type: "logWhole" });
   }
 
-  #noteGroup(isSync: boolean, nowMs: number): void {
-    const durability = this.#stagedDurability;
-    this.#stagedBytes = 0;
-    this.#stagedDurability = OS_DECIDES;
-    if (isSync) this.#secureByMs = Number.POSITIVE_INFINITY;
-    else if (durability !== OS_DECIDES) this.#secureByMs = Math.min(this.#secureByMs, nowMs + durability);
-  }
-
-  /** What is applied is committed too: a single voter applies before it is told. */
-  get #provenCommit(): LogIndex {
-    return logIndex(Math.max(this.#appliedIndex, this.#commitIndex));
-  }
-
-  #goOn(): void {
-    this.#apply();
-    this.#stopIfAsked();
-  }
-
-  // ---- applying --------------------------------------------------------------------------------------------------
-
-  /** Applies what may be applied, a bounded amount at a time: `backgroundStep` goes on with the rest. */
-  #apply(): void {
-    if (this.#prepared !== null) return;
-    const { pending, applier, log } = this.#parts;
-    const limit = logIndex(Math.min(this.#persisted.index, this.#applyThrough, this.#repair.holdIndex));
-    if (this.#appliedIndex >= limit) return;
-    const before = this.#appliedIndex;
-    this.#parts.store.active.observe(this.#parts.state.readerTurn);
-    let appliedBytes = 0;
-    let budgetBytes = Math.min(APPLY_BYTES_MAX, this.#options.pendingBytesMax);
-    while (this.#appliedIndex < limit && budgetBytes > 0) {
-      const entry = pending.peek(limit);
-      if (!this.#isInsideEntry) applier.begin(entry, pending.wantResults);
-      this.#isInsideEntry = !this.#runApplier();
-      if (this.#isInsideEntry) break;
-      budgetBytes -= entry.length;
-      appliedBytes += entry.length;
-      this.#appliedIndex = pending.nextIndex;
-      this.#appliedTerm = applier.entryTerm;
-      pending.advance();
-      if (this.#appliedIndex >= this.#reads.nextIndex) this.#answerReads();
-    }
-    this.#maintenance.noteWritten(appliedBytes, log.endPosition);
-    if (this.#appliedIndex === before) return;
-    log.noteApplied(this.#appliedIndex);
-    this.#publish();
-    this.#replyApplied();
-  }
-
-  /** Runs the applier to the end of the entry, over as many arenas as it takes; false when there is none just now. */
-  #runApplier(): boolean {
-    const { applier } = this.#parts;
-    while (!applier.run()) {
-      if (this.#parts.store.active.entryCount === 0) throw memtableTooSmall();
-      if (this.#maintenance.freeze()) continue;
-      this.#maintenance.pushFlush();
-      if (!this.#maintenance.freeze()) return false;
-    }
-    return true;
-  }
-
-  #answerReads(): void {
-    for (let read = this.#reads.take(this.#appliedIndex); read !== null; read = this.#reads.take(this.#appliedIndex)) {
-      this.#answer(read.requestId, read.read);
-    }
-  }
-
-  #replyApplied(): void {
-    const { applier, context } = this.#parts;
-    const { stampHigh, stampLow, results } = applier;
-    const system = context.system;
-    applier.results = [];
-    context.system = [];
-    this.#reply({ type: "applied", appliedIndex: this.#appliedIndex, stampHigh, stampLow, results, system });
-  }
-
-  /** Tells the other thread, fences before the index that has applied them. */
-  #publish(): void {
-    const { state, context } = this.#parts;
-    for (; this.#fenceCount < context.fences.size; this.#fenceCount++) state.countFence();
-    state.publishApplied(this.#appliedIndex);
-  }
-
   // ---- files -----------------------------------------------------------------------------------------------------
 
   /** What a flush may claim: tables must not know more than the log on disk. */
   #position(): FlushedPosition {
     this.#parts.log.secure();
-    const { stampHigh, stampLow, configuration } = this.#parts.applier;
-    const applied = { index: this.#appliedIndex, term: this.#appliedTerm };
-    return { sequence: 0, ...applied, stampHigh, stampLow, configuration };
+    return this.#machine.position;
   }
 
   #arenaFlushed(arena: number): void {
@@ -802,31 +658,23 @@ export class Shard {
     if (generation > 0) this.#clearing.addDirectory(dataDirectory(root, generation));
     else this.#clearing.addFiles(root, rootDataFiles(disk, root));
     this.#prepared = null;
-    this.#publish();
+    this.#machine.publish();
     this.#releaseIndex = 0 as LogIndex;
     const type = prepared.isEmpty ? "emptied" : "installed";
     this.#reply({ type, requestId: prepared.requestId, boot: bootOf(parts) });
     // What was sent about the log that is gone: the commit index, too, may be about entries that are not here.
     this.#queue = this.#queue.filter(({ type: about }) => !["append", "commit", "release"].includes(about));
-    this.#answerReads();
+    this.#machine.answerReads();
     this.#isTurnAsked = true;
   }
 
   #adopt(parts: Recovered): void {
     this.#parts = parts;
     this.reader.continueOn(parts.store);
-    this.#persisted = new PersistedIndex(parts.log.lastIndex);
-    this.#commitIndex = parts.commitIndex;
-    this.#applyThrough = parts.commitIndex;
-    this.#appliedIndex = parts.appliedIndex;
-    this.#appliedTerm = parts.appliedTerm;
-    this.#isInsideEntry = false;
-    this.#stagedBytes = 0;
-    this.#stagedDurability = OS_DECIDES;
-    this.#secureByMs = Number.POSITIVE_INFINITY;
-    this.#fenceCount = parts.context.fences.size;
     this.#maintenance = this.#newMaintenance(parts);
     this.#scrubber = this.#newScrubber(parts);
+    this.#commit = this.#newCommit(parts);
+    this.#machine = this.#newMachine(parts);
     this.#watch();
   }
 
@@ -834,17 +682,7 @@ export class Shard {
 
   #stopIfAsked(): void {
     const { log, tree, hardState } = this.#parts;
-    if (!this.#isStopping || this.#isStopped || log.unsyncedGroups > 0) return;
-    log.secure();
-    if (log.idleProofDue && log.writable) {
-      // The proof is what tells the next start that nothing behind it was torn.
-      log.write(this.#provenCommit, (failure) => {
-        if (failure !== null) return this.#fail(failure);
-        // A proof whose sync ended later: nobody else comes back to what it held up.
-        if (!this.#isWorking) this.settle();
-      });
-      if (log.unsyncedGroups > 0) return;
-    }
+    if (!this.#isStopping || this.#isStopped || !this.#commit.finish()) return;
     this.#repair.abandon("the shard stops");
     this.#maintenance.abort();
     this.#scrubber.close();

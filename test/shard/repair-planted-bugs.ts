@@ -21,9 +21,9 @@ export const PLANTED_REPAIR_BUGS: Readonly<Record<string, PlantedRepairBug>> = {
   "applying does not wait at the index of the repair": {
     changes: [
       {
-        file: "src/shard/shard.ts",
-        text: "Math.min(this.#persisted.index, this.#applyThrough, this.#repair.holdIndex)",
-        replacement: "Math.min(this.#persisted.index, this.#applyThrough)",
+        file: "src/shard/state-machine.ts",
+        text: "Math.min(persistedIndex, this.#applyThrough, holdIndex)",
+        replacement: "Math.min(persistedIndex, this.#applyThrough)",
       },
     ],
     foundBy: "repair-model.test.ts",
