@@ -214,6 +214,11 @@ export function bootOf(parts: Recovered): ShardBoot {
   };
 }
 
+/** Files that are damaged, and one more if entries of the log are gone. */
+export function damageCount({ quarantine, loss }: Recovered): number {
+  return quarantine.records.length + (loss.isPending ? 1 : 0);
+}
+
 function lostEndOf({ end }: LogLoss): LostEnd {
   return { lastIndex: logIndex(end?.index ?? 0), lastTerm: term(end?.term ?? 0) };
 }

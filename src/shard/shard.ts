@@ -3,9 +3,9 @@
  * only queues; `turn` does all the work that has gathered:
  *
  *   1  requests in their order: entries are staged, reads of what is applied already are answered
- *   2  everything staged is written as one group and its sync begun
+ *   2  everything staged is written as one group and its sync begun (group-commit.ts)
  *   3  synced: `persisted`, then entries are applied through min(persisted, what may be applied), and between two
- *      entries the reads that waited for the first; then `applied` with the results
+ *      entries the reads that waited for the first; then `applied` with the results (state-machine.ts)
  *
  * `takeAndWrite` is steps 1 and 2, `settle` is step 3, so that the thread may let `persisted` go in between.
  *
@@ -14,36 +14,35 @@
  * sealed segment does not: the file is quarantined, and only who needs it is refused (`quarantine.ts`). Replies are given
  * during `turn`, `backgroundStep` and the disk's callbacks, in the order in which they became true.
  *
- * A snapshot that was installed takes the place of log, tables and memtables at once, and the shard goes on with it; hard
- * state stays as it is (`installer.ts`, `storage/shard-directories.ts`). So does nothing at all, where the shard is to be empty.
+ * What members give each other besides entries is the business of member-exchange.ts. A snapshot that was installed takes the
+ * place of log, tables and memtables at once, and the shard goes on with it; hard state stays as it is (`installer.ts`,
+ * `storage/shard-directories.ts`). So does nothing at all, where the shard is to be empty.
  *
  * Length: what a step does is in files of its own already; what is left here is the order between the steps.
  */
-import { at, unreachable } from "../core/assert.ts";
+import { at } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
-import { type LogIndex, logIndex, type Term } from "../core/ids.ts";
+import type { LogIndex, Term } from "../core/ids.ts";
 import { stampMilliseconds } from "../core/stamp.ts";
 import type { ShardReply, ShardRequest } from "../bridge/shard-protocol.ts";
 import type { ShardMemory } from "../bridge/shard-memory.ts";
 import { entryIndex } from "../record/entry-format.ts";
-import { errorResult, OK, type Result } from "../record/result.ts";
+import { errorResult, type Result } from "../record/result.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import { dataDirectory, rootDataFiles, switchGeneration } from "../storage/shard-directories.ts";
 import { FileClearing } from "./file-clearing.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { Installer, type PreparedGeneration } from "./installer.ts";
+import type { PreparedGeneration } from "./installer.ts";
 import type { Segment } from "../log/segment.ts";
 import { setAsideNames } from "../log/set-aside.ts";
 import { Maintenance } from "./maintenance.ts";
-import { RangeRepair } from "./range-repair.ts";
-import { RangeSources } from "./range-source.ts";
+import { MemberExchange, type PresentData } from "./member-exchange.ts";
 import { answerRead } from "./reads.ts";
-import { bootOf, continueWith, lookAtTables, recover, type Recovered } from "./recovery.ts";
+import { bootOf, continueWith, damageCount, recover, type Recovered } from "./recovery.ts";
 import type { ShardEnvironment } from "./shard-environment.ts";
 import { ShardReader } from "./shard-reader.ts";
 import type { ShardOptions } from "./shard-options.ts";
 import { Scrubber } from "./scrubber.ts";
-import { ShardSnapshots } from "./shard-snapshots.ts";
 import { statsOf } from "./shard-stats.ts";
 import { StateMachine } from "./state-machine.ts";
 import { WaitingReads } from "./waiting-reads.ts";
@@ -62,12 +61,8 @@ export class Shard {
   #maintenance: Maintenance;
   #scrubber: Scrubber;
   readonly #clearing: FileClearing;
-  readonly #snapshots: ShardSnapshots;
-  readonly #installer: Installer;
-  readonly #repair: RangeRepair;
-  readonly #sources: RangeSources;
-  /** What takes the place of all there is, as soon as nobody reads that any more; null: nothing does. */
-  #prepared: PreparedGeneration | null = null;
+  readonly #exchange: MemberExchange;
+  /** Main has been asked for its memtables, before what is prepared takes their place. */
   #isRecalled = false;
   #commit: GroupCommit;
   #machine: StateMachine;
@@ -120,22 +115,20 @@ export class Shard {
     this.#commit = this.#newCommit(parts);
     this.#machine = this.#newMachine(parts);
     const { disk } = env;
-    const { directory: root, log: identity, stepBytes } = options;
-    const clearing = new FileClearing(disk);
-    this.#clearing = clearing;
-    this.#snapshots = new ShardSnapshots(disk, root, stepBytes, clearing, reply, (cause) =>
-      this.#parts.quarantine.note(cause),
-    );
-    this.#installer = new Installer(disk, root, identity, stepBytes, clearing, parts.generation, parts.appliedIndex);
-    this.#repair = new RangeRepair(stepBytes, env.log, {
+    const root = options.directory;
+    this.#clearing = new FileClearing(disk);
+    this.#exchange = new MemberExchange(env, options, this.#present, this.#clearing, {
       reply,
       position: () => this.#position(),
       repaired: () => this.#repaired(),
     });
-    this.#sources = new RangeSources(env.clock);
-    if (parts.generation > 0) clearing.addFiles(root, rootDataFiles(disk, root));
+    if (parts.generation > 0) this.#clearing.addFiles(root, rootDataFiles(disk, root));
     this.#watch();
     this.#machine.publish();
+  }
+
+  get #present(): PresentData {
+    return { parts: this.#parts, maintenance: this.#maintenance, machine: this.#machine };
   }
 
   #newMaintenance({ store, state, context, quarantine }: Recovered): Maintenance {
@@ -231,19 +224,18 @@ export class Shard {
   }
 
   #stepEverything(): void {
-    if (this.#prepared !== null) {
-      this.#owesSteps = this.#stepSwitch(this.#prepared);
+    const { prepared } = this.#exchange;
+    if (prepared !== null) {
+      this.#owesSteps = this.#stepSwitch(prepared);
       return;
     }
     const applied = this.#machine.appliedIndex;
     this.#apply();
     const isPreparing = this.#stepLog();
     const isMaintaining = this.#maintenance.step();
-    const isReading = this.#snapshots.step();
     const isClearing = this.#clearing.step();
-    const isInstalling = this.#stepInstall();
-    const isRepairing = this.#repair.step();
-    const isBehind = isPreparing || isMaintaining || isReading || isClearing || isInstalling || isRepairing;
+    const isExchanging = this.#exchange.step();
+    const isBehind = isPreparing || isMaintaining || isClearing || isExchanging;
     this.#owesSteps = isBehind || this.#machine.appliedIndex > applied || this.#stepScrub();
     this.#publishRoom();
   }
@@ -270,13 +262,8 @@ export class Shard {
     this.#countDamage();
   }
 
-  get #damageCount(): number {
-    const { quarantine, loss } = this.#parts;
-    return quarantine.records.length + (loss.isPending ? 1 : 0);
-  }
-
   #countDamage(): void {
-    this.#parts.state.setQuarantined(this.#damageCount);
+    this.#parts.state.setQuarantined(damageCount(this.#parts));
   }
 
   #stepScrub(): boolean {
@@ -299,8 +286,9 @@ export class Shard {
 
   /** While a switch waits for main's memtables, everything else waits for the switch, but for the wish that the shard stop. */
   #takeAllAndWrite(): void {
-    if (this.#prepared !== null) this.#stepSwitch(this.#prepared);
-    if (this.#prepared !== null) {
+    const { prepared } = this.#exchange;
+    if (prepared !== null) this.#stepSwitch(prepared);
+    if (this.#exchange.prepared !== null) {
       if (this.#queue.some(({ type }) => type === "stop")) this.#isStopping = true;
       return;
     }
@@ -342,46 +330,9 @@ export class Shard {
         return this.#releaseLog();
       case "flush":
       case "compact":
-        return this.#maintenance.request(request.type, (result) => this.#done(request.requestId, result));
-      case "snapshot":
-        return this.#snapshot(request.requestId);
-      case "snapshotRead":
-        return this.#readSnapshot(request);
-      case "snapshotDrop":
-        return this.#snapshots.drop(request.id);
-      case "installBegin":
-        return this.#beginInstall(request.requestId, request.description);
-      case "installPiece":
-        return this.#answered(request.requestId, () => {
-          this.#installer.write(request.file, request.offset, request.bytes);
-          this.#done(request.requestId, OK);
-        });
-      case "installEnd":
-        return this.#answered(request.requestId, () => this.#installer.end(request.requestId));
-      case "repairBegin":
-        return this.#beginRepair(request);
-      case "repairAt":
-        return this.#answered(request.requestId, () => {
-          this.#repair.holdAt(request.index);
-          this.#done(request.requestId, OK);
-        });
-      case "repairPiece":
-        return this.#answered(request.requestId, () => this.#repair.take(request.requestId, request.bytes));
-      case "repairEnd":
-        return this.#answered(request.requestId, () => this.#repair.end(request.requestId));
-      case "repairAbandon":
-        return this.#repair.abandon("it was told to");
-      case "rangeOpen":
-        return this.#openRange(request);
-      case "rangeRead":
-        return this.#readRange(request);
-      case "rangeClose":
-        return this.#sources.close(request.id);
-      case "empty":
-        return this.#answered(request.requestId, () => {
-          this.#parts.hardState.saveVotesFrom(request.votesFrom);
-          this.#installer.empty(request.requestId);
-        });
+        return this.#maintenance.request(request.type, (result) =>
+          this.#reply({ type: "done", requestId: request.requestId, result }),
+        );
       case "stats":
         return this.#reply({
           type: "stats",
@@ -394,101 +345,8 @@ export class Shard {
         this.#isStopping = true;
         return;
       default:
-        return unreachable(request);
+        return this.#exchange.take(request);
     }
-  }
-
-  #done(requestId: number, result: Result): void {
-    this.#reply({ type: "done", requestId, result });
-  }
-
-  /** Everything applied goes to tables first, unless it would be in vain. */
-  #snapshot(requestId: number): void {
-    this.#answered(requestId, () => {
-      this.#snapshots.reserve(this.#parts.tree);
-      this.#maintenance.request("flush", () => this.#snapshots.make(requestId, this.#parts.tree, this.#parts.log));
-    });
-  }
-
-  #readSnapshot({ requestId, id, file, offset, byteCount }: Extract<ShardRequest, { type: "snapshotRead" }>): void {
-    try {
-      const bytes = this.#snapshots.read(id, file, offset, byteCount);
-      this.#reply({ type: "snapshotPiece", requestId, bytes });
-    } catch (cause) {
-      if (!(cause instanceof EnvelopeError)) throw cause;
-      this.#done(requestId, errorResult(cause.code, cause.message));
-    }
-  }
-
-  #beginInstall(requestId: number, description: Uint8Array): void {
-    this.#answered(requestId, () => {
-      const held = this.#installer.begin(description, (position) => this.#refuseKnown(position));
-      const files = held.map(({ byteCount, heldBytes }) => ({ byteCount, heldBytes }));
-      this.#reply({ type: "installBegun", requestId, files });
-    });
-  }
-
-  /** What is wrong with an installation is its answer; what the disk has failed of is the shard's end. */
-  #answered(requestId: number, run: () => void): void {
-    try {
-      if (this.#installer.isEnding) throw new EnvelopeError("OVERLOADED", "an installation is coming to its end");
-      run();
-    } catch (cause) {
-      if (!(cause instanceof EnvelopeError) || cause.code === "IO") throw cause;
-      this.#done(requestId, errorResult(cause.code, cause.message));
-    }
-  }
-
-  /**
-   * A snapshot that is behind what is applied, or whose last entry the log has: then all it holds is here, and behind that
-   * entry there may be others that this member has acknowledged and must not lose.
-   */
-  #refuseKnown({ index, term }: FlushedPosition): void {
-    const isHere = index <= this.#machine.appliedIndex || this.#parts.log.termAt(index) === term;
-    if (isHere) throw new EnvelopeError("INVALID_ARGUMENT", `everything up to entry ${index} is here already`);
-  }
-
-  // ---- repair ----------------------------------------------------------------------------------------------------
-
-  #beginRepair({ requestId, attempt, holds }: Extract<ShardRequest, { type: "repairBegin" }>): void {
-    const { store, quarantine } = this.#parts;
-    const parts = { store, quarantine, maintenance: this.#maintenance };
-    const minIndex = logIndex(this.#machine.appliedIndex + (this.#machine.isBetweenEntries ? 0 : 1));
-    const ranges = this.#repair.begin(parts, attempt, minIndex, holds);
-    this.#reply({ type: "repairWanted", requestId, minIndex, ranges });
-  }
-
-  /** The damage is gone, and with it what was withheld on its account. */
-  #repaired(): void {
-    const { state, tree } = this.#parts;
-    this.#countDamage();
-    if (tree.tableCount > 0) state.noteTables();
-    this.#releaseLog();
-  }
-
-  #openRange({ requestId, minIndex, ranges }: Extract<ShardRequest, { type: "rangeOpen" }>): void {
-    const { store, quarantine } = this.#parts;
-    const { appliedIndex, isBetweenEntries } = this.#machine;
-    this.#answered(requestId, () => {
-      const isReady = appliedIndex >= minIndex && isBetweenEntries && this.#prepared === null;
-      if (!isReady) throw new EnvelopeError("UNAVAILABLE", `entry ${minIndex} is not applied here yet`);
-      const id = this.#sources.open(store, quarantine, ranges, appliedIndex);
-      const isWhole = this.#damageCount === 0;
-      this.#reply({ type: "rangeOpened", requestId, id, index: appliedIndex, isWhole });
-    });
-  }
-
-  #readRange({ requestId, id, ordinal }: Extract<ShardRequest, { type: "rangeRead" }>): void {
-    const { store, quarantine } = this.#parts;
-    this.#answered(requestId, () => {
-      try {
-        const bytes = this.#sources.read(store, quarantine, id, ordinal);
-        this.#reply({ type: "rangePiece", requestId, bytes });
-      } catch (cause) {
-        quarantine.note(cause);
-        throw cause;
-      }
-    });
   }
 
   #append({ entries, commitIndex, applyThrough, wantResults }: Append): void {
@@ -551,8 +409,11 @@ export class Shard {
 
   /** Applies what may be applied, a bounded amount at a time: `backgroundStep` goes on with the rest. */
   #apply(): void {
-    if (this.#prepared === null) this.#machine.apply(this.#commit.persistedIndex, this.#repair.holdIndex);
+    const { prepared, holdIndex } = this.#exchange;
+    if (prepared === null) this.#machine.apply(this.#commit.persistedIndex, holdIndex);
   }
+
+  // ---- files -----------------------------------------------------------------------------------------------------
 
   /** Entries are on disk, the last of this term: what was lost of the log may be made up for by that. */
   #makeUp(lastTerm: Term): void {
@@ -566,12 +427,18 @@ export class Shard {
     this.#reply({ type: "logWhole" });
   }
 
-  // ---- files -----------------------------------------------------------------------------------------------------
-
   /** What a flush may claim: tables must not know more than the log on disk. */
   #position(): FlushedPosition {
     this.#parts.log.secure();
     return this.#machine.position;
+  }
+
+  /** The damage is gone, and with it what was withheld on its account. */
+  #repaired(): void {
+    const { state, tree } = this.#parts;
+    this.#countDamage();
+    if (tree.tableCount > 0) state.noteTables();
+    this.#releaseLog();
   }
 
   #arenaFlushed(arena: number): void {
@@ -597,25 +464,7 @@ export class Shard {
     this.#reply({ type: "logReleased", firstIndex, previousTerm });
   }
 
-  // ---- installing ------------------------------------------------------------------------------------------------
-
-  /** One step towards the end of an installation; true: there is more. */
-  #stepInstall(): boolean {
-    const installer = this.#installer;
-    if (!installer.isEnding) return false;
-    const { position } = installer;
-    try {
-      if (installer.step() === "working") return true;
-      if (position !== null) this.#refuseKnown(position);
-      this.#prepared = installer.prepare((directory) => lookAtTables(this.#env, this.#options, directory));
-      this.#isRecalled = false;
-    } catch (cause) {
-      if (!(cause instanceof EnvelopeError) || cause.code === "IO") throw cause;
-      this.#done(installer.takeEnd(), errorResult(cause.code, cause.message));
-      if (cause.code === "INVALID_ARGUMENT") installer.abandon();
-    }
-    return true;
-  }
+  // ---- the switch ------------------------------------------------------------------------------------------------
 
   /** Waits until nobody reads a memtable any more, then switches; true: there is more to do now. */
   #stepSwitch(prepared: PreparedGeneration): boolean {
@@ -625,8 +474,7 @@ export class Shard {
         this.#maintenance.step();
         return false;
       }
-      this.#repair.abandon("a snapshot takes the place of everything");
-      this.#sources.closeAll();
+      this.#exchange.leave();
       this.#maintenance.abort();
       // From here a look-up that main's memory cannot answer comes here.
       state.noteTables();
@@ -653,11 +501,11 @@ export class Shard {
     const firstArena = store.arenas.activeArena + 1;
     const parts = continueWith(this.#env, this.#options, this.#memory, hardState, loss, prepared, firstArena);
     this.#adopt(parts);
+    this.#exchange.continueOn(this.#present, prepared);
+    this.#isRecalled = false;
     for (const { what, done } of requests) this.#maintenance.request(what, done);
-    this.#installer.installed(prepared);
     if (generation > 0) this.#clearing.addDirectory(dataDirectory(root, generation));
     else this.#clearing.addFiles(root, rootDataFiles(disk, root));
-    this.#prepared = null;
     this.#machine.publish();
     this.#releaseIndex = 0 as LogIndex;
     const type = prepared.isEmpty ? "emptied" : "installed";
@@ -683,12 +531,9 @@ export class Shard {
   #stopIfAsked(): void {
     const { log, tree, hardState } = this.#parts;
     if (!this.#isStopping || this.#isStopped || !this.#commit.finish()) return;
-    this.#repair.abandon("the shard stops");
+    this.#exchange.close();
     this.#maintenance.abort();
     this.#scrubber.close();
-    this.#snapshots.close();
-    this.#installer.close();
-    this.#prepared?.tables.close();
     tree.close();
     log.close();
     hardState.close();
