@@ -75,8 +75,18 @@ export const CommandType = {
   retireMember: 21,
   /** Catalog (shard 0): the leaving member named by the key, whose id is the value (u32), is gone. Result: ok, or NO_MEMBER. */
   forgetMember: 22,
+  /** Writes bytes over a part of the value (part-format.ts). Result: integer, the new length, or TOO_LARGE. */
+  setRange: 23,
+  /** Sets one bit of the value (part-format.ts). Result: integer, what it was, or TOO_LARGE. */
+  setBit: 24,
+  /** Adds the number that the value spells to the one at the key. Result: the sum (bytes), NOT_A_FLOAT, OVERFLOW or TOO_LARGE. */
+  incrementFloat: 25,
 } as const;
 export type CommandType = (typeof CommandType)[keyof typeof CommandType];
+
+/** 1 at the numbers that are those of a type. */
+const KNOWN_TYPES = new Uint8Array(256);
+for (const type of Object.values(CommandType)) KNOWN_TYPES[type] = 1;
 
 export const FLAG_EXPIRY = 1;
 export const FLAG_TRANSACTION = 2;
@@ -214,7 +224,7 @@ export class CommandReader {
     const view = this.view;
     const type = view.getUint8(offset + 4);
     const flags = view.getUint8(offset + 5);
-    if (type < CommandType.put || type > CommandType.forgetMember || flags > FLAGS_KNOWN) return -1;
+    if (KNOWN_TYPES[type] !== 1 || flags > FLAGS_KNOWN) return -1;
     this.type = type as CommandType;
     this.flags = flags;
     this.origin = view.getUint16(offset + 6, true);

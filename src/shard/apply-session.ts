@@ -9,6 +9,7 @@
  */
 import { SESSION_BUCKET } from "../core/ids.ts";
 import { compareBytes } from "../core/bytes.ts";
+import { FLOAT_TEXT_BYTES_MAX } from "../core/extended-float.ts";
 import {
   decodeKeptResult,
   decodeSessionTtl,
@@ -96,10 +97,14 @@ function longestValue({ command, valueBytesMax }: CommandContext): number {
     case CommandType.conditionalPut:
       return command.valueEnd - command.valueStart;
     case CommandType.append:
+    case CommandType.setRange:
+    case CommandType.setBit:
     case CommandType.expire:
     case CommandType.persist:
     case CommandType.getExpire:
       return valueBytesMax;
+    case CommandType.incrementFloat:
+      return Math.min(valueBytesMax, FLOAT_TEXT_BYTES_MAX);
     default:
       return SHORT_VALUE_BYTES;
   }

@@ -6,6 +6,9 @@ import { MODIFIER_GET, MODIFIER_KEEPTTL, MODIFIER_NX, MODIFIER_XX } from "../rec
 import { errorResult, integerResult, NIL, OK, type Result } from "../record/result.ts";
 import type { CommandContext } from "./command-context.ts";
 
+/** Redis's own words: `valueBytesMax` is told to clients under that name. */
+export const TOO_LARGE = errorResult("TOO_LARGE", "string exceeds maximum allowed size (proto-max-bulk-len)");
+
 export function applyConditionalPut(context: CommandContext): Result | null {
   const { modifiers, bytes, valueStart, valueEnd } = context.command;
   const isPresent = context.isPresent();
@@ -28,11 +31,8 @@ export function applyAppend(context: CommandContext): Result | null {
   const store = context.store;
   const oldBytes = store.valueEnd - store.valueStart;
   const byteCount = oldBytes + addedBytes;
-  if (byteCount > context.valueBytesMax) {
-    return errorResult("TOO_LARGE", `the value would be longer than the limit of ${context.valueBytesMax} bytes`);
-  }
-  const whole = new Uint8Array(byteCount);
-  whole.set(store.valueBytes.subarray(store.valueStart, store.valueEnd));
+  if (byteCount > context.valueBytesMax) return TOO_LARGE;
+  const whole = context.extended(true, byteCount);
   whole.set(bytes.subarray(valueStart, valueEnd), oldBytes);
   return context.put(whole, 0, byteCount, store.expiryMs) ? integerResult(byteCount) : null;
 }

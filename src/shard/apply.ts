@@ -22,7 +22,9 @@ import type { FlushedPosition } from "../storage/manifest-format.ts";
 import { applyCreateBucket, applyDropBucket, applyFence, applyFenceDone, applyRenewBucket } from "./apply-catalog.ts";
 import { applyExpire, applyGetExpire, applyPersist } from "./apply-expiry.ts";
 import { applyIncrement } from "./apply-increment.ts";
+import { applyIncrementFloat } from "./apply-increment-float.ts";
 import { applyAdmitMember, applyForgetMember, applyFoundCluster, applyRetireMember } from "./apply-members.ts";
+import { applySetBit, applySetRange } from "./apply-parts.ts";
 import { applyCloseSession, applyOpenSession, hasRoomForOnce, keepOutcome, knownOutcome } from "./apply-session.ts";
 import { applyAppend, applyConditionalPut, applyDelete, applyGetDelete } from "./apply-strings.ts";
 import type { CommandContext } from "./command-context.ts";
@@ -228,6 +230,12 @@ function applyCommand(context: CommandContext): Result | null {
       return applyIncrement(context);
     case CommandType.append:
       return applyAppend(context);
+    case CommandType.setRange:
+      return applySetRange(context);
+    case CommandType.setBit:
+      return applySetBit(context);
+    case CommandType.incrementFloat:
+      return applyIncrementFloat(context);
     case CommandType.expire:
       return applyExpire(context);
     case CommandType.persist:

@@ -56,6 +56,13 @@ export class CommandContext {
     return this.store.valueBytes.slice(this.store.valueStart, this.store.valueEnd);
   }
 
+  /** The value that `isPresent` found, if it found one, at the beginning of so many bytes, the others zero. */
+  extended(isPresent: boolean, byteCount: number): Uint8Array {
+    const bytes = new Uint8Array(byteCount);
+    if (isPresent) bytes.set(this.store.valueBytes.subarray(this.store.valueStart, this.store.valueEnd));
+    return bytes;
+  }
+
   /** Writes a version of the command's key. */
   put(bytes: Uint8Array, start: number, end: number, expiryMs: number): boolean {
     const command = this.command;

@@ -23,6 +23,7 @@ import {
 } from "../../src/record/command-format.ts";
 import { decodeEntries, decodeEntryHeader, EntryKind, emptyEntry, sealEntry } from "../../src/record/entry-format.ts";
 import { decodeGroupHeader, encodeGroupHeader, GroupHeader, groupBytesAt } from "../../src/record/group-format.ts";
+import { bitOffset, bitValue, encodeBit, encodeRange, rangeOffset } from "../../src/record/part-format.ts";
 import { integerResult } from "../../src/record/result.ts";
 import {
   decodeKeptResult,
@@ -74,6 +75,28 @@ function command(type: CommandType, modifiers: number, key: string, value: strin
 
 const PUT = command(CommandType.put, 0, "user:1", "Alice", 0);
 const CONDITIONAL = command(CommandType.conditionalPut, MODIFIER_NX | MODIFIER_GET, "k", "", 1_893_456_000_123);
+
+test("the values of commands that change a part of a value", () => {
+  const range = encodeRange(0x0102_0304, { bytes: utf8("[abc]"), start: 1, end: 4 });
+  expect(range.toHex()).toBe("04030201616263");
+  expect(rangeOffset(viewOf(range), 0, range.length)).toBe(0x0102_0304);
+  expect(rangeOffset(viewOf(range), 0, 3)).toBe(-1);
+  const bit = encodeBit(0x8000_0007, 1);
+  expect(bit.toHex()).toBe("0700008001");
+  expect([bitOffset(viewOf(bit), 0, 5), bitValue(viewOf(bit), 0)]).toEqual([0x8000_0007, 1]);
+  expect(bitOffset(viewOf(bit), 0, 4)).toBe(-1);
+  expect(bitOffset(viewOf(encodeBit(7, 2)), 0, 5)).toBe(-1);
+});
+
+test("a type has the number it was given, and no other is read", () => {
+  expect([CommandType.setRange, CommandType.setBit, CommandType.incrementFloat]).toEqual([23, 24, 25]);
+  const numbers = new Set<number>(Object.values(CommandType));
+  for (let number = 0; number < 256; number++) {
+    const bytes = PUT.slice();
+    bytes[4] = number;
+    expect(new CommandReader().over(bytes).read(0, bytes.length)).toBe(numbers.has(number) ? bytes.length : -1);
+  }
+});
 
 function entry(): Uint8Array {
   const bytes = new Uint8Array(32 + PUT.length + CONDITIONAL.length);

@@ -11,6 +11,7 @@ import {
   MODIFIER_PERSIST,
   MODIFIER_XX,
 } from "../../src/record/command-format.ts";
+import { encodeBit, encodeRange } from "../../src/record/part-format.ts";
 import type { Result } from "../../src/record/result.ts";
 import { command, i64, put, ShardHarness, START_MS, type TestCommand, u32 } from "./shard-harness.ts";
 
@@ -40,6 +41,10 @@ function set(key: string, value: string, modifiers: number, expiryMs = 0): TestC
 
 function increment(key: string, by: bigint): TestCommand {
   return command(CommandType.increment, key, { value: i64(by) });
+}
+
+function range(offset: number, bytes: string): Uint8Array {
+  return encodeRange(offset, { bytes: utf8(bytes), start: 0, end: utf8(bytes).length });
 }
 
 function expire(key: string, expiryMs: number, modifiers = 0): TestCommand {
@@ -118,6 +123,34 @@ const ROWS: readonly Row[] = [
     plain: ["5", "older"],
     expiring: ["5", "older"],
     absent: ["2", "er"],
+  },
+  {
+    name: "SETRANGE 1",
+    command: (key) => command(CommandType.setRange, key, { value: range(1, "rgan") }),
+    plain: ["5", "organ"],
+    expiring: ["5", "organ"],
+    absent: ["5", "\0rgan"],
+  },
+  {
+    name: "SETRANGE of nothing",
+    command: (key) => command(CommandType.setRange, key, { value: range(9000, "") }),
+    plain: ["3", "old"],
+    expiring: ["3", "old"],
+    absent: ["0", null],
+  },
+  {
+    name: "SETBIT 1 0",
+    command: (key) => command(CommandType.setBit, key, { value: encodeBit(1, 0) }),
+    plain: ["1", "/ld"],
+    expiring: ["1", "/ld"],
+    absent: ["0", "\0"],
+  },
+  {
+    name: "INCRBYFLOAT 0.1",
+    command: (key) => command(CommandType.incrementFloat, key, { value: utf8("0.1") }),
+    plain: ["NOT_A_FLOAT", "old"],
+    expiring: ["NOT_A_FLOAT", "old"],
+    absent: ["0.1", "0.1"],
   },
   {
     name: "EXPIRE later",
@@ -230,21 +263,25 @@ test("a key is gone at the very stamp at which it expires, and not a millisecond
   expect(harness.run(increment("a", 1n), command(CommandType.delete, "b")).map(said)).toEqual(["1", "0"]);
 });
 
-test("INCR and APPEND keep the expiry, SET drops it unless told to keep it", () => {
+test("what changes a part of a value keeps the expiry, SET drops it unless told to keep it", () => {
   using harness = new ShardHarness();
   const expiryOf = (key: string): number => {
     const result = harness.read({ type: "get", bucket: 1, key: utf8(key), metadataOnly: true });
     return result.kind === "version" ? result.expiryMs : -1;
   };
-  harness.run(...["n", "a", "kept", "dropped"].map((key) => put(key, "1", { expiryMs: LATER })));
+  harness.run(...["n", "a", "r", "b", "f", "kept", "dropped"].map((key) => put(key, "1", { expiryMs: LATER })));
   harness.run(
     increment("n", 1n),
+    command(CommandType.setRange, "r", { value: range(3, "x") }),
+    command(CommandType.setBit, "b", { value: encodeBit(30, 1) }),
+    command(CommandType.incrementFloat, "f", { value: utf8("1") }),
     command(CommandType.append, "a", { value: utf8("0") }),
     set("kept", "2", MODIFIER_KEEPTTL),
     set("dropped", "2", 0),
     set("fresh", "2", MODIFIER_KEEPTTL),
   );
-  expect(["n", "a", "kept", "dropped", "fresh"].map(expiryOf)).toEqual([LATER, LATER, LATER, 0, 0]);
+  expect(["n", "a", "r", "b", "f", "kept"].map(expiryOf)).toEqual(new Array<number>(6).fill(LATER));
+  expect(["dropped", "fresh"].map(expiryOf)).toEqual([0, 0]);
   harness.run(command(CommandType.getExpire, "n", { modifiers: MODIFIER_PERSIST }));
   expect(expiryOf("n")).toBe(0);
 });
@@ -286,6 +323,46 @@ test("APPEND stops at the longest value", () => {
   const half = utf8("x".repeat(8 * 1024));
   const append = command(CommandType.append, "k", { value: half });
   expect(harness.run(append, append, append).map(said)).toEqual(["8192", "16384", "TOO_LARGE"]);
+});
+
+test("SETRANGE and SETBIT stop at the longest value, INCRBYFLOAT too", () => {
+  using harness = new ShardHarness({ options: { valueBytesMax: 300 } });
+  const setRange = (offset: number): TestCommand => command(CommandType.setRange, "k", { value: range(offset, "ab") });
+  const setBit = (offset: number): TestCommand => command(CommandType.setBit, "k", { value: encodeBit(offset, 1) });
+  const most = 300 * 8 - 1;
+  expect(harness.run(setRange(298), setRange(299), setRange(2 ** 32 - 1)).map(said)).toEqual([
+    "300",
+    "TOO_LARGE",
+    "TOO_LARGE",
+  ]);
+  expect(harness.run(setBit(most), setBit(most), setBit(most + 1), setBit(2 ** 32 - 1)).map(said)).toEqual([
+    "0",
+    "1",
+    "TOO_LARGE",
+    "TOO_LARGE",
+  ]);
+  expect(harness.get("k")).toBe(`${"\0".repeat(298)}ac`);
+  const add = (text: string): TestCommand => command(CommandType.incrementFloat, "f", { value: utf8(text) });
+  expect(harness.run(add("1e300"), add("inf"), add("1e4932")).map(said)).toEqual([
+    "TOO_LARGE",
+    "OVERFLOW",
+    "TOO_LARGE",
+  ]);
+  expect(harness.get("f")).toBeNull();
+});
+
+test("values that no range and no bit have are refused", () => {
+  using harness = new ShardHarness();
+  harness.run(put("k", "old"));
+  const values: [CommandType, Uint8Array][] = [
+    [CommandType.setRange, utf8("abc")],
+    [CommandType.setBit, encodeBit(0, 2)],
+    [CommandType.setBit, u32(1)],
+    [CommandType.setBit, utf8("123456")],
+  ];
+  for (const [type, value] of values)
+    expect(said(harness.run(command(type, "k", { value }))[0])).toBe("INVALID_ARGUMENT");
+  expect(harness.get("k")).toBe("old");
 });
 
 test("a fenced bucket takes nothing any more, and only the fence is to be seen", () => {

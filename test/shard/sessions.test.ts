@@ -1,7 +1,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { text } from "../../src/core/bytes.ts";
+import { text, utf8 } from "../../src/core/bytes.ts";
 import { SESSION_BUCKET, SYSTEM_BUCKET } from "../../src/core/ids.ts";
 import { CommandType } from "../../src/record/command-format.ts";
+import { encodeBit, encodeRange } from "../../src/record/part-format.ts";
 import type { Result } from "../../src/record/result.ts";
 import { SESSION_WINDOW } from "../../src/core/session-window.ts";
 import { encodeSessionTtl } from "../../src/record/session-format.ts";
@@ -50,6 +51,23 @@ test("a command that comes again is not carried out again, and is told what it c
   expect(said(shard.run(once(get, 4), once(get, 4), once(get, 5)))).toBe("y y nil");
   const wrong = once(increment("text"), 6);
   expect(said(shard.run(put("text", "x"), wrong, put("text", "1"), wrong))).toBe("NOT_AN_INTEGER NOT_AN_INTEGER");
+});
+
+test("parts of a value and sums of floats are written once, and the room for the longest of them is asked for", () => {
+  using shard = new ShardHarness({ memtableBytes: 256 * KIB });
+  const x = { bytes: utf8("x"), start: 0, end: 1 };
+  shard.run(open());
+  for (let sequence = 1; sequence <= 60; sequence += 3) {
+    const range = once(command(CommandType.setRange, "r", { value: encodeRange(16 * KIB - 1, x) }), sequence);
+    const bit = once(command(CommandType.setBit, "b", { value: encodeBit(16 * KIB * 8 - 1, 1) }), sequence + 1);
+    const float = once(command(CommandType.incrementFloat, "f", { value: utf8("1e4000") }), sequence + 2);
+    const first = shard.run(range, bit, float);
+    expect(first.map(({ kind }) => kind)).toEqual(["integer", "integer", "bytes"]);
+    expect(shard.run(range, bit, float)).toEqual(first);
+  }
+  expect(shard.get("r")).toBe(`${"\0".repeat(16 * KIB - 1)}x`);
+  expect(shard.get("b")).toBe(`${"\0".repeat(16 * KIB - 1)}\x01`);
+  expect(shard.get("f")).toHaveLength(4002);
 });
 
 test("what a session knows outlives flushes, compactions and restarts", () => {

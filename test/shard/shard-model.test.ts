@@ -6,6 +6,7 @@ import { Random } from "../../src/core/random.ts";
 import { MemtableSet } from "../../src/bridge/memtable-set.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
 import { CommandType } from "../../src/record/command-format.ts";
+import { encodeBit, encodeRange } from "../../src/record/part-format.ts";
 import { COLLECTED, EVERY_VALUE, HOT_AND_COLD, LARGE_VALUES, separated } from "./separation-kit.ts";
 import {
   BUCKET,
@@ -45,6 +46,21 @@ class Model {
     else if (one.type === CommandType.delete) this.values.delete(key);
     else if (one.type === CommandType.append) {
       this.values.set(key, { text: (old?.text ?? "") + value, expiryMs: old?.expiryMs ?? 0 });
+    } else if (one.type === CommandType.setRange) {
+      const offset = Buffer.from(one.value ?? []).readUInt32LE();
+      const more = value.slice(4);
+      const before = (old?.text ?? "").padEnd(offset, "\0");
+      const whole = before.slice(0, offset) + more + before.slice(offset + more.length);
+      this.values.set(key, { text: whole, expiryMs: old?.expiryMs ?? 0 });
+    } else if (one.type === CommandType.setBit) {
+      const place = Buffer.from(one.value ?? []).readUInt32LE() >>> 3;
+      const bytes = Buffer.from((old?.text ?? "").padEnd(place + 1, "\0"), "latin1");
+      bytes[place] = bytes.readUInt8(place) | 1;
+      this.values.set(key, { text: bytes.toString("latin1"), expiryMs: old?.expiryMs ?? 0 });
+    } else if (one.type === CommandType.incrementFloat) {
+      if (old !== undefined && !/^-?\d+(\.\d+)?$/.test(old.text)) return;
+      const sum = Number(old?.text ?? "0") + Number(value);
+      this.values.set(key, { text: String(sum), expiryMs: old?.expiryMs ?? 0 });
     } else if (one.type === CommandType.increment) {
       if (old !== undefined && !/^-?[1-9]\d*$|^0$/.test(old.text)) return;
       const by = Buffer.from(one.value ?? []).readBigInt64LE();
@@ -67,6 +83,9 @@ class Model {
 function randomCommand(random: Random, nowMs: number): TestCommand {
   const key = random.chance(0.5) ? `n${random.below(20)}` : `key:${random.below(300)}`;
   const dice = random.below(100);
+  if (key.startsWith("n") && dice < 10) {
+    return command(CommandType.incrementFloat, key, { value: utf8(String(random.between(-20, 20) / 4)) });
+  }
   if (key.startsWith("n") && dice < 60) {
     return command(CommandType.increment, key, { value: i64(BigInt(random.between(-5, 50))) });
   }
@@ -76,7 +95,13 @@ function randomCommand(random: Random, nowMs: number): TestCommand {
   }
   if (dice < 70) return command(CommandType.delete, key);
   if (dice < 80) return command(CommandType.append, key, { value: utf8("x".repeat(random.below(10))) });
-  if (dice < 90) return command(CommandType.expire, key, { expiryMs: nowMs + random.between(-5, 500) });
+  if (dice < 84) {
+    const [offset, bytes] = [random.below(40), utf8("r".repeat(random.between(1, 30)))];
+    return command(CommandType.setRange, key, { value: encodeRange(offset, { bytes, start: 0, end: bytes.length }) });
+  }
+  // The lowest bit of a byte, so that text stays text.
+  if (dice < 87) return command(CommandType.setBit, key, { value: encodeBit(random.below(30) * 8 + 7, 1) });
+  if (dice < 95) return command(CommandType.expire, key, { expiryMs: nowMs + random.between(-5, 500) });
   return put(key, String(random.below(1000)));
 }
 
