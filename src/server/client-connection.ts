@@ -28,6 +28,7 @@ import { ReplyShape } from "./reply-shape.ts";
 import { ReplyStream } from "./reply-stream.ts";
 import { FIRST_BUCKET, LINEARIZABLE, type ReadChoice, type Session } from "./session.ts";
 import { unknownCommand, wrongArity } from "./texts.ts";
+import { ValueReply, type WriteReply } from "./value-reply.ts";
 
 /** Reads are gathered while they are expected to bring no more than this: large values are counted one by one. */
 const GATHERED_BYTES_MAX = 256 * 1024;
@@ -231,6 +232,13 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     const isValue = shape === ReplyShape.plain;
     const tag = this.#open(shape, isValue);
     this.readFor(request, keyIndex, !isValue, this, tag);
+    if (this.#replies.openReadBytes > GATHERED_BYTES_MAX) this.coordinator.settleReads();
+  }
+
+  /** Reads a value that the reply is made of. */
+  readWith(request: RequestArguments, keyIndex: number, write: WriteReply): void {
+    const tag = this.#open(ReplyShape.plain, true);
+    this.readFor(request, keyIndex, false, new ValueReply(this, write), tag);
     if (this.#replies.openReadBytes > GATHERED_BYTES_MAX) this.coordinator.settleReads();
   }
 

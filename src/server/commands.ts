@@ -1,5 +1,6 @@
 /** Every command there is. */
 import { type CommandEntry, CommandTable } from "./command-table.ts";
+import { BIT_COMMANDS } from "./commands/bits.ts";
 import { BUCKET_COMMANDS } from "./commands/buckets.ts";
 import { CLIENT_COMMANDS } from "./commands/client.ts";
 import { CONNECTION_COMMANDS } from "./commands/connection.ts";
@@ -9,6 +10,8 @@ import { INFO_COMMANDS } from "./commands/info.ts";
 import { INTROSPECTION_COMMANDS } from "./commands/introspection.ts";
 import { JSON_COMMANDS } from "./commands/json.ts";
 import { KEY_COMMANDS } from "./commands/keys.ts";
+import { LCS_COMMANDS } from "./commands/lcs.ts";
+import { PART_COMMANDS } from "./commands/parts.ts";
 import { READ_COMMANDS } from "./commands/read.ts";
 import { MEMBER_COMMANDS } from "./commands/members.ts";
 import { SCAN_COMMANDS } from "./commands/scan.ts";
@@ -16,6 +19,9 @@ import { STRING_COMMANDS } from "./commands/strings.ts";
 
 const ALL: readonly CommandEntry[] = [
   ...STRING_COMMANDS,
+  ...PART_COMMANDS,
+  ...BIT_COMMANDS,
+  ...LCS_COMMANDS,
   ...COUNTER_COMMANDS,
   ...KEY_COMMANDS,
   ...EXPIRY_COMMANDS,

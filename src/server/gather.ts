@@ -46,13 +46,17 @@ export class GatherCount extends Gather {
   }
 }
 
-/** The values, null where a key is not there. */
+type WriteValues = (reply: RespWriter, values: readonly (Uint8Array | null)[]) => void;
+
+/** The values, null where a key is not there, and what the reply makes of them. */
 export class GatherValues extends Gather {
   readonly #values: (Uint8Array | null)[];
+  readonly #write: WriteValues;
 
-  constructor(client: ClientConnection, count: number) {
+  constructor(client: ClientConnection, count: number, write: WriteValues) {
     super(client, count);
     this.#values = new Array<Uint8Array | null>(count).fill(null);
+    this.#write = write;
   }
 
   protected override take(place: number, result: Result): void {
@@ -60,11 +64,7 @@ export class GatherValues extends Gather {
   }
 
   protected override write(reply: RespWriter): void {
-    reply.array(this.#values.length);
-    for (const value of this.#values) {
-      if (value === null) reply.nil();
-      else reply.bulk(value);
-    }
+    this.#write(reply, this.#values);
   }
 }
 

@@ -79,7 +79,7 @@ export class ReplyStream {
   resolve(tag: number, result: Result): void {
     const slots = this.#slots;
     const shape = slots.shapeOf(tag);
-    if ((shape & SHAPE_VALUE) !== 0) this.#readAnswered(result);
+    if ((shape & SHAPE_VALUE) !== 0) this.#readAnswered(result.kind === "version" ? result.valueBytes : 0);
     if (tag !== slots.head) {
       this.#keep(tag, shape, result);
       return;
@@ -98,6 +98,7 @@ export class ReplyStream {
     writer.version = (shape & SHAPE_RESP3) === 0 ? 2 : 3;
     const before = writer.length;
     write(writer);
+    if ((shape & SHAPE_VALUE) !== 0) this.#readAnswered(writer.length - before);
     if ((shape & SHAPE_SILENT) !== 0) writer.length = before;
     if (!isHead) {
       slots.keep(tag, writer.bytes.slice(0, writer.length));
@@ -173,9 +174,8 @@ export class ReplyStream {
     }
   }
 
-  #readAnswered(result: Result): void {
+  #readAnswered(byteCount: number): void {
     this.#openReads -= 1;
-    const byteCount = result.kind === "version" ? result.valueBytes : 0;
     if (byteCount >= this.#expectedBytes) this.#expectedBytes = byteCount;
     else this.#expectedBytes -= (this.#expectedBytes - byteCount) >> 3;
   }

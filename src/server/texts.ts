@@ -3,6 +3,9 @@ import type { RequestArguments } from "../wire/request-arguments.ts";
 
 export const SYNTAX = "ERR syntax error";
 export const NOT_AN_INTEGER = "ERR value is not an integer or out of range";
+export const NOT_A_FLOAT = "ERR value is not a valid float";
+/** `valueBytesMax` is told to clients under Redis's name for it. */
+export const VALUE_TOO_LARGE = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 export const INVALID_BUCKET_NAME = "ERR invalid bucket name";
 
 const ECHO_MAX = 128;

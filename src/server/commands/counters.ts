@@ -1,10 +1,12 @@
-/** INCR and its relatives. The shard adds; here the amount becomes eight bytes. */
+/** INCR and its relatives. The shard adds; here an integer becomes eight bytes, and a float stays text. */
+import { parseExtendedFloat } from "../../core/extended-float.ts";
 import { CommandType } from "../../record/command-format.ts";
 import { I64_MIN } from "../../wire/resp-integer.ts";
 import type { RequestArguments } from "../../wire/request-arguments.ts";
 import type { ClientConnection } from "../client-connection.ts";
 import { type CommandEntry, writeCommand } from "../command-table.ts";
-import { NOT_AN_INTEGER } from "../texts.ts";
+import { ReplyShape } from "../reply-shape.ts";
+import { NOT_A_FLOAT, NOT_AN_INTEGER } from "../texts.ts";
 
 export const COUNTER_COMMANDS: readonly CommandEntry[] = [
   writeCommand("incr", 2, "Adds one", (client, request) => add(client, request, 1n)),
@@ -19,6 +21,12 @@ export const COUNTER_COMMANDS: readonly CommandEntry[] = [
     if (amount === null) client.replyError(NOT_AN_INTEGER);
     else if (amount === I64_MIN) client.replyError("ERR decrement would overflow");
     else add(client, request, -amount);
+  }),
+  writeCommand("incrbyfloat", 3, "Adds a number with a fraction", (client, request) => {
+    const { bytes, starts, ends } = request;
+    const isFloat = parseExtendedFloat(bytes, starts[2]!, ends[2]!) !== null;
+    if (isFloat) client.write(CommandType.incrementFloat, 0, request, 1, 2, 0, ReplyShape.plain);
+    else client.replyError(NOT_A_FLOAT);
   }),
 ];
 

@@ -1,6 +1,7 @@
 /** Commands on several keys, and on keys without their values. Across shards none of them is atomic. */
 import { CommandType } from "../../record/command-format.ts";
 import type { RequestArguments } from "../../wire/request-arguments.ts";
+import type { RespWriter } from "../../wire/resp-writer.ts";
 import { NO_VALUE } from "../argument-range.ts";
 import type { ClientConnection } from "../client-connection.ts";
 import { ALL_KEYS, type CommandEntry, readCommand, writeCommand } from "../command-table.ts";
@@ -19,8 +20,16 @@ export const KEY_COMMANDS: readonly CommandEntry[] = [
 ];
 
 function mget(client: ClientConnection, request: RequestArguments): void {
-  const gather = new GatherValues(client, request.count - 1);
+  const gather = new GatherValues(client, request.count - 1, writeValues);
   for (let i = 1; i < request.count; i++) client.readFor(request, i, false, gather, i - 1);
+}
+
+function writeValues(reply: RespWriter, values: readonly (Uint8Array | null)[]): void {
+  reply.array(values.length);
+  for (const value of values) {
+    if (value === null) reply.nil();
+    else reply.bulk(value);
+  }
 }
 
 function mset(client: ClientConnection, request: RequestArguments): void {

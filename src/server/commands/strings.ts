@@ -39,47 +39,59 @@ export const STRING_COMMANDS: readonly CommandEntry[] = [
   readCommand("strlen", 2, "The length of a value", (client, request) => client.read(request, 1, ReplyShape.length)),
 ];
 
-const SET_MODIFIERS: ReadonlyMap<string, number> = new Map([
+type Modifiers = ReadonlyMap<string, number>;
+
+const SET_MODIFIERS: Modifiers = new Map([
   ["nx", MODIFIER_NX],
   ["xx", MODIFIER_XX],
   ["get", MODIFIER_GET],
   ["keepttl", MODIFIER_KEEPTTL],
 ]);
+const GETEX_MODIFIERS: Modifiers = new Map([["persist", MODIFIER_PERSIST]]);
+
+/** Options of SET and GETEX. */
+interface ValueOptions {
+  readonly modifiers: number;
+  readonly expiry: ExpiryOption | null;
+  /** The argument that says when. */
+  readonly expiryIndex: number;
+}
+
+/** The options from an argument on, or null: as in Redis each may be said again, and the last expiry counts. */
+function optionsFrom(request: RequestArguments, first: number, known: Modifiers): ValueOptions | null {
+  let modifiers = 0;
+  let expiry: ExpiryOption | null = null;
+  let expiryIndex = 0;
+  for (let i = first; i < request.count; i++) {
+    const option = request.word(i);
+    const modifier = known.get(option);
+    if (modifier !== undefined) modifiers |= modifier;
+    else if (isExpiryOption(option) && (expiry ?? option) === option && i + 1 < request.count) {
+      expiry = option;
+      i += 1;
+      expiryIndex = i;
+    } else return null;
+  }
+  return contradicts(modifiers, expiry !== null) ? null : { modifiers, expiry, expiryIndex };
+}
+
+function contradicts(modifiers: number, hasExpiry: boolean): boolean {
+  if ((modifiers & MODIFIER_NX) !== 0 && (modifiers & MODIFIER_XX) !== 0) return true;
+  return hasExpiry && (modifiers & (MODIFIER_KEEPTTL | MODIFIER_PERSIST)) !== 0;
+}
 
 function set(client: ClientConnection, request: RequestArguments): void {
   if (request.count === 3) {
     client.write(CommandType.put, 0, request, 1, 2, 0, ReplyShape.plain);
     return;
   }
-  let modifiers = 0;
-  let expiryOption: ExpiryOption | null = null;
-  let expiryIndex = 0;
-  for (let i = 3; i < request.count; i++) {
-    const option = request.word(i);
-    const modifier = SET_MODIFIERS.get(option);
-    if (modifier !== undefined) modifiers |= modifier;
-    else if (isExpiryOption(option) && expiryOption === null && i + 1 < request.count) {
-      expiryOption = option;
-      i += 1;
-      expiryIndex = i;
-    } else {
-      client.replyError(SYNTAX);
-      return;
-    }
-  }
-  if (contradicts(modifiers, expiryOption !== null)) {
-    client.replyError(SYNTAX);
-    return;
-  }
-  const expiryMs = expiryOption === null ? 0 : expiryFor(client, request, expiryIndex, expiryOption, "set");
-  if (expiryMs < 0) return;
+  const options = optionsFrom(request, 3, SET_MODIFIERS);
+  if (options === null) return client.replyError(SYNTAX);
+  const { modifiers, expiry, expiryIndex } = options;
+  const expiryMs = expiry === null ? 0 : expiryFor(client, request, expiryIndex, expiry, "set");
+  if (typeof expiryMs === "string") return client.replyError(expiryMs);
   const type = modifiers === 0 ? CommandType.put : CommandType.conditionalPut;
   client.write(type, modifiers, request, 1, 2, expiryMs, ReplyShape.plain);
-}
-
-function contradicts(modifiers: number, hasExpiry: boolean): boolean {
-  if ((modifiers & MODIFIER_NX) !== 0 && (modifiers & MODIFIER_XX) !== 0) return true;
-  return hasExpiry && (modifiers & MODIFIER_KEEPTTL) !== 0;
 }
 
 function getex(client: ClientConnection, request: RequestArguments): void {
@@ -87,17 +99,16 @@ function getex(client: ClientConnection, request: RequestArguments): void {
     client.read(request, 1, ReplyShape.plain);
     return;
   }
-  const option = request.word(2);
-  if (option === "persist" && request.count === 3) {
-    client.write(CommandType.getExpire, MODIFIER_PERSIST, request, 1, 0, 0, ReplyShape.plain);
+  const options = optionsFrom(request, 2, GETEX_MODIFIERS);
+  if (options === null) return client.replyError(SYNTAX);
+  const { modifiers, expiry, expiryIndex } = options;
+  const expiryMs = expiry === null ? 0 : expiryFor(client, request, expiryIndex, expiry, "getex");
+  if (typeof expiryMs === "number") {
+    client.write(CommandType.getExpire, modifiers, request, 1, 0, expiryMs, ReplyShape.plain);
     return;
   }
-  if (!isExpiryOption(option) || request.count !== 4) {
-    client.replyError(SYNTAX);
-    return;
-  }
-  const expiryMs = expiryFor(client, request, 3, option, "getex");
-  if (expiryMs >= 0) client.write(CommandType.getExpire, 0, request, 1, 0, expiryMs, ReplyShape.plain);
+  // A key that is not there has nothing to expire: what is wrong with the time is not looked at.
+  client.readWith(request, 1, (reply, value) => (value === null ? reply.nil() : reply.error(expiryMs)));
 }
 
 function setWithExpiry(
@@ -107,19 +118,17 @@ function setWithExpiry(
   command: string,
 ): void {
   const expiryMs = expiryFor(client, request, 2, option, command);
-  if (expiryMs >= 0) client.write(CommandType.put, 0, request, 1, 3, expiryMs, ReplyShape.plain);
+  if (typeof expiryMs === "string") client.replyError(expiryMs);
+  else client.write(CommandType.put, 0, request, 1, 3, expiryMs, ReplyShape.plain);
 }
 
-/** Milliseconds since 1970, or −1 after an error reply. Here a time must lie after zero. */
+/** Milliseconds since 1970, or the text of an error. Here a time must lie after zero. */
 function expiryFor(
   client: ClientConnection,
   request: RequestArguments,
   index: number,
   option: ExpiryOption,
   command: string,
-): number {
-  const expiry = absoluteExpiry(request.integer(index), option, client.timeOf(request, 1), command, true);
-  if (typeof expiry === "number") return expiry;
-  client.replyError(expiry);
-  return -1;
+): number | string {
+  return absoluteExpiry(request.integer(index), option, client.timeOf(request, 1), command, true);
 }
