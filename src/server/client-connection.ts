@@ -215,9 +215,9 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     return this.#open(ReplyShape.plain, false);
   }
 
-  settle(tag: number, write: (reply: RespWriter) => void): void {
+  settle(tag: number, write: (reply: RespWriter) => void, readBytes = 0): void {
     if (this.#state === "closed") return;
-    this.#replies.settle(tag, write);
+    this.#replies.settle(tag, write, readBytes);
     this.#touch();
   }
 

@@ -18,7 +18,7 @@ import { SlotRing } from "./slot-ring.ts";
 const OK_LINE = utf8("+OK\r\n");
 
 const SHAPE_MASK = 0x0f;
-/** Its reply may be as large as a value. */
+/** What is read for its reply may be as large as a value. */
 const SHAPE_VALUE = 0x20;
 const SHAPE_SILENT = 0x40;
 const SHAPE_RESP3 = 0x80;
@@ -89,8 +89,8 @@ export class ReplyStream {
     this.#releaseReady();
   }
 
-  /** Answers an open slot with whatever `write` writes. */
-  settle(tag: number, write: (reply: RespWriter) => void): void {
+  /** Answers an open slot with whatever `write` writes; `readBytes`: what a read has brought for that. */
+  settle(tag: number, write: (reply: RespWriter) => void, readBytes: number): void {
     const slots = this.#slots;
     const shape = slots.shapeOf(tag);
     const isHead = tag === slots.head;
@@ -98,7 +98,7 @@ export class ReplyStream {
     writer.version = (shape & SHAPE_RESP3) === 0 ? 2 : 3;
     const before = writer.length;
     write(writer);
-    if ((shape & SHAPE_VALUE) !== 0) this.#readAnswered(writer.length - before);
+    if ((shape & SHAPE_VALUE) !== 0) this.#readAnswered(readBytes);
     if ((shape & SHAPE_SILENT) !== 0) writer.length = before;
     if (!isHead) {
       slots.keep(tag, writer.bytes.slice(0, writer.length));

@@ -18,9 +18,11 @@ export class ValueReply implements Waiter {
   }
 
   resolve(tag: number, result: Result): void {
-    this.#client.settle(tag, (reply) => {
+    const value = result.kind === "version" ? result.value : null;
+    const write = (reply: RespWriter): void => {
       if (result.kind === "error") reply.error(errorReply(result.code, result.message));
-      else this.#write(reply, result.kind === "version" ? result.value : null);
-    });
+      else this.#write(reply, value);
+    };
+    this.#client.settle(tag, write, value === null ? 0 : value.length);
   }
 }

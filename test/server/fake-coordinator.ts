@@ -370,6 +370,27 @@ export class FakeCoordinator implements Coordinator {
         keys.set(name, { value: joined, expiryMs: old?.expiryMs ?? 0 });
         return integerResult(joined.length);
       }
+      case CommandType.setRange: {
+        const offset = new DataView(value.buffer).getUint32(0, true);
+        if (value.length === 4) return integerResult(old?.value.length ?? 0);
+        const whole = grown(old, offset + value.length - 4);
+        whole.set(value.subarray(4), offset);
+        keys.set(name, { value: whole, expiryMs: old?.expiryMs ?? 0 });
+        return integerResult(whole.length);
+      }
+      case CommandType.setBit: {
+        const offset = new DataView(value.buffer).getUint32(0, true);
+        const whole = grown(old, Math.floor(offset / 8) + 1);
+        keys.set(name, { value: whole, expiryMs: old?.expiryMs ?? 0 });
+        return integerResult(exchangeBit(whole, offset, value[4] ?? 0));
+      }
+      case CommandType.incrementFloat: {
+        const sum = Number(textOf(old?.value ?? new Uint8Array([0x30]))) + Number(textOf(value));
+        if (Number.isNaN(sum)) return errorResult("NOT_A_FLOAT", "value is not a valid float");
+        const bytes = new TextEncoder().encode(String(sum));
+        keys.set(name, { value: bytes, expiryMs: old?.expiryMs ?? 0 });
+        return { kind: "bytes", bytes };
+      }
       case CommandType.increment:
         return add(keys, old, name, new DataView(value.buffer).getBigInt64(0, true));
       case CommandType.persist:
@@ -400,7 +421,7 @@ function putIf(
 }
 
 function add(keys: Map<string, Entry>, old: Entry | null, name: string, amount: bigint): Result {
-  const text = old === null ? "0" : new TextDecoder().decode(old.value);
+  const text = old === null ? "0" : textOf(old.value);
   if (!/^(0|-?[1-9]\d{0,18})$/.test(text)) {
     return errorResult("NOT_AN_INTEGER", "value is not an integer or out of range");
   }
@@ -426,6 +447,27 @@ function expire(
   if (expiryMs <= Date.now()) keys.delete(name);
   else keys.set(name, { value: old.value, expiryMs });
   return integerResult(1);
+}
+
+/** The value, or nothing, followed by zeros up to so many bytes. */
+function grown(old: Entry | null, byteCount: number): Uint8Array {
+  const whole = new Uint8Array(Math.max(byteCount, old?.value.length ?? 0));
+  whole.set(old?.value ?? []);
+  return whole;
+}
+
+/** Sets a bit and returns what it was, by the text of its byte. */
+function exchangeBit(bytes: Uint8Array, offset: number, bit: number): number {
+  const place = Math.floor(offset / 8);
+  const bits = [...(bytes[place] ?? 0).toString(2).padStart(8, "0")];
+  const old = Number(bits[offset % 8]);
+  bits[offset % 8] = String(bit);
+  bytes[place] = Number.parseInt(bits.join(""), 2);
+  return old;
+}
+
+function textOf(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
 }
 
 function bytesResult(entry: Entry | null): Result {
