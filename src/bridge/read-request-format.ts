@@ -8,18 +8,20 @@
  *             4 scan    u32 bucket, blob prefix, bound lower, bound upper, u8 reverse, u8 keys only, u32 entries max,
  *                       u32 bytes max, u8 as of a stamp: then u32 high, u32 low
  *                       bound: optional blob, and when it is there u8 inclusive
+ *             5 stamped u32 bucket, blob key, u8 metadata only
  */
 import { unreachable } from "../core/assert.ts";
 import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
 import type { KeyBound, ReadRequest, ScanRequest } from "./shard-protocol.ts";
 
-const READ = { get: 1, page: 2, sample: 3, scan: 4 } as const satisfies Record<ReadRequest["type"], number>;
+const READ = { get: 1, page: 2, sample: 3, scan: 4, stamped: 5 } as const satisfies Record<ReadRequest["type"], number>;
 
 export function encodeRead(read: ReadRequest, into: ByteWriter): void {
   into.u8(READ[read.type]);
   switch (read.type) {
     case "get":
+    case "stamped":
       into.u32(read.bucket);
       into.blob(read.key);
       into.u8(read.metadataOnly ? 1 : 0);
@@ -50,6 +52,8 @@ export function decodeRead(from: ByteReader): ReadRequest {
   switch (type) {
     case READ.get:
       return { type: "get", bucket: from.u32(), key: from.blob(), metadataOnly: from.flag() };
+    case READ.stamped:
+      return { type: "stamped", bucket: from.u32(), key: from.blob(), metadataOnly: from.flag() };
     case READ.page:
       return {
         type: "page",

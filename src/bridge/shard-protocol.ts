@@ -13,6 +13,8 @@ import type { RepairReply, RepairRequest } from "./repair-protocol.ts";
 export type ReadRequest =
   /** version or nil. With `metadataOnly` the value stays where it is and `value` comes back empty. */
   | { readonly type: "get"; readonly bucket: number; readonly key: Uint8Array; readonly metadataOnly: boolean }
+  /** stamped or nil: the same with the stamp of the version. */
+  | { readonly type: "stamped"; readonly bucket: number; readonly key: Uint8Array; readonly metadataOnly: boolean }
   /**
    * page: the visible keys of a bucket behind `after` (null: from the start). It looks at no more than `examineMax`
    * keys and returns no more than `bytesMax` bytes of keys, at least one. `pattern` is a Redis glob or null for all.

@@ -151,6 +151,7 @@ export class ClusterNode {
       this.#catalog,
       this.#newView(),
       settings.requestTimeoutMs,
+      settings.valueBytesMax,
     );
     this.#membership = new Membership(
       environment,

@@ -5,6 +5,7 @@
  */
 import type { ByteRange, CommandType } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
+import type { Transaction } from "../record/transaction-format.ts";
 import type { NodeReport } from "./node-report-format.ts";
 
 /** A bucket by name; the id behind the name may change (FLUSHDB), so connections hold this and never the id. */
@@ -130,12 +131,38 @@ export interface Coordinator {
     waiter: Waiter,
     tag: number,
   ): void;
+  /**
+   * Several operations on keys of one bucket and one shard, carried out as one command: all or none, with nothing between
+   * them. Result: `results`, one for each operation in order, where one that fails has its error in its place and undoes
+   * nothing; CONFLICT when a condition does not hold, and nothing is done; CROSS_SHARD when the keys are in several shards.
+   * Takes what it needs of the transaction's bytes before it returns. Within the limits of transaction-format.ts.
+   */
+  transact(ordering: Ordering, bucket: BucketRef, transaction: Transaction, waiter: Waiter, tag: number): void;
+  /** The same carried out once, as `writeOnce`. */
+  transactOnce(
+    ordering: Ordering,
+    session: number,
+    sequence: number,
+    bucket: BucketRef,
+    transaction: Transaction,
+    waiter: Waiter,
+    tag: number,
+  ): void;
   /** Opens a session that ends when it has not been used for `ttlMs`; integer: its number. */
   openSession(ttlMs: number, waiter: Waiter, tag: number): void;
   /** Ends a session; ok. */
   closeSession(session: number, waiter: Waiter, tag: number): void;
   /** Reads one key as the connection's mode has it: version or nil. It may wait for more of its kind until `settleReads`. */
   read(ordering: Ordering, bucket: BucketRef, key: ByteRange, metadataOnly: boolean, waiter: Waiter, tag: number): void;
+  /** Reads one key as the leader has it, whatever the connection's mode, with the stamp of its version: stamped or nil. */
+  readStamped(
+    ordering: Ordering,
+    bucket: BucketRef,
+    key: ByteRange,
+    metadataOnly: boolean,
+    waiter: Waiter,
+    tag: number,
+  ): void;
   /** No more reads are to be expected soon: those that memory can answer are answered. */
   settleReads(): void;
   /** One page of the keys of one shard (0 ≤ shard < shardCount), see ReadRequest. */

@@ -10,8 +10,9 @@ import { SYSTEM_BUCKET } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
 import type { ReadRequest } from "../bridge/shard-protocol.ts";
 import type { Clock } from "../env/clock.ts";
-import { type ByteRange, type CommandType, withSession } from "../record/command-format.ts";
+import { type ByteRange, CommandType, withSession } from "../record/command-format.ts";
 import { errorResult, NIL, OK, type Result } from "../record/result.ts";
+import type { Transaction } from "../record/transaction-format.ts";
 import { BucketAdmin, type SystemAccess } from "./bucket-admin.ts";
 import { BucketLookUps } from "./bucket-look-ups.ts";
 import type { Catalog } from "./catalog.ts";
@@ -38,6 +39,7 @@ import {
 } from "./operation.ts";
 import { SessionAdmin } from "./session-admin.ts";
 import type { TokenTable } from "../core/token-table.ts";
+import { transactionCommand } from "./transaction-command.ts";
 
 const OVERLOADED = errorResult("OVERLOADED", "the shard cannot keep up; it is safe to retry");
 /** Bytes that may wait in an entry that Raft does not take. */
@@ -66,6 +68,7 @@ export class Router implements Coordinator {
   readonly #random: Random;
   readonly #node: NodeView;
   readonly #requestTimeoutMs: number;
+  readonly #valueBytesMax: number;
   /** The system buckets of all shards, wherever they are led. */
   readonly system: SystemAccess;
   readonly admin: BucketAdmin;
@@ -82,6 +85,7 @@ export class Router implements Coordinator {
     catalog: Catalog,
     node: NodeView,
     requestTimeoutMs: number,
+    valueBytesMax: number,
   ) {
     this.#clock = clock;
     this.#random = random;
@@ -90,6 +94,7 @@ export class Router implements Coordinator {
     this.#catalog = catalog;
     this.#node = node;
     this.#requestTimeoutMs = requestTimeoutMs;
+    this.#valueBytesMax = valueBytesMax;
     this.system = this.#systemAccess();
     this.admin = new BucketAdmin(catalog, this.system);
     this.#lookUps = new BucketLookUps({
@@ -172,6 +177,42 @@ export class Router implements Coordinator {
     const command = detachedCommand(type, modifiers, bucket.id, key, value, expiryMs);
     const work = { kind: "write", command: withSession(command, session, sequence) } as const;
     this.#submit(work, shard, bucket, ordering as ConnectionOrdering, waiter, tag);
+  }
+
+  transact(ordering: Ordering, bucket: BucketRef, transaction: Transaction, waiter: Waiter, tag: number): void {
+    const command = transactionCommand(this.#tokens, bucket.seed, transaction, this.#valueBytesMax);
+    if ("kind" in command) return waiter.resolve(tag, command);
+    const { key, value } = command;
+    this.write(ordering, CommandType.transaction, 0, bucket, key, value, 0, waiter, tag);
+  }
+
+  transactOnce(
+    ordering: Ordering,
+    session: number,
+    sequence: number,
+    bucket: BucketRef,
+    transaction: Transaction,
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const command = transactionCommand(this.#tokens, bucket.seed, transaction, this.#valueBytesMax);
+    if ("kind" in command) return waiter.resolve(tag, command);
+    const { key, value } = command;
+    this.writeOnce(ordering, session, sequence, CommandType.transaction, 0, bucket, key, value, 0, waiter, tag);
+  }
+
+  readStamped(
+    ordering: Ordering,
+    bucket: BucketRef,
+    key: ByteRange,
+    metadataOnly: boolean,
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const { id, seed } = bucket;
+    const shard = this.#tokens.shardOf(seed, key.bytes, key.start, key.end);
+    const read: ReadRequest = { type: "stamped", bucket: id, key: key.bytes.slice(key.start, key.end), metadataOnly };
+    this.#submit({ kind: "read", read }, shard, bucket, ordering as ConnectionOrdering, waiter, tag);
   }
 
   openSession(ttlMs: number, waiter: Waiter, tag: number): void {
@@ -447,7 +488,7 @@ function whole(bytes: Uint8Array): ByteRange {
 /** The user key that work is about; null for work on a shard as a whole. */
 function keyOf(work: Work): Uint8Array | null {
   if (work.kind === "index") return null;
-  if (work.kind === "read") return work.read.type === "get" ? work.read.key : null;
+  if (work.kind === "read") return work.read.type === "get" || work.read.type === "stamped" ? work.read.key : null;
   const view = new DataView(work.command.buffer, work.command.byteOffset, work.command.length);
   const valueBytes = view.getUint32(24, true);
   const keyBytes = view.getUint32(20, true) & 0xff_ffff;

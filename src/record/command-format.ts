@@ -81,10 +81,19 @@ export const CommandType = {
   setBit: 24,
   /** Adds the number that the value spells to the one at the key. Result: the sum (bytes), NOT_A_FLOAT, OVERFLOW or TOO_LARGE. */
   incrementFloat: 25,
+  /**
+   * Several operations on keys of one bucket (transaction-format.ts); the key is one of theirs. Result: `results`, one for
+   * each operation, or CONFLICT when a condition does not hold, or TOO_LARGE.
+   */
+  transaction: 26,
+  /** Within a transaction alone: the key gets the name in the value, with its expiry; MODIFIER_NX. Result: as RENAME and RENAMENX. */
+  rename: 27,
+  /** Within a transaction alone: the key is copied to the one in the value, with its expiry; MODIFIER_NX. Result: integer, 1 if it was. */
+  copy: 28,
 } as const;
 export type CommandType = (typeof CommandType)[keyof typeof CommandType];
 
-/** 1 at the numbers that are those of a type. */
+/** 1 at the number of each type. */
 const KNOWN_TYPES = new Uint8Array(256);
 for (const type of Object.values(CommandType)) KNOWN_TYPES[type] = 1;
 
@@ -224,7 +233,7 @@ export class CommandReader {
     const view = this.view;
     const type = view.getUint8(offset + 4);
     const flags = view.getUint8(offset + 5);
-    if (KNOWN_TYPES[type] !== 1 || flags > FLAGS_KNOWN) return -1;
+    if (KNOWN_TYPES[type] === 0 || flags > FLAGS_KNOWN) return -1;
     this.type = type as CommandType;
     this.flags = flags;
     this.origin = view.getUint16(offset + 6, true);

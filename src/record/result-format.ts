@@ -12,6 +12,9 @@
  *     8 ok        nothing: answered before it is on disk, which it is within an interval (durability.ts)
  *     9 ok        nothing: answered when the operating system had it
  *    10 entries   is-cut u8, entry count u32, entries: key (u32 length, bytes), expiry u64, value (u32 length, bytes)
+ *    11 results   result count u32, results
+ *    12 stamped   stamp high u32, stamp low u32, value bytes u32, expiry u64, u32 length, value (empty when only the
+ *                 metadata was asked for)
  *
  * Little-endian. An error's code travels as its text: nodes of different versions agree on names, not on numbers.
  */
@@ -27,7 +30,9 @@ import {
   OK_OS,
   type PageResult,
   type Result,
+  type ResultsResult,
   type ScanEntry,
+  type StampedResult,
 } from "./result.ts";
 
 const KIND_OK = 1;
@@ -41,6 +46,10 @@ const KIND_INTERVAL_OK = 8;
 const KIND_OS_OK = 9;
 const OK_KINDS = { sync: KIND_OK, interval: KIND_INTERVAL_OK, os: KIND_OS_OK } as const;
 const KIND_ENTRIES = 10;
+const KIND_RESULTS = 11;
+const KIND_STAMPED = 12;
+/** How deep results lie in results: a transaction may have others in it, and these none. */
+const DEPTH_MAX = 2;
 /** The least bytes an entry takes, against absurd counts. */
 const ENTRY_BYTES_MIN = 16;
 
@@ -74,6 +83,19 @@ export function encodeResult(result: Result, into: ByteWriter): void {
       into.u8(KIND_ENTRIES);
       encodeEntries(result, into);
       return;
+    case "results":
+      into.u8(KIND_RESULTS);
+      into.u32(result.results.length);
+      for (const inner of result.results) encodeResult(inner, into);
+      return;
+    case "stamped":
+      into.u8(KIND_STAMPED);
+      into.u32(result.stampHigh);
+      into.u32(result.stampLow);
+      into.u32(result.valueBytes);
+      into.u64(result.expiryMs);
+      into.blob(result.value);
+      return;
     case "error":
       into.u8(KIND_ERROR);
       into.text(result.code);
@@ -85,7 +107,7 @@ export function encodeResult(result: Result, into: ByteWriter): void {
 }
 
 /** The result at the reader's place; it throws the reader's error when there is none. Byte fields are views. */
-export function decodeResult(from: ByteReader): Result {
+export function decodeResult(from: ByteReader, depth = 0): Result {
   const kind = from.u8();
   switch (kind) {
     case KIND_OK:
@@ -106,6 +128,11 @@ export function decodeResult(from: ByteReader): Result {
       return decodePage(from);
     case KIND_ENTRIES:
       return decodeEntries(from);
+    case KIND_RESULTS:
+      if (depth === DEPTH_MAX) throw from.invalid("results too deep in others");
+      return decodeResults(from, depth + 1);
+    case KIND_STAMPED:
+      return decodeStamped(from);
     case KIND_ERROR:
       return decodeError(from);
     default:
@@ -142,6 +169,18 @@ function decodeEntries(from: ByteReader): EntriesResult {
     entries.push({ key: from.blob(), expiryMs: from.u64(), value: from.blob() });
   }
   return { kind: "entries", entries, isCut };
+}
+
+function decodeResults(from: ByteReader, depth: number): ResultsResult {
+  const results: Result[] = [];
+  for (let left = from.count(1); left > 0; left--) results.push(decodeResult(from, depth));
+  return { kind: "results", results };
+}
+
+function decodeStamped(from: ByteReader): StampedResult {
+  const stampHigh = from.u32();
+  const stampLow = from.u32();
+  return { kind: "stamped", stampHigh, stampLow, valueBytes: from.u32(), expiryMs: from.u64(), value: from.blob() };
 }
 
 function decodeError(from: ByteReader): Result {

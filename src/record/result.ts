@@ -13,6 +13,8 @@ export type Result =
   | VersionResult
   | PageResult
   | EntriesResult
+  | ResultsResult
+  | StampedResult
   | { readonly kind: "error"; readonly code: ErrorCode; readonly message: string };
 
 /** Done, and durable as far as it says: on disk, unless a bucket's answers may come before that. */
@@ -81,6 +83,24 @@ export interface ScanEntry {
   /** Milliseconds since 1970, 0: never. */
   readonly expiryMs: number;
   /** Empty when only keys were asked for. */
+  readonly value: Uint8Array;
+}
+
+/** What the operations of a transaction came to, in their order. */
+export interface ResultsResult {
+  readonly kind: "results";
+  readonly results: readonly Result[];
+}
+
+/** A key that is there, with the stamp of the command that wrote it: no other version of the key has the same. */
+export interface StampedResult {
+  readonly kind: "stamped";
+  readonly stampHigh: number;
+  readonly stampLow: number;
+  readonly valueBytes: number;
+  /** Milliseconds since 1970, 0: never. */
+  readonly expiryMs: number;
+  /** Empty when only the metadata was asked for. */
   readonly value: Uint8Array;
 }
 

@@ -58,6 +58,13 @@ export function writeResult(reply: RespWriter, shape: number, result: Result, no
         reply.bulk(value);
       }
       return;
+    case "results":
+      reply.array(result.results.length);
+      for (const inner of result.results) writeResult(reply, shape, inner, nowMs);
+      return;
+    case "stamped":
+      reply.bulk(result.value);
+      return;
     default:
       unreachable(result);
   }

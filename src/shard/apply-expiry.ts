@@ -11,21 +11,21 @@ import {
   MODIFIER_XX,
 } from "../record/command-format.ts";
 import { integerResult, NIL, type Result } from "../record/result.ts";
-import type { CommandContext } from "./command-context.ts";
+import type { KeyContext } from "./key-context.ts";
 
-export function applyExpire(context: CommandContext): Result | null {
+export function applyExpire(context: KeyContext): Result | null {
   if (!context.isPresent()) return integerResult(0);
   const { modifiers, expiryMs } = context.command;
   if (!isAllowed(modifiers, context.store.expiryMs, expiryMs)) return integerResult(0);
   return setExpiry(context, expiryMs) ? integerResult(1) : null;
 }
 
-export function applyPersist(context: CommandContext): Result | null {
+export function applyPersist(context: KeyContext): Result | null {
   if (!context.isPresent() || context.store.expiryMs === 0) return integerResult(0);
   return context.rewrite(0) ? integerResult(1) : null;
 }
 
-export function applyGetExpire(context: CommandContext): Result | null {
+export function applyGetExpire(context: KeyContext): Result | null {
   if (!context.isPresent()) return NIL;
   const { flags, modifiers, expiryMs } = context.command;
   const bytes = context.presentValue();
@@ -35,7 +35,7 @@ export function applyGetExpire(context: CommandContext): Result | null {
   return isDone ? { kind: "bytes", bytes } : null;
 }
 
-function setExpiry(context: CommandContext, expiryMs: number): boolean {
+function setExpiry(context: KeyContext, expiryMs: number): boolean {
   return expiryMs <= context.nowMs ? context.remove() : context.rewrite(expiryMs);
 }
 

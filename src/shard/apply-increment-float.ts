@@ -9,14 +9,14 @@ import {
 } from "../core/extended-float.ts";
 import { errorResult, type Result } from "../record/result.ts";
 import { TOO_LARGE } from "./apply-strings.ts";
-import type { CommandContext } from "./command-context.ts";
+import type { KeyContext } from "./key-context.ts";
 
 const NOT_A_FLOAT = errorResult("NOT_A_FLOAT", "value is not a valid float");
 const NOT_FINITE = errorResult("OVERFLOW", "increment would produce NaN or Infinity");
 
 const ZERO: ExtendedFloat = { mantissa: 0n, exponent: 0 };
 
-export function applyIncrementFloat(context: CommandContext): Result | null {
+export function applyIncrementFloat(context: KeyContext): Result | null {
   const { command, store } = context;
   const isPresent = context.isPresent();
   const old = isPresent ? parseExtendedFloat(store.valueBytes, store.valueStart, store.valueEnd) : ZERO;

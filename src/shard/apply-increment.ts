@@ -3,7 +3,7 @@
  * number, as in Redis (util.c, string2ll): no sign but "-", no spaces, no leading zeros, no "-0". Shard thread.
  */
 import { errorResult, integerResult, type Result } from "../record/result.ts";
-import type { CommandContext } from "./command-context.ts";
+import type { KeyContext } from "./key-context.ts";
 
 const I64_MIN = -(2n ** 63n);
 const I64_MAX = 2n ** 63n - 1n;
@@ -17,7 +17,7 @@ const OVERFLOW = errorResult("OVERFLOW", "increment or decrement would overflow"
 
 const scratch = new Uint8Array(TEXT_BYTES_MAX);
 
-export function applyIncrement(context: CommandContext): Result | null {
+export function applyIncrement(context: KeyContext): Result | null {
   const { command, store } = context;
   let old: bigint | null = 0n;
   let expiryMs = 0;

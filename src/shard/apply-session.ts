@@ -29,8 +29,11 @@ import type { CommandContext } from "./command-context.ts";
 const SESSIONS_MAX = 4096;
 /** A result that takes more is not kept: whoever asks again hears that, and that the command was carried out. */
 const RESULT_BYTES_MAX = 4096;
-/** The result, and the session itself when its time is extended. */
+/** The command's own version, the result, and the session itself when its time is extended. */
 const WRITES_MAX = 3;
+/** What is kept of a command takes so many bytes at most, in so many versions. */
+export const OUTCOME_BYTES_MAX = SESSION_ROOM_BYTES + RESULT_BYTES_MAX;
+export const OUTCOME_VERSIONS_MAX = WRITES_MAX - 1;
 /** Room for a value that is not longer than a number, and for what lies around keys and values. */
 const SHORT_VALUE_BYTES = 64;
 
@@ -71,10 +74,13 @@ export function knownOutcome(context: CommandContext): Result | null {
   return kept.sequence === sequence ? kept.result : TOO_OLD;
 }
 
-/** Whether the command and what is kept of it both find room, whatever it comes to. */
+/**
+ * Whether the command and what is kept of it both find room, whatever it comes to. A transaction asks again when it knows
+ * what that is.
+ */
 export function hasRoomForOnce(context: CommandContext): boolean {
   const { command } = context;
-  const byteCount = command.keyEnd - command.keyStart + longestValue(context) + SESSION_ROOM_BYTES + RESULT_BYTES_MAX;
+  const byteCount = command.keyEnd - command.keyStart + longestValue(context) + OUTCOME_BYTES_MAX;
   return context.hasRoom(byteCount, WRITES_MAX);
 }
 

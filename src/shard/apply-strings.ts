@@ -4,12 +4,12 @@
  */
 import { MODIFIER_GET, MODIFIER_KEEPTTL, MODIFIER_NX, MODIFIER_XX } from "../record/command-format.ts";
 import { errorResult, integerResult, NIL, OK, type Result } from "../record/result.ts";
-import type { CommandContext } from "./command-context.ts";
+import { extended, type KeyContext } from "./key-context.ts";
 
 /** Redis's own words: `valueBytesMax` is told to clients under that name. */
 export const TOO_LARGE = errorResult("TOO_LARGE", "string exceeds maximum allowed size (proto-max-bulk-len)");
 
-export function applyConditionalPut(context: CommandContext): Result | null {
+export function applyConditionalPut(context: KeyContext): Result | null {
   const { modifiers, bytes, valueStart, valueEnd } = context.command;
   const isPresent = context.isPresent();
   const wantsOld = (modifiers & MODIFIER_GET) !== 0;
@@ -22,7 +22,7 @@ export function applyConditionalPut(context: CommandContext): Result | null {
   return wantsOld ? old : OK;
 }
 
-export function applyAppend(context: CommandContext): Result | null {
+export function applyAppend(context: KeyContext): Result | null {
   const { bytes, valueStart, valueEnd } = context.command;
   const addedBytes = valueEnd - valueStart;
   if (!context.isPresent()) {
@@ -32,17 +32,17 @@ export function applyAppend(context: CommandContext): Result | null {
   const oldBytes = store.valueEnd - store.valueStart;
   const byteCount = oldBytes + addedBytes;
   if (byteCount > context.valueBytesMax) return TOO_LARGE;
-  const whole = context.extended(true, byteCount);
+  const whole = extended(context, true, byteCount);
   whole.set(bytes.subarray(valueStart, valueEnd), oldBytes);
   return context.put(whole, 0, byteCount, store.expiryMs) ? integerResult(byteCount) : null;
 }
 
-export function applyDelete(context: CommandContext): Result | null {
+export function applyDelete(context: KeyContext): Result | null {
   if (!context.isPresent()) return integerResult(0);
   return context.remove() ? integerResult(1) : null;
 }
 
-export function applyGetDelete(context: CommandContext): Result | null {
+export function applyGetDelete(context: KeyContext): Result | null {
   if (!context.isPresent()) return NIL;
   const bytes = context.presentValue();
   return context.remove() ? { kind: "bytes", bytes } : null;

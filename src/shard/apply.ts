@@ -6,7 +6,7 @@
  * memtable frozen half-way through an entry is flushed: the flushed position holds the last whole entry and the last
  * stamp, and the replay leaves out the commands that the tables already have. Shard thread.
  */
-import { assert, unreachable } from "../core/assert.ts";
+import { assert } from "../core/assert.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import { type LogIndex, SESSION_BUCKET, SYSTEM_BUCKET, type Term } from "../core/ids.ts";
 import { murmur3 } from "../core/murmur3.ts";
@@ -16,22 +16,18 @@ import type { CommandResult } from "../bridge/shard-protocol.ts";
 import { CommandReader, CommandType, FLAG_SESSION } from "../record/command-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryKind, entryIndex, entryTerm } from "../record/entry-format.ts";
 import { type LoggedConfiguration, loggedConfiguration, NO_CONFIGURATION } from "../record/logged-configuration.ts";
-import { errorResult, OK, type Result } from "../record/result.ts";
+import { errorResult, type Result } from "../record/result.ts";
 import { VersionKind } from "../record/version.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import { applyCreateBucket, applyDropBucket, applyFence, applyFenceDone, applyRenewBucket } from "./apply-catalog.ts";
-import { applyExpire, applyGetExpire, applyPersist } from "./apply-expiry.ts";
-import { applyIncrement } from "./apply-increment.ts";
-import { applyIncrementFloat } from "./apply-increment-float.ts";
+import { applyKeyCommand } from "./apply-key.ts";
 import { applyAdmitMember, applyForgetMember, applyFoundCluster, applyRetireMember } from "./apply-members.ts";
-import { applySetBit, applySetRange } from "./apply-parts.ts";
 import { applyCloseSession, applyOpenSession, hasRoomForOnce, keepOutcome, knownOutcome } from "./apply-session.ts";
-import { applyAppend, applyConditionalPut, applyDelete, applyGetDelete } from "./apply-strings.ts";
+import { applyTransaction } from "./apply-transaction.ts";
 import type { CommandContext } from "./command-context.ts";
 import type { VersionStore } from "./version-store.ts";
 
 const FENCED = errorResult("FENCED", "the bucket was dropped or emptied; use its name again");
-const RESERVED = errorResult("INVALID_ARGUMENT", "this type of command is reserved");
 
 const YES = (): boolean => true;
 
@@ -169,8 +165,9 @@ export class Applier {
     if (!hasRoomForOnce(context)) return null;
     return this.#withoutDamage(bucket, this.onSessionLost, () => {
       const result = applyCommand(context);
-      assert(result !== null, "there is room for a command that asked for it");
-      keepOutcome(context, result);
+      if (result !== null) keepOutcome(context, result);
+      // A transaction knows only now how much room it needs.
+      else assert(context.command.type === CommandType.transaction, "there is room for a command that asked for it");
       return result;
     });
   }
@@ -218,32 +215,7 @@ function applyPut(store: VersionStore, command: CommandReader, keyHash: number):
 }
 
 function applyCommand(context: CommandContext): Result | null {
-  const command = context.command;
-  switch (command.type) {
-    case CommandType.put:
-      return context.put(command.bytes, command.valueStart, command.valueEnd, command.expiryMs) ? OK : null;
-    case CommandType.delete:
-      return applyDelete(context);
-    case CommandType.conditionalPut:
-      return applyConditionalPut(context);
-    case CommandType.increment:
-      return applyIncrement(context);
-    case CommandType.append:
-      return applyAppend(context);
-    case CommandType.setRange:
-      return applySetRange(context);
-    case CommandType.setBit:
-      return applySetBit(context);
-    case CommandType.incrementFloat:
-      return applyIncrementFloat(context);
-    case CommandType.expire:
-      return applyExpire(context);
-    case CommandType.persist:
-      return applyPersist(context);
-    case CommandType.getDelete:
-      return applyGetDelete(context);
-    case CommandType.getExpire:
-      return applyGetExpire(context);
+  switch (context.command.type) {
     case CommandType.fence:
       return applyFence(context);
     case CommandType.createBucket:
@@ -266,10 +238,9 @@ function applyCommand(context: CommandContext): Result | null {
       return applyOpenSession(context);
     case CommandType.closeSession:
       return applyCloseSession(context);
-    case CommandType.commit:
-    case CommandType.rollback:
-      return RESERVED;
+    case CommandType.transaction:
+      return applyTransaction(context);
     default:
-      return unreachable(command.type);
+      return applyKeyCommand(context);
   }
 }

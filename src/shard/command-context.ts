@@ -15,9 +15,10 @@ import type { SystemChange } from "../bridge/shard-protocol.ts";
 import { CommandReader } from "../record/command-format.ts";
 import { isVisible, VersionKind } from "../record/version.ts";
 import type { Fences } from "./fences.ts";
+import type { KeyContext } from "./key-context.ts";
 import type { VersionStore } from "./version-store.ts";
 
-export class CommandContext {
+export class CommandContext implements KeyContext {
   readonly command = new CommandReader();
   readonly store: VersionStore;
   /** Buckets whose fence has been applied. */
@@ -51,16 +52,17 @@ export class CommandContext {
     );
   }
 
+  /** The same for any key of the command's bucket. */
+  isPresentAt(key: Uint8Array): boolean {
+    const { store, nowMs } = this;
+    const { bucket } = this.command;
+    const isFound = store.find(bucket, key, 0, key.length, murmur3(key, 0, key.length, bucket));
+    return isFound && isVisible(store.kind, store.expiryMs, nowMs);
+  }
+
   /** The value that `isPresent` found, as a copy. */
   presentValue(): Uint8Array {
     return this.store.valueBytes.slice(this.store.valueStart, this.store.valueEnd);
-  }
-
-  /** The value that `isPresent` found, if it found one, at the beginning of so many bytes, the others zero. */
-  extended(isPresent: boolean, byteCount: number): Uint8Array {
-    const bytes = new Uint8Array(byteCount);
-    if (isPresent) bytes.set(this.store.valueBytes.subarray(this.store.valueStart, this.store.valueEnd));
-    return bytes;
   }
 
   /** Writes a version of the command's key. */
@@ -126,12 +128,12 @@ export class CommandContext {
     this.#report(key, value);
   }
 
-  /** Sets a key that the shard keeps for itself; null removes it. The caller has asked `hasRoom`. */
-  set(bucket: BucketId, key: Uint8Array, value: Uint8Array | null, expiryMs: number): void {
+  /** Sets a key of any bucket but the system's; null removes it. The caller has asked `hasRoom`. */
+  set(bucket: number, key: Uint8Array, value: Uint8Array | null, expiryMs: number): void {
     const bytes = value ?? EMPTY_BYTES;
     const kind = value === null ? VersionKind.tombstone : VersionKind.value;
     const isWritten = this.#write(key, 0, key.length, kind, expiryMs, bytes, 0, bytes.length, bucket);
-    assert(isWritten, "there was room for what the shard keeps for itself");
+    assert(isWritten, "there was room for what was asked for");
   }
 
   #report(key: Uint8Array, value: Uint8Array | null): void {

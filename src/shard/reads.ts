@@ -31,6 +31,8 @@ export function answerRead(store: VersionStore, read: ReadRequest, nowMs: number
   switch (read.type) {
     case "get":
       return get(store, read.bucket, read.key, read.metadataOnly, nowMs);
+    case "stamped":
+      return stamped(store, read.bucket, read.key, read.metadataOnly, nowMs);
     case "page": {
       using cursor = store.cursor();
       return page(cursor, read, nowMs);
@@ -55,6 +57,13 @@ function get(store: VersionStore, bucket: number, key: Uint8Array, metadataOnly:
     expiryMs: store.expiryMs,
     value: metadataOnly ? EMPTY_BYTES : store.valueBytes.slice(store.valueStart, store.valueEnd),
   };
+}
+
+function stamped(store: VersionStore, bucket: number, key: Uint8Array, metadataOnly: boolean, nowMs: number): Result {
+  const result = get(store, bucket, key, metadataOnly, nowMs);
+  if (result.kind !== "version") return result;
+  const { valueBytes, expiryMs, value } = result;
+  return { kind: "stamped", stampHigh: store.stampHigh, stampLow: store.stampLow, valueBytes, expiryMs, value };
 }
 
 /** What the world got wrong in the request is the answer; damage is the shard's. */

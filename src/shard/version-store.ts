@@ -43,6 +43,8 @@ export class VersionStore {
   /** Where the values of the memtables lie in the log; null when tables hold every value. */
   readonly places: ValuePlaces | null;
   kind: VersionKind = VersionKind.tombstone;
+  stampHigh = 0;
+  stampLow = 0;
   expiryMs = 0;
   valueStart = 0;
   valueEnd = 0;
@@ -166,6 +168,8 @@ export class VersionStore {
 
   #takeFromMemory(hit: MemtableReader): true {
     this.kind = hit.kind;
+    this.stampHigh = hit.stampHigh;
+    this.stampLow = hit.stampLow;
     this.expiryMs = hit.expiryMs;
     this.#hit = hit;
     this.valueStart = hit.valueStart;
@@ -176,6 +180,8 @@ export class VersionStore {
   #takeFromTables(found: FoundVersion | null): boolean {
     if (found === null) return false;
     this.kind = found.kind;
+    this.stampHigh = found.stampHigh;
+    this.stampLow = found.stampLow;
     this.expiryMs = found.expiryMs;
     this.#hit = found;
     this.valueStart = found.valueStart;

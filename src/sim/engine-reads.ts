@@ -31,7 +31,8 @@ export function judgeRead(
       return keys.includes(textOf(result.bytes)) ? null : `the sample ${textOf(result.bytes)} is no visible key`;
     }
     case "scan":
-      return "a scan was answered, and nobody here asks for one";
+    case "stamped":
+      return `a ${read.type} was answered, and nobody here asks for one`;
   }
 }
 

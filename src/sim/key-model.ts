@@ -174,6 +174,8 @@ export function describeResult(result: Result): string {
       return listOutput(result.keys.map(text));
     case "bytes":
     case "entries":
+    case "results":
+    case "stamped":
       return result.kind;
     default:
       return unreachable(result);

@@ -51,6 +51,18 @@ const results: { readonly [K in Result["kind"]]: fc.Arbitrary<Extract<Result, { 
     entries: fc.array(fc.record({ key: bytes, expiryMs: safe, value: bytes })),
     isCut: fc.boolean(),
   }),
+  results: fc.record({
+    kind: fc.constant("results" as const),
+    results: fc.array(fc.record({ kind: fc.constant("bytes" as const), bytes })),
+  }),
+  stamped: fc.record({
+    kind: fc.constant("stamped" as const),
+    stampHigh: u32,
+    stampLow: u32,
+    valueBytes: u32,
+    expiryMs: safe,
+    value: bytes,
+  }),
   error: fc.record({ kind: fc.constant("error" as const), code: errorCode, message }),
 };
 const result: fc.Arbitrary<Result> = fc.oneof(...Object.values(results));
@@ -58,6 +70,7 @@ const result: fc.Arbitrary<Result> = fc.oneof(...Object.values(results));
 const bound = fc.option(fc.record({ key: bytes, isInclusive: fc.boolean() }));
 const read: fc.Arbitrary<ReadRequest> = fc.oneof(
   fc.record({ type: fc.constant("get" as const), bucket: u32, key: bytes, metadataOnly: fc.boolean() }),
+  fc.record({ type: fc.constant("stamped" as const), bucket: u32, key: bytes, metadataOnly: fc.boolean() }),
   fc.record({
     type: fc.constant("page" as const),
     bucket: u32,

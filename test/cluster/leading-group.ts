@@ -253,6 +253,6 @@ export function routerOver(shards: readonly Pick<LeadingGroup, "group" | "clock"
     wake: () => undefined,
   };
   const tokens = new TokenTable(shards.length);
-  const router: Router = new Router(clock, new Random(1), lanes, tokens, catalog, view, REQUEST_TIMEOUT_MS);
+  const router: Router = new Router(clock, new Random(1), lanes, tokens, catalog, view, REQUEST_TIMEOUT_MS, 1 << 20);
   return router;
 }

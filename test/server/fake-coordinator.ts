@@ -28,11 +28,10 @@ import {
   MODIFIER_XX,
 } from "../../src/record/command-format.ts";
 import { errorResult, integerResult, NIL, OK, type Result } from "../../src/record/result.ts";
+import { encodeTransaction, type Transaction, transactionKeys } from "../../src/record/transaction-format.ts";
+import { type FakeEntry, type FakeKeys, fakeTransaction } from "./fake-transaction.ts";
 
-interface Entry {
-  readonly value: Uint8Array;
-  readonly expiryMs: number;
-}
+type Entry = FakeEntry;
 
 interface FakeBucket extends BucketRef {
   id: number;
@@ -66,6 +65,8 @@ export class FakeCoordinator implements Coordinator {
   readonly #later: { waiter: Waiter; tag: number; result: Result }[] = [];
   #relief: (() => void)[] = [];
   #nextId = 64;
+  readonly #stamps = new WeakMap<Entry, number>();
+  #nextStamp = 1;
 
   constructor(shardCount = 3) {
     this.shardCount = shardCount;
@@ -217,6 +218,42 @@ export class FakeCoordinator implements Coordinator {
     }
   }
 
+  transact(_ordering: Ordering, bucket: BucketRef, transaction: Transaction, waiter: Waiter, tag: number): void {
+    const { keys, id } = this.#of(bucket);
+    const shards = new Set(transactionKeys(transaction).map((key) => this.#shardOf(nameOf(key, 0, key.length))));
+    let result = this.failWith;
+    if (shards.size > 1) result ??= errorResult("CROSS_SHARD", "the keys are in several shards");
+    if (id === 0) result ??= errorResult("NO_BUCKET", `no bucket '${bucket.name}'`);
+    this.#answer(waiter, tag, result ?? fakeTransaction(this.#keysFor(keys), encodeTransaction(transaction)));
+  }
+
+  transactOnce(
+    ordering: Ordering,
+    _session: number,
+    _sequence: number,
+    ...[bucket, transaction, waiter, tag]: Tail<Parameters<Coordinator["transact"]>>
+  ): void {
+    this.transact(ordering, bucket, transaction, waiter, tag);
+  }
+
+  readStamped(
+    _ordering: Ordering,
+    bucket: BucketRef,
+    key: ByteRange,
+    _metadataOnly: boolean,
+    waiter: Waiter,
+    tag: number,
+  ): void {
+    const entry = this.#visible(this.#of(bucket).keys, nameOf(key.bytes, key.start, key.end));
+    if (this.failWith !== null) this.#answer(waiter, tag, this.failWith);
+    else if (entry === null) this.#answer(waiter, tag, NIL);
+    else {
+      const { value, expiryMs } = entry;
+      const stamp = { stampHigh: 0, stampLow: this.#stampOf(entry) };
+      this.#answer(waiter, tag, { kind: "stamped", ...stamp, valueBytes: value.length, expiryMs, value });
+    }
+  }
+
   settleReads(): void {
     // Every read is answered at once.
   }
@@ -322,6 +359,26 @@ export class FakeCoordinator implements Coordinator {
     const found = this.#buckets.get(ref.name);
     if (found === undefined) throw new Error(`a ref that was never given: ${ref.name}`);
     return found;
+  }
+
+  #keysFor(keys: Map<string, Entry>): FakeKeys {
+    const name = (key: Uint8Array): string => nameOf(key, 0, key.length);
+    return {
+      visible: (key) => this.#visible(keys, name(key)),
+      set: (key, entry) => {
+        if (entry === null) keys.delete(name(key));
+        else keys.set(name(key), entry);
+      },
+      stampOf: (entry) => this.#stampOf(entry),
+      apply: (type, modifiers, key, value, expiryMs) => this.#apply(keys, type, modifiers, name(key), value, expiryMs),
+    };
+  }
+
+  /** Whatever is written is another entry. */
+  #stampOf(entry: Entry): number {
+    const stamp = this.#stamps.get(entry) ?? this.#nextStamp++;
+    this.#stamps.set(entry, stamp);
+    return stamp;
   }
 
   #keysOf(bucket: BucketRef, shard: number): string[] {
