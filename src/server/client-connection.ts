@@ -9,19 +9,25 @@
  * replies, while the node is congested, and around an exclusive command. What has arrived then stays in the parser, and
  * the socket is paused as soon as more comes. Beyond `outputBytesMax` the connection is closed.
  *
+ * Between MULTI and EXEC commands are queued. At EXEC their handlers run while the connection *gathers*: what they read,
+ * write and reply goes to a transaction (transaction-run.ts) instead of the coordinator and the client.
+ *
  * Length: it is one object on purpose, the handler of its socket, the waiter of its commands and what handlers talk to,
  * so that no command needs an object or a closure of its own. Main thread only.
  */
 import type { BucketRef, Coordinator, Waiter } from "../cluster/coordinator.ts";
 import { unreachable } from "../core/assert.ts";
+import { EMPTY_BYTES } from "../core/bytes.ts";
 import type { Connection, ConnectionHandler } from "../env/network.ts";
-import type { ByteRange, CommandType } from "../record/command-format.ts";
+import { type ByteRange, CommandType } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
+import { encodeTransaction, type Transaction } from "../record/transaction-format.ts";
 import type { RequestArguments } from "../wire/request-arguments.ts";
 import { ParseStatus, RespParser } from "../wire/resp-parser.ts";
 import type { RespWriter } from "../wire/resp-writer.ts";
 import { ArgumentRange, NO_VALUE } from "./argument-range.ts";
 import type { ClientPort } from "./client-port.ts";
+import { ClientTransactions, WITHIN_TRANSACTION } from "./client-transactions.ts";
 import { type CommandEntry, longKey } from "./command-table.ts";
 import { FRAME_PROGRESS_BYTES, FrameWatch } from "./frame-watch.ts";
 import { ReplyShape } from "./reply-shape.ts";
@@ -57,6 +63,7 @@ export class ClientConnection implements ConnectionHandler, Waiter {
   lastCommand = "NULL";
   lastCommandMs: number;
   readonly frameWatch: FrameWatch;
+  readonly transactions: ClientTransactions = new ClientTransactions(this);
 
   readonly #connection: Connection;
   readonly #parser: RespParser;
@@ -127,7 +134,8 @@ export class ClientConnection implements ConnectionHandler, Waiter {
 
   resolve(tag: number, result: Result): void {
     if (this.#state === "closed") return;
-    this.#replies.resolve(tag, result);
+    if (tag < WITHIN_TRANSACTION) this.#replies.resolve(tag, result);
+    else this.transactions.resolve(tag, result);
     this.#touch();
   }
 
@@ -189,11 +197,11 @@ export class ClientConnection implements ConnectionHandler, Waiter {
 
   /** A writer for the reply of the command being executed, which `end` completes. */
   begin(): RespWriter {
-    return this.#replies.begin(this.session.version, this.#isSilent());
+    return this.#stream.begin(this.session.version, this.#isSilent());
   }
 
   end(): void {
-    this.#replies.end();
+    this.#stream.end();
     this.#touch();
   }
 
@@ -217,7 +225,8 @@ export class ClientConnection implements ConnectionHandler, Waiter {
 
   settle(tag: number, write: (reply: RespWriter) => void, readBytes = 0): void {
     if (this.#state === "closed") return;
-    this.#replies.settle(tag, write, readBytes);
+    if (tag < WITHIN_TRANSACTION) this.#replies.settle(tag, write, readBytes);
+    else this.transactions.settle(tag, write, readBytes);
     this.#touch();
   }
 
@@ -264,6 +273,11 @@ export class ClientConnection implements ConnectionHandler, Waiter {
   readFor(request: RequestArguments, keyIndex: number, metadataOnly: boolean, waiter: Waiter, tag: number): void {
     const { session } = this;
     this.#touch();
+    const { gathering } = this.transactions;
+    if (gathering !== null) {
+      gathering.add({ kind: "read", key: request.copy(keyIndex), metadataOnly }, waiter, tag);
+      return;
+    }
     this.coordinator.read(session.ordering, session.bucket, KEY.point(request, keyIndex), metadataOnly, waiter, tag);
   }
 
@@ -278,6 +292,13 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     tag: number,
   ): void {
     const { session } = this;
+    const { gathering } = this.transactions;
+    if (gathering !== null) {
+      const bytes = value.bytes.slice(value.start, value.end);
+      const key = request.copy(keyIndex);
+      gathering.add({ kind: "write", type, modifiers, key, value: bytes, expiryMs }, waiter, tag);
+      return;
+    }
     this.coordinator.write(
       session.ordering,
       type,
@@ -289,6 +310,27 @@ export class ClientConnection implements ConnectionHandler, Waiter {
       waiter,
       tag,
     );
+  }
+
+  /** Proposes several operations as one command. Within a transaction they are one of its operations. */
+  transact(transaction: Transaction, shape: ReplyShape): void {
+    const { session } = this;
+    const tag = this.#open(shape, false);
+    const { gathering } = this.transactions;
+    if (gathering === null) {
+      this.coordinator.transact(session.ordering, session.bucket, transaction, this, tag);
+      return;
+    }
+    const key = transaction.operations[0]?.key ?? EMPTY_BYTES;
+    const value = encodeTransaction(transaction);
+    gathering.add({ kind: "write", type: CommandType.transaction, modifiers: 0, key, value, expiryMs: 0 }, this, tag);
+  }
+
+  /** Reads the stamp of a key. */
+  readStampedFor(key: Uint8Array, waiter: Waiter, tag: number): void {
+    const { session } = this;
+    const range = { bytes: key, start: 0, end: key.length };
+    this.coordinator.readStamped(session.ordering, session.bucket, range, true, waiter, tag);
   }
 
   useBucket(bucket: BucketRef): void {
@@ -354,11 +396,13 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     this.commandCount += 1;
     const entry = this.port.commands.find(request.bytes, request.starts[0]!, request.ends[0]!);
     if (entry === null) {
+      this.transactions.spoilQueue();
       this.replyError(unknownCommand(request));
       return;
     }
-    if (!this.#isAcceptable(entry, request)) return;
-    if (entry.exclusive && this.#replies.openCount > 0) this.#waiting = entry;
+    if (!this.#isAcceptable(entry, request)) this.transactions.spoilQueue();
+    else if (this.transactions.takes(entry, request)) return;
+    else if (entry.exclusive && this.#replies.openCount > 0) this.#waiting = entry;
     else this.#run(entry, request);
   }
 
@@ -385,6 +429,10 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     if (session.replies !== "on") this.#afterSilence();
   }
 
+  get #stream(): ReplyStream {
+    return this.transactions.gathering?.replies ?? this.#replies;
+  }
+
   #isBlocked(): boolean {
     const open = this.#replies.openCount;
     if (open > 0) {
@@ -395,7 +443,8 @@ export class ClientConnection implements ConnectionHandler, Waiter {
   }
 
   #open(shape: ReplyShape, isValue: boolean): number {
-    return this.#replies.open(shape, isValue, this.session.version, this.#isSilent());
+    const tag = this.#stream.open(shape, isValue, this.session.version, this.#isSilent());
+    return this.transactions.gathering === null ? tag : tag + WITHIN_TRANSACTION;
   }
 
   #isSilent(): boolean {
@@ -453,6 +502,7 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     this.#state = "closed";
     this.frameWatch.stop();
     this.#replies.release();
+    this.transactions.drop();
     this.coordinator.endOrdering(this.session.ordering);
     this.port.forget(this);
   }

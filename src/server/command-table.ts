@@ -25,6 +25,8 @@ export interface CommandEntry {
    * more than one key, where the order per shard is not enough.
    */
   readonly exclusive: boolean;
+  /** Between MULTI and EXEC it is carried out at once, instead of being queued. */
+  readonly immediate: boolean;
   readonly handler: CommandHandler;
 }
 
@@ -47,7 +49,7 @@ export function writeCommand(
   handler: CommandHandler,
   keys = ONE_KEY,
 ): CommandEntry {
-  return { name, arity, flags: WRITE, keys, summary, exclusive: false, handler };
+  return { name, arity, flags: WRITE, keys, summary, exclusive: false, immediate: false, handler };
 }
 
 /** A command that reads one key, or the keys at `keys`. */
@@ -58,7 +60,7 @@ export function readCommand(
   handler: CommandHandler,
   keys = ONE_KEY,
 ): CommandEntry {
-  return { name, arity, flags: READ, keys, summary, exclusive: false, handler };
+  return { name, arity, flags: READ, keys, summary, exclusive: false, immediate: false, handler };
 }
 
 /** A command on whole buckets: exclusive. */
@@ -69,12 +71,17 @@ export function bucketCommand(
   handler: CommandHandler,
   flags: readonly CommandFlag[] = ["readonly"],
 ): CommandEntry {
-  return { name, arity, flags, keys: NO_KEYS, summary, exclusive: true, handler };
+  return { name, arity, flags, keys: NO_KEYS, summary, exclusive: true, immediate: false, handler };
 }
 
 /** A command about the connection or the node. */
 export function sessionCommand(name: string, arity: number, summary: string, handler: CommandHandler): CommandEntry {
-  return { name, arity, flags: ADMIN, keys: NO_KEYS, summary, exclusive: false, handler };
+  return { name, arity, flags: ADMIN, keys: NO_KEYS, summary, exclusive: false, immediate: false, handler };
+}
+
+/** A command about the connection that is never queued. */
+export function controlCommand(name: string, arity: number, summary: string, handler: CommandHandler): CommandEntry {
+  return { ...sessionCommand(name, arity, summary, handler), immediate: true };
 }
 
 const FNV_OFFSET = 0x811c9dc5;

@@ -13,9 +13,11 @@ import { KEY_COMMANDS } from "./commands/keys.ts";
 import { LCS_COMMANDS } from "./commands/lcs.ts";
 import { PART_COMMANDS } from "./commands/parts.ts";
 import { READ_COMMANDS } from "./commands/read.ts";
+import { RENAMING_COMMANDS } from "./commands/renaming.ts";
 import { MEMBER_COMMANDS } from "./commands/members.ts";
 import { SCAN_COMMANDS } from "./commands/scan.ts";
 import { STRING_COMMANDS } from "./commands/strings.ts";
+import { TRANSACTION_COMMANDS } from "./commands/transactions.ts";
 
 const ALL: readonly CommandEntry[] = [
   ...STRING_COMMANDS,
@@ -24,6 +26,8 @@ const ALL: readonly CommandEntry[] = [
   ...LCS_COMMANDS,
   ...COUNTER_COMMANDS,
   ...KEY_COMMANDS,
+  ...RENAMING_COMMANDS,
+  ...TRANSACTION_COMMANDS,
   ...EXPIRY_COMMANDS,
   ...SCAN_COMMANDS,
   ...JSON_COMMANDS,

@@ -18,6 +18,10 @@ export const ReplyShape = {
   ttlMs: 5,
   expirySeconds: 6,
   expiryMs: 7,
+  /** Of a transaction: what its only operation came to. */
+  only: 8,
+  /** Of a transaction: 1 if it was carried out, 0 if a condition did not hold. */
+  allOrNone: 9,
 } as const;
 export type ReplyShape = (typeof ReplyShape)[keyof typeof ReplyShape];
 
@@ -45,7 +49,8 @@ export function writeResult(reply: RespWriter, shape: number, result: Result, no
       reply.bulk(result.bytes);
       return;
     case "error":
-      reply.error(errorReply(result.code, result.message));
+      if (shape === ReplyShape.allOrNone && result.code === "CONFLICT") reply.integer(0);
+      else reply.error(errorReply(result.code, result.message));
       return;
     case "page":
       reply.array(result.keys.length);
@@ -59,8 +64,7 @@ export function writeResult(reply: RespWriter, shape: number, result: Result, no
       }
       return;
     case "results":
-      reply.array(result.results.length);
-      for (const inner of result.results) writeResult(reply, shape, inner, nowMs);
+      writeResults(reply, shape, result.results, nowMs);
       return;
     case "stamped":
       reply.bulk(result.value);
@@ -68,6 +72,15 @@ export function writeResult(reply: RespWriter, shape: number, result: Result, no
     default:
       unreachable(result);
   }
+}
+
+function writeResults(reply: RespWriter, shape: number, results: readonly Result[], nowMs: number): void {
+  if (shape === ReplyShape.allOrNone) {
+    reply.integer(1);
+    return;
+  }
+  if (shape !== ReplyShape.only) reply.array(results.length);
+  for (const result of results) writeResult(reply, ReplyShape.plain, result, nowMs);
 }
 
 function writeField(reply: RespWriter, shape: number, version: VersionResult, nowMs: number): void {

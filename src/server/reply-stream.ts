@@ -139,6 +139,23 @@ export class ReplyStream {
     return "full";
   }
 
+  /** Whether this is the tag of a slot that is still open. */
+  isOpen(tag: number): boolean {
+    return this.#slots.has(tag);
+  }
+
+  /** Writes all replies to another place: none is missing. */
+  writeTo(reply: RespWriter): void {
+    reply.encoded(this.#output.bytes.subarray(this.#sent, this.#output.length));
+  }
+
+  /** Forgets all replies, those that are to come too. */
+  abandon(): void {
+    this.#slots.clear();
+    this.#openReads = 0;
+    this.release();
+  }
+
   /** Forgets what is written and not sent. */
   release(): void {
     this.#output.release();

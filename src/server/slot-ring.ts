@@ -10,6 +10,7 @@
  */
 import { assert } from "../core/assert.ts";
 
+/** Tags are below this and one more. */
 const TAG_MASK = 0x3fff_ffff;
 const CAPACITY_AT_FIRST = 16;
 
@@ -41,8 +42,20 @@ export class SlotRing {
     return tag;
   }
 
+  /** Whether the slot with this tag is open. */
+  has(tag: number): boolean {
+    return ((tag - this.head) & TAG_MASK) < this.count;
+  }
+
+  /** Closes all slots as they are. Tags go on from where they are. */
+  clear(): void {
+    this.#answers.fill(null);
+    this.head = this.tail;
+    this.waitingBytes = 0;
+  }
+
   shapeOf(tag: number): number {
-    assert(((tag - this.head) & TAG_MASK) < this.count, "an answer belongs to an open slot");
+    assert(this.has(tag), "an answer belongs to an open slot");
     return this.#shapes[tag & this.#mask]!;
   }
 

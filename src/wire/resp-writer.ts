@@ -3,6 +3,7 @@
  *
  *               RESP2            RESP3
  *   null        $-1              _
+ *   null array  *-1              _
  *   map         *<2n>            %<n>
  *   set         *<n>             ~<n>
  *   verbatim    $…               =<n> txt:…
@@ -31,6 +32,7 @@ const SHORT_TEXT = 64;
 
 const OK_LINE = utf8("+OK\r\n");
 const NULL_2 = utf8("$-1\r\n");
+const NULL_ARRAY_2 = utf8("*-1\r\n");
 const NULL_3 = utf8("_\r\n");
 const LINE_BREAKS = /[\r\n]/g;
 
@@ -86,6 +88,11 @@ export class RespWriter {
 
   nil(): void {
     this.encoded(this.version === 3 ? NULL_3 : NULL_2);
+  }
+
+  /** In the place of an array. */
+  nullArray(): void {
+    this.encoded(this.version === 3 ? NULL_3 : NULL_ARRAY_2);
   }
 
   simple(text: string): void {

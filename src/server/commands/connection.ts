@@ -2,7 +2,7 @@
 import type { RequestArguments } from "../../wire/request-arguments.ts";
 import type { RespVersion } from "../../wire/resp-writer.ts";
 import type { ClientConnection } from "../client-connection.ts";
-import { type CommandEntry, sessionCommand } from "../command-table.ts";
+import { type CommandEntry, controlCommand, sessionCommand } from "../command-table.ts";
 import { FIRST_BUCKET, LINEARIZABLE } from "../session.ts";
 import { wrongArity } from "../texts.ts";
 import { nameProblem } from "./client.ts";
@@ -18,11 +18,11 @@ export const CONNECTION_COMMANDS: readonly CommandEntry[] = [
   }),
   sessionCommand("hello", -1, "Chooses the protocol, RESP2 or RESP3", hello),
   sessionCommand("auth", -2, "There are no passwords yet", auth),
-  sessionCommand("quit", -1, "Closes the connection", (client) => {
+  controlCommand("quit", -1, "Closes the connection", (client) => {
     client.replyOk();
     client.finish();
   }),
-  sessionCommand("reset", 1, "The connection as if it were new", reset),
+  controlCommand("reset", 1, "The connection as if it were new", reset),
   sessionCommand("time", 1, "The wall clock of this node", time),
   sessionCommand("post", -1, "Somebody takes this for an HTTP port: closed", (client) => client.finish()),
   sessionCommand("host:", -1, "Somebody takes this for an HTTP port: closed", (client) => client.finish()),
@@ -118,6 +118,7 @@ function reset(client: ClientConnection): void {
   session.version = 2;
   session.name = "";
   session.replies = "on";
+  client.transactions.drop();
   client.setReadMode(LINEARIZABLE);
   client.begin().simple("RESET");
   client.end();
