@@ -1,0 +1,60 @@
+/**
+ * Where EnvelopeDB does not answer as Redis does, on purpose, each with its reason; the table in docs/redis.md says the
+ * same. An entry either keeps a step from being sent (its effect would differ, and with it everything after it), or says
+ * which of two different answers are meant.
+ */
+import { nameOf, type Step, textAt, wordAt } from "./step.ts";
+
+interface IntendedDifference {
+  readonly what: string;
+  readonly why: string;
+  readonly omits?: (step: Step) => boolean;
+  readonly admits?: (step: Step, redis: string, ours: string) => boolean;
+}
+
+const CALENDAR_END_MS = BigInt(Number.MAX_SAFE_INTEGER);
+const I64_MAX = 0x7fff_ffff_ffff_ffffn;
+/** Where a time stands in the arguments, and how many milliseconds one of its units has. */
+const TIMES: Readonly<Record<string, readonly [place: number, unit: bigint]>> = {
+  setex: [2, 1000n],
+  psetex: [2, 1n],
+  expire: [2, 1000n],
+  pexpire: [2, 1n],
+  expireat: [2, 1000n],
+  pexpireat: [2, 1n],
+};
+const TIME_OPTIONS: Readonly<Record<string, bigint>> = { ex: 1000n, px: 1n, exat: 1000n, pxat: 1n };
+
+export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
+  {
+    what: "an expiry beyond the year 287396 is an invalid expire time",
+    why: "times are kept in 53 bits of milliseconds, which every language's numbers hold exactly",
+    omits: (step) => timesIn(step).some((ms) => ms > CALENDAR_END_MS - 10_000_000_000_000n && ms <= I64_MAX),
+  },
+];
+
+/** Whether a step is never sent, because its effect differs on purpose. */
+export function isOmitted(step: Step): boolean {
+  return INTENDED_DIFFERENCES.some(({ omits }) => omits?.(step) ?? false);
+}
+
+/** Whether two answers to a step differ as they are meant to. */
+export function isIntended(step: Step, redis: string, ours: string): boolean {
+  return INTENDED_DIFFERENCES.some(({ admits }) => admits?.(step, redis, ours) ?? false);
+}
+
+/** Every time to live in a step, in milliseconds. */
+function timesIn(step: Step): bigint[] {
+  const found: bigint[] = [];
+  const take = (place: number, unit: bigint): void => {
+    const text = textAt(step, place);
+    if (/^-?\d{1,19}$/.test(text)) found.push(BigInt(text) * unit);
+  };
+  const fixed = TIMES[nameOf(step)];
+  if (fixed !== undefined) take(...fixed);
+  for (let i = 2; i < step.args.length; i++) {
+    const unit = TIME_OPTIONS[wordAt(step, i)];
+    if (unit !== undefined) take(i + 1, unit);
+  }
+  return found;
+}
