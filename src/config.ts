@@ -225,6 +225,9 @@ const SHAPE = {
     .enum(["debug", "info", "warn", "error", "silent"], { error: "must be debug, info, warn, error or silent" })
     .default("info")
     .describe("least severity that is logged"),
+
+  // Commands of Redis that are for tests.
+  debugCommands: flag.default(false).describe("DEBUG does something, instead of refusing"),
 } as const;
 
 const SCHEMA = z.object(SHAPE);
@@ -276,6 +279,13 @@ export function settingDocs(): readonly SettingDoc[] {
       fallback: shown,
     };
   });
+}
+
+/** One setting from its text, or what is wrong with it. */
+export function parseSetting(key: string, text: string): { readonly value: unknown } | { readonly problem: string } {
+  if (!Object.hasOwn(SHAPE, key)) return { problem: "is not a setting" };
+  const parsed = SHAPE[key as SettingName].safeParse(text);
+  return parsed.success ? { value: parsed.data } : { problem: firstMessage(parsed.error) };
 }
 
 /** Joins the sources into the settings of one node. Throws EnvelopeError CONFIG. */

@@ -8,15 +8,16 @@ import { Identity } from "./cluster/identity.ts";
 import type { Membership } from "./cluster/join-format.ts";
 import { Joiner } from "./cluster/joiner.ts";
 import type { NodeSettings } from "./config.ts";
-import { splitAddress } from "./config.ts";
+import { parseSetting, splitAddress } from "./config.ts";
 import { EnvelopeError, type ErrorCode } from "./core/errors.ts";
 import { NO_NODE } from "./core/ids.ts";
 import { Random } from "./core/random.ts";
 import { descriptorsMax } from "./env/descriptors.ts";
-import type { Environment } from "./env/environment.ts";
+import type { Environment, Logger } from "./env/environment.ts";
 import { type RunningShards, shardsInWorkers, shardsOnThisThread } from "./node-shards.ts";
 import { parseDurability, SYNC } from "./record/durability.ts";
 import { ClientPort } from "./server/client-port.ts";
+import type { NodeControl } from "./server/node-control.ts";
 import { type NodeStatus, startHttpPort } from "./server/http-port.ts";
 import { DIRECT_FILES_MAX } from "./storage/direct-files.ts";
 
@@ -44,6 +45,8 @@ export interface RunningNode {
   status(): NodeStatus;
   /** Runs once when a shard has failed or a worker has died: the process should end. */
   onFailure(run: (reason: string) => void): void;
+  /** Runs when a client asks for the node to be stopped. Until somebody listens, clients are refused that. */
+  onShutdown(run: () => void): void;
 }
 
 /**
@@ -89,11 +92,9 @@ export async function startNode(given: NodeSettings, environment: Environment): 
   await until(() => node.opened);
   if (failure !== null) throw failure;
   const peerPort = node.start();
-  const clients = new ClientPort(node.coordinator, network, clock, log, {
-    ...settings,
-    connectionsMax,
-    version: packageJson.version,
-  });
+  const { control, onShutdown } = nodeControl(settings, log, connectionsMax);
+  const clientSettings = { ...settings, connectionsMax, version: packageJson.version };
+  const clients = new ClientPort(node.coordinator, network, clock, log, clientSettings, control);
   node.onTurnEnd(() => clients.flush());
   if (identity.members.members.length === 1) await until(() => node.hasLeaders);
   const clientAddress = withPort(settings.client, clients.listen(settings.client));
@@ -119,6 +120,7 @@ export async function startNode(given: NodeSettings, environment: Environment): 
       tellFailure = run;
       if (failure !== null) run(failure.message);
     },
+    onShutdown,
     stop: async () => {
       clients.close();
       await http.stop();
@@ -129,6 +131,38 @@ export async function startNode(given: NodeSettings, environment: Environment): 
       lock.release();
     },
   };
+}
+
+/** What clients may do to this node; whoever can stop it says so by `onShutdown`. */
+function nodeControl(
+  settings: NodeSettings,
+  log: Logger,
+  connectionsMax: number,
+): { control: NodeControl; onShutdown: (run: () => void) => void } {
+  let stop: (() => void) | null = null;
+  const texts = Object.entries(settings).map(([name, value]): [string, string] => [name, settingText(value)]);
+  const control: NodeControl = {
+    shutdown: () => {
+      stop?.();
+      return stop !== null;
+    },
+    settings: new Map(texts),
+    parseSetting: (name, text) => {
+      const parsed = parseSetting(name, text);
+      const isTooMany = name === "connectionsMax" && "value" in parsed && Number(parsed.value) > connectionsMax;
+      // Beyond what the node started with there may be no file descriptors.
+      return isTooMany ? { problem: `must be at most ${connectionsMax} while the node runs` } : parsed;
+    },
+    setLogLevel: (level) => log.setLevel?.(level),
+  };
+  const onShutdown = (run: () => void): void => {
+    stop = run;
+  };
+  return { control, onShutdown };
+}
+
+function settingText(value: unknown): string {
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 /** Whose directory it is; a node that is to join has done so then. */

@@ -38,7 +38,8 @@ export async function runNode(command: NodeCommand): Promise<number> {
   const node = await startNode(settings, realEnvironment(log));
   const failed = new Promise<Failure>((resolve) => node.onFailure((reason) => resolve({ reason })));
   process.stdout.write(`${settings.id} ready on ${node.clientAddress}\n`);
-  const end = await Promise.race([failed, whenAborted(stop)]);
+  const asked = new Promise<string>((resolve) => node.onShutdown(() => resolve("a client asked for it")));
+  const end = await Promise.race([failed, asked, whenAborted(stop)]);
   if (typeof end !== "string") {
     log.error("ending, because this node cannot go on", { because: end.reason });
     return 1;

@@ -9,6 +9,8 @@ export interface Logger {
   info(message: string, fields?: Record<string, unknown>): void;
   warn(message: string, fields?: Record<string, unknown>): void;
   error(message: string, fields?: Record<string, unknown>): void;
+  /** The least severity from now on; only where it can change. */
+  setLevel?(level: string): void;
 }
 
 export interface Environment {

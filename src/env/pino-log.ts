@@ -15,5 +15,8 @@ export function pinoLog(level: LogLevel, fields: Record<string, unknown>): Logge
     info: (message, more) => out.info(more ?? {}, message),
     warn: (message, more) => out.warn(more ?? {}, message),
     error: (message, more) => out.error(more ?? {}, message),
+    setLevel: (next) => {
+      out.level = next;
+    },
   };
 }

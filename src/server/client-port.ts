@@ -14,6 +14,7 @@ import { RespWriter } from "../wire/resp-writer.ts";
 import { ClientConnection } from "./client-connection.ts";
 import type { CommandTable } from "./command-table.ts";
 import { commandTable } from "./commands.ts";
+import { NO_CONTROL, type NodeControl } from "./node-control.ts";
 import { ScanCursors } from "./scan-cursors.ts";
 import { type ClientPortSettings, outputPauseBytes, respLimits } from "./settings.ts";
 
@@ -28,15 +29,20 @@ export class ClientPort {
   readonly coordinator: Coordinator;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly settings: ClientPortSettings;
+  readonly control: NodeControl;
   readonly respLimits: RespLimits;
-  readonly outputPauseBytes: number;
+  outputPauseBytes: number;
+  logLevel: string;
   readonly commands: CommandTable = commandTable();
   readonly cursors = new ScanCursors();
   readonly pool = new BufferPool();
   /** For replies that cannot go straight to an output. Used within one call only. */
   readonly scratch: RespWriter = new RespWriter(this.pool);
   readonly startedMs: number;
+  /** When the port was made, in seconds since 1970. */
+  readonly startedAt: number;
+  /** Where clients are listened to; the last of them. */
+  address = "";
   receivedBytes = 0;
   sentBytes = 0;
   errorCount = 0;
@@ -45,6 +51,8 @@ export class ClientPort {
   #refusingCount = 0;
   /** Commands of connections that are gone. */
   #pastCommandCount = 0;
+  /** Those before the counters were set back. */
+  #countedBefore = 0;
 
   readonly #network: Network;
   readonly #connections = new Map<number, ClientConnection>();
@@ -57,22 +65,53 @@ export class ClientPort {
   #sweep: Timer | null = null;
   #closed = false;
 
-  constructor(coordinator: Coordinator, network: Network, clock: Clock, log: Logger, settings: ClientPortSettings) {
+  #settings: ClientPortSettings;
+
+  constructor(
+    coordinator: Coordinator,
+    network: Network,
+    clock: Clock,
+    log: Logger,
+    settings: ClientPortSettings,
+    control: NodeControl = NO_CONTROL,
+  ) {
     this.coordinator = coordinator;
     this.#network = network;
     this.clock = clock;
     this.log = log;
-    this.settings = settings;
+    this.#settings = settings;
+    this.control = control;
+    this.logLevel = control.settings.get("logLevel") ?? "info";
     this.respLimits = respLimits(settings);
     this.outputPauseBytes = outputPauseBytes(settings);
     this.startedMs = clock.monotonicMs();
+    this.startedAt = Math.floor(coordinator.wallMs() / 1000);
   }
 
   /** Begins to accept clients at `host:port` (port 0: a free one); returns the port. Throws CONFIG. */
   listen(address: string): number {
     const listener = this.#network.listen(address, (connection) => this.#accept(connection));
     this.#listeners.push(listener);
+    this.address = `${address.slice(0, address.lastIndexOf(":"))}:${listener.port}`;
     return listener.port;
+  }
+
+  get settings(): ClientPortSettings {
+    return this.#settings;
+  }
+
+  /** Takes effect with the next command of each connection. */
+  changeSettings(changes: Partial<ClientPortSettings>): void {
+    this.#settings = { ...this.#settings, ...changes };
+    this.outputPauseBytes = outputPauseBytes(this.#settings);
+  }
+
+  resetCounters(): void {
+    this.receivedBytes = 0;
+    this.sentBytes = 0;
+    this.errorCount = 0;
+    this.refusedCount = 0;
+    this.#countedBefore = this.#allCommands();
   }
 
   get connectionCount(): number {
@@ -80,6 +119,10 @@ export class ClientPort {
   }
 
   get commandCount(): number {
+    return this.#allCommands() - this.#countedBefore;
+  }
+
+  #allCommands(): number {
     let total = this.#pastCommandCount;
     for (const connection of this.#connections.values()) total += connection.commandCount;
     return total;

@@ -11,14 +11,29 @@ export type CommandHandler = (client: ClientConnection, request: RequestArgument
 
 type CommandFlag = "write" | "readonly" | "fast" | "admin" | "denyoom" | "noscript" | "loading" | "stale";
 
+/** Where keys stand: first, last (−1: the last argument), step. All 0: nowhere. */
+export type CommandKeys = readonly [first: number, last: number, step: number];
+
+/** What the second word of a command chooses. */
+export interface Subcommand {
+  /** Lower case. */
+  readonly name: string;
+  /** Number of arguments, both names included; negative: at least so many. */
+  readonly arity: number;
+  /** The arguments behind the name, for HELP. */
+  readonly usage: string;
+  readonly summary: string;
+  readonly keys: CommandKeys;
+  readonly handler: CommandHandler;
+}
+
 export interface CommandEntry {
   /** Lower case. */
   readonly name: string;
   /** Number of arguments, name included; negative: at least so many. */
   readonly arity: number;
   readonly flags: readonly CommandFlag[];
-  /** Where keys stand: first, last (−1: the last argument), step. All 0: nowhere. */
-  readonly keys: readonly [first: number, last: number, step: number];
+  readonly keys: CommandKeys;
   readonly summary: string;
   /**
    * Waits until everything before it is answered, and everything behind it waits for its answer. For commands that see
@@ -27,15 +42,16 @@ export interface CommandEntry {
   readonly exclusive: boolean;
   /** Between MULTI and EXEC it is carried out at once, instead of being queued. */
   readonly immediate: boolean;
+  readonly subcommands: readonly Subcommand[];
   readonly handler: CommandHandler;
 }
 
 /** No keys in its arguments. */
-const NO_KEYS: CommandEntry["keys"] = [0, 0, 0];
+export const NO_KEYS: CommandKeys = [0, 0, 0];
 /** The key is the first argument. */
-const ONE_KEY: CommandEntry["keys"] = [1, 1, 1];
+const ONE_KEY: CommandKeys = [1, 1, 1];
 /** Every argument is a key. */
-export const ALL_KEYS: CommandEntry["keys"] = [1, -1, 1];
+export const ALL_KEYS: CommandKeys = [1, -1, 1];
 
 const WRITE: readonly CommandFlag[] = ["write", "denyoom"];
 const READ: readonly CommandFlag[] = ["readonly", "fast"];
@@ -49,7 +65,7 @@ export function writeCommand(
   handler: CommandHandler,
   keys = ONE_KEY,
 ): CommandEntry {
-  return { name, arity, flags: WRITE, keys, summary, exclusive: false, immediate: false, handler };
+  return { name, arity, flags: WRITE, keys, summary, exclusive: false, immediate: false, subcommands: [], handler };
 }
 
 /** A command that reads one key, or the keys at `keys`. */
@@ -60,7 +76,7 @@ export function readCommand(
   handler: CommandHandler,
   keys = ONE_KEY,
 ): CommandEntry {
-  return { name, arity, flags: READ, keys, summary, exclusive: false, immediate: false, handler };
+  return { name, arity, flags: READ, keys, summary, exclusive: false, immediate: false, subcommands: [], handler };
 }
 
 /** A command on whole buckets: exclusive. */
@@ -71,12 +87,22 @@ export function bucketCommand(
   handler: CommandHandler,
   flags: readonly CommandFlag[] = ["readonly"],
 ): CommandEntry {
-  return { name, arity, flags, keys: NO_KEYS, summary, exclusive: true, immediate: false, handler };
+  return { name, arity, flags, keys: NO_KEYS, summary, exclusive: true, immediate: false, subcommands: [], handler };
 }
 
 /** A command about the connection or the node. */
 export function sessionCommand(name: string, arity: number, summary: string, handler: CommandHandler): CommandEntry {
-  return { name, arity, flags: ADMIN, keys: NO_KEYS, summary, exclusive: false, immediate: false, handler };
+  return {
+    name,
+    arity,
+    flags: ADMIN,
+    keys: NO_KEYS,
+    summary,
+    exclusive: false,
+    immediate: false,
+    subcommands: [],
+    handler,
+  };
 }
 
 /** A command about the connection that is never queued. */
@@ -120,7 +146,7 @@ export class CommandTable {
 /** Bytes of the first key that is longer than allowed, or 0. */
 export function longKey(entry: CommandEntry, request: RequestArguments, keyBytesMax: number): number {
   const [first, end, step] = entry.keys;
-  const last = end < 0 ? request.count + end : end;
+  const last = end < 0 ? request.count + end : Math.min(end, request.count - 1);
   for (let i = first; i <= last; i += step) {
     const byteCount = request.byteCount(i);
     if (byteCount > keyBytesMax) return byteCount;

@@ -3,11 +3,13 @@ import { type CommandEntry, CommandTable } from "./command-table.ts";
 import { BIT_COMMANDS } from "./commands/bits.ts";
 import { BUCKET_COMMANDS } from "./commands/buckets.ts";
 import { CLIENT_COMMANDS } from "./commands/client.ts";
+import { COMMAND_COMMANDS } from "./commands/command.ts";
+import { CONFIG_COMMANDS } from "./commands/config.ts";
 import { CONNECTION_COMMANDS } from "./commands/connection.ts";
 import { COUNTER_COMMANDS } from "./commands/counters.ts";
+import { DEBUG_COMMANDS } from "./commands/debug.ts";
 import { EXPIRY_COMMANDS } from "./commands/expiry.ts";
 import { INFO_COMMANDS } from "./commands/info.ts";
-import { INTROSPECTION_COMMANDS } from "./commands/introspection.ts";
 import { JSON_COMMANDS } from "./commands/json.ts";
 import { KEY_COMMANDS } from "./commands/keys.ts";
 import { LCS_COMMANDS } from "./commands/lcs.ts";
@@ -15,7 +17,9 @@ import { PART_COMMANDS } from "./commands/parts.ts";
 import { READ_COMMANDS } from "./commands/read.ts";
 import { RENAMING_COMMANDS } from "./commands/renaming.ts";
 import { MEMBER_COMMANDS } from "./commands/members.ts";
+import { OBJECT_COMMANDS } from "./commands/objects.ts";
 import { SCAN_COMMANDS } from "./commands/scan.ts";
+import { SERVER_COMMANDS } from "./commands/server.ts";
 import { STRING_COMMANDS } from "./commands/strings.ts";
 import { TRANSACTION_COMMANDS } from "./commands/transactions.ts";
 
@@ -35,7 +39,11 @@ const ALL: readonly CommandEntry[] = [
   ...CONNECTION_COMMANDS,
   ...READ_COMMANDS,
   ...CLIENT_COMMANDS,
-  ...INTROSPECTION_COMMANDS,
+  ...COMMAND_COMMANDS,
+  ...CONFIG_COMMANDS,
+  ...OBJECT_COMMANDS,
+  ...SERVER_COMMANDS,
+  ...DEBUG_COMMANDS,
   ...INFO_COMMANDS,
   ...MEMBER_COMMANDS,
 ];

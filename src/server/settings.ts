@@ -17,6 +17,8 @@ export interface ClientPortSettings {
   readonly frameIdleMs: number;
   /** Whether USE of an unknown bucket creates it. */
   readonly bucketsCreateByUse: boolean;
+  /** Whether DEBUG does anything. */
+  readonly debugCommands: boolean;
   /** The version of EnvelopeDB that INFO and HELLO tell. */
   readonly version: string;
 }

@@ -17,6 +17,7 @@ export const SETTINGS: ClientPortSettings = {
   connectionsMax: 1000,
   frameIdleMs: 30_000,
   bucketsCreateByUse: true,
+  debugCommands: false,
   version: "0.0.0",
 };
 

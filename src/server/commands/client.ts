@@ -1,44 +1,39 @@
 /** CLIENT: what a connection is called and how it is treated, and who else is here. */
 import type { RequestArguments } from "../../wire/request-arguments.ts";
+import { clientLines, describe } from "../client-list.ts";
+import { killFilter } from "../client-kill.ts";
 import type { ClientConnection } from "../client-connection.ts";
-import { type CommandEntry, sessionCommand } from "../command-table.ts";
-import { SYNTAX, unknownSubcommand, wrongArity } from "../texts.ts";
+import type { CommandEntry } from "../command-table.ts";
+import { containerCommand, subcommand } from "../subcommands.ts";
+import { NOT_AN_INTEGER, SYNTAX } from "../texts.ts";
+
+const TRACKING_NEEDED =
+  "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled";
+const PAUSE_REFUSED = "ERR CLIENT PAUSE is not supported: clients of the other nodes would write on";
 
 export const CLIENT_COMMANDS: readonly CommandEntry[] = [
-  sessionCommand("client", -2, "About this connection and the others", client),
+  containerCommand("client", "About this connection and the others", [
+    subcommand("id", 2, "", "The number of this connection.", (self) => replyInteger(self, self.id)),
+    subcommand("getname", 2, "", "The name of this connection.", getName),
+    subcommand("setname", 3, "<name>", "Give this connection a name.", setName),
+    subcommand("setinfo", 4, "<LIB-NAME|LIB-VER> <value>", "Say which library this is.", setInfo),
+    subcommand("info", 2, "", "What is known of this connection.", (self) =>
+      replyVerbatim(self, `${describe(self)}\n`),
+    ),
+    subcommand("list", -2, "[TYPE <type>] [ID <id> ...]", "What is known of all connections.", list),
+    subcommand("kill", -3, "<addr:port>|<filter> <value> ...", "Close connections.", kill),
+    subcommand("reply", 3, "(ON|OFF|SKIP)", "Whether commands are answered.", setReplies),
+    subcommand("no-evict", 3, "(ON|OFF)", "Accepted: nothing is evicted here.", acceptSwitch),
+    subcommand("no-touch", 3, "(ON|OFF)", "Accepted: keys have no time of last use here.", acceptSwitch),
+    subcommand("unblock", -3, "<id> [TIMEOUT|ERROR]", "0: no command blocks here.", unblock),
+    subcommand("pause", -3, "<timeout> [WRITE|ALL]", "Refused.", pause),
+    subcommand("unpause", 2, "", "Accepted: nobody is paused.", (self) => self.replyOk()),
+    subcommand("tracking", -3, "(ON|OFF) ...", "ON is refused.", tracking),
+    subcommand("trackinginfo", 2, "", "That there is no tracking.", trackingInfo),
+    subcommand("getredir", 2, "", "-1: there is no tracking.", (self) => replyInteger(self, -1)),
+    subcommand("caching", 3, "(YES|NO)", "Refused: there is no tracking.", caching),
+  ]),
 ];
-
-/** All here are normal; the others are there to be asked for. */
-const CLIENT_TYPES = new Set(["normal", "master", "replica", "slave", "pubsub"]);
-
-type Action = (client: ClientConnection, request: RequestArguments) => void;
-
-/** Number of arguments (negative: at least so many) and what to do. */
-const ACTIONS: ReadonlyMap<string, readonly [arity: number, run: Action]> = new Map<string, readonly [number, Action]>([
-  ["id", [2, (self) => replyInteger(self, self.id)]],
-  ["getname", [2, getName]],
-  ["setname", [3, setName]],
-  ["setinfo", [4, setInfo]],
-  ["info", [2, (self) => replyVerbatim(self, `${describe(self)}\n`)]],
-  ["list", [-2, list]],
-  ["kill", [-3, kill]],
-  ["reply", [3, setReplies]],
-  ["no-evict", [3, acceptSwitch]],
-  ["no-touch", [3, acceptSwitch]],
-  ["tracking", [-3, tracking]],
-]);
-
-function client(self: ClientConnection, request: RequestArguments): void {
-  const word = request.word(1);
-  const action = ACTIONS.get(word);
-  if (action === undefined) {
-    self.replyError(unknownSubcommand(request, "CLIENT"));
-    return;
-  }
-  const [arity, run] = action;
-  if (arity > 0 ? request.count !== arity : request.count < -arity) self.replyError(wrongArity(`client|${word}`));
-  else run(self, request);
-}
 
 /** Names stand in lists of `field=value`, so they must be visible and without blanks. */
 export function nameProblem(name: string): string | null {
@@ -87,59 +82,21 @@ function setInfo(self: ClientConnection, request: RequestArguments): void {
   }
 }
 
-function describe(about: ClientConnection): string {
-  const now = about.port.clock.monotonicMs();
-  const { session } = about;
-  return [
-    `id=${about.id}`,
-    `addr=${about.remoteAddress}`,
-    `name=${session.name}`,
-    `age=${Math.floor((now - about.openedMs) / 1000)}`,
-    `db=${/^\d+$/.test(session.bucket.name) ? session.bucket.name : -1}`,
-    `omem=${about.unsentBytes}`,
-    `unanswered=${about.unansweredCount}`,
-    `cmd=${about.lastCommand}`,
-    "user=default",
-    `lib-name=${session.libraryName}`,
-    `lib-ver=${session.libraryVersion}`,
-    `resp=${session.version}`,
-  ].join(" ");
-}
-
 function list(self: ClientConnection, request: RequestArguments): void {
-  const isTyped = request.count === 4 && request.word(2) === "type";
-  const isById = request.count > 3 && request.word(2) === "id";
-  if (request.count > 2 && !isTyped && !isById) {
-    self.replyError(SYNTAX);
-    return;
-  }
-  if (isTyped && !CLIENT_TYPES.has(request.word(3))) {
-    self.replyError(`ERR Unknown client type '${request.text(3)}'`);
-    return;
-  }
-  const ids = new Set<number>();
-  for (let i = 3; isById && i < request.count; i++) ids.add(Number(request.integer(i) ?? -1n));
-  let lines = "";
-  for (const connection of self.port.connections()) {
-    if (isById && !ids.has(connection.id)) continue;
-    if (isTyped && request.word(3) !== "normal") continue;
-    lines += `${describe(connection)}\n`;
-  }
-  replyVerbatim(self, lines);
+  const lines = clientLines(self.port, request);
+  if (lines.error !== null) self.replyError(lines.error);
+  else replyVerbatim(self, lines.text);
 }
 
-/** The old form (an address) answers OK, the new one (ID or ADDR) how many were closed. */
+/** The old form (an address) answers OK, the new one (filters) how many were closed. */
 function kill(self: ClientConnection, request: RequestArguments): void {
-  const isOldForm = request.count === 3;
-  const filter = isOldForm ? "addr" : request.word(2);
-  if (!isOldForm && (request.count !== 4 || (filter !== "id" && filter !== "addr"))) {
-    self.replyError(SYNTAX);
+  const filter = killFilter(self, request);
+  if (typeof filter === "string") {
+    self.replyError(filter);
     return;
   }
-  const wanted = request.text(isOldForm ? 2 : 3);
-  const victims = [...self.port.connections()].filter((connection) =>
-    filter === "id" ? String(connection.id) === wanted : connection.remoteAddress === wanted,
-  );
+  const victims = [...self.port.connections()].filter(filter);
+  const isOldForm = request.count === 3;
   if (isOldForm && victims.length === 0) {
     self.replyError("ERR No such client");
     return;
@@ -171,9 +128,46 @@ function acceptSwitch(self: ClientConnection, request: RequestArguments): void {
   else self.replyError(SYNTAX);
 }
 
+function unblock(self: ClientConnection, request: RequestArguments): void {
+  const reason = request.count > 3 ? request.word(3) : "timeout";
+  if (request.count > 4) self.replyError(SYNTAX);
+  else if (reason !== "timeout" && reason !== "error") {
+    self.replyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+  } else if (request.integer(2) === null) self.replyError(NOT_AN_INTEGER);
+  else replyInteger(self, 0);
+}
+
+function pause(self: ClientConnection, request: RequestArguments): void {
+  const mode = request.count > 3 ? request.word(3) : "all";
+  const timeout = request.integer(2);
+  if (request.count > 4) self.replyError(SYNTAX);
+  else if (mode !== "write" && mode !== "all") self.replyError("ERR CLIENT PAUSE mode must be WRITE or ALL");
+  else if (timeout === null) self.replyError("ERR timeout is not an integer or out of range");
+  else if (timeout < 0n) self.replyError("ERR timeout is negative");
+  else if (timeout === 0n) self.replyOk();
+  else self.replyError(PAUSE_REFUSED);
+}
+
 function tracking(self: ClientConnection, request: RequestArguments): void {
   const mode = request.word(2);
   if (mode === "off") self.replyOk();
   else if (mode === "on") self.replyError("ERR client-side caching is not supported");
   else self.replyError(SYNTAX);
+}
+
+function trackingInfo(self: ClientConnection): void {
+  const reply = self.begin();
+  reply.map(3);
+  reply.bulkText("flags");
+  reply.set(1);
+  reply.bulkText("off");
+  reply.bulkText("redirect");
+  reply.integer(-1);
+  reply.bulkText("prefixes");
+  reply.array(0);
+  self.end();
+}
+
+function caching(self: ClientConnection): void {
+  self.replyError(TRACKING_NEEDED);
 }

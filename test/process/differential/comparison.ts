@@ -23,7 +23,7 @@ const COMPARISONS: Readonly<Record<string, Same>> = {
   hello: (redis, ours) => withoutOwn(redis) === withoutOwn(ours),
   keys: sameMembers,
   // From the middle of a walk both may begin where they like.
-  scan: (redis, ours, step) => (wordAt(step, 1) === "0" ? sameMembers : sameKind)(redis, ours, step),
+  scan: (redis, ours, step) => (wordAt(step, 1) === "0" ? sameMembers(redis, ours) : sameKind(redis, ours)),
   exec: sameParts,
 };
 
