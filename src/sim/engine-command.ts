@@ -23,6 +23,7 @@ import {
   sealCommand,
 } from "../record/command-format.ts";
 import { encodeAdmission, encodeMemberList, encodeRetirement } from "../record/member-format.ts";
+import { encodeBit, encodeRange } from "../record/part-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, emptyEntry, sealEntry } from "../record/entry-format.ts";
 
 export interface EngineCommand {
@@ -153,7 +154,7 @@ export function randomCommand(random: Random, scope: CommandScope): CommandDraft
       : draft(CommandType.conditionalPut, bucket, key, value, { modifiers: more });
   }
   if (dice < 78) return draft(CommandType.increment, bucket, key, i64Text(randomDelta(random)));
-  if (dice < 84) return draft(CommandType.append, bucket, key, "+".repeat(random.between(0, 60)));
+  if (dice < 84) return partDraft(bucket, key, random.between(0, 60));
   if (dice < 90) {
     const modifiers = oneOf(random, [0, 0, MODIFIER_NX, MODIFIER_XX, MODIFIER_GT, MODIFIER_LT]);
     return draft(CommandType.expire, bucket, key, "", { modifiers, expiryMs: randomExpiry(random, scope.nowMs) });
@@ -164,6 +165,20 @@ export function randomCommand(random: Random, scope: CommandScope): CommandDraft
   if (kind === 0) return draft(CommandType.getExpire, bucket, key, "");
   if (kind === 1) return draft(CommandType.getExpire, bucket, key, "", { modifiers: MODIFIER_PERSIST });
   return draft(CommandType.getExpire, bucket, key, "", { expiryMs: randomExpiry(random, scope.nowMs) });
+}
+
+/** A change of a part of a value; which one, and where, follows from one number. */
+function partDraft(bucket: number, key: string, place: number): CommandDraft {
+  switch (place % 4) {
+    case 0:
+      return draft(CommandType.append, bucket, key, "+".repeat(place));
+    case 1:
+      return draft(CommandType.setRange, bucket, key, textOf(encodeRange(place, rangeOf("-".repeat(place % 24)))));
+    case 2:
+      return draft(CommandType.setBit, bucket, key, textOf(encodeBit(place * 7, 1)));
+    default:
+      return draft(CommandType.incrementFloat, bucket, key, String(place / 4));
+  }
 }
 
 export function putDraft(bucket: number, key: string, expiryMs: number): CommandDraft {

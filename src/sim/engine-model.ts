@@ -6,6 +6,7 @@
 import { CommandType } from "../record/command-format.ts";
 import type { EngineCommand, EngineEntry } from "./engine-command.ts";
 import { runMemberCommand } from "./member-model.ts";
+import { changePart } from "./part-model.ts";
 
 /** The bits of a command's modifiers (docs/formats.md, Command). */
 const NX = 1;
@@ -147,6 +148,11 @@ export class EngineModel {
   #runOnOld(command: EngineCommand, old: ModelValue | null): string {
     const { bucket, key, value, modifiers, expiryMs, atMs } = command;
     const put = (content: ModelValue | null): void => this.#set(bucket, key, content);
+    const change = changePart(command.type, old?.value ?? null, value, this.#valueBytesMax);
+    if (change !== null) {
+      if (change.value !== null) put({ value: change.value, expiryMs: old?.expiryMs ?? 0 });
+      return change.outcome;
+    }
     switch (command.type) {
       case CommandType.delete:
         if (old !== null) put(null);
@@ -159,12 +165,6 @@ export class EngineModel {
         if (!isRefused) put({ value, expiryMs: (modifiers & KEEPTTL) !== 0 ? (old?.expiryMs ?? 0) : expiryMs });
         if ((modifiers & GET) !== 0) return bytesOutcome(old);
         return isRefused ? "nil" : "ok";
-      }
-      case CommandType.append: {
-        const whole = (old?.value ?? "") + value;
-        if (old !== null && whole.length > this.#valueBytesMax) return "error TOO_LARGE";
-        put({ value: whole, expiryMs: old?.expiryMs ?? 0 });
-        return `integer ${whole.length}`;
       }
       case CommandType.increment: {
         const sum = sumOf(old?.value ?? "0", value);

@@ -36,6 +36,24 @@ test("the model answers for any place in the log", () => {
   expect(model.get(1, "k", placeBehind(2), NOW_MS)?.value).toBe("57");
 });
 
+test("the model writes over parts, sets bits and adds floats, and stops at the longest value", () => {
+  const model = new EngineModel(12);
+  const range = (offset: number, more: string): CommandDraft =>
+    draft(CommandType.setRange, "k", `${String.fromCharCode(offset)}\0\0\0${more}`);
+  const bit = (offset: number): CommandDraft =>
+    draft(CommandType.setBit, "k", `${String.fromCharCode(offset)}\0\0\0\x01`);
+  model.apply(entry(1, 1, draft(CommandType.put, "k", "abc"), range(1, "x"), range(5, "yz"), range(11, "no")));
+  expect(model.get(1, "k", placeBehind(1), NOW_MS)?.value).toBe("axc\0\0yz");
+  expect(model.outcomesOf(1)).toEqual([null, "integer 3", "integer 7", "error TOO_LARGE"]);
+  model.apply(entry(2, 1, bit(0), bit(1), bit(66), bit(96), range(200, "")));
+  expect(model.get(1, "k", placeBehind(2), NOW_MS)?.value).toBe("\xe1xc\0\0yz\0\x20");
+  expect(model.outcomesOf(2)).toEqual(["integer 0", "integer 1", "integer 0", "error TOO_LARGE", "integer 9"]);
+  const add = (key: string, amount: string): CommandDraft => draft(CommandType.incrementFloat, key, amount);
+  model.apply(entry(3, 1, add("f", "1.5"), add("f", "2"), add("f", "1e13"), add("k", "1"), add("f", "inf")));
+  const refusals = ["error TOO_LARGE", "error NOT_A_FLOAT", "error OVERFLOW"];
+  expect(model.outcomesOf(3)).toEqual(["bytes 1.5", "bytes 3.5", ...refusals]);
+});
+
 test("the model lets a key go at its very millisecond", () => {
   const model = new EngineModel(100);
   model.apply(entry(1, 1, draft(CommandType.put, "k", "v", { expiryMs: NOW_MS + 10 })));
