@@ -25,6 +25,19 @@ test("the voter with most of the log is preferred", () => {
   expect(leading.told()).toEqual([2]);
 });
 
+test("a certain node takes over if it is another voter, whoever has more of the log, and nobody else in its place", () => {
+  for (const [node, isVoter] of [
+    [3, true],
+    [1, false],
+    [4, false],
+  ] as const) {
+    const { group, ...leading } = start();
+    group.handOverTo(nodeId(node));
+    leading.turn();
+    expect([node, group.isHandingOver, group.accepting]).toEqual([node, isVoter, !isVoter]);
+  }
+});
+
 test("without anybody connected there is nothing to wait for", () => {
   const { group } = start();
   group.handOver(() => false);
