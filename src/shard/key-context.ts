@@ -19,7 +19,7 @@ export interface KeyContext {
   readonly valueBytesMax: number;
   /** Milliseconds of the command's stamp: the only time there is. */
   readonly nowMs: number;
-  /** What `isPresent` found. */
+  /** What `isPresent` found last: always the same object. */
   readonly store: FoundValue;
   /** Looks the command's key up: true when it is there, and then `store` describes it. */
   isPresent(): boolean;

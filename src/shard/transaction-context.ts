@@ -20,7 +20,7 @@ interface PendingVersion extends FoundValue {
   readonly kind: VersionKind;
 }
 
-export class TransactionContext implements KeyContext {
+export class TransactionContext implements KeyContext, FoundValue {
   /** The operation that is carried out. */
   readonly command = new CommandReader();
   readonly #outer: CommandContext;
@@ -42,8 +42,25 @@ export class TransactionContext implements KeyContext {
     return this.#outer.nowMs;
   }
 
+  /** One object for all look-ups: whoever takes hold of it before one sees what that one finds. */
   get store(): FoundValue {
-    return this.#found ?? this.#outer.store;
+    return this;
+  }
+
+  get valueBytes(): Uint8Array {
+    return this.#last.valueBytes;
+  }
+
+  get valueStart(): number {
+    return this.#last.valueStart;
+  }
+
+  get valueEnd(): number {
+    return this.#last.valueEnd;
+  }
+
+  get expiryMs(): number {
+    return this.#last.expiryMs;
   }
 
   /** Whether the changes are more than a transaction may write. */
@@ -70,7 +87,7 @@ export class TransactionContext implements KeyContext {
   }
 
   presentValue(): Uint8Array {
-    const { valueBytes, valueStart, valueEnd } = this.store;
+    const { valueBytes, valueStart, valueEnd } = this.#last;
     return valueBytes.slice(valueStart, valueEnd);
   }
 
@@ -88,7 +105,7 @@ export class TransactionContext implements KeyContext {
   }
 
   rewrite(expiryMs: number): boolean {
-    const { valueBytes, valueStart, valueEnd } = this.store;
+    const { valueBytes, valueStart, valueEnd } = this.#last;
     return this.put(valueBytes, valueStart, valueEnd, expiryMs);
   }
 
@@ -109,6 +126,10 @@ export class TransactionContext implements KeyContext {
       this.#outer.set(this.#outer.command.bucket, key, value, expiryMs);
     }
     return true;
+  }
+
+  get #last(): FoundValue {
+    return this.#found ?? this.#outer.store;
   }
 
   #change(version: PendingVersion): void {

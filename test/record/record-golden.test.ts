@@ -32,6 +32,7 @@ import {
   resultKey,
   sessionKey,
 } from "../../src/record/session-format.ts";
+import { decodeTransaction, encodeTransaction, transactionKeys } from "../../src/record/transaction-format.ts";
 import { decodeSegmentHeader, encodeSegmentHeader, segmentChecksum } from "../../src/record/segment-format.ts";
 
 const GOLDEN = {
@@ -345,5 +346,63 @@ describe("what is kept of a session", () => {
       sequence: 6,
     });
     expect([command.key().toHex(), command.value().toHex()]).toEqual(["6b", "7676"]);
+  });
+});
+
+describe("a transaction", () => {
+  const key = (name: string): Uint8Array => utf8(name);
+  const inner = encodeTransaction({ conditions: [{ kind: "absent", key: key("i") }], operations: [] });
+  const transaction = {
+    conditions: [
+      { kind: "absent", key: key("a") },
+      { kind: "present", key: key("b") },
+      { kind: "stamp", key: key("c"), high: 1, low: 2 },
+      { kind: "value", key: key("d"), value: key("v") },
+    ],
+    operations: [
+      { kind: "read", key: key("e"), metadataOnly: false },
+      { kind: "read", key: key("f"), metadataOnly: true },
+      { kind: "write", type: CommandType.put, modifiers: 0, key: key("g"), value: key("w"), expiryMs: 7 },
+      { kind: "write", type: CommandType.rename, modifiers: MODIFIER_NX, key: key("g"), value: key("h"), expiryMs: 0 },
+      { kind: "write", type: CommandType.transaction, modifiers: 0, key: key("i"), value: inner, expiryMs: 0 },
+    ],
+  } as const;
+  const bytes = encodeTransaction(transaction);
+
+  test("has these bytes", () => {
+    expect(bytes.toHex()).toBe(
+      "04000000010100000061020100000062030100000063010000000200000004010000006401000000760500000001010000006502010000006603260000000000000001010000000000000000000000000000010000000100000007000000000000006777031e000000000000001b00000000000000000000000000000001000001010000006768032b000000000000001a000000000000000000000000000000010000000e000000690100000001010000006900000000",
+    );
+  });
+
+  test("comes back as it was, its writes as commands", () => {
+    const back = decodeTransaction(bytes);
+    expect(back.conditions).toEqual(transaction.conditions);
+    expect<unknown>(back.operations.slice(0, 2)).toEqual(transaction.operations.slice(0, 2));
+    const reader = new CommandReader();
+    const written = back.operations.slice(2).map((operation) => {
+      if (operation.kind !== "write") return null;
+      reader.over(operation.command).read(0, operation.command.length);
+      const { type, modifiers, expiryMs } = reader;
+      return { kind: "write", type, modifiers, key: reader.key(), value: reader.value(), expiryMs };
+    });
+    expect<unknown>(written).toEqual(transaction.operations.slice(2));
+  });
+
+  test("names all its keys", () => {
+    expect(
+      transactionKeys(transaction)
+        .map((one) => new TextDecoder().decode(one))
+        .join(""),
+    ).toBe("abcdefgghi");
+  });
+
+  test("cut short anywhere, or with a kind that nobody knows, it is none", () => {
+    for (let length = 0; length < bytes.length; length++) {
+      expect(() => decodeTransaction(bytes.subarray(0, length))).toThrow(EnvelopeError);
+    }
+    const foreign = bytes.slice();
+    foreign[4] = 9;
+    expect(() => decodeTransaction(foreign)).toThrow(EnvelopeError);
   });
 });
