@@ -218,9 +218,12 @@ export class ClientConnection implements ConnectionHandler, Waiter {
 
   // ── for the handlers: replies that come later ──
 
-  /** Takes the slot of the command being executed; `settle` answers it, in the same call or later. */
-  defer(): number {
-    return this.#open(ReplyShape.plain, false);
+  /**
+   * Takes the slot of the command being executed; `settle` answers it, in the same call or later. `isValue`: what is read
+   * for it may be as large as values.
+   */
+  defer(isValue = false): number {
+    return this.#open(ReplyShape.plain, isValue);
   }
 
   settle(tag: number, write: (reply: RespWriter) => void, readBytes = 0): void {

@@ -11,9 +11,9 @@ abstract class Gather implements Waiter {
   #missing: number;
   #error: string | null = null;
 
-  constructor(client: ClientConnection, count: number) {
+  constructor(client: ClientConnection, count: number, isValue = false) {
     this.#client = client;
-    this.#tag = client.defer();
+    this.#tag = client.defer(isValue);
     this.#missing = count;
   }
 
@@ -22,10 +22,16 @@ abstract class Gather implements Waiter {
     else this.take(place, result);
     this.#missing -= 1;
     if (this.#missing > 0) return;
-    this.#client.settle(this.#tag, (reply) => {
+    const write = (reply: RespWriter): void => {
       if (this.#error === null) this.write(reply);
       else reply.error(this.#error);
-    });
+    };
+    this.#client.settle(this.#tag, write, this.readBytes);
+  }
+
+  /** What the values among the results take. */
+  protected get readBytes(): number {
+    return 0;
   }
 
   protected abstract take(place: number, result: Result): void;
@@ -52,15 +58,22 @@ type WriteValues = (reply: RespWriter, values: readonly (Uint8Array | null)[]) =
 export class GatherValues extends Gather {
   readonly #values: (Uint8Array | null)[];
   readonly #write: WriteValues;
+  #readBytes = 0;
 
   constructor(client: ClientConnection, count: number, write: WriteValues) {
-    super(client, count);
+    super(client, count, true);
     this.#values = new Array<Uint8Array | null>(count).fill(null);
     this.#write = write;
   }
 
   protected override take(place: number, result: Result): void {
-    if (result.kind === "version") this.#values[place] = result.value.slice();
+    if (result.kind !== "version") return;
+    this.#values[place] = result.value.slice();
+    this.#readBytes += result.value.length;
+  }
+
+  protected override get readBytes(): number {
+    return this.#readBytes;
   }
 
   protected override write(reply: RespWriter): void {

@@ -90,7 +90,7 @@ export class ReplyStream {
   }
 
   /** Answers an open slot with whatever `write` writes; `readBytes`: what a read has brought for that. */
-  settle(tag: number, write: (reply: RespWriter) => void, readBytes: number): void {
+  settle(tag: number, write: (reply: RespWriter) => void, readBytes = 0): void {
     const slots = this.#slots;
     const shape = slots.shapeOf(tag);
     const isHead = tag === slots.head;

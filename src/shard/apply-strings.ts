@@ -4,7 +4,7 @@
  */
 import { MODIFIER_GET, MODIFIER_KEEPTTL, MODIFIER_NX, MODIFIER_XX } from "../record/command-format.ts";
 import { errorResult, integerResult, NIL, OK, type Result } from "../record/result.ts";
-import { extended, type KeyContext } from "./key-context.ts";
+import type { KeyContext } from "./key-context.ts";
 
 /** Redis's own words: `valueBytesMax` is told to clients under that name. */
 export const TOO_LARGE = errorResult("TOO_LARGE", "string exceeds maximum allowed size (proto-max-bulk-len)");
@@ -32,7 +32,8 @@ export function applyAppend(context: KeyContext): Result | null {
   const oldBytes = store.valueEnd - store.valueStart;
   const byteCount = oldBytes + addedBytes;
   if (byteCount > context.valueBytesMax) return TOO_LARGE;
-  const whole = extended(context, true, byteCount);
+  const whole = new Uint8Array(byteCount);
+  whole.set(store.valueBytes.subarray(store.valueStart, store.valueEnd));
   whole.set(bytes.subarray(valueStart, valueEnd), oldBytes);
   return context.put(whole, 0, byteCount, store.expiryMs) ? integerResult(byteCount) : null;
 }

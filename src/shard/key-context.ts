@@ -32,10 +32,3 @@ export interface KeyContext {
   /** Writes a tombstone for the command's key. */
   remove(): boolean;
 }
-
-/** The value that `isPresent` found, if it found one, at the beginning of so many bytes, the others zero. */
-export function extended({ store }: KeyContext, isPresent: boolean, byteCount: number): Uint8Array {
-  const bytes = new Uint8Array(byteCount);
-  if (isPresent) bytes.set(store.valueBytes.subarray(store.valueStart, store.valueEnd));
-  return bytes;
-}
