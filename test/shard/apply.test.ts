@@ -351,6 +351,21 @@ test("SETRANGE and SETBIT stop at the longest value, INCRBYFLOAT too", () => {
   expect(harness.get("f")).toBeNull();
 });
 
+test("refusals have Redis's own words", () => {
+  using harness = new ShardHarness({ options: { valueBytesMax: 300 } });
+  const words = (one: TestCommand): string => {
+    const [result] = harness.run(one);
+    return result?.kind === "error" ? result.message : "no error";
+  };
+  harness.run(put("k", "x".repeat(300)));
+  const [append, add] = [CommandType.append, CommandType.incrementFloat];
+  expect(words(command(append, "k", { value: utf8("y") }))).toBe(
+    "string exceeds maximum allowed size (proto-max-bulk-len)",
+  );
+  expect(words(command(add, "k", { value: utf8("1") }))).toBe("value is not a valid float");
+  expect(words(command(add, "none", { value: utf8("inf") }))).toBe("increment would produce NaN or Infinity");
+});
+
 test("values that no range and no bit have are refused", () => {
   using harness = new ShardHarness();
   harness.run(put("k", "old"));
