@@ -7,25 +7,28 @@ import { EnvelopeError, isErrorCode } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { type ByteRange, CommandType, MODIFIER_NX } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
+import { encodeTransaction } from "../record/transaction-format.ts";
 import type { Call } from "./history.ts";
 import { isRead, type KeyInput } from "./key-model.ts";
+import { firstOf, isPairInput, pairTransaction } from "./pair-model.ts";
 import { EPOCH_MS } from "./sim-clock.ts";
 
 /** Longer than all jumps of a clock together. */
 const LONG_MS = 1000 * 24 * 3_600_000;
 const SOON_MS = { min: -500, max: 2500 };
 
-export type WriteInput = Exclude<KeyInput, { kind: "get" | "list" }>;
+export type WriteInput = Exclude<KeyInput, { kind: "get" | "list" | "look" }>;
 
 /** `gone`: it has happened, or never will. */
 export type Outcome = "returned" | "noBucket" | "notExecuted" | "unknown" | "gone";
 
 /** The key that it is on, where that is a single one. */
 export function keyRangeOf({ key, input }: Call): ByteRange {
+  if (isPairInput(input)) return rangeOf(firstOf(key));
   return rangeOf(utf8("member" in input ? input.member : key));
 }
 
-export function commandOf(input: WriteInput): readonly [CommandType, number, ByteRange] {
+export function commandOf({ key }: Call, input: WriteInput): readonly [CommandType, number, ByteRange] {
   switch (input.kind) {
     case "set":
     case "setExpiring":
@@ -41,6 +44,9 @@ export function commandOf(input: WriteInput): readonly [CommandType, number, Byt
       new DataView(value.buffer).setBigInt64(0, input.by, true);
       return [CommandType.increment, 0, rangeOf(value)];
     }
+    case "move":
+    case "clear":
+      return [CommandType.transaction, 0, rangeOf(encodeTransaction(pairTransaction(key, input)))];
   }
 }
 
@@ -72,7 +78,7 @@ export function onceOutcomeOf(result: Result, isFirst: boolean): Outcome {
 
 /** Whether it says what the operation came to. */
 export function isDefinite(result: Result): boolean {
-  return result.kind !== "error" || result.code === "NOT_AN_INTEGER";
+  return result.kind !== "error" || result.code === "NOT_AN_INTEGER" || result.code === "CONFLICT";
 }
 
 /** Whether nothing has been executed. */
@@ -88,6 +94,7 @@ export function isError(result: Result, code: string): boolean {
 
 /** A result that is still whole when the call that brought it is over. */
 export function detached(result: Result): Result {
+  if (result.kind === "results") return { kind: "results", results: result.results.map(detached) };
   if (result.kind !== "version") return result;
   const { kind, valueBytes, expiryMs, value } = result;
   return { kind, valueBytes, expiryMs, value: value.slice() };

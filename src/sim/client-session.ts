@@ -153,7 +153,7 @@ export class ClientSession<C extends SessionConnection> {
     const late = (result: Result): void => this.#hear(command, result);
     this.#host.send(connection, { settle, forsake, late }, (tag) => {
       const { coordinator, ordering } = connection;
-      const [type, modifiers, value] = commandOf(input);
+      const [type, modifiers, value] = commandOf(call, input);
       const once = [session, sequence, type, modifiers] as const;
       const bucket = coordinator.bucket(call.bucket);
       coordinator.writeOnce(ordering, ...once, bucket, keyRangeOf(call), value, expiryMs, this.#host, tag);

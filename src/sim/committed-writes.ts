@@ -208,6 +208,9 @@ function namesOf(key: string, { input, outcome }: Call): readonly string[] {
     case "delete":
     case "remove":
     case "list":
+    case "move":
+    case "look":
+    case "clear":
       return [];
     case "get": {
       const shown = outcome?.output.startsWith("=") === true ? outcome.output.slice(1) : "";

@@ -1,6 +1,7 @@
 /**
  * What one object of the database must behave like: the model against which histories are checked. Most objects are keys.
- * Another kind is what a shard has of a set of keys, told by one page of them: what `list` answers.
+ * Others are what a shard has of a set of keys, told by one page of them: what `list` answers; and pairs of keys that
+ * only transactions touch (pair-model.ts).
  *
  * Expiry is by clocks that may be an hour apart, so a key that expires soon may be there or not whenever it is looked at.
  * One that has expired long ago is gone, one that will expire long hence stays: whatever the clocks do.
@@ -9,6 +10,7 @@ import type { Result } from "../record/result.ts";
 import { unreachable } from "../core/assert.ts";
 import { text } from "../core/bytes.ts";
 import type { Model, Operation } from "./linearizability.ts";
+import { type PairInput, pairEffect } from "./pair-model.ts";
 
 export type KeyInput =
   | { readonly kind: "get" }
@@ -20,7 +22,8 @@ export type KeyInput =
   /** Of a set: a key is written or removed, or all of them are listed. */
   | { readonly kind: "add"; readonly member: string; readonly value: string }
   | { readonly kind: "remove"; readonly member: string }
-  | { readonly kind: "list"; readonly prefix: string; readonly shard: number };
+  | { readonly kind: "list"; readonly prefix: string; readonly shard: number }
+  | PairInput;
 
 export type Expiry = "long ago" | "soon" | "long hence";
 
@@ -71,6 +74,10 @@ function effect(state: KeyState, input: KeyInput): readonly [after: KeyState, ..
       return [withoutMember(state, input.member), hasMember(state, input.member) ? "1" : "0"];
     case "list":
       return [state, listOutput(membersOf(state))];
+    case "move":
+    case "look":
+    case "clear":
+      return pairEffect(state, input);
     default:
       return unreachable(input);
   }
@@ -105,7 +112,7 @@ function stateOf(members: readonly string[]): KeyState {
 
 /** Whether it changes nothing. */
 export function isRead(input: KeyInput): boolean {
-  return input.kind === "get" || input.kind === "list";
+  return input.kind === "get" || input.kind === "list" || input.kind === "look";
 }
 
 /** What `list` answers. */
@@ -172,9 +179,10 @@ export function describeResult(result: Result): string {
       return `error ${result.code}`;
     case "page":
       return listOutput(result.keys.map(text));
+    case "results":
+      return `[${result.results.map(describeResult).join(" ")}]`;
     case "bytes":
     case "entries":
-    case "results":
     case "stamped":
       return result.kind;
     default:

@@ -164,6 +164,7 @@ export function workloadOf(random: Random, season: Season, shardCount: number): 
     expiringChance: season === "clocks" ? 0.3 : isMixed ? 0.08 : 0,
     setChance: isMixed ? 0.12 : 0,
     manyChance: isMixed ? 0.06 : 0,
+    pairChance: isMixed ? 0.1 : 0,
     shardCount,
   };
 }

@@ -21,6 +21,7 @@ import {
 import { ClientSession, type Expectation, type SessionHost } from "./client-session.ts";
 import type { Call, History } from "./history.ts";
 import { describeResult, type KeyInput } from "./key-model.ts";
+import { isPairInput, pairTransaction } from "./pair-model.ts";
 import type { Range, Scheduler, SimProcess } from "./scheduler.ts";
 import { chooseReadMode, LEASE, LINEARIZABLE, OTHER_READS, type ReadChoice } from "./read-choice.ts";
 import { CLOCK_DRIFT_MAX, type SimNode } from "./sim-node.ts";
@@ -246,8 +247,13 @@ export class SimClient implements SessionHost<Connection> {
     const call = this.#called(connection, bucket, key, input, choice);
     if (this.#created.has(bucket)) this.#inExisting.add(call);
     const expiryMs = expiryMsOf(input, this.#scheduler.nowMs, this.#random);
-    const isWrite = input.kind !== "get" && input.kind !== "list";
-    if (isWrite && this.#session.write(connection, call, input, expiryMs)) return;
+    if (
+      input.kind !== "get" &&
+      input.kind !== "list" &&
+      input.kind !== "look" &&
+      this.#session.write(connection, call, input, expiryMs)
+    )
+      return;
     const settle = (result: Result): void => {
       const outcome = outcomeOf(result, input);
       this.note(call, outcome, result);
@@ -268,7 +274,8 @@ export class SimClient implements SessionHost<Connection> {
         coordinator.setReadMode(ordering, choice.mode, choice.staleMs);
         return coordinator.read(ordering, ref, keyRangeOf(call), false, this, tag);
       }
-      const [type, modifiers, value] = commandOf(input);
+      if (isPairInput(input)) return coordinator.transact(ordering, ref, pairTransaction(key, input), this, tag);
+      const [type, modifiers, value] = commandOf(call, input);
       coordinator.write(ordering, type, modifiers, ref, keyRangeOf(call), value, expiryMs, this, tag);
     });
   }

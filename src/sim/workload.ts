@@ -6,6 +6,7 @@
  *   - registers whose values may expire: long ago, long hence, or soon, which the clocks decide
  *   - sets: a few keys with a common prefix that come and go, and pages of those that a shard has of them
  *   - several registers written at once, as by MSET, which promises no more than that each is written
+ *   - pairs of keys, one of which gains what the other one loses, in transactions
  *
  * Every value is written once and every increment of a key adds a bit of its own, so that what is read tells what took
  * effect. A key is used so often and then gives way to a new one: what is to be searched for an order stays short.
@@ -15,6 +16,7 @@ import { TokenTable } from "../core/token-table.ts";
 import { utf8 } from "../core/bytes.ts";
 import type { Call } from "./history.ts";
 import type { KeyInput } from "./key-model.ts";
+import { isPairInput } from "./pair-model.ts";
 
 export interface WorkloadOptions {
   readonly keyCount: number;
@@ -27,10 +29,11 @@ export interface WorkloadOptions {
   readonly otherBucketChance: number;
   /** How often it is created or emptied then. */
   readonly adminChance: number;
-  /** How often bucket 0 is used for values that expire, for sets, for several registers at once. */
+  /** How often bucket 0 is used for values that expire, for sets, for several registers at once, for pairs. */
   readonly expiringChance: number;
   readonly setChance: number;
   readonly manyChance: number;
+  readonly pairChance: number;
   readonly shardCount: number;
 }
 
@@ -46,6 +49,8 @@ const USES_MAX = 50;
 const EXPIRING_KEY_COUNT = 4;
 const MEMBERS = ["a", "b", "c", "d", "e", "f"];
 const MANY_MAX = 6;
+const PAIR_COUNT = 2;
+const GUARDS = [null, null, "absent", "present"] as const;
 const EXPIRIES = ["long ago", "soon", "soon", "long hence"] as const;
 /** The id of bucket 0, which decides on shards. */
 const MAIN_BUCKET_ID = 1;
@@ -84,11 +89,13 @@ export class Workload {
     const bucket = this.#chooseBucket();
     const isMain = bucket === MAIN_BUCKET;
     if (isMain) {
-      const { expiringChance, setChance, manyChance } = this.#options;
+      const { expiringChance, setChance, manyChance, pairChance } = this.#options;
       const dice = this.#random.fraction();
       if (dice < expiringChance) return Array.from({ length: count }, () => this.#wishForExpiring());
       if (dice < expiringChance + setChance) return Array.from({ length: count }, () => this.#wishForSet());
       if (dice < expiringChance + setChance + manyChance) return this.#many();
+      if (dice < expiringChance + setChance + manyChance + pairChance)
+        return Array.from({ length: count }, () => this.#wishForPair());
     }
     if (!isMain && this.#random.chance(this.#options.adminChance)) {
       const isNamed = !/^\d+$/.test(bucket);
@@ -134,6 +141,15 @@ export class Workload {
     return { kind: "operation", bucket: MAIN_BUCKET, key: setName(prefix, shard), input };
   }
 
+  #wishForPair(): Wish {
+    const { key, use } = this.#keys.take("pairs", this.#random.below(PAIR_COUNT));
+    const dice = this.#random.below(10);
+    const guard = GUARDS[this.#random.below(GUARDS.length)] ?? null;
+    const pair = { kind: "operation", bucket: MAIN_BUCKET, key: `p${key}` } as const;
+    if (dice < 3) return { ...pair, input: { kind: "look" } };
+    return { ...pair, input: dice === 3 ? { kind: "clear" } : { kind: "move", by: 1n << BigInt(use), guard } };
+  }
+
   /** All at once, one for each of some registers. */
   #many(): readonly Wish[] {
     const registerCount = Math.max(1, Math.floor(this.#options.keyCount / 2));
@@ -173,6 +189,7 @@ function setName(prefix: string, shard: number): string {
 
 /** What reads an object of a history as it is at the end. */
 export function finalRead(calls: readonly Call[]): KeyInput {
+  if (calls.some(({ input }) => isPairInput(input))) return { kind: "look" };
   const set = calls.find(({ input }) => input.kind === "list" || input.kind === "add" || input.kind === "remove");
   if (set === undefined) return { kind: "get" };
   const slash = set.key.lastIndexOf("/");

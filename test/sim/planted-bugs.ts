@@ -445,4 +445,37 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     seedCount: 500,
     weather: "members",
   },
+  "a transaction is carried out whatever its conditions": {
+    changes: [
+      {
+        file: "src/shard/apply-transaction.ts",
+        text: "if (!holds(this.changes, condition)) return false;",
+        replacement: "holds(this.changes, condition);",
+      },
+    ],
+    seedCount: 20,
+    weather: "mixed",
+  },
+  "a transaction writes the first of its keys alone": {
+    changes: [
+      {
+        file: "src/shard/transaction-context.ts",
+        text: "of this.#changes.values()) {",
+        replacement: "of this.#changes.values().take(1)) {",
+      },
+    ],
+    seedCount: 20,
+    weather: "mixed",
+  },
+  "an operation of a transaction does not see those before it": {
+    changes: [
+      {
+        file: "src/shard/transaction-context.ts",
+        text: "const change = this.#changes.get(nameOf(key));",
+        replacement: "const change = undefined as PendingVersion | undefined;",
+      },
+    ],
+    seedCount: 20,
+    weather: "mixed",
+  },
 };
