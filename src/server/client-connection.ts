@@ -398,13 +398,13 @@ export class ClientConnection implements ConnectionHandler, Waiter {
   #execute(request: RequestArguments): void {
     this.commandCount += 1;
     const entry = this.port.commands.find(request.bytes, request.starts[0]!, request.ends[0]!);
-    if (entry === null) {
+    if (entry === null) this.replyError(unknownCommand(request));
+    if (entry === null || !this.#isAcceptable(entry, request)) {
       this.transactions.spoilQueue();
-      this.replyError(unknownCommand(request));
+      this.#afterSilence();
       return;
     }
-    if (!this.#isAcceptable(entry, request)) this.transactions.spoilQueue();
-    else if (this.transactions.takes(entry, request)) return;
+    if (this.transactions.takes(entry, request)) this.#afterSilence();
     else if (entry.exclusive && this.#replies.openCount > 0) this.#waiting = entry;
     else this.#run(entry, request);
   }
@@ -428,8 +428,7 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     this.lastCommand = entry.name;
     this.#exclusive = entry.exclusive;
     entry.handler(this, request);
-    const { session } = this;
-    if (session.replies !== "on") this.#afterSilence();
+    this.#afterSilence();
   }
 
   get #stream(): ReplyStream {
@@ -456,6 +455,7 @@ export class ClientConnection implements ConnectionHandler, Waiter {
 
   #afterSilence(): void {
     const { session } = this;
+    if (session.replies === "on") return;
     if (session.replies === "skip") session.replies = "on";
     else if (session.replies === "skipNext") session.replies = "skip";
   }

@@ -2,7 +2,7 @@
 import type { RequestArguments } from "../wire/request-arguments.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { CLIENT_TYPES } from "./client-list.ts";
-import { SYNTAX } from "./texts.ts";
+import { echo, SYNTAX } from "./texts.ts";
 
 type Filter = (connection: ClientConnection) => boolean;
 
@@ -12,10 +12,10 @@ export function killFilter(self: ClientConnection, request: RequestArguments): F
     const address = request.text(2);
     return (connection) => connection.remoteAddress === address;
   }
-  if (request.count % 2 !== 0) return SYNTAX;
   const filters: Filter[] = [];
   let spared = true;
   for (let i = 2; i < request.count; i += 2) {
+    if (i + 1 >= request.count) return SYNTAX;
     if (request.word(i) === "skipme") {
       const answer = request.word(i + 1);
       if (answer !== "yes" && answer !== "no") return SYNTAX;
@@ -43,10 +43,10 @@ function filterOf(request: RequestArguments, index: number): Filter | string {
       return (connection) => connection.port.address === wanted;
     case "type": {
       const type = wanted.toLowerCase();
-      return CLIENT_TYPES.has(type) ? () => type === "normal" : `ERR Unknown client type '${wanted}'`;
+      return CLIENT_TYPES.has(type) ? () => type === "normal" : `ERR Unknown client type '${echo(request, index + 1)}'`;
     }
     case "user":
-      return wanted === "default" ? () => true : `ERR No such user '${wanted}'`;
+      return wanted === "default" ? () => true : `ERR No such user '${echo(request, index + 1)}'`;
     default:
       return SYNTAX;
   }

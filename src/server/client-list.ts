@@ -2,7 +2,7 @@
 import type { RequestArguments } from "../wire/request-arguments.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { ClientPort } from "./client-port.ts";
-import { SYNTAX } from "./texts.ts";
+import { echo, SYNTAX } from "./texts.ts";
 
 /** All here are normal; the others are there to be asked for. */
 export const CLIENT_TYPES: ReadonlySet<string> = new Set(["normal", "master", "replica", "slave", "pubsub"]);
@@ -34,11 +34,11 @@ export function clientLines(port: ClientPort, request: RequestArguments): { text
   const isById = request.count > 3 && request.word(2) === "id";
   if (request.count > 2 && !isTyped && !isById) return { text: "", error: SYNTAX };
   const type = isTyped ? request.word(3) : "normal";
-  if (!CLIENT_TYPES.has(type)) return { text: "", error: `ERR Unknown client type '${request.text(3)}'` };
+  if (!CLIENT_TYPES.has(type)) return { text: "", error: `ERR Unknown client type '${echo(request, 3)}'` };
   const ids = new Set<number>();
   for (let i = 3; isById && i < request.count; i++) {
     const id = request.integer(i);
-    if (id === null || id < 1n) return { text: "", error: "ERR Invalid client ID" };
+    if (id === null) return { text: "", error: "ERR Invalid client ID" };
     ids.add(Number(id));
   }
   let text = "";

@@ -1,5 +1,5 @@
 /** Times of expiry as clients give them: seconds or milliseconds, from now or since 1970. */
-import { I64_MAX } from "../wire/resp-integer.ts";
+import { I64_MAX, I64_MIN } from "../wire/resp-integer.ts";
 import { invalidExpiry, NOT_AN_INTEGER } from "./texts.ts";
 
 export type ExpiryOption = "ex" | "px" | "exat" | "pxat";
@@ -25,7 +25,7 @@ export function absoluteExpiry(
   if (value === null) return NOT_AN_INTEGER;
   if (positive && value <= 0n) return invalidExpiry(command);
   const ms = option === "ex" || option === "exat" ? value * 1000n : value;
-  if (ms > I64_MAX || ms < -I64_MAX) return invalidExpiry(command);
+  if (ms > I64_MAX || ms < I64_MIN) return invalidExpiry(command);
   const absolute = option === "ex" || option === "px" ? ms + BigInt(nowMs) : ms;
   if (absolute > BigInt(Number.MAX_SAFE_INTEGER)) return invalidExpiry(command);
   return Math.max(LONG_AGO_MS, Number(absolute));

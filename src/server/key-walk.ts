@@ -1,5 +1,5 @@
 /**
- * A walk over all keys of a bucket: shard after shard, page after page, one page underway at a time. Each page is a
+ * A walk over the keys of a bucket, in all shards or some: shard after shard, page after page, one page underway at a time. Each page is a
  * bounded step of the shard, so a long walk does not keep anybody else waiting.
  */
 import type { BucketRef, Coordinator, Waiter } from "../cluster/coordinator.ts";
@@ -22,6 +22,7 @@ export class KeyWalk implements Waiter {
   readonly #mode: "keys" | "count";
   readonly #visitor: WalkVisitor;
   #shard = 0;
+  #endShard = 0;
   #after: Uint8Array | null = null;
   /** A page that comes during the call is taken in a loop, not by recursion. */
   #asking = false;
@@ -42,7 +43,10 @@ export class KeyWalk implements Waiter {
     this.#visitor = visitor;
   }
 
-  start(): void {
+  /** Of the shards from `first` on, `end` not among them. */
+  start(first = 0, end = this.#coordinator.shardCount): void {
+    this.#shard = first;
+    this.#endShard = end;
     this.#ask();
   }
 
@@ -66,7 +70,7 @@ export class KeyWalk implements Waiter {
   #nextShard(): void {
     this.#shard += 1;
     this.#after = null;
-    if (this.#shard >= this.#coordinator.shardCount) this.#end(null);
+    if (this.#shard >= this.#endShard) this.#end(null);
   }
 
   #end(error: string | null): void {

@@ -1,26 +1,33 @@
 /**
- * SCAN cursors. Clients insist on integers, so a cursor is one that names a shard and a slot in a bounded table of the
- * last keys seen:
+ * SCAN cursors. Clients insist on integers, and some on such as a double holds, so a cursor has 53 bits:
  *
- *   bits  52…37   36…25   24…0
- *         shard   slot    check, never 0
+ *   bit   52   51…42   41…30   29…0
+ *          0   shard   slot    check, never 0      behind the key that the slot remembers
+ *          0   shard   0       0                   at the start of the shard
+ *   bit   52   51…42   41…32   31…0
+ *          1   shard   0       hash                on from this hash of keys
  *
- * The check is a hash of bucket and key. A cursor whose slot has been given away since, or that another node made, does
- * not match, and the scan goes on at the start of its shard: keys may come again, none is missed. With slot and check 0
- * it means just that start.
+ * Where a scan stands is a key, and no integer holds a key. So it stands in one of a bounded number of slots of this
+ * node, and the cursor names the slot and, by the check (a hash of bucket, shard and key), what was in it. That is
+ * quick and exact as long as the slot lasts. When it was given away since, or another node or an earlier process made
+ * the cursor, the scan goes through its shard in an order that needs no memory: by the hashes of keys (hash-page.ts).
+ * It begins that order at its beginning, so keys may come again; none is missed, and it is never thrown back a second
+ * time, so it ends however many scans share the slots and wherever each step is sent.
  */
 import { murmur3 } from "../core/murmur3.ts";
 import { utf8 } from "../core/bytes.ts";
 
-const CHECK_RANGE = 2 ** 25;
+const CHECK_RANGE = 2 ** 30;
 const SLOT_COUNT = 2 ** 12;
 const SHARD_UNIT = CHECK_RANGE * SLOT_COUNT;
+const SHARD_RANGE = 2 ** 10;
+const HASH_MODE = SHARD_UNIT * SHARD_RANGE;
 
-interface ScanPosition {
-  readonly shard: number;
-  /** null: from the start of the shard. */
-  readonly after: Uint8Array | null;
-}
+export type ScanPosition =
+  /** Behind a key; null: at the start of the shard. */
+  | { readonly order: "keys"; readonly shard: number; readonly after: Uint8Array | null }
+  /** From this hash on. */
+  | { readonly order: "hashes"; readonly shard: number; readonly from: number };
 
 interface Remembered {
   readonly check: number;
@@ -32,23 +39,31 @@ export class ScanCursors {
   readonly #slots: (Remembered | null)[] = new Array<Remembered | null>(SLOT_COUNT).fill(null);
   #nextSlot = 0;
 
-  /** The cursor of a position; `after` is kept as it is. */
-  remember(bucket: string, shard: number, after: Uint8Array | null): number {
-    if (after === null) return shard * SHARD_UNIT;
+  /** The cursor of a position; the key in it is kept as it is. */
+  remember(bucket: string, position: ScanPosition): number {
+    const base = position.shard * SHARD_UNIT;
+    if (position.order === "hashes") return HASH_MODE + base + position.from;
+    const { shard, after } = position;
+    if (after === null) return base;
     const slot = this.#nextSlot;
     this.#nextSlot = (slot + 1) % SLOT_COUNT;
     const check = checkOf(bucket, shard, after);
     this.#slots[slot] = { check, shard, after };
-    return shard * SHARD_UNIT + slot * CHECK_RANGE + check;
+    return base + slot * CHECK_RANGE + check;
   }
 
+  /** `cursor` is any integer: one that nobody made leads to the beginning of some shard. */
   position(bucket: string, cursor: number): ScanPosition {
+    const shard = Math.floor(cursor / SHARD_UNIT) % SHARD_RANGE;
+    if (cursor >= 2 * HASH_MODE) return { order: "hashes", shard: 0, from: 0 };
+    if (cursor >= HASH_MODE) return { order: "hashes", shard, from: cursor % 2 ** 32 };
     const check = cursor % CHECK_RANGE;
     const slot = Math.floor(cursor / CHECK_RANGE) % SLOT_COUNT;
-    const shard = Math.floor(cursor / SHARD_UNIT);
+    if (check === 0 && slot === 0) return { order: "keys", shard, after: null };
     const found = this.#slots[slot] ?? null;
-    if (found === null || found.check !== check || found.shard !== shard) return { shard, after: null };
-    return { shard, after: checkOf(bucket, shard, found.after) === check ? found.after : null };
+    const isOurs = found !== null && found.check === check && found.shard === shard;
+    if (!isOurs || checkOf(bucket, shard, found.after) !== check) return { order: "hashes", shard, from: 0 };
+    return { order: "keys", shard, after: found.after };
   }
 }
 

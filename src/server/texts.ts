@@ -1,5 +1,6 @@
 /** Redis's own words for what a client did wrong; clients and people look for them. */
 import type { RequestArguments } from "../wire/request-arguments.ts";
+import { rawText } from "../wire/resp-writer.ts";
 
 export const SYNTAX = "ERR syntax error";
 export const NOT_AN_INTEGER = "ERR value is not an integer or out of range";
@@ -9,7 +10,7 @@ export const VALUE_TOO_LARGE = "ERR string exceeds maximum allowed size (proto-m
 export const INVALID_BUCKET_NAME = "ERR invalid bucket name";
 
 const ECHO_MAX = 128;
-const DECODER = new TextDecoder();
+const NUL = 0;
 
 export function unknownCommand(request: RequestArguments): string {
   let shown = "";
@@ -27,11 +28,23 @@ export function unknownSubcommand(request: RequestArguments, command: string): s
   return `ERR unknown subcommand '${cut(request, 1, ECHO_MAX)}'. Try ${command} HELP.`;
 }
 
+/** The older wording, of subcommands that look at their arguments themselves. */
+export function unknownForm(request: RequestArguments, command: string): string {
+  return `ERR unknown subcommand or wrong number of arguments for '${cut(request, 1, ECHO_MAX)}'. Try ${command} HELP.`;
+}
+
 export function invalidExpiry(command: string): string {
   return `ERR invalid expire time in '${command}' command`;
 }
 
+/** An argument as Redis shows it in an error: its bytes as they are, up to the first NUL, and no more than 128. */
+export function echo(request: RequestArguments, index: number): string {
+  return cut(request, index, ECHO_MAX);
+}
+
 /** The beginning of an argument, without decoding all of it. */
 function cut(request: RequestArguments, index: number, byteCount: number): string {
-  return DECODER.decode(request.view(index).subarray(0, byteCount));
+  const bytes = request.view(index).subarray(0, byteCount);
+  const end = bytes.indexOf(NUL);
+  return rawText(end < 0 ? bytes : bytes.subarray(0, end));
 }

@@ -9,7 +9,7 @@
  *   verbatim    $…               =<n> txt:…
  */
 import { copyBytes } from "../core/copy-bytes.ts";
-import { EMPTY_BYTES, utf8 } from "../core/bytes.ts";
+import { concatBytes, EMPTY_BYTES, utf8 } from "../core/bytes.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 
 export type RespVersion = 2 | 3;
@@ -35,6 +35,22 @@ const NULL_2 = utf8("$-1\r\n");
 const NULL_ARRAY_2 = utf8("*-1\r\n");
 const NULL_3 = utf8("_\r\n");
 const LINE_BREAKS = /[\r\n]/g;
+/** A low surrogate behind no high one stands for the byte in its low eight bits. */
+const RAW_BYTE = 0xdc00;
+const RAW_BYTES = /(?<![\ud800-\udbff])([\udc80-\udcff])/;
+
+/** Bytes as a text from which `error` makes the same bytes, whether they are UTF-8 or not. */
+export function rawText(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte < 0x80 ? byte : RAW_BYTE | byte);
+  return text;
+}
+
+function bytesOfText(text: string): Uint8Array {
+  if (!RAW_BYTES.test(text)) return utf8(text);
+  const pieces = text.split(RAW_BYTES);
+  return concatBytes(pieces.map((piece, i) => (i % 2 === 0 ? utf8(piece) : Uint8Array.of(piece.charCodeAt(0) & 0xff))));
+}
 
 export class RespWriter {
   bytes: Uint8Array = EMPTY_BYTES;
@@ -99,7 +115,7 @@ export class RespWriter {
     this.#line(PLUS, text);
   }
 
-  /** `text` begins with the code word. Line breaks in it become blanks, so it can never carry a second reply. */
+  /** `text` begins with the code word; what `rawText` made may be part of it. Line breaks in it become blanks, so it can never carry a second reply. */
   error(text: string): void {
     this.#line(MINUS, text.replace(LINE_BREAKS, " "));
   }
@@ -156,7 +172,7 @@ export class RespWriter {
 
   #line(kind: number, text: string): void {
     const short = text.length <= SHORT_TEXT && isAscii(text);
-    const bytes = short ? EMPTY_BYTES : utf8(text);
+    const bytes = short ? EMPTY_BYTES : bytesOfText(text);
     this.reserve(text.length + bytes.length + 3);
     this.bytes[this.length++] = kind;
     if (short) {

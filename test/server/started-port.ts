@@ -4,6 +4,7 @@ import type { Random } from "../../src/core/random.ts";
 import { RealClock } from "../../src/env/real-clock.ts";
 import { RealNetwork } from "../../src/env/real-network.ts";
 import { ClientPort } from "../../src/server/client-port.ts";
+import { NO_CONTROL } from "../../src/server/node-control.ts";
 import type { ClientPortSettings } from "../../src/server/settings.ts";
 import { FakeCoordinator } from "./fake-coordinator.ts";
 
@@ -31,11 +32,22 @@ export interface StartedPort {
 }
 
 /** With `random`, answers come late and out of order until `stop`. */
-export function startPort(changes: Partial<ClientPortSettings> = {}, random: Random | null = null): StartedPort {
+export function startPort(
+  changes: Partial<ClientPortSettings> = {},
+  random: Random | null = null,
+  coordinator = new FakeCoordinator(),
+  control = NO_CONTROL,
+): StartedPort {
   const clock = new RealClock();
-  const coordinator = new FakeCoordinator();
   coordinator.random = random;
-  const clientPort = new ClientPort(coordinator, new RealNetwork(clock), clock, QUIET, { ...SETTINGS, ...changes });
+  const clientPort = new ClientPort(
+    coordinator,
+    new RealNetwork(clock),
+    clock,
+    QUIET,
+    { ...SETTINGS, ...changes },
+    control,
+  );
   const port = clientPort.listen("127.0.0.1:0");
   const deliveries =
     random === null

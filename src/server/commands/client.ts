@@ -5,7 +5,7 @@ import { killFilter } from "../client-kill.ts";
 import type { ClientConnection } from "../client-connection.ts";
 import type { CommandEntry } from "../command-table.ts";
 import { containerCommand, subcommand } from "../subcommands.ts";
-import { NOT_AN_INTEGER, SYNTAX } from "../texts.ts";
+import { echo, NOT_AN_INTEGER, SYNTAX, unknownForm } from "../texts.ts";
 
 const TRACKING_NEEDED =
   "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled";
@@ -72,7 +72,7 @@ function setInfo(self: ClientConnection, request: RequestArguments): void {
   const field = request.word(2);
   const value = request.text(3);
   if (field !== "lib-name" && field !== "lib-ver") {
-    self.replyError(`ERR Unrecognized option '${request.text(2)}'`);
+    self.replyError(`ERR Unrecognized option '${echo(request, 2)}'`);
   } else if (nameProblem(value) !== null) {
     self.replyError(`ERR ${field} cannot contain spaces, newlines or special characters.`);
   } else {
@@ -130,7 +130,7 @@ function acceptSwitch(self: ClientConnection, request: RequestArguments): void {
 
 function unblock(self: ClientConnection, request: RequestArguments): void {
   const reason = request.count > 3 ? request.word(3) : "timeout";
-  if (request.count > 4) self.replyError(SYNTAX);
+  if (request.count > 4) self.replyError(unknownForm(request, "CLIENT"));
   else if (reason !== "timeout" && reason !== "error") {
     self.replyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
   } else if (request.integer(2) === null) self.replyError(NOT_AN_INTEGER);
@@ -140,7 +140,7 @@ function unblock(self: ClientConnection, request: RequestArguments): void {
 function pause(self: ClientConnection, request: RequestArguments): void {
   const mode = request.count > 3 ? request.word(3) : "all";
   const timeout = request.integer(2);
-  if (request.count > 4) self.replyError(SYNTAX);
+  if (request.count > 4) self.replyError(unknownForm(request, "CLIENT"));
   else if (mode !== "write" && mode !== "all") self.replyError("ERR CLIENT PAUSE mode must be WRITE or ALL");
   else if (timeout === null) self.replyError("ERR timeout is not an integer or out of range");
   else if (timeout < 0n) self.replyError("ERR timeout is negative");
@@ -150,9 +150,21 @@ function pause(self: ClientConnection, request: RequestArguments): void {
 
 function tracking(self: ClientConnection, request: RequestArguments): void {
   const mode = request.word(2);
-  if (mode === "off") self.replyOk();
+  if (!isTracking(request)) self.replyError(SYNTAX);
+  else if (mode === "off") self.replyOk();
   else if (mode === "on") self.replyError("ERR client-side caching is not supported");
   else self.replyError(SYNTAX);
+}
+
+/** Whether everything behind ON or OFF is an option. */
+function isTracking(request: RequestArguments): boolean {
+  for (let i = 3; i < request.count; i++) {
+    const option = request.word(i);
+    if (option === "redirect" || option === "prefix") i += 1;
+    else if (!["bcast", "optin", "optout", "noloop"].includes(option)) return false;
+    if (i >= request.count) return false;
+  }
+  return true;
 }
 
 function trackingInfo(self: ClientConnection): void {

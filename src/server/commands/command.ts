@@ -85,11 +85,12 @@ function chosenEntries(client: ClientConnection, request: RequestArguments): rea
 function writeEntry(reply: RespWriter, entry: CommandEntry): void {
   const keys = entry.subcommands.length > 0 ? NO_KEYS : entry.keys;
   writeDetails(reply, entry.name, entry.arity, keys, detailsOf(entry.name, entry, keys));
-  reply.array(entry.subcommands.length);
+  if (entry.subcommands.length === 0) reply.set(0);
+  else reply.array(entry.subcommands.length);
   for (const inner of entry.subcommands) {
     const name = `${entry.name}|${inner.name}`;
     writeDetails(reply, name, inner.arity, inner.keys, detailsOf(name, entry, inner.keys));
-    reply.array(0);
+    reply.set(0);
   }
 }
 

@@ -6,7 +6,7 @@ import type { ClientConnection } from "../client-connection.ts";
 import type { CommandEntry } from "../command-table.ts";
 import { applyChange, type Change, changeOf, isImmutable, settingText, settingTexts } from "../live-settings.ts";
 import { containerCommand, subcommand } from "../subcommands.ts";
-import { SYNTAX } from "../texts.ts";
+import { echo, SYNTAX } from "../texts.ts";
 
 export const CONFIG_COMMANDS: readonly CommandEntry[] = [
   containerCommand("config", "Settings of this node, under their own names and under Redis's", [
@@ -67,7 +67,7 @@ function namesProblem(client: ClientConnection, request: RequestArguments): stri
   for (let i = 2; i < request.count; i += 2) {
     const name = request.word(i);
     if (settingText(client.port, name) === null) {
-      return `ERR Unknown option or number of arguments for CONFIG SET - '${request.text(i)}'`;
+      return `ERR Unknown option or number of arguments for CONFIG SET - '${echo(request, i)}'`;
     }
     if (isImmutable(client.port, name)) return failed(request, i, "can't set immutable config");
     if (seen.has(name)) return failed(request, i, "duplicate parameter");
@@ -77,5 +77,5 @@ function namesProblem(client: ClientConnection, request: RequestArguments): stri
 }
 
 function failed(request: RequestArguments, index: number, why: string): string {
-  return `ERR CONFIG SET failed (possibly related to argument '${request.text(index)}') - ${why}`;
+  return `ERR CONFIG SET failed (possibly related to argument '${echo(request, index)}') - ${why}`;
 }

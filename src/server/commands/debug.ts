@@ -4,7 +4,7 @@ import { replyWhenDone, whenDone } from "../bucket-steps.ts";
 import type { ClientConnection } from "../client-connection.ts";
 import { type CommandEntry, NO_KEYS, sessionCommand, type Subcommand } from "../command-table.ts";
 import { hasArity, replyHelp, subcommand } from "../subcommands.ts";
-import { NOT_AN_INTEGER } from "../texts.ts";
+import { NOT_AN_INTEGER, unknownForm } from "../texts.ts";
 
 const REFUSED =
   'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.';
@@ -32,10 +32,7 @@ function debug(client: ClientConnection, request: RequestArguments): void {
   const word = request.word(1);
   const found = SUBCOMMANDS.find(({ name, arity }) => name === word && hasArity(request, arity));
   if (found !== undefined) found.handler(client, request);
-  else {
-    const shown = request.text(1).slice(0, 128);
-    client.replyError(`ERR unknown subcommand or wrong number of arguments for '${shown}'. Try DEBUG HELP.`);
-  }
+  else client.replyError(unknownForm(request, "DEBUG"));
 }
 
 function sleep(client: ClientConnection, request: RequestArguments): void {

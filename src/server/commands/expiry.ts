@@ -5,6 +5,7 @@ import type { ClientConnection } from "../client-connection.ts";
 import { type CommandEntry, readCommand, writeCommand } from "../command-table.ts";
 import { absoluteExpiry, type ExpiryOption } from "../expiry-time.ts";
 import { ReplyShape } from "../reply-shape.ts";
+import { echo } from "../texts.ts";
 
 export const EXPIRY_COMMANDS: readonly CommandEntry[] = [
   expireCommand("expire", "ex", "Sets the expiry, in seconds from now"),
@@ -54,7 +55,7 @@ function modifiersOf(request: RequestArguments): number | string {
   let modifiers = 0;
   for (let i = 3; i < request.count; i++) {
     const modifier = MODIFIERS.get(request.word(i));
-    if (modifier === undefined) return `ERR Unsupported option ${request.text(i)}`;
+    if (modifier === undefined) return `ERR Unsupported option ${echo(request, i)}`;
     modifiers |= modifier;
   }
   if ((modifiers & MODIFIER_NX) !== 0 && modifiers !== MODIFIER_NX) {

@@ -5,7 +5,9 @@ import type { RequestArguments } from "../../wire/request-arguments.ts";
 import type { ClientConnection } from "../client-connection.ts";
 import { bucketCommand, type CommandEntry } from "../command-table.ts";
 import { errorReply } from "../error-reply.ts";
+import { hashPage, LeastHashes } from "../hash-page.ts";
 import { KeyWalk } from "../key-walk.ts";
+import type { ScanPosition } from "../scan-cursors.ts";
 import { NOT_AN_INTEGER, SYNTAX } from "../texts.ts";
 
 export const SCAN_COMMANDS: readonly CommandEntry[] = [
@@ -15,6 +17,7 @@ export const SCAN_COMMANDS: readonly CommandEntry[] = [
   bucketCommand("randomkey", 1, "Some key", (client) => new RandomKey(client).ask()),
 ];
 
+const U64_RANGE = 2n ** 64n;
 const SCAN_COUNT_DEFAULT = 10;
 const SCAN_COUNT_MAX = 10_000;
 /** What a key costs in a reply beside its bytes. */
@@ -27,8 +30,8 @@ interface ScanOptions {
 }
 
 function scan(client: ClientConnection, request: RequestArguments): void {
-  const cursor = request.integer(1);
-  if (cursor === null || cursor < 0n) {
+  const cursor = scanCursor(request);
+  if (cursor === null) {
     client.replyError("ERR invalid cursor");
     return;
   }
@@ -45,7 +48,17 @@ function scan(client: ClientConnection, request: RequestArguments): void {
     client.end();
     return;
   }
-  new ScanStep(client).ask(Number(cursor), options);
+  new ScanStep(client).ask(cursor, options);
+}
+
+/** The cursor as Redis reads it (`strtoul`): nothing is 0, a sign is allowed, up to 64 bits. Rounded above 2^53. */
+function scanCursor(request: RequestArguments): number | null {
+  const [text = ""] = request.text(1).split("\0");
+  if (text === "") return 0;
+  if (!/^[+-]?\d+$/.test(text)) return null;
+  const value = BigInt(text.replace(/^\+/, ""));
+  if (value >= U64_RANGE || value <= -U64_RANGE) return null;
+  return Number(BigInt.asUintN(64, value));
 }
 
 function scanOptions(request: RequestArguments): ScanOptions | string {
@@ -80,30 +93,49 @@ class ScanStep implements Waiter {
     const found = port.cursors.position(session.bucket.name, cursor);
     const isShard = found.shard < coordinator.shardCount;
     this.#shard = isShard ? found.shard : 0;
-    const after = isShard ? found.after : null;
-    coordinator.page(session.bucket, this.#shard, after, options.count, options.pattern, "keys", this, 0);
+    if (found.order === "keys") {
+      const after = isShard ? found.after : null;
+      coordinator.page(session.bucket, this.#shard, after, options.count, options.pattern, "keys", this, 0);
+      return;
+    }
+    const hashes = new LeastHashes(isShard ? found.from : 0, port.settings.outputBytesMax / 4);
+    hashPage(coordinator, session.bucket, this.#shard, options.pattern, hashes, (error) => {
+      const { next } = hashes;
+      const further: ScanPosition | null = next === null ? null : { order: "hashes", shard: this.#shard, from: next };
+      this.#answer(error, hashes.keys(), further);
+    });
   }
 
   resolve(_tag: number, result: Result): void {
+    if (result.kind === "error") {
+      this.#answer(errorReply(result.code, result.message), [], null);
+      return;
+    }
+    const next = result.kind === "page" ? result.next : null;
+    const keys = result.kind === "page" ? result.keys : [];
+    this.#answer(null, keys, next === null ? null : { order: "keys", shard: this.#shard, after: next.slice() });
+  }
+
+  /** `further` null: the shard is at its end. */
+  #answer(error: string | null, keys: readonly Uint8Array[], further: ScanPosition | null): void {
     this.#client.settle(this.#slot, (reply) => {
-      if (result.kind === "error") {
-        reply.error(errorReply(result.code, result.message));
+      if (error !== null) {
+        reply.error(error);
         return;
       }
-      const next = result.kind === "page" ? result.next : null;
-      const keys = result.kind === "page" ? result.keys : [];
       reply.array(2);
-      reply.bulkText(String(this.#nextCursor(next)));
+      reply.bulkText(String(this.#nextCursor(further)));
       reply.array(keys.length);
       for (const key of keys) reply.bulk(key);
     });
   }
 
-  #nextCursor(next: Uint8Array | null): number {
+  #nextCursor(further: ScanPosition | null): number {
     const { coordinator, port, session } = this.#client;
-    if (next !== null) return port.cursors.remember(session.bucket.name, this.#shard, next.slice());
+    if (further !== null) return port.cursors.remember(session.bucket.name, further);
     const shard = this.#shard + 1;
-    return shard < coordinator.shardCount ? port.cursors.remember(session.bucket.name, shard, null) : 0;
+    if (shard >= coordinator.shardCount) return 0;
+    return port.cursors.remember(session.bucket.name, { order: "keys", shard, after: null });
   }
 }
 

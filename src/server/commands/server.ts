@@ -4,7 +4,7 @@ import type { RequestArguments } from "../../wire/request-arguments.ts";
 import type { ClientConnection } from "../client-connection.ts";
 import { type CommandEntry, type CommandHandler, sessionCommand } from "../command-table.ts";
 import { containerCommand, subcommand } from "../subcommands.ts";
-import { NOT_AN_INTEGER, SYNTAX } from "../texts.ts";
+import { NOT_AN_INTEGER, SYNTAX, unknownForm } from "../texts.ts";
 
 const NO_CLUSTER_MODE = "ERR This instance has cluster support disabled";
 const refuseClusterMode: CommandHandler = (client) => client.replyError(NO_CLUSTER_MODE);
@@ -54,7 +54,7 @@ function replyNothing(client: ClientConnection): void {
 
 /** WAIT numreplicas timeout. There is nothing to wait for: a write is answered when a majority has it. */
 function wait(client: ClientConnection, request: RequestArguments): void {
-  const problem = timeoutProblem(request, 2) ?? (request.integer(1) === null ? NOT_AN_INTEGER : null);
+  const problem = (request.integer(1) === null ? NOT_AN_INTEGER : null) ?? timeoutProblem(request, 2);
   if (problem !== null) client.replyError(problem);
   else replyInteger(client, certainReplicas(client));
 }
@@ -92,7 +92,7 @@ function certainReplicas(client: ClientConnection): number {
 
 function slowlogGet(client: ClientConnection, request: RequestArguments): void {
   const count = request.count > 2 ? request.integer(2) : 10n;
-  if (request.count > 3) client.replyError("ERR wrong number of arguments for 'slowlog|get' command");
+  if (request.count > 3) client.replyError(unknownForm(request, "SLOWLOG"));
   else if (count === null || count < -1n) client.replyError("ERR count should be greater than or equal to -1");
   else replyNothing(client);
 }

@@ -64,7 +64,9 @@ export class Generator {
 
   #batch(count: number): Step[] {
     const protocol = this.#random.chance(0.5) ? 2 : 3;
-    const steps = Array.from({ length: count }, () => this.#step(protocol));
+    const made = Array.from({ length: count }, () => this.#step(protocol));
+    const skips = made.some((step) => nameOf(step) === "client" && wordAt(step, 2) === "skip");
+    const steps = skips ? made.filter(({ form }) => form !== "raw") : made;
     // What ends a connection comes last: a server may forget what it has said to somebody who goes on talking.
     if (this.#random.chance(BROKEN_SHARE)) {
       steps.push({ protocol, form: "raw", args: [utf8(this.#words.pick(BROKEN))] });
