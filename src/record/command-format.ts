@@ -90,10 +90,19 @@ export const CommandType = {
   rename: 27,
   /** Within a transaction alone: the key is copied to the one in the value, with its expiry; MODIFIER_NX. Result: integer, 1 if it was. */
   copy: 28,
+  /**
+   * Catalog (shard 0): the user, role, key of tokens or revocation that the key names is what the value says (record/access-format.ts).
+   * Result: integer, its revision, or CONFLICT where it had another than the value expects.
+   */
+  changeAccess: 29,
+  /** Catalog (shard 0): the entry that the key names, whose revision is the value (u32), is gone. Result: ok, or CONFLICT. */
+  removeAccess: 30,
+  /** Catalog (shard 0): as changeAccess, for the very first user. Result: integer, or CONFLICT when there has been one. */
+  foundAccess: 31,
 } as const;
 export type CommandType = (typeof CommandType)[keyof typeof CommandType];
 
-/** 1 at the number of each type. */
+/** 1 at every number that is a CommandType. */
 const KNOWN_TYPES = new Uint8Array(256);
 for (const type of Object.values(CommandType)) KNOWN_TYPES[type] = 1;
 

@@ -52,6 +52,9 @@ export function applyKeyCommand(context: KeyContext): Result | null {
     case CommandType.admitMember:
     case CommandType.retireMember:
     case CommandType.forgetMember:
+    case CommandType.changeAccess:
+    case CommandType.removeAccess:
+    case CommandType.foundAccess:
     case CommandType.transaction:
     case CommandType.rename:
     case CommandType.copy:

@@ -19,6 +19,7 @@ import { type LoggedConfiguration, loggedConfiguration, NO_CONFIGURATION } from 
 import { errorResult, type Result } from "../record/result.ts";
 import { VersionKind } from "../record/version.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
+import { applyChangeAccess, applyFoundAccess, applyRemoveAccess } from "./apply-access.ts";
 import { applyCreateBucket, applyDropBucket, applyFence, applyFenceDone, applyRenewBucket } from "./apply-catalog.ts";
 import { applyKeyCommand } from "./apply-key.ts";
 import { applyAdmitMember, applyForgetMember, applyFoundCluster, applyRetireMember } from "./apply-members.ts";
@@ -234,6 +235,12 @@ function applyCommand(context: CommandContext): Result | null {
       return applyRetireMember(context);
     case CommandType.forgetMember:
       return applyForgetMember(context);
+    case CommandType.changeAccess:
+      return applyChangeAccess(context);
+    case CommandType.removeAccess:
+      return applyRemoveAccess(context);
+    case CommandType.foundAccess:
+      return applyFoundAccess(context);
     case CommandType.openSession:
       return applyOpenSession(context);
     case CommandType.closeSession:
