@@ -228,6 +228,27 @@ const SHAPE = {
 
   // Commands of Redis that are for tests.
   debugCommands: flag.default(false).describe("DEBUG does something, instead of refusing"),
+  // Who comes in, and what is kept of it.
+  initialUser: z
+    .string("must be text")
+    .regex(/^(?:[A-Za-z0-9][A-Za-z0-9._@-]{0,63})?$/, {
+      error: "must be up to 64 letters, digits, '.', '_', '@' or '-'",
+    })
+    .default("")
+    .describe("user with all rights that is entered when there is no user yet (default: none)"),
+  initialPasswordFile: z
+    .string("must be a path")
+    .default("")
+    .describe("file whose first line is the password of initialUser"),
+  insecureOpen: flag
+    .default(false)
+    .describe("serve everybody who can reach the ports, from other machines too, while there are no users"),
+  loginTimeoutMs: count(100, 3_600_000).default(10_000).describe("whoever has to log in has done so within this time"),
+  loginChecks: count(1, 64).default(2).describe("passwords checked at once; each takes a core and 19 MiB for a while"),
+  auditFileBytes: bytes(64 * KIB, GIB)
+    .default(16 * MIB)
+    .describe("the audit log goes on in a new file beyond this"),
+  auditFilesKept: count(1, 10_000).default(16).describe("files of the audit log that are kept beside the current one"),
 } as const;
 
 const SCHEMA = z.object(SHAPE);

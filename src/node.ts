@@ -14,6 +14,7 @@ import { NO_NODE } from "./core/ids.ts";
 import { Random } from "./core/random.ts";
 import { descriptorsMax } from "./env/descriptors.ts";
 import type { Environment, Logger } from "./env/environment.ts";
+import { NodeAccess } from "./node-access.ts";
 import { type RunningShards, shardsInWorkers, shardsOnThisThread } from "./node-shards.ts";
 import { parseDurability, SYNC } from "./record/durability.ts";
 import { ClientPort } from "./server/client-port.ts";
@@ -92,15 +93,20 @@ export async function startNode(given: NodeSettings, environment: Environment): 
   await until(() => node.opened);
   if (failure !== null) throw failure;
   const peerPort = node.start();
+  const door = await NodeAccess.open(node, settings, environment, (reason) => fail("CONFIG", reason));
   const { control, onShutdown } = nodeControl(settings, log, connectionsMax);
   const clientSettings = { ...settings, connectionsMax, version: packageJson.version };
-  const clients = new ClientPort(node.coordinator, network, clock, log, clientSettings, control);
+  const clients = new ClientPort(node.coordinator, network, clock, log, door.access, clientSettings, control);
   node.onTurnEnd(() => clients.flush());
-  if (identity.members.members.length === 1) await until(() => node.hasLeaders);
+  door.start();
+  if (!hasPeers) {
+    await until(() => node.hasLeaders && door.isKnown);
+    if (door.refusal !== null) throw door.refusal;
+  }
   const clientAddress = withPort(settings.client, clients.listen(settings.client));
   const peerAddress = withPort(settings.peer, peerPort);
   const { host, port } = splitAddress(settings.http);
-  const http = startHttpPort(host, port, () => status());
+  const http = startHttpPort(host, port, door.access, () => status());
   const status = (): NodeStatus => ({
     node: settings.id,
     cluster: settings.cluster,
@@ -128,6 +134,7 @@ export async function startNode(given: NodeSettings, environment: Environment): 
       const deadline = clock.monotonicMs() + STOP_MS_MAX;
       await until(() => node.stopped || clock.monotonicMs() > deadline);
       shards.stop();
+      await door.stop();
       lock.release();
     },
   };

@@ -18,6 +18,8 @@ import type { Timer } from "../env/clock.ts";
 import type { RaftMessage } from "../raft/messages.ts";
 import { FrameType } from "../wire/peer-frame-format.ts";
 import type { SystemChange } from "../bridge/shard-protocol.ts";
+import { AccessAdmin } from "./access-admin.ts";
+import { AccessCatalog } from "./access-catalog.ts";
 import { Catalog } from "./catalog.ts";
 import type { ClusterSettings } from "./cluster-settings.ts";
 import type { Coordinator } from "./coordinator.ts";
@@ -68,6 +70,8 @@ export class ClusterNode {
   readonly #router: Router;
   readonly #health: NodeHealth;
   readonly #catalog: Catalog;
+  readonly #accessCatalog = new AccessCatalog();
+  readonly access: AccessAdmin;
   readonly members: Members;
   readonly #membership: Membership;
   readonly #aims: GroupAims;
@@ -153,6 +157,7 @@ export class ClusterNode {
       settings.requestTimeoutMs,
       settings.valueBytesMax,
     );
+    this.access = new AccessAdmin(this.#accessCatalog, this.#router.system);
     this.#membership = new Membership(
       environment,
       settings,
@@ -465,6 +470,7 @@ export class ClusterNode {
         if (from !== 0) return;
         for (const change of changes) this.#catalog.learn(change);
         this.members.learn(changes, isWhole);
+        this.#accessCatalog.learn(changes, isWhole);
       },
       leadershipChanged: () => {
         this.#hasNews = true;

@@ -126,7 +126,8 @@ const KINDS: readonly (readonly [string, AccessKind])[] = [
 export function encodeAccessCensus({ version, users, roles, tokenKeys, revocations }: AccessCensus): Uint8Array {
   const bytes = new Uint8Array(CENSUS_BYTES);
   const view = viewOf(bytes);
-  [version, users, roles, tokenKeys, revocations].forEach((count, at) => view.setUint32(4 * at, count, true));
+  const counts = [version, users, roles, tokenKeys, revocations];
+  for (const [at, count] of counts.entries()) view.setUint32(4 * at, count, true);
   return bytes;
 }
 
@@ -166,7 +167,9 @@ export function encodeAccessChange(kind: AccessKind, expected: number, record: A
 /** Throws PROTOCOL. */
 export function decodeAccessChange(kind: AccessKind, bytes: Uint8Array): { expected: number; record: AccessRecord } {
   const { expected, record } = decodeMap(bytes);
-  return isCount(expected) ? { expected, record: recordOf(kind, fields(record)) } : refuse("a change without a revision");
+  return isCount(expected)
+    ? { expected, record: recordOf(kind, fields(record)) }
+    : refuse("a change without a revision");
 }
 
 /** Id and revision as the catalog gives them. `id`: of a user that was there already. */

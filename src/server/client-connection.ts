@@ -18,6 +18,7 @@
 import type { BucketRef, Coordinator, Waiter } from "../cluster/coordinator.ts";
 import { unreachable } from "../core/assert.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
+import type { AuditEvent } from "../core/audit-format.ts";
 import type { Connection, ConnectionHandler } from "../env/network.ts";
 import { type ByteRange, CommandType } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
@@ -25,6 +26,9 @@ import { encodeTransaction, type Transaction } from "../record/transaction-forma
 import type { RequestArguments } from "../wire/request-arguments.ts";
 import { ParseStatus, RespParser } from "../wire/resp-parser.ts";
 import type { RespWriter } from "../wire/resp-writer.ts";
+import { type Identity, hostOf } from "./access/access.ts";
+import { describeAct, fullName, isAct, judge } from "./access/command-rights.ts";
+import { ANYBODY, type Principal } from "./access/principal.ts";
 import { ArgumentRange, NO_VALUE } from "./argument-range.ts";
 import type { ClientPort } from "./client-port.ts";
 import { ClientTransactions, WITHIN_TRANSACTION } from "./client-transactions.ts";
@@ -33,7 +37,7 @@ import { FRAME_PROGRESS_BYTES, FrameWatch } from "./frame-watch.ts";
 import { ReplyShape } from "./reply-shape.ts";
 import { ReplyStream } from "./reply-stream.ts";
 import { FIRST_BUCKET, LINEARIZABLE, type ReadChoice, type Session } from "./session.ts";
-import { unknownCommand, wrongArity } from "./texts.ts";
+import { ACT_INSIDE, ACT_NOT_RECORDED, NOT_LOGGED_IN, noPermission, unknownCommand, wrongArity } from "./texts.ts";
 import { ValueReply, type WriteReply } from "./value-reply.ts";
 
 /** Reads are gathered while they are expected to bring no more than this: large values are counted one by one. */
@@ -41,6 +45,10 @@ const GATHERED_BYTES_MAX = 256 * 1024;
 
 /** The first byte of a TLS record: somebody took this for a TLS port. */
 const TLS_HANDSHAKE = 0x16;
+
+/** Before the login: commands that are refused until the connection is closed, and replies that may wait to be read. */
+const STRANGER_COMMANDS_MAX = 100;
+const STRANGER_OUTPUT_BYTES_MAX = 64 * 1024;
 
 /** One set for the whole thread. */
 const KEY = new ArgumentRange();
@@ -78,6 +86,11 @@ export class ClientConnection implements ConnectionHandler, Waiter {
   /** The exclusive command that waits for its turn. */
   #waiting: CommandEntry | null = null;
   #exclusive = false;
+  /** `#waiting` is an act that is being recorded. */
+  #recording = false;
+  /** Since when nobody has logged in, monotonic; 0: somebody has, or need not. */
+  strangerSinceMs = 0;
+  #strangerCommands = 0;
 
   constructor(id: number, port: ClientPort, connection: Connection) {
     this.id = id;
@@ -91,6 +104,8 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     this.openedMs = port.clock.monotonicMs();
     this.lastCommandMs = this.openedMs;
     this.session = {
+      principal: port.access.stranger,
+      identity: null,
       bucket: port.coordinator.bucket(FIRST_BUCKET),
       read: LINEARIZABLE,
       ordering: port.coordinator.newOrdering(),
@@ -100,6 +115,7 @@ export class ClientConnection implements ConnectionHandler, Waiter {
       libraryVersion: "",
       replies: "on",
     };
+    this.#setPrincipal(this.session.principal);
   }
 
   // ── from the network ──
@@ -146,8 +162,9 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     this.#dirty = false;
     if (this.#state === "closed") return;
     if (!this.#socketFull && !this.#send()) return;
-    if (this.unsentBytes > this.port.settings.outputBytesMax) {
-      this.abort(`more than ${this.port.settings.outputBytesMax} bytes of replies were not read`);
+    const outputBytesMax = this.strangerSinceMs === 0 ? this.port.settings.outputBytesMax : STRANGER_OUTPUT_BYTES_MAX;
+    if (this.unsentBytes > outputBytesMax) {
+      this.abort(`more than ${outputBytesMax} bytes of replies were not read`);
       return;
     }
     if (this.#state === "finishing") this.#closeIfDone();
@@ -191,6 +208,38 @@ export class ClientConnection implements ConnectionHandler, Waiter {
 
   get unansweredCount(): number {
     return this.#replies.openCount;
+  }
+
+  // ── who it is ──
+
+  logIn(identity: Identity, principal: Principal): void {
+    if (this.#state === "closed") return;
+    this.session.identity = identity;
+    this.#setPrincipal(principal);
+  }
+
+  /** As if nobody had logged in. */
+  logOut(): void {
+    this.session.identity = null;
+    this.#setPrincipal(this.port.access.stranger);
+  }
+
+  /** Users, roles or tokens have changed: rights are looked up anew, and whoever has none left is sent away. */
+  accessChanged(): void {
+    const { identity } = this.session;
+    const { access } = this.port;
+    const principal = identity === null ? access.stranger : access.principalOf(identity);
+    if (principal === null) this.abort("the user or the token that it came in with is no longer good");
+    else this.#setPrincipal(principal);
+  }
+
+  #setPrincipal(principal: Principal): void {
+    const wasStranger = this.strangerSinceMs !== 0;
+    this.session.principal = principal;
+    this.#parser.isRestricted = !principal.isLoggedIn;
+    this.#strangerCommands = 0;
+    if (principal.isLoggedIn) this.strangerSinceMs = 0;
+    else if (!wasStranger) this.strangerSinceMs = this.port.clock.monotonicMs();
   }
 
   // ── for the handlers: replies known at once ──
@@ -347,7 +396,9 @@ export class ClientConnection implements ConnectionHandler, Waiter {
 
   /** Runs the command that another one has in its arguments, in its place. */
   runInner(entry: CommandEntry, request: RequestArguments): void {
-    if (this.#isAcceptable(entry, request)) entry.handler(this, request);
+    if (!this.#isAcceptable(entry, request)) return;
+    if (this.#isRecorded(entry, request)) this.replyError(ACT_INSIDE);
+    else entry.handler(this, request);
   }
 
   // ── commands in ──
@@ -405,8 +456,34 @@ export class ClientConnection implements ConnectionHandler, Waiter {
       return;
     }
     if (this.transactions.takes(entry, request)) this.#afterSilence();
+    else if (this.#isRecorded(entry, request)) this.#recordFirst(entry, request);
     else if (entry.exclusive && this.#replies.openCount > 0) this.#waiting = entry;
     else this.#run(entry, request);
+  }
+
+  /** Whether it leaves a line in the audit log before it is done. */
+  #isRecorded(entry: CommandEntry, request: RequestArguments): boolean {
+    return entry.keys[0] === 0 && this.port.access.audit !== null && isAct(entry, request);
+  }
+
+  #recordFirst(entry: CommandEntry, request: RequestArguments): void {
+    this.#waiting = entry;
+    this.#recording = true;
+    this.port.access.audit?.record(this.#auditEvent("act", entry, request, "asked"), (isRecorded) => {
+      this.#recording = false;
+      if (this.#state === "closed") return;
+      if (!isRecorded) {
+        this.#waiting = null;
+        this.replyError(ACT_NOT_RECORDED);
+      }
+      this.tryContinue();
+    });
+  }
+
+  #auditEvent(event: "act" | "denied", entry: CommandEntry, request: RequestArguments, outcome: string): AuditEvent {
+    const { principal, bucket } = this.session;
+    const command = describeAct(entry, request) ?? fullName(entry, request);
+    return { event, user: principal.name, address: hostOf(this.remoteAddress), command, bucket: bucket.name, outcome };
   }
 
   /** False: it has been answered with what is wrong with its arguments. */
@@ -416,11 +493,25 @@ export class ClientConnection implements ConnectionHandler, Waiter {
       this.replyError(wrongArity(entry.name));
       return false;
     }
+    if (this.session.principal !== ANYBODY && !this.#isPermitted(entry, request)) return false;
     if (entry.keys[0] === 0) return true;
     const { keyBytesMax } = this.port.settings;
     const byteCount = longKey(entry, request, keyBytesMax);
     if (byteCount === 0) return true;
     this.replyError(`ERR key of ${byteCount} bytes is too large, the limit is ${keyBytesMax}`);
+    return false;
+  }
+
+  /** False: it has been answered that it is not allowed. */
+  #isPermitted(entry: CommandEntry, request: RequestArguments): boolean {
+    const { principal, bucket } = this.session;
+    const verdict = judge(principal, bucket.name, entry, request);
+    if (verdict === "allowed") return true;
+    const outcome = principal.isLoggedIn ? verdict : "not logged in";
+    this.port.access.note(this.#auditEvent("denied", entry, request, outcome));
+    this.replyError(principal.isLoggedIn ? noPermission(verdict, fullName(entry, request)) : NOT_LOGGED_IN);
+    if (!principal.isLoggedIn) this.#strangerCommands += 1;
+    if (this.#strangerCommands > STRANGER_COMMANDS_MAX) this.finish();
     return false;
   }
 
@@ -436,6 +527,7 @@ export class ClientConnection implements ConnectionHandler, Waiter {
   }
 
   #isBlocked(): boolean {
+    if (this.#recording) return true;
     const open = this.#replies.openCount;
     if (open > 0) {
       if (this.#exclusive || this.#waiting !== null) return true;

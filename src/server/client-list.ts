@@ -21,7 +21,7 @@ export function describe(about: ClientConnection): string {
     `omem=${about.unsentBytes}`,
     `unanswered=${about.unansweredCount}`,
     `cmd=${about.lastCommand}`,
-    "user=default",
+    `user=${session.principal.isLoggedIn ? session.principal.name : "(superuser)"}`,
     `lib-name=${session.libraryName}`,
     `lib-ver=${session.libraryVersion}`,
     `resp=${session.version}`,

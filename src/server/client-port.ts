@@ -11,6 +11,7 @@ import type { Connection, ConnectionHandler, Listener, Network } from "../env/ne
 import { BufferPool } from "../wire/buffer-pool.ts";
 import type { RespLimits } from "../wire/resp-parser.ts";
 import { RespWriter } from "../wire/resp-writer.ts";
+import type { Access } from "./access/access.ts";
 import { ClientConnection } from "./client-connection.ts";
 import type { CommandTable } from "./command-table.ts";
 import { commandTable } from "./commands.ts";
@@ -30,6 +31,7 @@ export class ClientPort {
   readonly clock: Clock;
   readonly log: Logger;
   readonly control: NodeControl;
+  readonly access: Access;
   readonly respLimits: RespLimits;
   outputPauseBytes: number;
   logLevel: string;
@@ -72,6 +74,7 @@ export class ClientPort {
     network: Network,
     clock: Clock,
     log: Logger,
+    access: Access,
     settings: ClientPortSettings,
     control: NodeControl = NO_CONTROL,
   ) {
@@ -79,6 +82,10 @@ export class ClientPort {
     this.#network = network;
     this.clock = clock;
     this.log = log;
+    this.access = access;
+    access.admin.catalog.onChange(() => {
+      for (const connection of [...this.#connections.values()]) connection.accessChanged();
+    });
     this.#settings = settings;
     this.control = control;
     this.logLevel = control.settings.get("logLevel") ?? "info";
@@ -217,15 +224,24 @@ export class ClientPort {
   }
 
   #sweepLater(): void {
-    const period = Math.max(SWEEP_MS_MIN, this.settings.frameIdleMs / SWEEPS_PER_IDLE_TIME);
-    this.#sweep = this.clock.after(period, () => this.#sweepFrames());
+    const { frameIdleMs, loginTimeoutMs } = this.settings;
+    const period = Math.max(SWEEP_MS_MIN, Math.min(frameIdleMs, loginTimeoutMs) / SWEEPS_PER_IDLE_TIME);
+    this.#sweep = this.clock.after(period, () => this.#sweepConnections());
   }
 
-  #sweepFrames(): void {
+  /** Closes those that stopped in the middle of a request, those that never logged in, and those whose token has ended. */
+  #sweepConnections(): void {
     this.#sweep = null;
     if (this.#connections.size === 0) return;
-    const oldest = this.clock.monotonicMs() - this.settings.frameIdleMs;
+    const nowMs = this.clock.monotonicMs();
+    const oldest = nowMs - this.settings.frameIdleMs;
     for (const connection of this.#connections.values()) {
+      const { strangerSinceMs, session } = connection;
+      if (strangerSinceMs !== 0 && nowMs - strangerSinceMs > this.settings.loginTimeoutMs) {
+        connection.abort(`nobody logged in for ${this.settings.loginTimeoutMs} ms`);
+      } else if (session.identity !== null && this.access.isExpired(session.identity)) {
+        connection.abort("the token that it came in with has ended");
+      }
       const { sinceMs } = connection.frameWatch;
       if (sinceMs !== 0 && sinceMs <= oldest) {
         connection.abort(`half a request for more than ${this.settings.frameIdleMs} ms`);

@@ -14,6 +14,7 @@ import { JSON_COMMANDS } from "./commands/json.ts";
 import { KEY_COMMANDS } from "./commands/keys.ts";
 import { LCS_COMMANDS } from "./commands/lcs.ts";
 import { PART_COMMANDS } from "./commands/parts.ts";
+import { LOGIN_COMMANDS } from "./commands/login.ts";
 import { READ_COMMANDS } from "./commands/read.ts";
 import { RENAMING_COMMANDS } from "./commands/renaming.ts";
 import { MEMBER_COMMANDS } from "./commands/members.ts";
@@ -37,6 +38,7 @@ const ALL: readonly CommandEntry[] = [
   ...JSON_COMMANDS,
   ...BUCKET_COMMANDS,
   ...CONNECTION_COMMANDS,
+  ...LOGIN_COMMANDS,
   ...READ_COMMANDS,
   ...CLIENT_COMMANDS,
   ...COMMAND_COMMANDS,

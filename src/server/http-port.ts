@@ -4,10 +4,13 @@
  *   GET /health   200 when every shard of this node knows a leader, 503 otherwise; {"status", "shardsWithoutLeader"}
  *   GET /status   what the node knows of itself, as JSON (NodeStatus)
  *
+ * On a node that is not open, /status takes a login: `Authorization: Basic` with user and password, or `Bearer` with a token.
  * It only reads, through one callback; everything else answers 404 or 405. Main thread only.
  */
 import type { MemberStatus, ShardStatus } from "../cluster/coordinator.ts";
+import { text, utf8 } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
+import type { Access, LoginOutcome } from "./access/access.ts";
 
 const REQUEST_BYTES_MAX = 16 * 1024;
 const IDLE_SECONDS = 10;
@@ -29,14 +32,14 @@ export interface HttpPort {
 }
 
 /** Binds `host`:`port` (0: a free one). Throws EnvelopeError CONFIG when the address cannot be had. */
-export function startHttpPort(host: string, port: number, status: () => NodeStatus): HttpPort {
+export function startHttpPort(host: string, port: number, access: Access, status: () => NodeStatus): HttpPort {
   try {
     const server = Bun.serve({
       hostname: host,
       port,
       idleTimeout: IDLE_SECONDS,
       maxRequestBodySize: REQUEST_BYTES_MAX,
-      fetch: (request) => answer(request, status),
+      fetch: (request, self) => answer(request, self.requestIP(request)?.address ?? "", access, status),
       error: () => json(500, { error: { code: "IO", message: "the status could not be read" } }),
     });
     const shownHost = host.includes(":") ? `[${host}]` : host;
@@ -50,11 +53,43 @@ export function startHttpPort(host: string, port: number, status: () => NodeStat
   }
 }
 
-function answer(request: Request, status: () => NodeStatus): Response {
+async function answer(request: Request, host: string, access: Access, status: () => NodeStatus): Promise<Response> {
   const path = new URL(request.url).pathname;
   if (path !== "/health" && path !== "/status") return json(404, problem(`nothing at ${path}; try /health or /status`));
   if (request.method !== "GET" && request.method !== "HEAD") return json(405, problem("only GET is answered here"));
-  return path === "/status" ? json(200, status()) : health(status());
+  if (path === "/health") return health(status());
+  if (!access.isOpen && !(await mayEnter(request.headers.get("authorization"), host, access))) return refuse();
+  return json(200, status());
+}
+
+/** Whether a header names a user and their password, or a token that is good. */
+async function mayEnter(header: string | null, host: string, access: Access): Promise<boolean> {
+  const [scheme = "", credentials = ""] = (header ?? "").split(" ");
+  const isToken = scheme.toLowerCase() === "bearer";
+  const pair = isToken ? `token:${credentials}` : basicPair(scheme, credentials);
+  if (pair === null) return false;
+  const colon = pair.indexOf(":");
+  const outcome = await new Promise<LoginOutcome>((resolve) =>
+    access.login(pair.slice(0, colon), utf8(pair.slice(colon + 1)), `${host}:0`, resolve),
+  );
+  return outcome.kind === "in";
+}
+
+/** "user:password" as Basic has it (RFC 7617); null: it is no such thing. */
+function basicPair(scheme: string, credentials: string): string | null {
+  if (scheme.toLowerCase() !== "basic") return null;
+  try {
+    const pair = text(Uint8Array.fromBase64(credentials));
+    return pair.includes(":") ? pair : null;
+  } catch (cause) {
+    if (cause instanceof SyntaxError) return null;
+    throw cause;
+  }
+}
+
+function refuse(): Response {
+  const body = { error: { code: "UNAUTHENTICATED", message: "log in with a password (Basic) or a token (Bearer)" } };
+  return json(401, body, { "www-authenticate": 'Basic realm="envelopedb", Bearer' });
 }
 
 function health(status: NodeStatus): Response {
@@ -71,6 +106,6 @@ function problem(message: string): { error: { code: string; message: string } } 
   return { error: { code: "INVALID_ARGUMENT", message } };
 }
 
-function json(statusCode: number, body: unknown): Response {
-  return Response.json(body, { status: statusCode, headers: { "cache-control": "no-store" } });
+function json(statusCode: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Response {
+  return Response.json(body, { status: statusCode, headers: { "cache-control": "no-store", ...headers } });
 }

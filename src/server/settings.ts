@@ -15,6 +15,8 @@ export interface ClientPortSettings {
   readonly connectionsMax: number;
   /** Half a request may stand still this long. */
   readonly frameIdleMs: number;
+  /** Whoever has to log in has done so within this time. */
+  readonly loginTimeoutMs: number;
   /** Whether USE of an unknown bucket creates it. */
   readonly bucketsCreateByUse: boolean;
   /** Whether DEBUG does anything. */

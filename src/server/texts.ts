@@ -8,6 +8,10 @@ export const NOT_A_FLOAT = "ERR value is not a valid float";
 /** `valueBytesMax` is told to clients under Redis's name for it. */
 export const VALUE_TOO_LARGE = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 export const INVALID_BUCKET_NAME = "ERR invalid bucket name";
+export const NOT_LOGGED_IN = "NOAUTH Authentication required.";
+export const WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled.";
+export const ACT_NOT_RECORDED = "IOERR the audit log cannot be written, so this is not done";
+export const ACT_INSIDE = "ERR this command cannot be a part of another";
 
 const ECHO_MAX = 128;
 const NUL = 0;
@@ -18,6 +22,13 @@ export function unknownCommand(request: RequestArguments): string {
     shown += `'${cut(request, i, ECHO_MAX - shown.length)}' `;
   }
   return `ERR unknown command '${cut(request, 0, ECHO_MAX)}', with args beginning with: ${shown}`;
+}
+
+/** `what`: whether it is the command, or a key or bucket of it, that is not allowed. */
+export function noPermission(what: "command" | "key", name: string): string {
+  return what === "command"
+    ? `NOPERM this user has no permissions to run the '${name}' command`
+    : "NOPERM this user has no permissions to access one of the keys used as arguments";
 }
 
 export function wrongArity(name: string): string {

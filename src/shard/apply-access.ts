@@ -80,7 +80,8 @@ function change(context: CommandContext, key: Uint8Array, kind: AccessKind, cens
   if ((before?.revision ?? 0) !== expected) return STALE;
   const version = census.version + 1;
   const bytes = encodeAccessRecord(kind, withRevision(record, version, before?.id ?? version));
-  if (bytes.length > ACCESS_RECORD_BYTES_MAX) return errorResult("TOO_LARGE", "so many grants do not fit into an entry");
+  if (bytes.length > ACCESS_RECORD_BYTES_MAX)
+    return errorResult("TOO_LARGE", "so many grants do not fit into an entry");
   const count = census[kind] + (before === null ? 1 : 0);
   if (count > COUNT_MAX[kind]) return errorResult("OVERLOADED", `there are ${census[kind]} of them already`);
   if (!context.hasRoom(FIXED_BYTES + bytes.length, WRITES_MAX)) return null;

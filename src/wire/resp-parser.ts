@@ -29,6 +29,9 @@ const NINE = 0x39;
 /** Redis's own ceilings: beyond them a length is no length. */
 const MULTIBULK_COUNT_MAX = 1024 * 1024;
 const BULK_BYTES_MAX = 512 * 1024 * 1024;
+/** The same before the login. */
+const RESTRICTED_COUNT_MAX = 10;
+const RESTRICTED_BULK_BYTES_MAX = 16 * 1024;
 
 const FAST_DIGITS_MAX = 9;
 const HELD_BYTES_AT_FIRST = 512;
@@ -64,6 +67,8 @@ const LENGTH_NEGATIVE = -4;
 export class RespParser {
   readonly request = new RequestArguments();
   errorText = "";
+  /** Whoever has not logged in may send little. */
+  isRestricted = false;
 
   readonly #limits: RespLimits;
   /** Being read: the chunk itself, or the held frame. */
@@ -133,6 +138,7 @@ export class RespParser {
     if (count === LENGTH_CUT) return ParseStatus.needMore;
     if (count === LENGTH_TOO_BIG) return this.#break("too big mbulk count string");
     if (count === LENGTH_INVALID || count > MULTIBULK_COUNT_MAX) return this.#break("invalid multibulk length");
+    if (this.isRestricted && count > RESTRICTED_COUNT_MAX) return this.#break("unauthenticated multibulk length");
     this.#cursor = this.#afterLine;
     if (count <= 0) return ParseStatus.command;
     this.#expected = count;
@@ -183,6 +189,7 @@ export class RespParser {
     if (length === LENGTH_CUT) return ParseStatus.needMore;
     if (length === LENGTH_TOO_BIG) return this.#break("too big bulk count string");
     if (length < 0 || length > BULK_BYTES_MAX) return this.#break("invalid bulk length");
+    if (this.isRestricted && length > RESTRICTED_BULK_BYTES_MAX) return this.#break("unauthenticated bulk length");
     this.#cursor = this.#afterLine;
     this.#bulkBytes = length;
     this.#frameBytes += length;

@@ -3,9 +3,11 @@ import { utf8 } from "../../src/core/bytes.ts";
 import type { Random } from "../../src/core/random.ts";
 import { RealClock } from "../../src/env/real-clock.ts";
 import { RealNetwork } from "../../src/env/real-network.ts";
+import type { Access } from "../../src/server/access/access.ts";
 import { ClientPort } from "../../src/server/client-port.ts";
 import { NO_CONTROL } from "../../src/server/node-control.ts";
 import type { ClientPortSettings } from "../../src/server/settings.ts";
+import { fakeAccess } from "./fake-access.ts";
 import { FakeCoordinator } from "./fake-coordinator.ts";
 
 export const SETTINGS: ClientPortSettings = {
@@ -17,6 +19,7 @@ export const SETTINGS: ClientPortSettings = {
   requestsInflightMax: 1024,
   connectionsMax: 1000,
   frameIdleMs: 30_000,
+  loginTimeoutMs: 30_000,
   bucketsCreateByUse: true,
   debugCommands: false,
   version: "0.0.0",
@@ -37,17 +40,12 @@ export function startPort(
   random: Random | null = null,
   coordinator = new FakeCoordinator(),
   control = NO_CONTROL,
+  access: Access = fakeAccess().access,
 ): StartedPort {
   const clock = new RealClock();
   coordinator.random = random;
-  const clientPort = new ClientPort(
-    coordinator,
-    new RealNetwork(clock),
-    clock,
-    QUIET,
-    { ...SETTINGS, ...changes },
-    control,
-  );
+  const settings = { ...SETTINGS, ...changes };
+  const clientPort = new ClientPort(coordinator, new RealNetwork(clock), clock, QUIET, access, settings, control);
   const port = clientPort.listen("127.0.0.1:0");
   const deliveries =
     random === null

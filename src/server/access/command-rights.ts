@@ -166,6 +166,18 @@ export function isAct(entry: CommandEntry, request: RequestArguments): boolean {
   return ACTS.has(entry.name) || ACTS.has(fullName(entry, request).replace("|", " "));
 }
 
+/** An act with the name of what it is about, and without anything that could be a secret; null: it is no act. */
+export function describeAct(entry: CommandEntry, request: RequestArguments): string | null {
+  if (!isAct(entry, request)) return null;
+  const name = fullName(entry, request);
+  const hasName =
+    name.includes("|") && request.count > 2 && name !== "token|revoke" && NAMES_SOMETHING.test(request.text(2));
+  return hasName ? `${name} ${request.text(2)}` : name;
+}
+
+/** What comes in a wrong order may be a password. */
+const NAMES_SOMETHING = /^[^<>#]/;
+
 /** Whether the table says what a command takes: those with keys may leave it to their kind. */
 export function isKnown(entry: CommandEntry): boolean {
   return entry.keys[0] > 0 || NEEDS[entry.name] !== undefined;

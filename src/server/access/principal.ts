@@ -47,6 +47,12 @@ export class Principal {
     return (this.#everywhere & rights) === rights && (this.#limit?.mayEverywhere(rights) ?? true);
   }
 
+  /** Whether any of `rights` is granted anywhere. */
+  hasAny(rights: number): boolean {
+    if (this.#limit !== null && !this.#limit.hasAny(rights)) return false;
+    return this.#grants.some((grant) => (grant.rights & rights) !== 0);
+  }
+
   /** Whether anything in this bucket is theirs: to others it is as if it were not there. */
   sees(bucket: string): boolean {
     if (this.#limit !== null && !this.#limit.sees(bucket)) return false;
