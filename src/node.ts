@@ -62,10 +62,7 @@ export async function startNode(given: NodeSettings, environment: Environment): 
   const identity = await claimDirectory(given, environment);
   // Whoever joins has as many shards as the cluster.
   const settings = { ...given, shards: identity.shardCount };
-  const connectionsMax = connectionsWithin(settings, identity.members.members.length, descriptorsMax());
-  if (connectionsMax < settings.connectionsMax) {
-    log.warn("fewer connections than connectionsMax, for want of file descriptors", { connectionsMax });
-  }
+  const connectionsMax = connectionsWithin(settings, identity.members.members.length, log);
   let failure: EnvelopeError | null = null;
   let tellFailure: ((reason: string) => void) | null = null;
   const fail = (code: ErrorCode, reason: string): void => {
@@ -202,7 +199,8 @@ async function claimDirectory(settings: NodeSettings, environment: Environment):
 }
 
 /** Storage must never go without a descriptor because of clients. Throws CONFIG when none would be left for them. */
-function connectionsWithin(settings: NodeSettings, memberCount: number, descriptorCount: number): number {
+function connectionsWithin(settings: NodeSettings, memberCount: number, log: Logger): number {
+  const descriptorCount = descriptorsMax();
   const others = Math.max(memberCount - 1, MEMBERS_TO_COME);
   const reserved =
     DESCRIPTORS_BASE +
@@ -211,9 +209,15 @@ function connectionsWithin(settings: NodeSettings, memberCount: number, descript
     DESCRIPTORS_OF_COMPACTOR * settings.compactors +
     (settings.tableIo === "direct" ? DIRECT_FILES_MAX * (settings.shards + settings.compactors) : 0) +
     DESCRIPTORS_OF_MEMBER * others;
-  if (descriptorCount > reserved) return Math.min(settings.connectionsMax, descriptorCount - reserved);
-  const least = `at least ${reserved + 1} are needed`;
-  throw new EnvelopeError("CONFIG", `the system allows ${descriptorCount} open files (ulimit -n); ${least}`);
+  if (descriptorCount <= reserved) {
+    const least = `at least ${reserved + 1} are needed`;
+    throw new EnvelopeError("CONFIG", `the system allows ${descriptorCount} open files (ulimit -n); ${least}`);
+  }
+  const connectionsMax = Math.min(settings.connectionsMax, descriptorCount - reserved);
+  if (connectionsMax < settings.connectionsMax) {
+    log.warn("fewer connections than connectionsMax, for want of file descriptors", { connectionsMax });
+  }
+  return connectionsMax;
 }
 
 function clusterSettings(settings: NodeSettings) {

@@ -36,7 +36,18 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .version(manifest.version, "-V, --version")
     .exitOverride()
     .enablePositionalOptions();
-  for (const add of [addNode, addCluster, addPrompt, addImport, addBench, addInspect, addVerify, addSim, addVersion])
+  for (const add of [
+    addNode,
+    addCluster,
+    addPrompt,
+    addImport,
+    addBench,
+    addInspect,
+    addVerify,
+    addAudit,
+    addSim,
+    addVersion,
+  ])
     add(program);
   try {
     await program.parseAsync(args, { from: "user" });
@@ -277,6 +288,19 @@ function addVerify(parent: Command): void {
     .action(async (directory: string, flags: { json: boolean; shallow: boolean }) => {
       const { runVerify } = await import("./verify.ts");
       exitCode = runVerify(directory, flags);
+    });
+}
+
+function addAudit(parent: Command): void {
+  parent
+    .command("audit")
+    .description("the audit log of a node")
+    .command("verify")
+    .description("follow the chain of the audit log through its files; changes nothing")
+    .argument("<directory>", "data directory of the node")
+    .action(async (directory: string) => {
+      const { runAuditVerify } = await import("./audit.ts");
+      exitCode = runAuditVerify(directory);
     });
 }
 

@@ -79,7 +79,7 @@ export function readCommand(
   return { name, arity, flags: READ, keys, summary, exclusive: false, immediate: false, subcommands: [], handler };
 }
 
-/** A command on whole buckets: exclusive. */
+/** A command on whole buckets, or on who may do what: exclusive. */
 export function bucketCommand(
   name: string,
   arity: number,

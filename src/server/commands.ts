@@ -1,6 +1,7 @@
 /** Every command there is. */
 import { type CommandEntry, CommandTable } from "./command-table.ts";
 import { BIT_COMMANDS } from "./commands/bits.ts";
+import { ACL_COMMANDS } from "./commands/acl.ts";
 import { BUCKET_COMMANDS } from "./commands/buckets.ts";
 import { CLIENT_COMMANDS } from "./commands/client.ts";
 import { COMMAND_COMMANDS } from "./commands/command.ts";
@@ -23,6 +24,8 @@ import { SCAN_COMMANDS } from "./commands/scan.ts";
 import { SERVER_COMMANDS } from "./commands/server.ts";
 import { STRING_COMMANDS } from "./commands/strings.ts";
 import { TRANSACTION_COMMANDS } from "./commands/transactions.ts";
+import { TOKEN_COMMANDS } from "./commands/tokens.ts";
+import { USER_COMMANDS } from "./commands/users.ts";
 
 const ALL: readonly CommandEntry[] = [
   ...STRING_COMMANDS,
@@ -48,6 +51,9 @@ const ALL: readonly CommandEntry[] = [
   ...DEBUG_COMMANDS,
   ...INFO_COMMANDS,
   ...MEMBER_COMMANDS,
+  ...USER_COMMANDS,
+  ...TOKEN_COMMANDS,
+  ...ACL_COMMANDS,
 ];
 
 export function commandTable(): CommandTable {

@@ -1,4 +1,5 @@
 /** Buckets: chosen, listed, created, dropped, emptied; and the node's upkeep. */
+import { Right } from "../../record/access-format.ts";
 import { durabilityText, parseDurability } from "../../record/durability.ts";
 import type { PageResult } from "../../record/result.ts";
 import type { RequestArguments } from "../../wire/request-arguments.ts";
@@ -50,7 +51,8 @@ function use(client: ClientConnection, request: RequestArguments): void {
     if (error === null && found.id !== 0) client.useBucket(found);
     done(error ?? (found.id === 0 ? noSuchBucket(name) : null));
   };
-  if (client.port.settings.bucketsCreateByUse) coordinator.createBucket(name, null, whenThere(choose), 0);
+  const mayCreate = client.session.principal.may(Right.admin, name, null);
+  if (client.port.settings.bucketsCreateByUse && mayCreate) coordinator.createBucket(name, null, whenThere(choose), 0);
   else coordinator.refreshBuckets(whenDone(choose), 0);
 }
 
@@ -72,7 +74,8 @@ function listBuckets(client: ClientConnection): void {
         reply.error(error);
         return;
       }
-      const buckets = coordinator.buckets();
+      const { principal } = client.session;
+      const buckets = coordinator.buckets().filter(({ name }) => principal.sees(name));
       reply.array(buckets.length);
       for (const { name } of buckets) reply.bulkText(name);
     });

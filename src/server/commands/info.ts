@@ -3,6 +3,7 @@
  * connect, so keys are counted (section keyspace) only for those who name that section.
  */
 import type { BucketRef } from "../../cluster/coordinator.ts";
+import { Right } from "../../record/access-format.ts";
 import type { RequestArguments } from "../../wire/request-arguments.ts";
 import type { ClientConnection } from "../client-connection.ts";
 import type { ClientPort } from "../client-port.ts";
@@ -141,7 +142,7 @@ function envelopeFields(port: ClientPort): Fields {
   ];
 }
 
-/** A line for each numbered bucket that has keys. */
+/** A line for each numbered bucket that has keys, as far as they may be read. */
 function countKeys(client: ClientConnection, done: (fields: Fields) => void): void {
   const fields: (readonly [string, string])[] = [];
   const countFrom = (number: number): void => {
@@ -149,8 +150,9 @@ function countKeys(client: ClientConnection, done: (fields: Fields) => void): vo
       done(fields);
       return;
     }
-    let total = 0;
     const bucket: BucketRef = client.coordinator.bucket(String(number));
+    if (!client.session.principal.may(Right.read, bucket.name, null)) return countFrom(number + 1);
+    let total = 0;
     const visitor = {
       onPage(page: { readonly matchCount: number }): boolean {
         total += page.matchCount;
