@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import type { ClusterNode } from "./cluster/cluster-node.ts";
 import { type NodeSettings, splitAddress } from "./config.ts";
-import { text, utf8 } from "./core/bytes.ts";
+import { text } from "./core/bytes.ts";
 import { EnvelopeError } from "./core/errors.ts";
 import type { Timer } from "./env/clock.ts";
 import type { Environment } from "./env/environment.ts";
@@ -14,6 +14,7 @@ import { realPasswords } from "./env/real-passwords.ts";
 import type { UserRecord } from "./record/access-format.ts";
 import { Access } from "./server/access/access.ts";
 import { AuditLog } from "./server/access/audit-log.ts";
+import { passwordOf } from "./server/access/user-options.ts";
 
 const AUDIT_FILE = "audit.log";
 /** How soon a node without a replica of the catalog hears of a change, and how often another asks until it is answered. */
@@ -156,8 +157,11 @@ async function firstUserOf(settings: NodeSettings, { disk }: Environment): Promi
     throw new EnvelopeError("CONFIG", "initialUser and initialPasswordFile go together");
   }
   const [password = ""] = readText(disk, initialPasswordFile).split(/\r?\n/);
-  if (password === "") throw new EnvelopeError("CONFIG", `${initialPasswordFile} holds no password in its first line`);
-  const hash = await realPasswords.hash(utf8(password));
+  const bytes = passwordOf(password);
+  if (typeof bytes === "string") {
+    throw new EnvelopeError("CONFIG", `the first line of ${initialPasswordFile} is no password of 8 to 1024 bytes`);
+  }
+  const hash = await realPasswords.hash(bytes);
   return { id: 0, hash, enabled: true, roles: FIRST_ROLES, grants: [], revision: 0 };
 }
 

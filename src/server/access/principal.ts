@@ -56,7 +56,7 @@ export class Principal {
   /** Whether anything in this bucket is theirs: to others it is as if it were not there. */
   sees(bucket: string): boolean {
     if (this.#limit !== null && !this.#limit.sees(bucket)) return false;
-    return (this.#everywhere & ~Right.cluster) !== 0 || this.#of(bucket).length > 0;
+    return this.#of(bucket).some((grant) => (grant.rights & ~Right.cluster) !== 0);
   }
 
   #of(bucket: string): readonly Grant[] {

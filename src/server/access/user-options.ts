@@ -22,9 +22,9 @@ export interface UserOptions {
   enabled: boolean | null;
 }
 
-export const PASSWORD_BYTES_MIN = 8;
-export const PASSWORD_BYTES_MAX = 1_024;
-export const PASSWORD_LENGTH = `ERR a password has ${PASSWORD_BYTES_MIN} to ${PASSWORD_BYTES_MAX} bytes`;
+const PASSWORD_BYTES_MIN = 8;
+const PASSWORD_BYTES_MAX = 1_024;
+const PASSWORD_LENGTH = `ERR a password has ${PASSWORD_BYTES_MIN} to ${PASSWORD_BYTES_MAX} bytes`;
 export const NOBODY_IN_CHARGE =
   "ERR nobody would be left who may manage users: some enabled user needs the right cluster on every bucket (role cluster)";
 
