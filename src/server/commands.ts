@@ -1,7 +1,7 @@
 /** Every command there is. */
 import { type CommandEntry, CommandTable } from "./command-table.ts";
-import { BIT_COMMANDS } from "./commands/bits.ts";
 import { ACL_COMMANDS } from "./commands/acl.ts";
+import { BIT_COMMANDS } from "./commands/bits.ts";
 import { BUCKET_COMMANDS } from "./commands/buckets.ts";
 import { CLIENT_COMMANDS } from "./commands/client.ts";
 import { COMMAND_COMMANDS } from "./commands/command.ts";
