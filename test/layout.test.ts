@@ -90,7 +90,7 @@ const WORLD: readonly { readonly words: RegExp; readonly except: readonly string
   { words: /\bMath\.random\b/, except: [] },
   { words: /\b(setTimeout|setInterval|setImmediate)\b/, except: ["src/cli/", "src/client/"] },
   { words: /["'](node:)?fs(\/promises)?["']/, except: ["src/cli/"] },
-  { words: /["'](node:)?net["']/, except: ["src/cli/", "src/client/"] },
+  { words: /["'](node:)?(net|tls)["']/, except: ["src/cli/", "src/client/"] },
   { words: /\bBun\.(listen|connect|udpSocket)\b/, except: ["src/cli/"] },
   { words: /\bBun\.serve\b/, except: ["src/server/http-port.ts"] },
   { words: /\bBun\.(file|write|mmap)\b/, except: ["src/cli/"] },

@@ -1,10 +1,15 @@
 /**
- * Stream sockets as everything outside this folder sees them. Two implementations: `real-network.ts` and the
- * simulator's. Addresses are `host:port`. All callbacks come on the thread that called `listen` or `dial`.
+ * Stream sockets as everything outside this folder sees them. Three implementations: `real-network.ts`, the same under
+ * TLS (`tls-network.ts`), and the simulator's. Addresses are `host:port`. All callbacks come on the thread that called
+ * `listen` or `dial`.
  */
 
 export interface Connection {
   readonly remoteAddress: string;
+  /** The common name in the certificate that the other side has shown and proven; null: it has shown none. */
+  readonly certificateName: string | null;
+  /** The host names in that certificate; none without one. */
+  readonly certificateHosts: readonly string[];
   /**
    * Hands bytes to the system; returns how many it took. 0: full, wait for `onDrain`. −1: closed. The bytes taken are
    * copied before it returns, so the caller may reuse its buffer.

@@ -172,6 +172,8 @@ interface Passage {
 /** One end of a stream. */
 class Endpoint implements Connection {
   readonly remoteAddress: string;
+  readonly certificateName = null;
+  readonly certificateHosts: readonly string[] = [];
   readonly #wire: Wire;
   readonly #host: Host;
   readonly #remoteHost: string;

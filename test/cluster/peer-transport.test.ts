@@ -42,6 +42,8 @@ afterEach(() => rmSync(directory, { recursive: true }));
 
 class FakeConnection implements Connection {
   readonly remoteAddress = "peer:1";
+  certificateName: string | null = null;
+  certificateHosts: readonly string[] = [];
   ended = false;
   written = 0;
   /** The last that was written. */
