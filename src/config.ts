@@ -16,6 +16,7 @@
 import { z } from "zod";
 import { isAddress } from "./core/address.ts";
 import { EnvelopeError } from "./core/errors.ts";
+import { TLS_SHAPE, tlsFault } from "./config-tls.ts";
 import { type MemoryPlan, planMemory } from "./memory-plan.ts";
 
 const KIB = 1024;
@@ -249,6 +250,8 @@ const SHAPE = {
     .default(16 * MIB)
     .describe("the audit log goes on in a new file beyond this"),
   auditFilesKept: count(1, 10_000).default(16).describe("files of the audit log that are kept beside the current one"),
+  // TLS
+  ...TLS_SHAPE,
 } as const;
 
 const SCHEMA = z.object(SHAPE);
@@ -355,6 +358,8 @@ function complete(written: Parsed, origins: ReadonlyMap<SettingName, string>, ma
     const least = `must be at least twice heartbeatMs (${parsed.heartbeatMs}, from ${origin("heartbeatMs")})`;
     throw refused("electionMs", origin("electionMs"), parsed.electionMs, least);
   }
+  const fault = tlsFault(parsed);
+  if (fault !== null) throw refused(fault.setting, origin(fault.setting), undefined, fault.why);
   const entryBytes = parsed.keyBytesMax + parsed.valueBytesMax + ARENA_OVERHEAD_BYTES;
   const arenaBytes = Math.ceil(entryBytes * ARENA_SHARE_OF_ENTRY);
   if (parsed.memtableBytes < arenaBytes) {

@@ -15,6 +15,7 @@ import { Random } from "./core/random.ts";
 import { descriptorsMax } from "./env/descriptors.ts";
 import type { Environment, Logger } from "./env/environment.ts";
 import { NodeAccess } from "./node-access.ts";
+import { openNetworks } from "./node-tls.ts";
 import { type RunningShards, shardsInWorkers, shardsOnThisThread } from "./node-shards.ts";
 import { parseDurability, SYNC } from "./record/durability.ts";
 import { ClientPort } from "./server/client-port.ts";
@@ -44,6 +45,8 @@ export interface RunningNode {
   readonly peerAddress: string;
   stop(): Promise<void>;
   status(): NodeStatus;
+  /** Looks at once whether there are new certificates; null: this node has none. */
+  readonly renewCertificates: (() => void) | null;
   /** Runs once when a shard has failed or a worker has died: the process should end. */
   onFailure(run: (reason: string) => void): void;
   /** Runs when a client asks for the node to be stopped. Until somebody listens, clients are refused that. */
@@ -56,13 +59,15 @@ export interface RunningNode {
  * joining, or NO_MEMBER when it was removed while it was away.
  */
 export async function startNode(given: NodeSettings, environment: Environment): Promise<RunningNode> {
-  const { disk, network, clock, log } = environment;
+  const { disk, clock, log } = environment;
+  const networks = openNetworks(given, environment, descriptorsMax());
+  const peerEnvironment = { ...environment, network: networks.peer };
   disk.makeDirectory(given.data);
   const lock = disk.lock(given.data);
-  const identity = await claimDirectory(given, environment);
+  const identity = await claimDirectory(given, peerEnvironment);
   // Whoever joins has as many shards as the cluster.
   const settings = { ...given, shards: identity.shardCount };
-  const connectionsMax = connectionsWithin(settings, identity.members.members.length, log);
+  const connectionsMax = connectionsWithin(settings, identity.members.members.length, networks.handshakesMax, log);
   let failure: EnvelopeError | null = null;
   let tellFailure: ((reason: string) => void) | null = null;
   const fail = (code: ErrorCode, reason: string): void => {
@@ -79,7 +84,7 @@ export async function startNode(given: NodeSettings, environment: Environment): 
           died: (reason) => fail("IO", reason),
           repliesCame: () => wake(),
         });
-  const node = new ClusterNode(environment, clusterSettings(settings), identity, shards.open);
+  const node = new ClusterNode(peerEnvironment, clusterSettings(settings), identity, shards.open);
   wake = () => node.turnNow();
   node.onFailure((shard, code, message) => fail(code, `shard ${shard}: ${message}`));
   node.onForgotten(() => fail("NO_MEMBER", "this node has been removed from the cluster"));
@@ -93,7 +98,7 @@ export async function startNode(given: NodeSettings, environment: Environment): 
   const door = await NodeAccess.open(node, settings, environment, (reason) => fail("CONFIG", reason));
   const { control, onShutdown } = nodeControl(settings, log, connectionsMax);
   const clientSettings = { ...settings, connectionsMax, version: packageJson.version };
-  const clients = new ClientPort(node.coordinator, network, clock, log, door.access, clientSettings, control);
+  const clients = new ClientPort(node.coordinator, networks.client, clock, log, door.access, clientSettings, control);
   node.onTurnEnd(() => clients.flush());
   door.start();
   if (!hasPeers) {
@@ -103,7 +108,7 @@ export async function startNode(given: NodeSettings, environment: Environment): 
   const clientAddress = withPort(settings.client, clients.listen(settings.client));
   const peerAddress = withPort(settings.peer, peerPort);
   const { host, port } = splitAddress(settings.http);
-  const http = startHttpPort(host, port, door.access, () => status());
+  const http = startHttpPort(host, port, door.access, () => status(), networks.http);
   const status = (): NodeStatus => ({
     node: settings.id,
     cluster: settings.cluster,
@@ -119,6 +124,7 @@ export async function startNode(given: NodeSettings, environment: Environment): 
     peerAddress,
     httpAddress: http.address,
     status,
+    renewCertificates: networks.renewCertificates,
     onFailure: (run) => {
       tellFailure = run;
       if (failure !== null) run(failure.message);
@@ -127,6 +133,7 @@ export async function startNode(given: NodeSettings, environment: Environment): 
     stop: async () => {
       clients.close();
       await http.stop();
+      networks.stop();
       node.stop();
       const deadline = clock.monotonicMs() + STOP_MS_MAX;
       await until(() => node.stopped || clock.monotonicMs() > deadline);
@@ -199,7 +206,7 @@ async function claimDirectory(settings: NodeSettings, environment: Environment):
 }
 
 /** Storage must never go without a descriptor because of clients. Throws CONFIG when none would be left for them. */
-function connectionsWithin(settings: NodeSettings, memberCount: number, log: Logger): number {
+function connectionsWithin(settings: NodeSettings, memberCount: number, handshakesMax: number, log: Logger): number {
   const descriptorCount = descriptorsMax();
   const others = Math.max(memberCount - 1, MEMBERS_TO_COME);
   const reserved =
@@ -208,7 +215,8 @@ function connectionsWithin(settings: NodeSettings, memberCount: number, log: Log
     DESCRIPTORS_OF_WORKER * settings.workers +
     DESCRIPTORS_OF_COMPACTOR * settings.compactors +
     (settings.tableIo === "direct" ? DIRECT_FILES_MAX * (settings.shards + settings.compactors) : 0) +
-    DESCRIPTORS_OF_MEMBER * others;
+    DESCRIPTORS_OF_MEMBER * others +
+    handshakesMax;
   if (descriptorCount <= reserved) {
     const least = `at least ${reserved + 1} are needed`;
     throw new EnvelopeError("CONFIG", `the system allows ${descriptorCount} open files (ulimit -n); ${least}`);
@@ -222,6 +230,7 @@ function connectionsWithin(settings: NodeSettings, memberCount: number, log: Log
 
 function clusterSettings(settings: NodeSettings) {
   return {
+    clusterName: settings.cluster,
     peerAddress: settings.peer,
     peers: settings.peers,
     rack: settings.rack,

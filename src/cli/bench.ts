@@ -4,9 +4,12 @@
  */
 import { build, type Histogram } from "hdr-histogram-js";
 import { RealClock } from "../env/real-clock.ts";
+import { fixedCredentials } from "../env/credentials.ts";
+import type { Network } from "../env/network.ts";
 import { RealNetwork } from "../env/real-network.ts";
+import { TlsNetwork } from "../env/tls-network.ts";
 import { Random } from "../core/random.ts";
-import type { Target } from "../client/target.ts";
+import type { Target, TargetTls } from "../client/target.ts";
 import { Load, type LoadCounts } from "./bench-load.ts";
 import { type Distribution, keyDistribution } from "./key-distribution.ts";
 import { processMicros } from "./process-time.ts";
@@ -71,7 +74,7 @@ export async function runBench(options: BenchOptions): Promise<number> {
 async function measure(options: BenchOptions): Promise<BenchResult> {
   const random = new Random(options.seed);
   const nextKey = keyDistribution(options.distribution, options.keys, random);
-  const load = new Load(new RealNetwork(new RealClock()), { ...options, nextKey, random });
+  const load = new Load(networkTo(options.targets[0]?.tls ?? null), { ...options, nextKey, random });
   const counts = newCounts();
   try {
     await load.connect();
@@ -173,4 +176,17 @@ function describe(result: BenchResult): string {
 
 function round(value: number, digits: number): number {
   return Number(value.toFixed(digits));
+}
+
+function networkTo(tls: TargetTls | null): Network {
+  const clock = new RealClock();
+  if (tls === null) return new RealNetwork(clock);
+  return new TlsNetwork(clock, {
+    credentials: fixedCredentials(tls),
+    callers: "unasked",
+    checksHost: true,
+    objection: () => null,
+    handshakesMax: 0,
+    refused: () => undefined,
+  });
 }

@@ -1,6 +1,7 @@
 /**
  * `node`: one server in this process. It prints one line on standard output when it is ready, logs to standard error as
- * JSON lines, and stops cleanly on the first SIGINT, SIGTERM or SIGHUP; a second signal ends it at once. With
+ * JSON lines, and stops cleanly on the first SIGINT, SIGTERM or SIGHUP; a second signal ends it at once. With TLS, SIGHUP
+ * does not stop it: it has the certificates looked at. With
  * `exitWithParent` it belongs to a `cluster`: it stops when its standard input closes, and leaves SIGINT (which a
  * terminal sends to the whole group) to the parent.
  */
@@ -31,11 +32,14 @@ export interface NodeCommand {
 export async function runNode(command: NodeCommand): Promise<number> {
   const settings = settingsOf(command);
   const log = pinoLog(settings.logLevel, { node: settings.id });
-  const signals = stopSignals(command.exitWithParent ? ["SIGINT"] : [], (code) => process.exit(code));
+  const hasTls = settings.tlsCertificate !== undefined;
+  const ignored = [...(command.exitWithParent ? ["SIGINT" as const] : []), ...(hasTls ? ["SIGHUP" as const] : [])];
+  const signals = stopSignals(ignored, (code) => process.exit(code));
   const stop = command.exitWithParent ? AbortSignal.any([signals, parentGone()]) : signals;
   // Timers of the environment keep no process alive, and there is a moment before the ports do.
   const alive = setInterval(() => undefined, ALIVE_MS);
   const node = await startNode(settings, realEnvironment(log));
+  if (hasTls) process.on("SIGHUP", () => node.renewCertificates?.());
   const failed = new Promise<Failure>((resolve) => node.onFailure((reason) => resolve({ reason })));
   process.stdout.write(`${settings.id} ready on ${node.clientAddress}\n`);
   const asked = new Promise<string>((resolve) => node.onShutdown(() => resolve("a client asked for it")));

@@ -42,6 +42,13 @@ export function targetList(text: string): readonly Target[] {
   }
 }
 
+/** Names without slashes, separated by commas. None: an empty text. */
+export function nameList(text: string): readonly string[] {
+  const names = text === "" ? [] : text.split(",").map((name) => name.trim());
+  if (names.every((name) => /^[A-Za-z0-9:][A-Za-z0-9:._-]{0,252}$/.test(name))) return names;
+  throw new InvalidArgumentError("It must be names, separated by commas.");
+}
+
 /** Process ids, separated by commas. */
 export function pidList(text: string): readonly number[] {
   return text.split(",").map(wholeNumber(1, 2 ** 31 - 1));

@@ -13,11 +13,10 @@ import { addClusterChanges } from "./cluster-commands.ts";
 import type { ImportOptions } from "./import-options.ts";
 import { ENGINE_PROFILES, type EngineProfile } from "../sim/engine-profiles.ts";
 import { type Weather, WEATHERS } from "../sim/weathers.ts";
-import { duration, misfortuneNumbers, pidList, realNumber, targetList, wholeNumber } from "./options.ts";
+import { duration, misfortuneNumbers, nameList, pidList, realNumber, wholeNumber } from "./options.ts";
 import type { PromptOptions } from "./prompt.ts";
 import { stopSignals } from "./stop-signals.ts";
-import type { Target } from "../client/target.ts";
-import { parseTargets } from "../client/target.ts";
+import { addTargetOptions, type TargetFlags, targetsOf } from "./target-options.ts";
 import { settingDocs } from "../config.ts";
 import { EnvelopeError } from "../core/errors.ts";
 
@@ -26,6 +25,7 @@ const EXIT_USAGE = 2;
 const CONNECT_TIMEOUT_MS = 3_000;
 const REPLY_TIMEOUT_MS = 15_000;
 const FIRST_PORT = 9_001;
+const LOCAL_HOSTS = ["localhost", "127.0.0.1", "::1"];
 
 let exitCode = 0;
 
@@ -36,19 +36,8 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .version(manifest.version, "-V, --version")
     .exitOverride()
     .enablePositionalOptions();
-  for (const add of [
-    addNode,
-    addCluster,
-    addPrompt,
-    addImport,
-    addBench,
-    addInspect,
-    addVerify,
-    addAudit,
-    addSim,
-    addVersion,
-  ])
-    add(program);
+  for (const add of [addNode, addCluster, addCerts, addPrompt, addImport, addBench]) add(program);
+  for (const add of [addInspect, addVerify, addAudit, addSim, addVersion]) add(program);
   try {
     await program.parseAsync(args, { from: "user" });
     return exitCode;
@@ -124,32 +113,47 @@ function addCluster(parent: Command): void {
       ];
       exitCode = await runCluster({ ...rest, nodeFlags });
     });
-  addClusterChanges(command, targetOption, (code) => {
+  addClusterChanges(command, (code) => {
     exitCode = code;
   });
 }
 
-/** The option that every client command has. */
-function targetOption(): Option {
-  const usual = parseTargets(`127.0.0.1:${FIRST_PORT}`);
-  return new Option("-t, --target <host:port,…>", "servers, tried in this order")
-    .argParser(targetList)
-    .default(usual, usual.map((target) => target.address).join(","));
+interface CertsFlags {
+  readonly out: string;
+  readonly cluster: string;
+  readonly nodes: readonly string[];
+  readonly hosts: readonly string[];
+  readonly clients: readonly string[];
+  readonly days: number;
+}
+
+function addCerts(parent: Command): void {
+  parent
+    .command("certs")
+    .description("make an authority for development, and certificates for nodes and clients")
+    .requiredOption("--out <directory>", "where the files go; an authority that is there already signs")
+    .option("--cluster <name>", "name of the cluster, as the nodes have it", "envelopedb")
+    .option("--nodes <names>", "nodes, by commas", nameList, ["n1", "n2", "n3"])
+    .option("--hosts <names>", "host names and addresses of the nodes for clients, by commas", nameList, LOCAL_HOSTS)
+    .option("--clients <names>", "common names of client certificates, by commas", nameList, ["client"])
+    .option("--days <count>", "how long they are valid", wholeNumber(1, 3_650), 365)
+    .action(async (flags: CertsFlags) => {
+      const { runCerts } = await import("./certs.ts");
+      exitCode = await runCerts(flags);
+    });
 }
 
 function addPrompt(parent: Command): void {
-  parent
-    .command("cli")
+  addTargetOptions(parent.command("cli"))
     .description("a prompt for commands; with -c, or fed by a pipe, without one")
-    .addOption(targetOption())
     .option("--bucket <name>", "bucket to start in")
     .option("-c, --command <line>", "run one command and exit")
     .option("--raw", "print values as they are (default: unless on a terminal)")
     .option("--no-raw", "print values formatted")
-    .action(async (flags: { target: readonly Target[]; bucket?: string; command?: string; raw?: boolean }) => {
+    .action(async (flags: TargetFlags & { bucket?: string; command?: string; raw?: boolean }) => {
       const { runPrompt } = await import("./prompt.ts");
       const options: PromptOptions = {
-        targets: flags.target,
+        targets: targetsOf(flags),
         bucket: flags.bucket ?? null,
         command: flags.command ?? null,
         raw: flags.raw ?? null,
@@ -159,8 +163,9 @@ function addPrompt(parent: Command): void {
     });
 }
 
-interface ImportFlags extends Pick<ImportOptions, "key" | "pipeline" | "resume" | "verify" | "verifyOnly"> {
-  readonly target: readonly Target[];
+interface ImportFlags
+  extends TargetFlags,
+    Pick<ImportOptions, "key" | "pipeline" | "resume" | "verify" | "verifyOnly"> {
   readonly bucket?: string;
   readonly checkpoint?: string;
   /** Milliseconds. */
@@ -168,8 +173,7 @@ interface ImportFlags extends Pick<ImportOptions, "key" | "pipeline" | "resume" 
 }
 
 function addImport(parent: Command): void {
-  parent
-    .command("import")
+  addTargetOptions(parent.command("import"))
     .description("load JSON lines (plain or gzip), each line a record with itself as the value")
     .argument("<file>", "the input; - is standard input")
     .requiredOption(
@@ -177,7 +181,6 @@ function addImport(parent: Command): void {
       "field that is the key (id, address.city), or text with fields in braces (city:{id})",
     )
     .option("--bucket <name>", "bucket to load into")
-    .addOption(targetOption())
     .option("--pipeline <count>", "most records without an acknowledgement", wholeNumber(1, 65_536), 256)
     .option("--resume", "go on where an interrupted import stopped", false)
     .option("--checkpoint <file>", "where to keep how far it is (default: FILE.checkpoint)")
@@ -188,12 +191,12 @@ function addImport(parent: Command): void {
     )
     .option("--verify", "afterwards read every record back from every target and compare", false)
     .option("--verify-only", "only read back and compare", false)
-    .action(async (file: string, { target, bucket, checkpoint, giveUpAfter, ...rest }: ImportFlags) => {
+    .action(async (file: string, { bucket, checkpoint, giveUpAfter, ...rest }: ImportFlags) => {
       const { runImport } = await import("./import.ts");
       const options: ImportOptions = {
         ...rest,
         file,
-        targets: target,
+        targets: targetsOf(rest),
         bucket: bucket ?? null,
         checkpoint: checkpoint ?? null,
         giveUpAfterMs: giveUpAfter,
@@ -208,21 +211,20 @@ function addImport(parent: Command): void {
 }
 
 interface BenchFlags
-  extends Pick<
-    BenchOptions,
-    "clients" | "ops" | "pipeline" | "valueBytes" | "reads" | "keys" | "distribution" | "warmup" | "seed" | "json"
-  > {
-  readonly target: readonly Target[];
+  extends TargetFlags,
+    Pick<
+      BenchOptions,
+      "clients" | "ops" | "pipeline" | "valueBytes" | "reads" | "keys" | "distribution" | "warmup" | "seed" | "json"
+    > {
   readonly bucket?: string;
   readonly seconds?: number;
   readonly serverPid: readonly number[];
 }
 
 function addBench(parent: Command): void {
-  const bench = parent.command("bench").enablePositionalOptions();
+  const bench = addTargetOptions(parent.command("bench")).enablePositionalOptions();
   bench
     .description("put a load on running servers and measure it by the wall clock")
-    .addOption(targetOption())
     .option("--bucket <name>", "bucket to work in")
     .option("--clients <count>", "connections", wholeNumber(1, 10_000), 50)
     .option("--ops <count>", "operations in all", wholeNumber(1, 1e12), 20_000)
@@ -242,11 +244,11 @@ function addBench(parent: Command): void {
         .default([], "none"),
     )
     .option("--json", "print the result as one line of JSON", false)
-    .action(async ({ target, bucket, seconds, serverPid, ...rest }: BenchFlags) => {
+    .action(async ({ bucket, seconds, serverPid, ...rest }: BenchFlags) => {
       const { runBench } = await import("./bench.ts");
       exitCode = await runBench({
         ...rest,
-        targets: target,
+        targets: targetsOf(rest),
         bucket: bucket ?? null,
         seconds: seconds ?? null,
         serverPids: serverPid,

@@ -1,12 +1,13 @@
 /**
  * One connection to one server, as callbacks: bytes go out as they are, replies come back in order. It keeps no
  * requests and never connects again; what sits on it (RespClient, ReliablePipeline) knows what is unanswered and decides.
- * `onClose` comes exactly once, and nothing after it. Runs on Bun, Node and Deno (node:net).
+ * `onClose` comes exactly once, and nothing after it. Runs on Bun, Node and Deno  (node:net, node:tls).
  */
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import type { Reply } from "./reply.ts";
 import { ReplyReader } from "./reply-reader.ts";
-import type { Target } from "./target.ts";
+import type { Target, TargetTls } from "./target.ts";
 
 export interface ConnectionEvents {
   onReply(reply: Reply): void;
@@ -36,7 +37,7 @@ export class ServerConnection {
   /** Resolves with an open connection; rejects with a plain Error that says why not, after `timeoutMs` at the latest. */
   static open(target: Target, timeoutMs: number, events: ConnectionEvents): Promise<ServerConnection> {
     return new Promise((resolve, reject) => {
-      const socket = connect({ host: target.host, port: target.port });
+      const socket = target.tls === null ? connect(target.port, target.host) : dialTls(target, target.tls);
       const fail = (reason: string): void => {
         clearTimeout(timer);
         socket.removeAllListeners();
@@ -47,7 +48,7 @@ export class ServerConnection {
       };
       const timer = setTimeout(() => fail(`no connection within ${timeoutMs} ms`), timeoutMs);
       socket.once("error", (error) => fail(error.message));
-      socket.once("connect", () => {
+      socket.once(target.tls === null ? "connect" : "secureConnect", () => {
         clearTimeout(timer);
         socket.removeAllListeners();
         socket.setNoDelay(true);
@@ -87,4 +88,15 @@ export class ServerConnection {
     this.#socket.destroy();
     this.#events.onClose(reason);
   }
+}
+
+/** The certificate has to be of the authority and to name the host. */
+function dialTls({ host, port }: Target, { authority, certificate, key }: TargetTls): Socket {
+  return connectTls({
+    host,
+    port,
+    minVersion: "TLSv1.3",
+    ...(authority === null ? {} : { ca: authority }),
+    ...(certificate === null || key === null ? {} : { cert: certificate, key }),
+  });
 }

@@ -1,14 +1,25 @@
-/** Where a client connects to: host:port, several separated by commas, tried in this order. */
+/** Where a client connects to: host:port, several separated by commas, tried in this order; and whether with TLS. */
 import { EnvelopeError } from "../core/errors.ts";
+
+/** PEM texts. */
+export interface TargetTls {
+  /** Whose certificates are believed; null: those that the runtime brings along. */
+  readonly authority: string | null;
+  /** What this client shows, with its key; null: nothing. */
+  readonly certificate: string | null;
+  readonly key: string | null;
+}
 
 export interface Target {
   readonly host: string;
   readonly port: number;
   /** As it was written. */
   readonly address: string;
+  /** Null: without TLS. */
+  readonly tls: TargetTls | null;
 }
 
-/** Throws EnvelopeError INVALID_ARGUMENT that quotes the part that is not host:port. */
+/** Without TLS. Throws EnvelopeError INVALID_ARGUMENT that quotes the part that is not host:port. */
 export function parseTargets(text: string): readonly Target[] {
   const targets = text.split(",").map((part) => parseTarget(part.trim()));
   if (targets.length === 0) throw new EnvelopeError("INVALID_ARGUMENT", "no target given");
@@ -21,5 +32,5 @@ function parseTarget(address: string): Target {
   if (match === null || port < 1 || port > 65_535) {
     throw new EnvelopeError("INVALID_ARGUMENT", `${JSON.stringify(address)} is not host:port`);
   }
-  return { host: (match[1] ?? "").replace(/^\[|\]$/g, ""), port, address };
+  return { host: (match[1] ?? "").replace(/^\[|\]$/g, ""), port, address, tls: null };
 }

@@ -173,13 +173,13 @@ export class ClusterNode {
   }
 
   #newTransport(session: number): PeerTransport {
-    const { valueBytesMax, replicationFactor, electionMs } = this.#settings;
+    const { clusterName, valueBytesMax, replicationFactor, electionMs } = this.#settings;
     const { log } = this.#environment;
     return new PeerTransport(
       this.#environment,
       this.#identity,
       this.members,
-      { session, valueBytesMax, replicationFactor, electionMs },
+      { clusterName, session, valueBytesMax, replicationFactor, electionMs },
       {
         onFrame: (from, peerSession, frame) => this.#frames.received(from, peerSession, frame),
         onConnected: (peer) => {
@@ -187,7 +187,7 @@ export class ClusterNode {
           this.#hasNews = true;
           this.#wake();
         },
-        onJoin: (body, say) => this.#membership.joins.asked(body, say),
+        onJoin: (body, say, isNamed) => this.#membership.joins.asked(body, say, isNamed),
         onLost: (peer) => this.#onLost(peer),
       },
     );

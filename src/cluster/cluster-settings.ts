@@ -6,6 +6,8 @@ export interface PeerAddress {
 }
 
 export interface ClusterSettings {
+  /** With a node's own name it makes the host name in that node's certificate. */
+  readonly clusterName: string;
   /** Where this node listens for its peers. */
   readonly peerAddress: string;
   /** Where this node reaches members, itself included, whatever they say themselves. */

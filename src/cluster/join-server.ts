@@ -56,8 +56,8 @@ export class JoinServer {
     members.onChange(() => this.look());
   }
 
-  /** A node asks to join; `say` gets the answer, once. Throws PROTOCOL. */
-  asked(body: Uint8Array, say: (body: Uint8Array) => void): void {
+  /** A node asks to join; `say` gets the answer, once; `isNamed`: whether its certificate is that of this node. Throws PROTOCOL. */
+  asked(body: Uint8Array, say: (body: Uint8Array) => void, isNamed: (node: string) => boolean): void {
     const request = decodeJoin(body);
     this.#count += 1;
     const answer = (what: JoinAnswer): void => {
@@ -69,7 +69,9 @@ export class JoinServer {
       });
       say(encodeJoinAnswer(what));
     };
-    const objection = this.#objection(request);
+    const objection = isNamed(request.name)
+      ? this.#objection(request)
+      : `its certificate is not that of ${request.name}`;
     if (objection !== null) return answer(refusal("CONFIG", objection));
     if (this.#count > JOINS_MAX)
       return answer(refusal("OVERLOADED", "too many nodes join at once; it is safe to retry"));

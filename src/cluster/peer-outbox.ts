@@ -37,7 +37,7 @@ export interface OutboxOptions {
   /** As of now. */
   readonly hello: () => PeerHello;
   /** Null when the peer is who it should be, else why it is not. */
-  readonly check: (hello: PeerHello) => string | null;
+  readonly check: (hello: PeerHello, connection: Connection) => string | null;
   readonly onConnected: () => void;
   readonly onLost: () => void;
 }
@@ -193,7 +193,7 @@ export class PeerOutbox {
       connection.terminate();
       return;
     }
-    const complaint = this.#options.check(decodeHello(frame.body));
+    const complaint = this.#options.check(decodeHello(frame.body), connection);
     if (complaint !== null) {
       this.#complain(complaint);
       connection.terminate();

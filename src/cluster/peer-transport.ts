@@ -11,6 +11,7 @@ import { ByteWriter as Writer } from "../core/byte-writer.ts";
 import { utf8 } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import { type NodeId, nodeId } from "../core/ids.ts";
+import { namesNode } from "../core/node-host.ts";
 import type { Timer } from "../env/clock.ts";
 import type { Environment } from "../env/environment.ts";
 import type { Connection, ConnectionHandler, Listener } from "../env/network.ts";
@@ -37,6 +38,7 @@ const ALIVE_FRAME = aliveFrame();
 
 /** What this process adds to the identity of its node. */
 export interface TransportOptions {
+  readonly clusterName: string;
   readonly session: number;
   readonly valueBytesMax: number;
   readonly replicationFactor: number;
@@ -49,8 +51,11 @@ export interface PeerEvents {
   onFrame(from: NodeId, session: number, frame: Frame): void;
   /** One of the two directions to this peer has been established. */
   onConnected(peer: NodeId): void;
-  /** A node that is no member asks to become one; `say` gets the body of the answer. Throws PROTOCOL. */
-  onJoin(body: Uint8Array, say: (body: Uint8Array) => void): void;
+  /**
+   * A node that is no member asks to become one; `say` gets the body of the answer; `isNamed` tells whether the certificate
+   * that it has shown, where there is one, is that of a node. Throws PROTOCOL.
+   */
+  onJoin(body: Uint8Array, say: (body: Uint8Array) => void, isNamed: (node: string) => boolean): void;
   /** Frames to or from this peer may have been lost. */
   onLost(peer: NodeId): void;
 }
@@ -73,6 +78,7 @@ export class PeerTransport {
   readonly #members: Members;
   readonly #events: PeerEvents;
   readonly #hello: Omit<PeerHello, "members">;
+  readonly #clusterName: string;
   readonly #beatMs: number;
   readonly #outboxes = new Map<NodeId, PeerOutbox>();
   /** Where each outbox leads. */
@@ -90,7 +96,8 @@ export class PeerTransport {
     options: TransportOptions,
     events: PeerEvents,
   ) {
-    const { session, valueBytesMax, replicationFactor, electionMs } = options;
+    const { clusterName, session, valueBytesMax, replicationFactor, electionMs } = options;
+    this.#clusterName = clusterName;
     this.#environment = environment;
     this.#identity = identity;
     this.#members = members;
@@ -166,7 +173,8 @@ export class PeerTransport {
       new PeerOutbox(clock, network, log, {
         address,
         hello: () => this.#introduction,
-        check: (hello) => (hello.nodeId === id ? this.#objection(hello) : `node ${hello.nodeName} answers there`),
+        check: (hello, connection) =>
+          hello.nodeId === id ? this.#objection(hello, connection) : `node ${hello.nodeName} answers there`,
         onConnected: () => this.#events.onConnected(id),
         onLost: () => this.#events.onLost(id),
       }),
@@ -211,7 +219,11 @@ export class PeerTransport {
       if (frame.type === FrameType.join) {
         isClosing = true;
         impatience.cancel();
-        this.#events.onJoin(frame.body, (body) => this.#answerJoin(connection, body));
+        this.#events.onJoin(
+          frame.body,
+          (body) => this.#answerJoin(connection, body),
+          (node) => this.#isNamed(connection, node),
+        );
         return;
       }
       voice = this.#welcome(connection, frame);
@@ -249,10 +261,10 @@ export class PeerTransport {
   /** Answers the first frame of a connection; null when it was refused. */
   #welcome(connection: Connection, frame: Frame): Voice | null {
     const hello = frame.type === FrameType.hello ? decodeHello(frame.body) : null;
-    const objection = hello === null ? "the first frame is no hello" : this.#objection(hello);
+    const objection = hello === null ? "the first frame is no hello" : this.#objection(hello, connection);
     const answer = new Writer();
     // Who was removed is told the list that says so, by somebody it knows, before it is refused.
-    const wasMember = hello !== null && this.#isFormerMember(hello);
+    const wasMember = hello !== null && this.#isFormerMember(hello) && this.#isNamed(connection, hello.nodeName);
     if (objection === null || wasMember) addFrame(answer, FrameType.welcome, encodeHello(this.#introduction));
     if (objection !== null) addFrame(answer, FrameType.refused, utf8(objection));
     connection.write(answer.bytes, 0, answer.length);
@@ -289,8 +301,9 @@ export class PeerTransport {
     return { ...this.#hello, members: this.#members.catalogList };
   }
 
-  #objection(hello: PeerHello): string | null {
+  #objection(hello: PeerHello, connection: Connection): string | null {
     const own = this.#identity;
+    if (!this.#isNamed(connection, hello.nodeName)) return `its certificate is not that of ${hello.nodeName}`;
     if (hello.clusterId !== own.clusterId) return `${hello.nodeName} belongs to another cluster`;
     const known = this.#members.get(nodeId(hello.nodeId))?.incarnation ?? "";
     // An id is bound once: whatever list says so comes from another cluster, or with the word of an impostor.
@@ -304,6 +317,11 @@ export class PeerTransport {
       return `${hello.nodeName} has ${hello.shardCount} shards, this cluster has ${own.shardCount}`;
     }
     return this.#membershipObjection(hello);
+  }
+
+  /** Whether the other side's certificate is that of a node; without TLS there is none to look at. */
+  #isNamed({ certificateName, certificateHosts }: Connection, node: string): boolean {
+    return certificateName === null || namesNode(certificateHosts, node, this.#clusterName);
   }
 
   #isFormerMember(hello: PeerHello): boolean {

@@ -24,10 +24,12 @@ const TLS_1_3 = 0x0304;
 export const NO_TLS = "it speaks no TLS, and this port is for TLS only";
 const NO_CERTIFICATE = "it shows no certificate, which is required here";
 
+type CallerCertificates = "unasked" | "optional" | "required";
+
 export interface TlsNetworkOptions {
   readonly credentials: Credentials;
   /** Whether those who connect must show a certificate of the authority, or may. */
-  readonly callers: "unasked" | "optional" | "required";
+  readonly callers: CallerCertificates;
   /** Whether the certificate of a dialed server must name the host that was dialed. */
   readonly checksHost: boolean;
   /** Why the owner of a valid certificate may not be spoken with; null: he may. */
@@ -51,7 +53,6 @@ export class TlsNetwork implements Network {
   listen(address: string, accept: Accept): Listener {
     const { hostname, port } = splitAddress(address);
     const { credentials, callers } = this.#options;
-    const asking = { requestCert: callers !== "unasked", rejectUnauthorized: callers === "required" };
     const handshakes = new Map<RealSocket, Timer>();
     const finished = (socket: RealSocket): void => {
       handshakes.get(socket)?.cancel();
@@ -61,7 +62,7 @@ export class TlsNetwork implements Network {
       const server = Bun.listen<RealConnection>({
         hostname,
         port,
-        tls: { ...tlsOptions(credentials.current), ...asking },
+        tls: serverTlsOptions(credentials.current, callers),
         socket: {
           ...CALLBACKS,
           error: (socket, error) => this.#failed(socket, error),
@@ -76,7 +77,8 @@ export class TlsNetwork implements Network {
           },
         },
       });
-      const replacement = Object.assign(new Server({ ...nodeTlsOptions(credentials.current), ...asking }), {
+      const asks = asked(callers);
+      const replacement = Object.assign(new Server({ ...nodeTlsOptions(credentials.current), ...asks }), {
         _handle: server,
       });
       credentials.onChange(() => replacement.setSecureContext(nodeTlsOptions(credentials.current)));
@@ -216,6 +218,15 @@ function outside(run: () => void): void {
 
 function addressOf({ remoteAddress, remotePort }: RealSocket): string {
   return `${remoteAddress}:${remotePort}`;
+}
+
+/** What a listener of Bun takes. */
+export function serverTlsOptions(material: TlsMaterial, callers: CallerCertificates): TLSOptions {
+  return { ...tlsOptions(material), ...asked(callers) };
+}
+
+function asked(callers: CallerCertificates): { requestCert: boolean; rejectUnauthorized: boolean } {
+  return { requestCert: callers !== "unasked", rejectUnauthorized: callers === "required" };
 }
 
 /** As Bun takes it. Its types leave out `minVersion`. */

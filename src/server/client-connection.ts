@@ -125,7 +125,9 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     if (!this.#greeted && bytes.length > 0) {
       this.#greeted = true;
       if (bytes[0] === TLS_HANDSHAKE) {
-        this.abort("a TLS handshake on a plain port");
+        this.port.refusals.note(this.remoteAddress, "it speaks TLS, and this port is without");
+        this.#close();
+        this.#connection.terminate();
         return;
       }
     }

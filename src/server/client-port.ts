@@ -8,6 +8,7 @@ import { at } from "../core/assert.ts";
 import type { Clock, Timer } from "../env/clock.ts";
 import type { Logger } from "../env/environment.ts";
 import type { Connection, ConnectionHandler, Listener, Network } from "../env/network.ts";
+import { RefusalLog } from "../cluster/refusal-log.ts";
 import { BufferPool } from "../wire/buffer-pool.ts";
 import type { RespLimits } from "../wire/resp-parser.ts";
 import { RespWriter } from "../wire/resp-writer.ts";
@@ -40,6 +41,7 @@ export class ClientPort {
   readonly pool = new BufferPool();
   /** For replies that cannot go straight to an output. Used within one call only. */
   readonly scratch: RespWriter = new RespWriter(this.pool);
+  readonly refusals: RefusalLog;
   readonly startedMs: number;
   /** When the port was made, in seconds since 1970. */
   readonly startedAt: number;
@@ -89,6 +91,7 @@ export class ClientPort {
     this.#settings = settings;
     this.control = control;
     this.logLevel = control.settings.get("logLevel") ?? "info";
+    this.refusals = new RefusalLog(clock, log, "client");
     this.respLimits = respLimits(settings);
     this.outputPauseBytes = outputPauseBytes(settings);
     this.startedMs = clock.monotonicMs();

@@ -31,19 +31,58 @@ export interface HttpPort {
   stop(): Promise<void>;
 }
 
-/** Binds `host`:`port` (0: a free one). Throws EnvelopeError CONFIG when the address cannot be had. */
-export function startHttpPort(host: string, port: number, access: Access, status: () => NodeStatus): HttpPort {
-  try {
-    const server = Bun.serve({
+/** TLS for this port. */
+export interface HttpTls {
+  /** As of now. */
+  readonly options: () => Bun.TLSOptions;
+  readonly onChange: (run: () => void) => void;
+  /** Calls back after a while. */
+  readonly later: (run: () => void) => void;
+}
+
+/**
+ * Binds `host`:`port` (0: a free one), with TLS unless `tls` is null. Throws EnvelopeError CONFIG when the address cannot be
+ * had.
+ */
+export function startHttpPort(
+  host: string,
+  port: number,
+  access: Access,
+  status: () => NodeStatus,
+  tls: HttpTls | null,
+): HttpPort {
+  const serve = (onPort: number) =>
+    Bun.serve({
       hostname: host,
-      port,
+      port: onPort,
+      ...(tls === null ? {} : { tls: tls.options() }),
       idleTimeout: IDLE_SECONDS,
       maxRequestBodySize: REQUEST_BYTES_MAX,
       fetch: (request, self) => answer(request, self.requestIP(request)?.address ?? "", access, status),
       error: () => json(500, { error: { code: "IO", message: "the status could not be read" } }),
     });
+  try {
+    let server = serve(port);
+    const boundPort = server.port ?? port;
+    let isStopped = false;
+    // Bun gives a server that runs no other certificate: its port is closed and opened again, and answers go on.
+    const openAnew = (): void => {
+      if (isStopped) return;
+      void server.stop(false);
+      try {
+        server = serve(boundPort);
+      } catch (cause) {
+        if ((cause as NodeJS.ErrnoException).code !== "EADDRINUSE") throw cause;
+        tls?.later(openAnew);
+      }
+    };
+    tls?.onChange(openAnew);
     const shownHost = host.includes(":") ? `[${host}]` : host;
-    return { address: `${shownHost}:${server.port}`, stop: () => server.stop(true) };
+    const stop = (): Promise<void> => {
+      isStopped = true;
+      return server.stop(true);
+    };
+    return { address: `${shownHost}:${boundPort}`, stop };
   } catch (cause) {
     const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
     throw new EnvelopeError(

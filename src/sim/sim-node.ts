@@ -28,6 +28,7 @@ import type { Survival } from "./sim-inode.ts";
 import type { Wire } from "./sim-network.ts";
 import type { Trace } from "./trace.ts";
 
+const CLUSTER = "simulated";
 const DIRECTORY = "/data";
 /** The clocks of a node are off by this share at most. */
 export const CLOCK_DRIFT_MAX = 0.05;
@@ -204,7 +205,7 @@ export class SimNode {
     this.disk.lock(DIRECTORY);
     const identity = Identity.claim(this.disk, {
       directory: DIRECTORY,
-      clusterName: "simulated",
+      clusterName: CLUSTER,
       nodeName: this.name,
       memberNames,
       shardCount,
@@ -257,7 +258,15 @@ export class SimNode {
     const peers = names.map((name) => ({ name, address: addressOf(name) }));
     const node = new ClusterNode(
       env,
-      { ...settings, ...LIMITS, durability: SYNC, peerAddress: addressOf(this.name), peers, rack: "" },
+      {
+        ...settings,
+        ...LIMITS,
+        clusterName: CLUSTER,
+        durability: SYNC,
+        peerAddress: addressOf(this.name),
+        peers,
+        rack: "",
+      },
       identity,
       openShard,
     );

@@ -27,7 +27,7 @@ const ORPHANED: NodeStatus = { ...STATUS, shards: STATUS.shards.map((shard) => (
 
 test("tells the status as it is now, and health by whether every shard has a leader", async () => {
   let status = STATUS;
-  const port = startHttpPort("127.0.0.1", 0, fakeAccess().access, () => status);
+  const port = startHttpPort("127.0.0.1", 0, fakeAccess().access, () => status, null);
   try {
     const base = `http://${port.address}`;
     expect(await (await fetch(`${base}/status`)).json()).toEqual(STATUS);
@@ -46,10 +46,10 @@ test("tells the status as it is now, and health by whether every shard has a lea
 });
 
 test("a taken port is refused by its number", async () => {
-  const port = startHttpPort("127.0.0.1", 0, fakeAccess().access, () => STATUS);
+  const port = startHttpPort("127.0.0.1", 0, fakeAccess().access, () => STATUS, null);
   try {
     const number = Number(port.address.split(":").at(-1));
-    expect(() => startHttpPort("127.0.0.1", number, fakeAccess().access, () => STATUS)).toThrow(String(number));
+    expect(() => startHttpPort("127.0.0.1", number, fakeAccess().access, () => STATUS, null)).toThrow(String(number));
   } finally {
     await port.stop();
   }

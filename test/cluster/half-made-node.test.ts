@@ -56,6 +56,7 @@ test("a node of which a shard could not be opened has no turns", () => {
     rack: "",
     replicationFactor: 3,
     heartbeatMs: 150,
+    clusterName: "test",
     electionMs: 300,
     requestTimeoutMs: 5000,
     durability: SYNC,

@@ -118,7 +118,7 @@ function setUp() {
     { disk, network, clock, log: QUIET, seed: 1 },
     identity,
     members,
-    { session: 5, valueBytesMax: 1000, replicationFactor: 3, electionMs: ELECTION_MS },
+    { clusterName: "orders", session: 5, valueBytesMax: 1000, replicationFactor: 3, electionMs: ELECTION_MS },
     {
       onFrame: (from, session, received) => {
         if (received.body[0] === 0xff) throw new AssertionError("a promise was broken");
