@@ -17,9 +17,12 @@ export interface ShardLeader {
 }
 
 /** Null when the node does not answer, or not with a status. */
-async function askStatus(httpAddress: string): Promise<Status | null> {
+async function askStatus(httpAddress: string, authority: string | null): Promise<Status | null> {
   try {
-    const response = await fetch(`http://${httpAddress}/status`, { signal: AbortSignal.timeout(POLL_TIMEOUT_MS) });
+    const signal = AbortSignal.timeout(POLL_TIMEOUT_MS);
+    const response = await (authority === null
+      ? fetch(`http://${httpAddress}/status`, { signal })
+      : fetch(`https://${httpAddress}/status`, { signal, tls: { ca: authority } }));
     const parsed = STATUS.safeParse(await response.json());
     return parsed.success ? parsed.data : null;
   } catch (cause) {
@@ -29,9 +32,12 @@ async function askStatus(httpAddress: string): Promise<Status | null> {
   }
 }
 
-/** The leader of each shard by its own word, of the highest term; ordered by shard. */
-export async function shardLeaders(httpAddresses: readonly string[]): Promise<readonly ShardLeader[]> {
-  const answers = await Promise.all(httpAddresses.map(askStatus));
+/** The leader of each shard by its own word, of the highest term; ordered by shard. With an authority (PEM): over TLS. */
+export async function shardLeaders(
+  httpAddresses: readonly string[],
+  authority: string | null,
+): Promise<readonly ShardLeader[]> {
+  const answers = await Promise.all(httpAddresses.map((address) => askStatus(address, authority)));
   const leaders = new Map<number, ShardLeader>();
   for (const answer of answers) {
     for (const { shard, role, term } of answer?.shards ?? []) {

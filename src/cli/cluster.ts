@@ -5,9 +5,12 @@
  * Each child's standard input is a pipe held by this process and nothing else is: closing it asks the child to stop, and
  * it closes by itself however this process ends, so no child outlives it. Dead nodes are reported and not restarted.
  */
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { EnvelopeError } from "../core/errors.ts";
 import { RealDisk } from "../env/real-disk.ts";
+import { authorityFile, certificateFlags, writeCertificates } from "./certs.ts";
 import { formatChildLine, streamLines } from "./child-log.ts";
 import { layOutCluster, type NodePlace, nodeFlags, requireFreePorts } from "./cluster-layout.ts";
 import { type ShardLeader, shardLeaders } from "./cluster-status.ts";
@@ -21,6 +24,11 @@ const FIRST_LEADERS_MS = 10_000;
 const POLL_FAST_MS = 100;
 const POLL_MS = 1_000;
 const LAST_LINES = 20;
+/** As nodes are told by the default of their setting. */
+const CLUSTER = "envelopedb";
+const LOCAL_HOSTS = ["localhost", "127.0.0.1", "::1"];
+const CERTIFICATE_DAYS = 365;
+const TLS_EVERYWHERE = ["--tls-client", "on", "--tls-peer", "on", "--tls-http", "on"];
 
 export interface ClusterOptions {
   readonly nodes: number;
@@ -28,6 +36,8 @@ export interface ClusterOptions {
   readonly data: string;
   /** Delete the nodes' data directories first. */
   readonly clear: boolean;
+  /** TLS on all ports, with certificates of its own authority. */
+  readonly tls: boolean;
   /** Further flags for every node. */
   readonly nodeFlags: readonly string[];
   /** Show all log lines, not only warnings and errors. */
@@ -39,7 +49,8 @@ export async function runCluster(options: ClusterOptions): Promise<number> {
   const places = layOutCluster(options.nodes, options.basePort, options.data);
   await requireFreePorts(places);
   prepareDirectories(places, options.clear);
-  const children = places.map((place) => new NodeProcess(place, places, options));
+  const certificates = options.tls ? await certificatesFor(places, options.data) : null;
+  const children = places.map((place) => new NodeProcess(place, places, options, certificates));
   const signals = stopSignals([], () => {
     for (const child of children) child.kill();
   });
@@ -50,8 +61,8 @@ export async function runCluster(options: ClusterOptions): Promise<number> {
     // When the stop wins, children end before they are ready, and nobody waits for that any more.
     ready.catch(() => undefined);
     if ((await Promise.race([ready, stopping])) === "stop") return 0;
-    process.stdout.write(table(places, children, options.data));
-    return await watch(children, stop, stopping);
+    process.stdout.write(table(places, children, options.data, certificates));
+    return await watch(children, certificates, stop, stopping);
   } finally {
     await Promise.all(children.map((child) => child.stop()));
   }
@@ -73,9 +84,10 @@ class NodeProcess {
   readonly #output: Promise<unknown>;
   isStopping = false;
 
-  constructor(place: NodePlace, all: readonly NodePlace[], options: ClusterOptions) {
+  constructor(place: NodePlace, all: readonly NodePlace[], options: ClusterOptions, certificates: string | null) {
     this.place = place;
-    this.flags = [...nodeFlags(place, all, availableParallelism()), ...options.nodeFlags];
+    const tls = certificates === null ? [] : [...certificateFlags(certificates, place.id), ...TLS_EVERYWHERE];
+    this.flags = [...nodeFlags(place, all, availableParallelism()), ...tls, ...options.nodeFlags];
     // The same program as this one, whatever way it was started.
     this.#child = Bun.spawn([process.execPath, Bun.main, "node", ...this.flags, "--exit-with-parent"], {
       stdin: "pipe",
@@ -154,13 +166,20 @@ class NodeProcess {
 }
 
 /** Reports leaders and deaths until it is told to stop (0) or nobody is left (1). */
-async function watch(children: readonly NodeProcess[], stop: AbortSignal, stopping: Promise<"stop">): Promise<number> {
+async function watch(
+  children: readonly NodeProcess[],
+  certificates: string | null,
+  stop: AbortSignal,
+  stopping: Promise<"stop">,
+): Promise<number> {
+  const authority = certificates === null ? null : readFileSync(authorityFile(certificates), "utf8");
   for (const child of children) void child.exited.then(() => reportDeath(child, stop));
   const allDead = Promise.all(children.map((child) => child.exited)).then(() => "dead" as const);
   const startedAt = performance.now();
   let known = "";
   for (;;) {
-    const leaders = await shardLeaders(children.filter((child) => child.isRunning).map((child) => child.place.http));
+    const running = children.filter((child) => child.isRunning).map((child) => child.place.http);
+    const leaders = await shardLeaders(running, authority);
     if (stop.aborted) return 0;
     const complete = leaders.length > 0 && leaders.every((shard) => shard.leader !== null);
     const isSettling = known === "" && performance.now() - startedAt < FIRST_LEADERS_MS;
@@ -189,23 +208,38 @@ function describeLeaders(leaders: readonly ShardLeader[]): string {
   return each.length === 0 ? "leaders: no node answers" : `leaders: ${each.join(", ")}`;
 }
 
-function table(places: readonly NodePlace[], children: readonly NodeProcess[], data: string): string {
+function table(
+  places: readonly NodePlace[],
+  children: readonly NodeProcess[],
+  data: string,
+  certificates: string | null,
+): string {
   const rows = [["node", "client", "peer", "http", "pid"]].concat(
     places.map((place, i) => [place.id, place.client, place.peer, place.http, String(children[i]?.pid ?? "")]),
   );
   const [first] = places;
   const port = first?.client.split(":").at(-1) ?? "9001";
-  return `EnvelopeDB: ${places.length} nodes, data in ${data}
+  const ca = certificates === null ? null : authorityFile(certificates);
+  return `EnvelopeDB: ${places.length} nodes, data in ${data}${ca === null ? "" : ", TLS on all ports"}
 
 ${textTable(rows)}
 
-connect to any of them:  bun run cli --target ${first?.client}
-                         redis-cli -p ${port}
-                         telnet 127.0.0.1 ${port}
-status:                  http://${first?.http}/status
+connect to any of them:  bun run cli --target ${first?.client}${ca === null ? "" : ` --tls-authority ${ca}`}
+                         redis-cli -p ${port}${ca === null ? "" : ` --tls --cacert ${ca}`}
+                         ${ca === null ? `telnet 127.0.0.1 ${port}` : `openssl s_client -quiet -connect 127.0.0.1:${port}`}
+status:                  ${ca === null ? "http" : "https"}://${first?.http}/status
 stop all:                Ctrl-C
 
 `;
+}
+
+/** The directory with a certificate for each of them: those that are there already, and new ones. */
+async function certificatesFor(places: readonly NodePlace[], data: string): Promise<string> {
+  const out = join(data, "certs");
+  const nodes = places.map(({ id }) => id).filter((id) => !existsSync(join(out, `${id}.pem`)));
+  const clients = existsSync(join(out, "client.pem")) ? [] : ["client"];
+  await writeCertificates({ out, cluster: CLUSTER, nodes, hosts: LOCAL_HOSTS, clients, days: CERTIFICATE_DAYS });
+  return out;
 }
 
 /** Takes each directory for a moment, so that nothing is deleted under a node that runs. Throws DIRECTORY_IN_USE. */

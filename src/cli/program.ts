@@ -82,6 +82,7 @@ interface ClusterFlags {
   readonly data: string;
   readonly clear: boolean;
   readonly verbose: boolean;
+  readonly tls: boolean;
   readonly shards?: number;
   readonly workers?: number;
   readonly config?: string;
@@ -103,6 +104,7 @@ function addCluster(parent: Command): void {
     .option("--shards <count>", "shards the cluster is born with (default: see node)", wholeNumber(1, 1_024))
     .option("--workers <count>", "threads of each node that host shards (default: see node)", wholeNumber(0, 256))
     .option("--config <file>", "TOML file with settings for all nodes")
+    .option("--tls", "TLS on all ports, with certificates that are made for it (see certs)", false)
     .option("--verbose", "show all log lines of the nodes, not only warnings and errors", false)
     .action(async ({ shards, workers, config, ...rest }: ClusterFlags) => {
       const { runCluster } = await import("./cluster.ts");
