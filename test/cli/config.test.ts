@@ -166,4 +166,19 @@ describe("settings", () => {
       peers: [{ name: "n1", address: "10.0.0.1:9101" }],
     });
   });
+
+  test("settings of TLS are whole, or refused with what is missing or idle", () => {
+    const pair = { tlsCertificate: "c", tlsKey: "k" };
+    for (const [flags, why] of [
+      [{ tlsClient: "on", tlsCertificate: "c" }, "tlsKey (from default) is needed, because tlsClient is on"],
+      [{ tlsHttp: "on", tlsKey: "k" }, "tlsCertificate (from default) is needed, because tlsHttp is on"],
+      [{ tlsPeer: "on", ...pair }, "tlsAuthority (from default) is needed, because tlsPeer is on"],
+      [{ tlsClient: "required", ...pair }, "tlsAuthority (from default) is needed, because tlsClient is required"],
+      [{ tlsAuthority: "a" }, "tlsAuthority (from --tls-authority) is of no use"],
+      [{ tlsClient: "maybe" }, "must be off, on or required"],
+    ] as const) {
+      expect(refusal({ flags })).toContain(why);
+    }
+    expect(resolveSettings({ ...NOTHING, flags: { tlsClient: "on", ...pair } }).tlsAuthority).toBeUndefined();
+  });
 });

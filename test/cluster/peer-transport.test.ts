@@ -55,6 +55,11 @@ class FakeConnection implements Connection {
     this.written += byteCount;
     return byteCount;
   }
+  certified(hosts: readonly string[]): this {
+    this.certificateName = hosts[0] ?? null;
+    this.certificateHosts = hosts;
+    return this;
+  }
   pause(): void {}
   resume(): void {}
   shutdown(): void {
@@ -124,8 +129,8 @@ function setUp() {
         if (received.body[0] === 0xff) throw new AssertionError("a promise was broken");
         events.push(`frame ${from} ${session} ${received.body[0]}`);
       },
-      onJoin: (body, say) => {
-        events.push(`join ${body[0]}`);
+      onJoin: (body, say, isNamed) => {
+        events.push(`join ${body[0]}${isNamed("n3") ? "" : " as somebody else"}`);
         say(new Uint8Array([body[0]! + 1]));
       },
       onConnected: (peer) => events.push(`connected ${peer}`),
@@ -146,13 +151,14 @@ function setUp() {
     members: identity.members,
   };
   const hello = (type: FrameType = FrameType.hello, changes = {}) => frame(type, encodeHello({ ...peer, ...changes }));
-  const connect = (): FakeConnection => {
-    const connection = new FakeConnection();
+  /** With host names: the other side has shown a certificate that has them. */
+  const connect = (...hosts: string[]): FakeConnection => {
+    const connection = new FakeConnection().certified(hosts);
     connection.handler = accept(connection);
     return connection;
   };
-  const dial = (): FakeConnection => {
-    const connection = new FakeConnection();
+  const dial = (...hosts: string[]): FakeConnection => {
+    const connection = new FakeConnection().certified(hosts);
     connection.handler = dialed.pop()!.open(connection);
     return connection;
   };
@@ -193,6 +199,27 @@ test("a peer of another cluster, of other shards, of another limit or with anoth
     expect(transport.connected(PEER)).toBe(false);
   }
   expect(events.filter((event) => event.startsWith("frame"))).toEqual([]);
+});
+
+test("a peer is who its certificate says, at whichever end of a connection this node is", () => {
+  const { events, timers, transport, hello, connect, dial } = setUp();
+  for (const host of ["n1.orders", "n3.orders", "n2.bills", "*.orders", "n2", "xn2.orders"]) {
+    const ownVoice = dial(host);
+    ownVoice.say(hello(FrameType.welcome));
+    const voice = connect(host);
+    voice.say(hello());
+    expect([host, ownVoice.ended, voice.ended]).toEqual([host, true, true]);
+    ownVoice.handler?.onClose();
+    for (const { ms, run } of timers.splice(0)) if (ms < HELLO_PATIENCE_MS) run();
+  }
+  dial("N2.Orders").say(hello(FrameType.welcome));
+  expect(transport.connected(PEER)).toBe(false);
+  connect("somewhere", "n2.orders").say(hello());
+  expect(transport.connected(PEER)).toBe(true);
+  connect("n3.orders").say(frame(FrameType.join, new Uint8Array([7])));
+  connect("n2.orders").say(frame(FrameType.join, new Uint8Array([8])));
+  connect().say(frame(FrameType.join, new Uint8Array([9])));
+  expect(events.filter((event) => event.startsWith("join"))).toEqual(["join 7", "join 8 as somebody else", "join 9"]);
 });
 
 test("a newer connection takes the place of the older one, whose end is then no news", () => {

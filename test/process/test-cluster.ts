@@ -2,12 +2,12 @@
  * Real nodes in real processes, for tests: started from the checkout on free ports over a temporary directory, killed
  * and restarted by their own handle, and gone when the test is.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RespClient } from "../../src/client/resp-client.ts";
-import { parseTargets } from "../../src/client/target.ts";
+import { parseTargets, type TargetTls } from "../../src/client/target.ts";
 import { PeerLinks } from "./peer-links.ts";
 
 export const MAIN = join(import.meta.dir, "../../src/main.ts");
@@ -48,6 +48,12 @@ export interface ClusterShape {
   readonly workers: number;
   /** More flags for every node. */
   readonly flags?: readonly string[];
+  /** More flags, node by node. */
+  readonly flagsOf?: (node: number) => readonly string[];
+  /** How clients speak to nodes with TLS. */
+  readonly tls?: TargetTls;
+  /** The file of the authority that the nodes' HTTP ports are believed by; they are without TLS otherwise. */
+  readonly httpAuthority?: string;
   /** An existing directory for the data, instead of the system's temporary one. */
   readonly under?: string;
   /** Data directories of nodes that have theirs elsewhere, by node. */
@@ -140,7 +146,7 @@ export class TestCluster {
   }
 
   /** Sends a signal that does not end the process. */
-  signal(node: number, signal: "SIGSTOP" | "SIGCONT"): void {
+  signal(node: number, signal: "SIGSTOP" | "SIGCONT" | "SIGHUP"): void {
     process.kill(this.pid(node), signal);
   }
 
@@ -187,7 +193,11 @@ export class TestCluster {
   async status(node: number): Promise<StatusDocument | null> {
     try {
       const signal = AbortSignal.timeout(STATUS_MS_MAX);
-      const response = await fetch(`http://127.0.0.1:${this.#httpPorts[node]}/status`, { signal });
+      const { httpAuthority } = this.#shape;
+      const place = `127.0.0.1:${this.#httpPorts[node]}/status`;
+      const response = await (httpAuthority === undefined
+        ? fetch(`http://${place}`, { signal })
+        : fetch(`https://${place}`, { signal, tls: { ca: readFileSync(httpAuthority) } }));
       return (await response.json()) as StatusDocument;
     } catch (cause) {
       if (cause instanceof Error) return null;
@@ -203,7 +213,9 @@ export class TestCluster {
   }
 
   client(nodes: readonly number[], replyTimeoutMs = REPLY_MS_MAX): Promise<RespClient> {
-    const targets = parseTargets(nodes.map((node) => `127.0.0.1:${this.clientPorts[node]}`).join(","));
+    const { tls = null } = this.#shape;
+    const addresses = nodes.map((node) => `127.0.0.1:${this.clientPorts[node]}`).join(",");
+    const targets = parseTargets(addresses).map((target) => ({ ...target, tls }));
     return RespClient.connect({
       targets,
       connectTimeoutMs: 5_000,
@@ -236,6 +248,7 @@ export class TestCluster {
       ...["--shards", String(this.#shape.shards), "--workers", String(this.#shape.workers)],
       ...["--heartbeat-ms", String(HEARTBEAT_MS), "--election-ms", String(ELECTION_MS), "--log-level", "warn"],
       ...(this.#shape.flags ?? []),
+      ...(this.#shape.flagsOf?.(node) ?? []),
     ];
   }
 
