@@ -233,6 +233,13 @@ export class ClusterNode {
     return port;
   }
 
+  /** Lets everybody know where this node serves clients. */
+  tellClientAddress(address: string): void {
+    this.#health.clientAddress = address;
+    this.#hasNews = true;
+    this.#wake();
+  }
+
   /** Whether every shard has recovered. */
   get opened(): boolean {
     return this.#groups.every((group) => group.opened);

@@ -3,6 +3,7 @@
  * forwards to it, and resolves each operation exactly once: during the call (a read from memory) or later.
  * Main thread only.
  */
+import type { ScanRequest } from "../bridge/shard-protocol.ts";
 import type { ByteRange, CommandType } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
 import type { Transaction } from "../record/transaction-format.ts";
@@ -44,6 +45,9 @@ export interface Ordering {
  *                 answers, if it knows that it can
  */
 export type ReadMode = "linearizable" | "lease" | "follower" | "stale";
+
+/** One page of a walk over keys and values, see ScanRequest. */
+export type ShardScan = Omit<ScanRequest, "type" | "bucket" | "asOf">;
 
 export interface BucketInfo {
   readonly name: string;
@@ -176,6 +180,8 @@ export interface Coordinator {
     waiter: Waiter,
     tag: number,
   ): void;
+  /** One page of the keys and values of one shard: entries. */
+  scan(bucket: BucketRef, shard: number, scan: ShardScan, waiter: Waiter, tag: number): void;
   /** Some key of one shard: bytes or nil. */
   sample(bucket: BucketRef, shard: number, waiter: Waiter, tag: number): void;
   /** On this node, every shard: memtables to tables (`flush`), or everything compacted (`compact`). Result: ok. */

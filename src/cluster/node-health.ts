@@ -22,6 +22,8 @@ export class NodeHealth {
   readonly #transport: PeerTransport;
   readonly #lanes: readonly Lane[];
   readonly #gossip: Gossip;
+  /** Where this node serves clients, for others to tell theirs. */
+  clientAddress = "";
 
   /** `session` is that of this process. */
   constructor(
@@ -129,6 +131,7 @@ export class NodeHealth {
       debtBytes: this.#debtBytes,
       quarantined: this.#sum(({ group }) => group.quarantinedCount),
       isWritable: groups.every((group) => group.writable),
+      clientAddress: this.clientAddress,
     };
   }
 

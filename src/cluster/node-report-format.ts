@@ -29,10 +29,13 @@ export interface NodeReport {
   /** Files known to be damaged. */
   readonly quarantined: number;
   readonly isWritable: boolean;
+  /** Where it serves clients, as far as others can use that; empty: it does not say. Nodes of earlier versions lack it. */
+  readonly clientAddress?: string;
 }
 
 /** More members than any configuration may have. */
 const REPORTS_MAX = 1000;
+const ADDRESS_LENGTH_MAX = 300;
 
 export function encodeReports(reports: readonly NodeReport[]): Uint8Array {
   return encode(reports);
@@ -57,7 +60,12 @@ function isReport(value: unknown): value is NodeReport {
   const { node, session, version, membersVersion, leads, pending, debtBytes, quarantined } = fields ?? {};
   if (!Array.isArray(leads) || !leads.every(isLedShard)) return false;
   const areCounts = [node, session, version, membersVersion, pending, debtBytes, quarantined].every(isCount);
-  return areCounts && (node ?? 0) <= NODE_ID_MAX && typeof fields?.isWritable === "boolean";
+  const areAddresses = isAddress(fields?.clientAddress ?? "");
+  return areCounts && areAddresses && (node ?? 0) <= NODE_ID_MAX && typeof fields?.isWritable === "boolean";
+}
+
+function isAddress(value: unknown): boolean {
+  return typeof value === "string" && value.length <= ADDRESS_LENGTH_MAX;
 }
 
 function isLedShard(value: unknown): value is LedShard {

@@ -23,6 +23,7 @@ import type {
   MemberStatus,
   Ordering,
   ReadMode,
+  ShardScan,
   ShardStatus,
   Waiter,
 } from "./coordinator.ts";
@@ -246,6 +247,11 @@ export class Router implements Coordinator {
       pattern,
       mode,
     };
+    this.#submit({ kind: "read", read }, shard, bucket, null, waiter, tag);
+  }
+
+  scan(bucket: BucketRef, shard: number, scan: ShardScan, waiter: Waiter, tag: number): void {
+    const read: ReadRequest = { type: "scan", bucket: bucket.id, asOf: null, ...scan };
     this.#submit({ kind: "read", read }, shard, bucket, null, waiter, tag);
   }
 

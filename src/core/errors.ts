@@ -75,6 +75,11 @@ export class EnvelopeError extends Error {
   }
 }
 
+/** What the caller may do after an error of this code, if nothing more is known. */
+export function retryOf(code: ErrorCode): Retry {
+  return RETRY_OF[code];
+}
+
 /** Whether a string that came from another process is one of our codes. */
 export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(RETRY_OF, code);

@@ -12,6 +12,7 @@ import type { Connection } from "../env/network.ts";
 import type { Result } from "../record/result.ts";
 import type { BufferPool } from "../wire/buffer-pool.ts";
 import { type RespVersion, RespWriter } from "../wire/resp-writer.ts";
+import { ReadEstimate } from "./read-estimate.ts";
 import { ReplyShape, writeResult } from "./reply-shape.ts";
 import { SlotRing } from "./slot-ring.ts";
 
@@ -23,9 +24,6 @@ const SHAPE_VALUE = 0x20;
 const SHAPE_SILENT = 0x40;
 const SHAPE_RESP3 = 0x80;
 
-/** What an unanswered read is taken to bring before the first has been seen; afterwards a moving average. */
-const EXPECTED_BYTES_AT_FIRST = 128 * 1024;
-
 export class ReplyStream {
   readonly #slots = new SlotRing();
   readonly #output: RespWriter;
@@ -34,8 +32,7 @@ export class ReplyStream {
   readonly #coordinator: Coordinator;
   /** Bytes at the front of the output that the socket has taken. */
   #sent = 0;
-  #openReads = 0;
-  #expectedBytes = EXPECTED_BYTES_AT_FIRST;
+  readonly #reads = new ReadEstimate();
   /** Where `begin` put the reply that `end` completes. */
   #replying: "output" | "slot" | "nowhere" = "nowhere";
 
@@ -56,7 +53,7 @@ export class ReplyStream {
 
   /** Bytes that open reads are expected to bring. */
   get openReadBytes(): number {
-    return this.#openReads * this.#expectedBytes;
+    return this.#reads.bytes;
   }
 
   /** Unsent bytes and those that open reads are expected to bring. */
@@ -69,7 +66,7 @@ export class ReplyStream {
     let full: number = shape;
     if (isValue) {
       full |= SHAPE_VALUE;
-      this.#openReads += 1;
+      this.#reads.opened();
     }
     if (version === 3) full |= SHAPE_RESP3;
     if (silent) full |= SHAPE_SILENT;
@@ -79,7 +76,7 @@ export class ReplyStream {
   resolve(tag: number, result: Result): void {
     const slots = this.#slots;
     const shape = slots.shapeOf(tag);
-    if ((shape & SHAPE_VALUE) !== 0) this.#readAnswered(result.kind === "version" ? result.valueBytes : 0);
+    if ((shape & SHAPE_VALUE) !== 0) this.#reads.answered(result.kind === "version" ? result.valueBytes : 0);
     if (tag !== slots.head) {
       this.#keep(tag, shape, result);
       return;
@@ -98,7 +95,7 @@ export class ReplyStream {
     writer.version = (shape & SHAPE_RESP3) === 0 ? 2 : 3;
     const before = writer.length;
     write(writer);
-    if ((shape & SHAPE_VALUE) !== 0) this.#readAnswered(readBytes);
+    if ((shape & SHAPE_VALUE) !== 0) this.#reads.answered(readBytes);
     if ((shape & SHAPE_SILENT) !== 0) writer.length = before;
     if (!isHead) {
       slots.keep(tag, writer.bytes.slice(0, writer.length));
@@ -152,7 +149,7 @@ export class ReplyStream {
   /** Forgets all replies, those that are to come too. */
   abandon(): void {
     this.#slots.clear();
-    this.#openReads = 0;
+    this.#reads.abandoned();
     this.release();
   }
 
@@ -189,11 +186,5 @@ export class ReplyStream {
       this.#output.encoded(answer);
       this.#slots.pop();
     }
-  }
-
-  #readAnswered(byteCount: number): void {
-    this.#openReads -= 1;
-    if (byteCount >= this.#expectedBytes) this.#expectedBytes = byteCount;
-    else this.#expectedBytes -= (this.#expectedBytes - byteCount) >> 3;
   }
 }

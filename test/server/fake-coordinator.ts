@@ -9,10 +9,12 @@ import type {
   MemberStatus,
   Ordering,
   ReadMode,
+  ShardScan,
   ShardStatus,
   Waiter,
 } from "../../src/cluster/coordinator.ts";
-import { concatBytes } from "../../src/core/bytes.ts";
+import type { KeyBound } from "../../src/bridge/shard-protocol.ts";
+import { compareBytes, concatBytes, equalBytes } from "../../src/core/bytes.ts";
 import { globMatches } from "../../src/core/glob.ts";
 import { murmur3 } from "../../src/core/murmur3.ts";
 import type { Random } from "../../src/core/random.ts";
@@ -27,7 +29,7 @@ import {
   MODIFIER_PERSIST,
   MODIFIER_XX,
 } from "../../src/record/command-format.ts";
-import { errorResult, integerResult, NIL, OK, type Result } from "../../src/record/result.ts";
+import { errorResult, integerResult, NIL, OK, type Result, type ScanEntry } from "../../src/record/result.ts";
 import { encodeTransaction, type Transaction, transactionKeys } from "../../src/record/transaction-format.ts";
 import { type FakeEntry, type FakeKeys, fakeTransaction } from "./fake-transaction.ts";
 
@@ -279,6 +281,24 @@ export class FakeCoordinator implements Coordinator {
       matchCount: matched.length,
       next: behind.length > examined.length && last !== undefined ? bytesOf(last) : null,
     });
+  }
+
+  scan(bucket: BucketRef, shard: number, scan: ShardScan, waiter: Waiter, tag: number): void {
+    const { prefix, lower, upper, isReverse, keysOnly, entriesMax, bytesMax } = scan;
+    const keys = this.#keysOf(bucket, shard)
+      .map(bytesOf)
+      .filter((key) => isWithin(key, prefix, lower, upper));
+    if (isReverse) keys.reverse();
+    const entries: ScanEntry[] = [];
+    let byteCount = 0;
+    for (const key of keys) {
+      const entry = this.#of(bucket).keys.get(nameOf(key, 0, key.length));
+      const value = keysOnly ? new Uint8Array(0) : (entry?.value ?? new Uint8Array(0));
+      byteCount += key.length + value.length;
+      if (entries.length > 0 && (entries.length >= entriesMax || byteCount > bytesMax)) break;
+      entries.push({ key, value, expiryMs: entry?.expiryMs ?? 0 });
+    }
+    this.#answer(waiter, tag, { kind: "entries", entries, isCut: entries.length < keys.length });
   }
 
   sample(bucket: BucketRef, shard: number, waiter: Waiter, tag: number): void {
@@ -537,4 +557,12 @@ function nameOf(bytes: Uint8Array, start: number, end: number): string {
 
 function bytesOf(name: string): Uint8Array {
   return new Uint8Array(Buffer.from(name, "latin1"));
+}
+
+function isWithin(key: Uint8Array, prefix: Uint8Array, lower: KeyBound | null, upper: KeyBound | null): boolean {
+  const fromLower = lower === null ? 1 : compareBytes(key, lower.key);
+  const fromUpper = upper === null ? -1 : compareBytes(key, upper.key);
+  if (fromLower < 0 || (fromLower === 0 && lower?.isInclusive !== true)) return false;
+  if (fromUpper > 0 || (fromUpper === 0 && upper?.isInclusive !== true)) return false;
+  return equalBytes(key.subarray(0, prefix.length), prefix);
 }
