@@ -106,6 +106,7 @@ export async function startNode(given: NodeSettings, environment: Environment): 
     if (door.refusal !== null) throw door.refusal;
   }
   const clientAddress = withPort(settings.client, clients.listen(settings.client));
+  node.tellClientAddress(usableByOthers(clientAddress));
   const peerAddress = withPort(settings.peer, peerPort);
   const { host, port } = splitAddress(settings.http);
   const http = startHttpPort(host, port, door.access, () => status(), networks.http);
@@ -252,4 +253,10 @@ function clusterSettings(settings: NodeSettings) {
 /** The address as bound: port 0 is answered with the one taken. */
 function withPort(address: string, port: number): string {
   return `${address.slice(0, address.lastIndexOf(":"))}:${port}`;
+}
+
+/** The address as others may be told it; empty where it stands for any interface of this machine. */
+function usableByOthers(address: string): string {
+  const { host } = splitAddress(address);
+  return host === "0.0.0.0" || host === "::" || host === "[::]" ? "" : address;
 }

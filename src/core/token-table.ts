@@ -12,7 +12,7 @@ import { utf8 } from "./bytes.ts";
 import { murmur3 } from "./murmur3.ts";
 
 /** More points even out the shares: with 64 of them the largest shard is about a quarter above the mean. */
-const POINTS_PER_SHARD = 64;
+export const POINTS_PER_SHARD = 64;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 

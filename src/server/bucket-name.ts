@@ -2,6 +2,8 @@
  * What may name a bucket: 1 to 255 bytes of UTF-8 in normal form C, without control characters and slashes, and not "."
  * or "..". So two names that look alike are one, and a name can stand in a path or a log line.
  */
+import { utf8 } from "../core/bytes.ts";
+
 const NAME_BYTES_MAX = 255;
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const FORBIDDEN = /[/\p{Cc}]/u;
@@ -10,8 +12,14 @@ const FORBIDDEN = /[/\p{Cc}]/u;
 export function bucketName(bytes: Uint8Array): string | null {
   if (bytes.length === 0 || bytes.length > NAME_BYTES_MAX) return null;
   const name = decode(bytes);
-  if (name === null || name === "." || name === "..") return null;
-  return FORBIDDEN.test(name) || name.normalize("NFC") !== name ? null : name;
+  return name === null || !isBucketName(name) ? null : name;
+}
+
+/** The same of a name that is text already. */
+export function isBucketName(name: string): boolean {
+  if (name === "" || name === "." || name === "..") return false;
+  const isSafe = name.isWellFormed() && !FORBIDDEN.test(name) && name.normalize("NFC") === name;
+  return isSafe && utf8(name).length <= NAME_BYTES_MAX;
 }
 
 function decode(bytes: Uint8Array): string | null {

@@ -23,6 +23,7 @@ import type { Connection, ConnectionHandler } from "../env/network.ts";
 import { type ByteRange, CommandType } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
 import { encodeTransaction, type Transaction } from "../record/transaction-format.ts";
+import { BINARY_MAGIC } from "../wire/binary-format.ts";
 import type { RequestArguments } from "../wire/request-arguments.ts";
 import { ParseStatus, RespParser } from "../wire/resp-parser.ts";
 import type { RespWriter } from "../wire/resp-writer.ts";
@@ -34,6 +35,7 @@ import type { ClientPort } from "./client-port.ts";
 import { ClientTransactions, WITHIN_TRANSACTION } from "./client-transactions.ts";
 import { type CommandEntry, longKey } from "./command-table.ts";
 import { FRAME_PROGRESS_BYTES, FrameWatch } from "./frame-watch.ts";
+import type { PortConnection } from "./port-connection.ts";
 import { ReplyShape } from "./reply-shape.ts";
 import { ReplyStream } from "./reply-stream.ts";
 import { FIRST_BUCKET, LINEARIZABLE, type ReadChoice, type Session } from "./session.ts";
@@ -60,7 +62,7 @@ type State =
   | "finishing"
   | "closed";
 
-export class ClientConnection implements ConnectionHandler, Waiter {
+export class ClientConnection implements ConnectionHandler, PortConnection, Waiter {
   readonly id: number;
   readonly port: ClientPort;
   readonly coordinator: Coordinator;
@@ -83,13 +85,15 @@ export class ClientConnection implements ConnectionHandler, Waiter {
   #stalled = false;
   #paused = false;
   #greeted = false;
+  /** The client speaks the binary protocol, and all that comes is for this one. */
+  #successor: ConnectionHandler | null = null;
   /** The exclusive command that waits for its turn. */
   #waiting: CommandEntry | null = null;
   #exclusive = false;
   /** `#waiting` is an act that is being recorded. */
   #recording = false;
   /** Since when nobody has logged in, monotonic; 0: somebody has, or need not. */
-  strangerSinceMs = 0;
+  #strangerSinceMs = 0;
   #strangerCommands = 0;
 
   constructor(id: number, port: ClientPort, connection: Connection) {
@@ -121,6 +125,7 @@ export class ClientConnection implements ConnectionHandler, Waiter {
   // ── from the network ──
 
   onData(bytes: Uint8Array): void {
+    if (this.#successor !== null) return this.#successor.onData(bytes);
     if (this.#state !== "open") return;
     if (!this.#greeted && bytes.length > 0) {
       this.#greeted = true;
@@ -128,6 +133,10 @@ export class ClientConnection implements ConnectionHandler, Waiter {
         this.port.refusals.note(this.remoteAddress, "it speaks TLS, and this port is without");
         this.#close();
         this.#connection.terminate();
+        return;
+      }
+      if (bytes[0] === BINARY_MAGIC[0]) {
+        this.#giveWay().onData(bytes);
         return;
       }
     }
@@ -139,11 +148,13 @@ export class ClientConnection implements ConnectionHandler, Waiter {
   }
 
   onDrain(): void {
+    if (this.#successor !== null) return this.#successor.onDrain();
     this.#socketFull = false;
     this.flush();
   }
 
   onClose(): void {
+    if (this.#successor !== null) return this.#successor.onClose();
     if (this.#state === "closed") return;
     this.#close();
   }
@@ -164,7 +175,7 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     this.#dirty = false;
     if (this.#state === "closed") return;
     if (!this.#socketFull && !this.#send()) return;
-    const outputBytesMax = this.strangerSinceMs === 0 ? this.port.settings.outputBytesMax : STRANGER_OUTPUT_BYTES_MAX;
+    const outputBytesMax = this.#strangerSinceMs === 0 ? this.port.settings.outputBytesMax : STRANGER_OUTPUT_BYTES_MAX;
     if (this.unsentBytes > outputBytesMax) {
       this.abort(`more than ${outputBytesMax} bytes of replies were not read`);
       return;
@@ -235,13 +246,23 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     else this.#setPrincipal(principal);
   }
 
+  checkLogin(nowMs: number): void {
+    const { access, settings } = this.port;
+    const { identity } = this.session;
+    if (this.#strangerSinceMs !== 0 && nowMs - this.#strangerSinceMs > settings.loginTimeoutMs) {
+      this.abort(`nobody logged in for ${settings.loginTimeoutMs} ms`);
+    } else if (identity !== null && access.isExpired(identity)) {
+      this.abort("the token that it came in with has ended");
+    }
+  }
+
   #setPrincipal(principal: Principal): void {
-    const wasStranger = this.strangerSinceMs !== 0;
+    const wasStranger = this.#strangerSinceMs !== 0;
     this.session.principal = principal;
     this.#parser.isRestricted = !principal.isLoggedIn;
     this.#strangerCommands = 0;
-    if (principal.isLoggedIn) this.strangerSinceMs = 0;
-    else if (!wasStranger) this.strangerSinceMs = this.port.clock.monotonicMs();
+    if (principal.isLoggedIn) this.#strangerSinceMs = 0;
+    else if (!wasStranger) this.#strangerSinceMs = this.port.clock.monotonicMs();
   }
 
   // ── for the handlers: replies known at once ──
@@ -593,6 +614,15 @@ export class ClientConnection implements ConnectionHandler, Waiter {
     if (this.#replies.openCount > 0 || this.#replies.unsentBytes > 0) return;
     this.#close();
     this.#connection.shutdown();
+  }
+
+  /** Another takes its place, before it has said or heard anything. */
+  #giveWay(): ConnectionHandler {
+    const successor = this.port.speaksBinary(this, this.#connection);
+    this.#successor = successor;
+    this.#state = "closed";
+    this.coordinator.endOrdering(this.session.ordering);
+    return successor;
   }
 
   #close(): void {

@@ -1,5 +1,5 @@
 /**
- * The port for Redis clients and for people with telnet. It owns the connections, flushes those that have something to
+ * The port for clients: Redis's protocol, lines typed by hand, and the binary protocol, told apart by the first byte. It owns the connections, flushes those that have something to
  * say once a turn of the event loop, lets stalled ones go on when the node is relieved, and closes those that leave a
  * request half sent. Main thread only.
  */
@@ -13,10 +13,15 @@ import { BufferPool } from "../wire/buffer-pool.ts";
 import type { RespLimits } from "../wire/resp-parser.ts";
 import { RespWriter } from "../wire/resp-writer.ts";
 import type { Access } from "./access/access.ts";
+import { BinaryConnection } from "./binary/binary-connection.ts";
+import { binaryServices } from "./binary/binary-services.ts";
+import type { BinaryServices } from "./binary/binary-session.ts";
+import { WriterPool } from "./binary/frame-output.ts";
 import { ClientConnection } from "./client-connection.ts";
 import type { CommandTable } from "./command-table.ts";
 import { commandTable } from "./commands.ts";
 import { NO_CONTROL, type NodeControl } from "./node-control.ts";
+import type { PortConnection } from "./port-connection.ts";
 import { ScanCursors } from "./scan-cursors.ts";
 import { type ClientPortSettings, outputPauseBytes, respLimits } from "./settings.ts";
 
@@ -42,6 +47,9 @@ export class ClientPort {
   /** For replies that cannot go straight to an output. Used within one call only. */
   readonly scratch: RespWriter = new RespWriter(this.pool);
   readonly refusals: RefusalLog;
+  /** What the clients of the binary protocol share. */
+  readonly binary: BinaryServices;
+  readonly writers = new WriterPool();
   readonly startedMs: number;
   /** When the port was made, in seconds since 1970. */
   readonly startedAt: number;
@@ -59,12 +67,12 @@ export class ClientPort {
   #countedBefore = 0;
 
   readonly #network: Network;
-  readonly #connections = new Map<number, ClientConnection>();
+  readonly #connections = new Map<number, PortConnection>();
   readonly #listeners: Listener[] = [];
-  #dirty: ClientConnection[] = [];
-  #flushing: ClientConnection[] = [];
+  #dirty: PortConnection[] = [];
+  #flushing: PortConnection[] = [];
   #flushRegistered = false;
-  readonly #stalled = new Set<ClientConnection>();
+  readonly #stalled = new Set<PortConnection>();
   #reliefRegistered = false;
   #sweep: Timer | null = null;
   #closed = false;
@@ -94,6 +102,7 @@ export class ClientPort {
     this.refusals = new RefusalLog(clock, log, "client");
     this.respLimits = respLimits(settings);
     this.outputPauseBytes = outputPauseBytes(settings);
+    this.binary = binaryServices(coordinator, clock, settings);
     this.startedMs = clock.monotonicMs();
     this.startedAt = Math.floor(coordinator.wallMs() / 1000);
   }
@@ -138,8 +147,9 @@ export class ClientPort {
     return total;
   }
 
+  /** Those that speak RESP. */
   connections(): Iterable<ClientConnection> {
-    return this.#connections.values();
+    return [...this.#connections.values()].filter((connection) => connection instanceof ClientConnection);
   }
 
   /** Stops accepting; every connection closes when what it has asked is answered and sent. */
@@ -167,14 +177,14 @@ export class ClientPort {
 
   // ── for its connections ──
 
-  flushSoon(connection: ClientConnection): void {
+  flushSoon(connection: PortConnection): void {
     this.#dirty.push(connection);
     if (this.#flushRegistered) return;
     this.#flushRegistered = true;
     this.clock.soon(this.#flushTurn);
   }
 
-  waitForRelief(connection: ClientConnection): void {
+  waitForRelief(connection: PortConnection): void {
     this.#stalled.add(connection);
     if (this.#reliefRegistered) return;
     this.#reliefRegistered = true;
@@ -186,7 +196,14 @@ export class ClientPort {
     });
   }
 
-  forget(connection: ClientConnection): void {
+  /** A client turns out to speak the binary protocol: whoever takes its place. */
+  speaksBinary(client: ClientConnection, connection: Connection): ConnectionHandler {
+    const successor = new BinaryConnection(client.id, this, connection);
+    this.#connections.set(client.id, successor);
+    return successor;
+  }
+
+  forget(connection: PortConnection): void {
     if (!this.#connections.delete(connection.id)) return;
     this.#pastCommandCount += connection.commandCount;
     this.#stalled.delete(connection);
@@ -239,12 +256,7 @@ export class ClientPort {
     const nowMs = this.clock.monotonicMs();
     const oldest = nowMs - this.settings.frameIdleMs;
     for (const connection of this.#connections.values()) {
-      const { strangerSinceMs, session } = connection;
-      if (strangerSinceMs !== 0 && nowMs - strangerSinceMs > this.settings.loginTimeoutMs) {
-        connection.abort(`nobody logged in for ${this.settings.loginTimeoutMs} ms`);
-      } else if (session.identity !== null && this.access.isExpired(session.identity)) {
-        connection.abort("the token that it came in with has ended");
-      }
+      connection.checkLogin(nowMs);
       const { sinceMs } = connection.frameWatch;
       if (sinceMs !== 0 && sinceMs <= oldest) {
         connection.abort(`half a request for more than ${this.settings.frameIdleMs} ms`);

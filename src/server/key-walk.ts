@@ -8,11 +8,13 @@ import { errorReply } from "./error-reply.ts";
 
 const EXAMINE_MAX = 4096;
 
+type Failure = Extract<Result, { readonly kind: "error" }>;
+
 interface WalkVisitor {
   /** False ends the walk. */
   onPage(page: PageResult): boolean;
-  /** Called once: null at the end (or after a page that ended the walk), else an error reply. */
-  onEnd(error: string | null): void;
+  /** Called once: null at the end (or after a page that ended the walk), else an error reply, and the error it words. */
+  onEnd(error: string | null, cause: Result | null): void;
 }
 
 export class KeyWalk implements Waiter {
@@ -52,7 +54,7 @@ export class KeyWalk implements Waiter {
 
   resolve(_tag: number, result: Result): void {
     if (result.kind === "page") this.#takePage(result);
-    else if (result.kind === "error") this.#end(errorReply(result.code, result.message));
+    else if (result.kind === "error") this.#end(result);
     else this.#nextShard();
     if (this.#asking) this.#answered = true;
     else if (!this.#ended) this.#ask();
@@ -73,9 +75,9 @@ export class KeyWalk implements Waiter {
     if (this.#shard >= this.#endShard) this.#end(null);
   }
 
-  #end(error: string | null): void {
+  #end(error: Failure | null): void {
     this.#ended = true;
-    this.#visitor.onEnd(error);
+    this.#visitor.onEnd(error === null ? null : errorReply(error.code, error.message), error);
   }
 
   #ask(): void {

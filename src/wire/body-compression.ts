@@ -5,8 +5,11 @@
  */
 import * as zlib from "node:zlib";
 import { EnvelopeError } from "../core/errors.ts";
+import { COMPRESSED_BODY_BYTES_MIN, EXPANSION_MAX } from "./binary-format.ts";
 import type { CompressionName } from "./binary-messages.ts";
 
+/** A compressed body is sent when it is at most this part of the body. */
+const WORTHWHILE_SHARE = 0.9;
 /** Time is dearer than bytes on the way between two machines. */
 const LEVEL = 1;
 
@@ -16,6 +19,17 @@ export const COMPRESSIONS: readonly CompressionName[] = hasZstd() ? ["zstd", "de
 /** The first of those a client likes that is known here. */
 export function chosenCompression(wanted: readonly CompressionName[]): CompressionName | null {
   return wanted.find((name) => COMPRESSIONS.includes(name)) ?? null;
+}
+
+/**
+ * The body compressed, or null where it is better left as it is: too short, hardly shorter, or so much shorter that the
+ * other side would have to take it for a trap.
+ */
+export function compressedBody(name: CompressionName, body: Uint8Array): Uint8Array | null {
+  if (body.length < COMPRESSED_BODY_BYTES_MIN) return null;
+  const compressed = compress(name, body);
+  const isWorthwhile = compressed.length <= body.length * WORTHWHILE_SHARE;
+  return isWorthwhile && body.length <= compressed.length * EXPANSION_MAX ? compressed : null;
 }
 
 export function compress(name: CompressionName, body: Uint8Array): Uint8Array {
