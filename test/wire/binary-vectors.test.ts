@@ -1,5 +1,7 @@
 /** The test vectors of the binary protocol: what others write clients by. They do not change as long as the version does not. */
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { crc32Range } from "../../src/core/crc32.ts";
 import { EnvelopeError } from "../../src/core/errors.ts";
 import { BinaryFrameReader, ReplyType, RequestType } from "../../src/wire/binary-format.ts";
@@ -53,4 +55,12 @@ test("broken.golden.json: what is no frame, and what is no message", () => {
     })();
     expect([what, outcome]).toEqual([what, closes ? "closes" : "no message"]);
   }
+});
+
+test("the frames in the protocol's own description are among the vectors", () => {
+  const page = readFileSync(join(import.meta.dir, "../../docs/protocol.md"), "utf8");
+  const shown = [...page.matchAll(/^([0-9a-f]{8} [0-9a-f ]+?) *(?: {3}.*)?\n([0-9a-f]+)$/gm)];
+  const known = readVectors<Vector>("requests.golden.json").map(({ frame }) => frame);
+  expect(shown.length).toBe(2);
+  for (const [, header = "", body = ""] of shown) expect(known).toContain(header.replaceAll(" ", "") + body);
 });
