@@ -55,6 +55,10 @@ export function packInteger(into: ByteWriter, value: number): void {
 
 /** An integer of 64 bits, with or without a sign. */
 export function packWide(into: ByteWriter, value: bigint): void {
+  if (value === 0n) {
+    into.u8(0);
+    return;
+  }
   if (value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER)) {
     packInteger(into, Number(value));
     return;
@@ -80,8 +84,16 @@ export function packText(into: ByteWriter, value: string): void {
 }
 
 export function packBytes(into: ByteWriter, value: Uint8Array): void {
-  lengthHead(into, BIN8, value.length);
-  into.raw(value);
+  const { length } = value;
+  if (length >= 0x100) {
+    lengthHead(into, BIN8, length);
+    into.raw(value);
+    return;
+  }
+  const offset = into.reserve(2 + length);
+  into.bytes[offset] = BIN8;
+  into.bytes[offset + 1] = length;
+  into.bytes.set(value, offset + 2);
 }
 
 /** The head of an array; its items are to follow. */
@@ -153,12 +165,13 @@ function bigEndian32(into: ByteWriter, value: number): void {
 /** Reads one value after the other. What is not there, or is of another kind, throws PROTOCOL. */
 export class PackReader {
   #bytes: Uint8Array = EMPTY_BYTES;
-  #view: DataView = viewOf(EMPTY_BYTES);
+  /** Made when a number needs it: most messages have none that does. */
+  #view: DataView | null = null;
   #offset = 0;
 
   over(bytes: Uint8Array): this {
     this.#bytes = bytes;
-    this.#view = viewOf(bytes);
+    this.#view = null;
     this.#offset = 0;
     return this;
   }
@@ -284,23 +297,21 @@ export class PackReader {
     const head = this.#bytes[this.#offset];
     if (head !== INT64 && head !== UINT64) return BigInt(this.integer());
     const start = this.#advance(9) + 1;
-    return head === INT64 ? this.#view.getBigInt64(start) : this.#view.getBigUint64(start);
+    const view = this.#wideView();
+    return head === INT64 ? view.getBigInt64(start) : view.getBigUint64(start);
   }
 
   /** The number behind a head from FLOAT32 to INT64; 64 bits may lose their low ones. */
   #number(head: number): number {
-    const view = this.#view;
+    if (head === UINT8) return this.#length(0);
+    if (head === UINT8 + 1) return this.#length(1);
+    if (head === UINT8 + 2) return this.#length(2);
+    const view = this.#wideView();
     switch (head) {
       case FLOAT32:
         return view.getFloat32(this.#advance(4));
       case FLOAT64:
         return view.getFloat64(this.#advance(8));
-      case UINT8:
-        return view.getUint8(this.#advance(1));
-      case UINT8 + 1:
-        return view.getUint16(this.#advance(2));
-      case UINT8 + 2:
-        return view.getUint32(this.#advance(4));
       case UINT64:
         return view.getUint32(this.#advance(8)) * TWO_32 + view.getUint32(this.#offset - 4);
       case INT8:
@@ -318,8 +329,17 @@ export class PackReader {
 
   /** A length of 1, 2 or 4 bytes, for 0, 1 or 2. */
   #length(form: number): number {
-    if (form === 0) return this.#view.getUint8(this.#advance(1));
-    return form === 1 ? this.#view.getUint16(this.#advance(2)) : this.#view.getUint32(this.#advance(4));
+    const byteCount = 1 << form;
+    let at = this.#advance(byteCount);
+    const bytes = this.#bytes;
+    let value = 0;
+    for (const end = at + byteCount; at < end; at++) value = (value << 8) | bytes[at]!;
+    return value >>> 0;
+  }
+
+  #wideView(): DataView {
+    this.#view ??= viewOf(this.#bytes);
+    return this.#view;
   }
 
   #head(): number {

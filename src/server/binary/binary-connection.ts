@@ -110,6 +110,11 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     this.#frames.frameBytesMax = this.#port.binary.limits.frameBytesMax;
   }
 
+  /** The port settles reads before it flushes. */
+  gathering(): void {
+    this.#touch();
+  }
+
   eased(): void {
     if (this.#stalled) this.#touch();
   }

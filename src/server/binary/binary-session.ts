@@ -79,6 +79,8 @@ export interface ReplySink {
   reply(id: number, reply: BinaryReply): void;
   /** Both sides have agreed on how bodies are compressed; null: not at all. Replies from now on, the welcome not among them. */
   agreed(compression: CompressionName | null): void;
+  /** A read may be waiting for more of its kind: by the end of the turn somebody is to call the coordinator's `settleReads`. */
+  gathering(): void;
   /** Operations of requests that were answered before have come back: there may be room for more. */
   eased(): void;
   /** The client does not take what it has been sent: scans wait for `resume`. */
@@ -301,6 +303,7 @@ export class BinarySession implements Waiter {
   }
 
   #read(bucket: BucketRef, operation: KeyOperation, waiter: Waiter, tag: number): void {
+    this.#sink.gathering();
     const key = KEY.over(operation.key);
     const metadataOnly = operation.type === "metadata";
     const isVersioned = operation.type !== "getField" && isReadOperation(operation) && operation.versioned;
