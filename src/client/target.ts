@@ -26,7 +26,8 @@ export function parseTargets(text: string): readonly Target[] {
   return targets;
 }
 
-function parseTarget(address: string): Target {
+/** As `parseTargets`, of one. */
+export function parseTarget(address: string): Target {
   const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):(\d{1,5})$/.exec(address);
   const port = Number(match?.[2] ?? 0);
   if (match === null || port < 1 || port > 65_535) {
