@@ -38,6 +38,7 @@ const ARROWS: Record<string, readonly string[]> = {
   // The coordinator's own signature speaks of commands and results; ports and timers come from the environment.
   server: ["cluster", "wire", "core", "record", "env-interfaces"],
   client: ["wire", "core"],
+  "client.ts": ["client"],
   sim: [
     "core",
     "env",
@@ -104,8 +105,8 @@ const WORLD: readonly { readonly words: RegExp; readonly except: readonly string
   { words: /\bBun\.(file|write|mmap)\b/, except: ["src/cli/"] },
 ];
 
-/** The package's entry: its exports are for the users. */
-const PUBLIC_FILES = ["src/embedded.ts"];
+/** The package's entries: their exports are for the users. */
+const PUBLIC_FILES = ["src/embedded.ts", "src/client.ts"];
 
 function filesUnder(folder: string): string[] {
   const found: string[] = [];

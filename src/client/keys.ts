@@ -50,6 +50,14 @@ export function wireCondition<T>(condition: Condition<T>, encode: (value: T) => 
   return condition.ifValue === undefined ? { kind: "always" } : { kind: "value", value: encode(condition.ifValue) };
 }
 
+/** What is to be added. */
+export function integer(value: number | bigint): bigint {
+  if (typeof value === "number" && !Number.isSafeInteger(value)) {
+    throw new InvalidArgumentError("what is added is a whole number, a bigint if it is large");
+  }
+  return BigInt(value);
+}
+
 /** Milliseconds since 1970, 0: never. */
 export function dateOf(expiryMs: number): Date | null {
   return expiryMs === 0 ? null : new Date(expiryMs);

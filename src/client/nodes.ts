@@ -87,8 +87,7 @@ export class Nodes {
   #anyBut(avoided: Channel | null): Channel | null {
     this.#turn += 1;
     for (let i = 0; i < this.#pools.length; i++) {
-      const pool = this.#pools[(this.#turn + i) % this.#pools.length];
-      const channel = pool?.isOpen === true ? pool.pick() : null;
+      const channel = this.#pools[(this.#turn + i) % this.#pools.length]?.pick() ?? null;
       if (channel !== null && channel !== avoided) return channel;
     }
     return null;

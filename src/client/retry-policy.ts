@@ -2,7 +2,7 @@
  * What is to be done about the outcome of one attempt. A call is repeatable when carrying it out twice is the same as once:
  * a read, or a write that has a session and a sequence. Pure.
  */
-import { EnvelopeError, type ErrorCode } from "../core/errors.ts";
+import type { EnvelopeError, ErrorCode } from "../core/errors.ts";
 import type { BinaryReply, ErrorReply } from "../wire/binary-messages.ts";
 import { CancelledError, DeadlineExceededError, errorOf, UnavailableError, UnknownOutcomeError } from "./errors.ts";
 import type { Patience } from "./patience.ts";
