@@ -9,7 +9,7 @@ export interface Codec<T> {
   /** For messages. */
   readonly name: string;
   encode(value: T): Uint8Array;
-  /** `stored` belongs to the caller: it may be given out. */
+  /** `stored` is a view of something larger: what is given out of it is copied. */
   decode(stored: Uint8Array): T;
 }
 
@@ -19,7 +19,7 @@ const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export const bytes: Codec<Uint8Array> = {
   name: "bytes",
   encode: (value) => value,
-  decode: (stored) => stored,
+  decode: (stored) => stored.slice(),
 };
 
 /** Text as UTF-8. */

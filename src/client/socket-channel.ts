@@ -76,8 +76,8 @@ export class SocketChannel implements Channel {
     this.#greeting = greeting;
     this.#silenceMs = settings.silenceMs;
     this.#watch = setInterval(() => this.#look(), Math.max(1, settings.silenceMs / 4));
-    // Without setEncoding, chunks are always bytes.
-    socket.on("data", (chunk) => this.#receive(chunk as Uint8Array));
+    // Without setEncoding, chunks are always bytes. `slice` of a Buffer would not copy.
+    socket.on("data", (chunk) => this.#receive(plainBytes(chunk as Uint8Array)));
     socket.on("error", (error) => this.#end(error.message));
     socket.on("close", () => this.#end("the node closed the connection"));
     this.#writer.raw(BINARY_MAGIC);
@@ -257,6 +257,10 @@ export class SocketChannel implements Channel {
     this.#held.clear();
     this.#events.closed(reason);
   }
+}
+
+function plainBytes({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 function helloOf(settings: Settings): BinaryRequest {

@@ -30,7 +30,7 @@ export function databaseContract(name: string, open: () => Promise<Database>): v
     let count = 0;
     const newBucket = async (): Promise<string> => {
       count += 1;
-      const bucket = `contract-${count}`;
+      const bucket = `${name.replace(/\W+/g, "-")}-${count}`;
       await db.buckets.create(bucket);
       return bucket;
     };
