@@ -28,6 +28,8 @@ export interface ConnectOptions {
   /** A connection on which answers are due and nothing has come for so long is given up. */
   readonly silenceMs?: number;
   readonly connectionsPerNode?: number;
+  /** Whether large requests and replies are compressed, where both sides can. */
+  readonly compress?: boolean;
   /** How reads are answered, where neither bucket nor call says. */
   readonly read?: ReadMode;
   /**
@@ -51,6 +53,7 @@ const DEFAULTS = {
   connectTimeoutMs: 5_000,
   silenceMs: 3_000,
   connectionsPerNode: 1,
+  compress: false,
   read: "linearizable",
   exactlyOnce: true,
   sessionTtlMs: 120_000,

@@ -8,19 +8,23 @@ import type { Socket } from "node:net";
 import { ByteWriter } from "../core/byte-writer.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import {
+  BINARY_HEADER_BYTES,
   BINARY_MAGIC,
   BINARY_VERSION_MAX,
   BINARY_VERSION_MIN,
   type BinaryFrame,
   BinaryFrameReader,
   beginBinaryFrame,
+  compressedParts,
   endBinaryFrame,
   NO_REQUEST,
+  replaceBody,
   RequestType,
 } from "../wire/binary-format.ts";
 import type { BinaryLimits, BinaryReply, BinaryRequest, Credentials } from "../wire/binary-messages.ts";
 import { decodeReply } from "../wire/binary-reply-format.ts";
 import { encodeRequest } from "../wire/binary-request-format.ts";
+import { COMPRESSIONS, compressedBody, expand } from "../wire/body-compression.ts";
 import { PackReader } from "../wire/message-pack.ts";
 import type { Channel, ChannelEvents, ReplySink } from "./channel.ts";
 import { checksum } from "./checksum.ts";
@@ -30,7 +34,7 @@ import type { Settings } from "./settings.ts";
 
 const CLIENT_VERSION = "0.1.0";
 const REQUEST_ID_MAX = 0xffff_ffff;
-/** The largest frame that a node is believed; pages and batches of large values stay below. */
+/** The largest reply that is taken; pages and batches of large values stay below. */
 const REPLY_BYTES_MAX = 256 * 1024 * 1024;
 const WRITER_BYTES_KEPT = 256 * 1024;
 
@@ -76,8 +80,8 @@ export class SocketChannel implements Channel {
     this.#greeting = greeting;
     this.#silenceMs = settings.silenceMs;
     this.#watch = setInterval(() => this.#look(), Math.max(1, settings.silenceMs / 4));
-    // Without setEncoding, chunks are always bytes. `slice` of a Buffer would not copy.
-    socket.on("data", (chunk) => this.#receive(plainBytes(chunk as Uint8Array)));
+    // Without setEncoding, chunks are always bytes.
+    socket.on("data", (chunk) => this.#receive(chunk as Uint8Array));
     socket.on("error", (error) => this.#end(error.message));
     socket.on("close", () => this.#end("the node closed the connection"));
     this.#writer.raw(BINARY_MAGIC);
@@ -152,12 +156,29 @@ export class SocketChannel implements Channel {
   #encode(id: number, request: BinaryRequest): number {
     const start = beginBinaryFrame(this.#writer, RequestType[request.type], id);
     encodeRequest(request, this.#writer);
+    this.#compress(start);
     endBinaryFrame(this.#writer, start, checksum);
     if (!this.#isFlushDue) {
       this.#isFlushDue = true;
       queueMicrotask(() => this.#flush());
     }
     return this.#writer.length - start;
+  }
+
+  #compress(start: number): void {
+    const name = this.#welcome?.compression ?? null;
+    if (name === null) return;
+    const writer = this.#writer;
+    const compressed = compressedBody(name, writer.bytes.subarray(start + BINARY_HEADER_BYTES, writer.length));
+    if (compressed !== null) replaceBody(writer, start, compressed);
+  }
+
+  #bodyOf({ isCompressed, body }: BinaryFrame): Uint8Array {
+    if (!isCompressed) return body;
+    const name = this.#welcome?.compression ?? null;
+    if (name === null) throw new ProtocolError("the node compresses, which was not agreed upon");
+    const { expandedBytes, compressed } = compressedParts(body, REPLY_BYTES_MAX);
+    return expand(name, compressed, expandedBytes);
   }
 
   #flush(): void {
@@ -188,8 +209,7 @@ export class SocketChannel implements Channel {
   }
 
   #take(frame: BinaryFrame): void {
-    if (frame.isCompressed) throw new ProtocolError("the node compresses, which was not agreed upon");
-    const reply = decodeReply(frame.type, this.#pack.over(frame.body));
+    const reply = decodeReply(frame.type, this.#pack.over(this.#bodyOf(frame)));
     // What a later version of the node says unasked.
     if (reply === null) return;
     if (this.#welcome === null) this.#greet(reply);
@@ -259,10 +279,6 @@ export class SocketChannel implements Channel {
   }
 }
 
-function plainBytes({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
-}
-
 function helloOf(settings: Settings): BinaryRequest {
   return {
     type: "hello",
@@ -271,7 +287,7 @@ function helloOf(settings: Settings): BinaryRequest {
     clientName: settings.clientName,
     clientVersion: CLIENT_VERSION,
     credentials: credentialsOf(settings),
-    compression: [],
+    compression: settings.compress ? COMPRESSIONS : [],
     watchesTopology: true,
   };
 }

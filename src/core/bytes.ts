@@ -17,6 +17,12 @@ export function text(bytes: Uint8Array): string {
   return DECODER.decode(bytes);
 }
 
+/** The same bytes as a plain array, of which `slice` is a copy: of a Buffer it would be another view. */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  const { buffer, byteOffset, byteLength } = bytes;
+  return bytes.constructor === Uint8Array ? bytes : new Uint8Array(buffer, byteOffset, byteLength);
+}
+
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

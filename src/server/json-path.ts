@@ -17,7 +17,7 @@ const STEP = /(?:^|\.)([^.[\]]+)|\[(0|[1-9]\d*)\]|\[("(?:[^"\\]|\\.)*")\]/gy;
 export type PathStep = string | number;
 
 type Field =
-  | { readonly kind: "found"; readonly text: string }
+  | { readonly kind: "found"; readonly value: unknown }
   | { readonly kind: "absent" }
   | { readonly kind: "notJson"; readonly reason: string };
 
@@ -37,7 +37,7 @@ export function parsePath(path: string): readonly PathStep[] | null {
   return steps;
 }
 
-/** Strings come back raw, everything else as JSON text. */
+/** The field that the steps lead to. */
 export function fieldOf(document: Uint8Array, steps: readonly PathStep[]): Field {
   if (depthOf(document) > JSON_DEPTH_MAX) {
     return { kind: "notJson", reason: `the value is nested deeper than ${JSON_DEPTH_MAX}` };
@@ -56,7 +56,7 @@ export function fieldOf(document: Uint8Array, steps: readonly PathStep[]): Field
     if (Array.isArray(value) && typeof step === "string") return { kind: "absent" };
     value = Reflect.get(value, step);
   }
-  return { kind: "found", text: typeof value === "string" ? value : JSON.stringify(value) };
+  return { kind: "found", value };
 }
 
 function isContainer(value: unknown): value is object {

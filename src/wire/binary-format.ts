@@ -20,7 +20,7 @@
  *
  * No part of Bun is used here: both sides bring their own checksum.
  */
-import { EMPTY_BYTES } from "../core/bytes.ts";
+import { EMPTY_BYTES, plainBytes } from "../core/bytes.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
 import { EnvelopeError } from "../core/errors.ts";
 
@@ -157,7 +157,8 @@ export class BinaryFrameReader {
 
   /** Takes over a chunk. Chunks are read in the order they were fed. */
   feed(chunk: Uint8Array): void {
-    if (chunk.length > 0) this.#chunks.push(chunk);
+    // Sockets give Buffers, and bodies are views of them that somebody may want to copy.
+    if (chunk.length > 0) this.#chunks.push(plainBytes(chunk));
   }
 
   /** After `next` gave null: whether a frame has begun and is not whole. */

@@ -44,7 +44,7 @@ export type KeyOperation =
   /** `metadata` or `absent`; its version only with `versioned`. */
   | { readonly type: "metadata"; readonly key: Uint8Array; readonly versioned: boolean }
   /**
-   * One field of a JSON value, by a path as of GET: `value` (strings raw, everything else as JSON text), `absent`, or
+   * One field of a JSON value, by a path as of GET: `value` as JSON text, `absent`, or
    * NOT_JSON. Never in an atomic batch.
    */
   | { readonly type: "getField"; readonly key: Uint8Array; readonly path: string }

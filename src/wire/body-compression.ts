@@ -4,6 +4,7 @@
  * (`compressedParts`) before this is called.
  */
 import * as zlib from "node:zlib";
+import { plainBytes } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import { COMPRESSED_BODY_BYTES_MIN, EXPANSION_MAX } from "./binary-format.ts";
 import type { CompressionName } from "./binary-messages.ts";
@@ -47,7 +48,7 @@ export function expand(name: CompressionName, compressed: Uint8Array, expandedBy
   } catch (cause) {
     throw new EnvelopeError("PROTOCOL", `a body that cannot be expanded: ${messageOf(cause)}`);
   }
-  if (expanded.length === expandedBytes) return expanded;
+  if (expanded.length === expandedBytes) return plainBytes(expanded);
   throw new EnvelopeError("PROTOCOL", `a body that expands to ${expanded.length} bytes and not to ${expandedBytes}`);
 }
 

@@ -128,7 +128,7 @@ test("each operation on a key says what it came to", async () => {
     [remove("c", { condition: { kind: "value", value: utf8("9") } }), "CONFLICT"],
     [remove("c", { condition: { kind: "value", value: utf8("6") } }), true],
     [put("j", `{"a":{"b":[1,"two"]}}`), "done"],
-    [{ type: "getField", key: utf8("j"), path: "a.b[1]" }, "two"],
+    [{ type: "getField", key: utf8("j"), path: "a.b[1]" }, '"two"'],
     [{ type: "getField", key: utf8("j"), path: "__proto__" }, "absent"],
     [{ type: "getField", key: utf8("a"), path: "x" }, "absent"],
     [{ type: "getField", key: utf8("j"), path: "a[" }, "INVALID_ARGUMENT"],

@@ -129,7 +129,7 @@ function fieldReply(document: Uint8Array, path: readonly PathStep[]): OperationR
   const field = fieldOf(document, path);
   switch (field.kind) {
     case "found":
-      return valueReply(utf8(field.text), 0, 0n);
+      return valueReply(utf8(JSON.stringify(field.value)), 0, 0n);
     case "absent":
       return ABSENT;
     case "notJson":

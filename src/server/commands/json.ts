@@ -15,8 +15,13 @@ function jget(client: ClientConnection, request: RequestArguments): void {
   client.readWith(request, 1, (reply, value) => {
     if (value === null) return reply.nil();
     const field = fieldOf(value, steps);
-    if (field.kind === "found") reply.bulkText(field.text);
+    if (field.kind === "found") reply.bulkText(plainText(field.value));
     else if (field.kind === "absent") reply.nil();
     else reply.error(errorReply("NOT_JSON", field.reason));
   });
+}
+
+/** Strings raw, everything else as JSON text. */
+function plainText(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
