@@ -8,7 +8,7 @@ import { EnvelopeError } from "../core/errors.ts";
 import type { BinaryReply, BinaryRequest, Once, Topology } from "../wire/binary-messages.ts";
 import type { Channel, OpenChannel } from "./channel.ts";
 import type { CallOptions } from "./database.ts";
-import { errorOf, OverloadedError, ProtocolError, ShuttingDownError } from "./errors.ts";
+import { errorOf, OverloadedError, ProtocolError, ShuttingDownError, UnavailableError } from "./errors.ts";
 import { Nodes } from "./nodes.ts";
 import { Patience } from "./patience.ts";
 import { impatienceError, judge, type Outcome } from "./retry-policy.ts";
@@ -66,7 +66,8 @@ export class Caller {
     const patience = this.patience({ timeoutMs: this.settings.connectTimeoutMs });
     try {
       const found = await this.nodes.wait(patience, true);
-      if (found === null) throw impatienceError(patience, false, null);
+      const { connectTimeoutMs } = this.settings;
+      if (found === null) throw new UnavailableError(`no node has greeted within ${connectTimeoutMs} ms`);
       if (found instanceof Error) throw found;
     } finally {
       patience.release();

@@ -6,6 +6,7 @@ import type { EnvelopeError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import type { Topology } from "../wire/binary-messages.ts";
 import type { Channel, OpenChannel } from "./channel.ts";
+import { UnavailableError } from "./errors.ts";
 
 const BACKOFF_MS_MIN = 25;
 const BACKOFF_MS_MAX = 2_000;
@@ -81,10 +82,15 @@ export class NodePool {
   async #openOne(): Promise<void> {
     this.#opening += 1;
     let opened: Channel | null = null;
+    let hasEnded = false;
     try {
       opened = await this.#open(this.address, {
         learned: (topology) => this.#events.learned(topology),
-        closed: () => this.#ended(opened),
+        closed: (reason) => {
+          hasEnded = true;
+          this.failure = new UnavailableError(reason);
+          this.#ended(opened);
+        },
       });
     } catch (cause) {
       this.#opening -= 1;
@@ -92,8 +98,10 @@ export class NodePool {
       return;
     }
     this.#opening -= 1;
-    if (this.#isClosed) {
-      opened.close("the database was closed");
+    if (this.#isClosed) opened.close("the database was closed");
+    // It may end in the moment in which it is opened.
+    if (this.#isClosed || hasEnded) {
+      this.#events.failed(this);
       return;
     }
     this.#failures = 0;
