@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { EnvelopeError } from "../core/errors.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { CertificateNames, Credentials, TlsMaterial } from "./credentials.ts";
@@ -110,6 +111,7 @@ export class FileCredentials implements Credentials {
       throw new EnvelopeError("CONFIG", `tlsKey ${keyPath} is not the key of tlsCertificate ${path}`);
     }
     if (authority !== null) certificatesIn(material.authority ?? "", authority);
+    refuseUnusable(material, path);
     const hosts = (own.subjectAltName ?? "").split(", ").filter((name) => name.startsWith("DNS:"));
     const commonName = /^CN=(.*)$/m.exec(own.subject ?? "")?.[1] ?? "";
     const why = this.#objection({ commonName, hosts: hosts.map((name) => name.slice("DNS:".length)) });
@@ -163,6 +165,15 @@ function certificatesIn(text: string, path: string): readonly [X509Certificate, 
     return [new X509Certificate(first), ...others.map((pem) => new X509Certificate(pem))];
   } catch (cause) {
     throw new EnvelopeError("CONFIG", `${path} holds a certificate that does not parse: ${(cause as Error).message}`);
+  }
+}
+
+/** Throws CONFIG for what the library of TLS itself does not take. */
+function refuseUnusable({ certificate, key, authority }: TlsMaterial, path: string): void {
+  try {
+    createSecureContext({ cert: certificate ?? "", key: key ?? "", ...(authority === null ? {} : { ca: authority }) });
+  } catch (cause) {
+    throw new EnvelopeError("CONFIG", `${path} cannot be used for TLS: ${(cause as Error).message}`);
   }
 }
 

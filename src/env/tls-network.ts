@@ -10,8 +10,9 @@
  *
  * Why somebody was not let in is told to `refused`, in words for operators. Main thread only.
  */
+import { constants } from "node:crypto";
 import { checkServerIdentity, Server } from "node:tls";
-import type { TLSOptions } from "bun";
+import type { SocketListener, TLSOptions } from "bun";
 import type { Clock, Timer } from "./clock.ts";
 import type { CertificateNames, Credentials, TlsMaterial } from "./credentials.ts";
 import type { Connection, ConnectionHandler, Listener, Network } from "./network.ts";
@@ -77,12 +78,8 @@ export class TlsNetwork implements Network {
           },
         },
       });
-      const asks = asked(callers);
-      const replacement = Object.assign(new Server({ ...nodeTlsOptions(credentials.current), ...asks }), {
-        _handle: server,
-      });
-      credentials.onChange(() => replacement.setSecureContext(nodeTlsOptions(credentials.current)));
-      return { port: server.port, close: () => server.stop(false) };
+      const close = replaceable(server, credentials, asked(callers));
+      return { port: server.port, close };
     } catch (cause) {
       throw cannotListen(address, cause);
     }
@@ -110,6 +107,7 @@ export class TlsNetwork implements Network {
         handshake: (socket, isDone, problem) => {
           const why = settled ? "given up" : this.#fault(socket, isDone, problem, hostname);
           if (why !== null) {
+            if (isDone && !settled) this.#options.refused(address, why);
             fail(why);
             socket.terminate();
             return;
@@ -184,7 +182,9 @@ export class TlsNetwork implements Network {
     const code = codeOf(problem);
     // The name of the host is looked at when everything else is good, and below.
     if (problem !== null && code !== "ERR_TLS_CERT_ALTNAME_INVALID") {
-      return isDone ? certificateFault(problem) : handshakeFault(problem);
+      if (isDone) return certificateFault(problem);
+      const why = handshakeFault(problem);
+      return why === NO_TLS ? "it speaks no TLS" : why;
     }
     const names = namesOf(socket);
     if (names === null) return NO_CERTIFICATE;
@@ -220,13 +220,36 @@ function addressOf({ remoteAddress, remotePort }: RealSocket): string {
   return `${remoteAddress}:${remotePort}`;
 }
 
+/** Has a listener take new certificates in place from now on; returns what closes it. */
+function replaceable(
+  listener: Pick<SocketListener, "stop">,
+  credentials: Credentials,
+  asks: ReturnType<typeof asked>,
+): () => void {
+  const options = () => ({ ...nodeTlsOptions(credentials.current), ...asks });
+  const replacement = Object.assign(new Server(options()), { _handle: listener });
+  let isOpen = true;
+  credentials.onChange(() => {
+    if (isOpen) replacement.setSecureContext(options());
+  });
+  return () => {
+    isOpen = false;
+    listener.stop(false);
+  };
+}
+
 /** What a listener of Bun takes. */
 export function serverTlsOptions(material: TlsMaterial, callers: CallerCertificates): TLSOptions {
   return { ...tlsOptions(material), ...asked(callers) };
 }
 
-function asked(callers: CallerCertificates): { requestCert: boolean; rejectUnauthorized: boolean } {
-  return { requestCert: callers !== "unasked", rejectUnauthorized: callers === "required" };
+/** A session that is taken up again is not asked for its certificate: where one counts, there are no tickets for that. */
+function asked(callers: CallerCertificates) {
+  return {
+    requestCert: callers !== "unasked",
+    rejectUnauthorized: callers === "required",
+    secureOptions: callers === "unasked" ? 0 : constants.SSL_OP_NO_TICKET,
+  };
 }
 
 /** As Bun takes it. Its types leave out `minVersion`. */

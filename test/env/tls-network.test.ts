@@ -191,7 +191,10 @@ test("a server is believed with a certificate of the authority, for servers, for
     "it is server.test",
   );
   const elsewhere = fixedCredentials(material(null, foreign));
-  expect(await ask(dialing(null, { credentials: elsewhere }), address)).toContain("not of the authority");
+  const told: string[] = [];
+  const refused = (where: string, why: string): void => void told.push(`${where}: ${why}`);
+  expect(await ask(dialing(null, { credentials: elsewhere, refused }), address)).toContain("not of the authority");
+  expect(told).toEqual([expect.stringContaining(`${address}: its certificate is not of the authority`)]);
   door.credentials.change(material(await issue("client only", ["client"])));
   expect(await ask(dialing(null), address)).toContain("another purpose");
 });
@@ -274,6 +277,28 @@ test("a changed certificate meets new connections under load, and none is droppe
   const refusal = door.refusal();
   expect(await ask(dialing(null), address)).toBe("closed");
   expect(await refusal).toContain("no certificate");
+});
+
+test("where certificates count, no session can be taken up again without one", async () => {
+  for (const callers of ["unasked", "optional", "required"] as const) {
+    const door = listen({ callers });
+    door.credentials.change(material(server));
+    const socket = connect({
+      port: door.port,
+      host: "127.0.0.1",
+      ca: authority.certificate,
+      cert: caller.certificate,
+      key: caller.key,
+    });
+    let ticketCount = 0;
+    socket.on("session", () => (ticketCount += 1));
+    socket.on("error", () => undefined);
+    const answered = new Promise((resolve) => socket.on("data", resolve));
+    socket.write("x");
+    await answered;
+    socket.destroy();
+    expect([callers, ticketCount > 0]).toEqual([callers, callers === "unasked"]);
+  }
 });
 
 test("whose authority is changed is believed, or not, from then on", async () => {
