@@ -104,3 +104,29 @@ test("a node stops cleanly on SIGTERM, after one line that says where it serves"
   node.kill("SIGTERM");
   expect(await node.exited).toBe(0);
 });
+
+test("with --tls all ports have it, by certificates that are made once, and its own commands are told so", async () => {
+  using directory = temporaryDirectory();
+  const base = await freeBasePort();
+  const authority = `${directory.path}/certs/ca.pem`;
+  const serials: string[] = [];
+  for (let round = 0; round < 2; round++) {
+    const flags = ["cluster", "--tls", "--data", directory.path, "--base-port", String(base)];
+    const cluster = spawnMain(flags, PATIENT);
+    const out = follow(cluster.stdout);
+    await out.until(/leaders: shard 0 n\d/);
+    const target = `127.0.0.1:${base}`;
+    const known = await runMain(["cli", "--target", target, "--tls-authority", authority, "-c", "INCR starts"]);
+    expect(known).toMatchObject({ code: 0, out: `${round + 1}\n` });
+    const plain = await runMain(["cli", "--target", target, "-c", "INCR starts"]);
+    expect(plain.code).toBe(1);
+    const stranger = await runMain(["cli", "--target", target, "--tls", "-c", "INCR starts"]);
+    expect(stranger).toMatchObject({ code: 1, out: "" });
+    const health = await fetch(`https://127.0.0.1:${base + 200}/health`, { tls: { ca: Bun.file(authority) } });
+    expect(health.status).toBe(200);
+    serials.push(await Bun.file(`${directory.path}/certs/n2.pem`).text());
+    cluster.kill("SIGTERM");
+    expect(await cluster.exited).toBe(0);
+  }
+  expect(serials[0]).toBe(serials[1] ?? "");
+});

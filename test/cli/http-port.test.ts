@@ -1,5 +1,7 @@
 import { fakeAccess } from "../server/fake-access.ts";
 import { expect, test } from "bun:test";
+import { type Certificate, createAuthority } from "../../src/cli/certificate-authority.ts";
+import { serverTlsOptions } from "../../src/env/tls-network.ts";
 import { type NodeStatus, startHttpPort } from "../../src/server/http-port.ts";
 
 const STATUS: NodeStatus = {
@@ -50,6 +52,43 @@ test("a taken port is refused by its number", async () => {
   try {
     const number = Number(port.address.split(":").at(-1));
     expect(() => startHttpPort("127.0.0.1", number, fakeAccess().access, () => STATUS, null)).toThrow(String(number));
+  } finally {
+    await port.stop();
+  }
+});
+
+test("under TLS callers show a certificate where one is required, and meet the new one of the server after a change", async () => {
+  const authority = await createAuthority("house", 1, Date.now());
+  const foreign = await createAuthority("another house", 1, Date.now());
+  const issue = (by: typeof authority, purpose: "server" | "client"): Promise<Certificate> =>
+    by.issue({ commonName: "x", hosts: ["127.0.0.1"], purposes: [purpose], days: 1, fromMs: Date.now() });
+  let own = await issue(authority, "server");
+  let changed: () => void = () => undefined;
+  const port = startHttpPort("127.0.0.1", 0, () => STATUS, {
+    options: () => serverTlsOptions({ ...own, authority: authority.certificate }, "required"),
+    onChange: (run) => {
+      changed = run;
+    },
+    later: (run) => setTimeout(run, 1),
+  });
+  const ask = async (by: typeof authority, shown: Certificate | null): Promise<number> => {
+    const pair = shown === null ? {} : { cert: shown.certificate, key: shown.key };
+    const response = await fetch(`https://${port.address}/health`, {
+      keepalive: false,
+      tls: { ca: by.certificate, ...pair },
+    });
+    return response.status;
+  };
+  const caller = await issue(authority, "client");
+  try {
+    expect(await ask(authority, caller)).toBe(200);
+    await expect(ask(authority, null)).rejects.toThrow();
+    await expect(ask(authority, await issue(foreign, "client"))).rejects.toThrow();
+    await expect(fetch(`http://${port.address}/health`)).rejects.toThrow();
+    own = await issue(foreign, "server");
+    changed();
+    expect(await ask(foreign, caller)).toBe(200);
+    await expect(ask(authority, caller)).rejects.toThrow();
   } finally {
     await port.stop();
   }

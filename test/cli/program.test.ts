@@ -29,7 +29,7 @@ describe("the command line", () => {
   test("help lists every subcommand and is no failure", async () => {
     const run = await runMain(["--help"]);
     expect(run.code).toBe(0);
-    for (const name of ["node", "cluster", "cli", "import", "bench", "sim", "version"])
+    for (const name of ["node", "cluster", "certs", "cli", "import", "bench", "sim", "version"])
       expect(run.out).toContain(`\n  ${name}`);
   });
 
@@ -41,6 +41,9 @@ describe("the command line", () => {
     [["cluster", "--nodes", "0"], "from 1 to 99"],
     [["cluster", "--base-port", "65500"], "base-port 65500"],
     [["cli", "--target", "nowhere"], "host:port"],
+    [["cli", "--tls-authority", "/no/such/ca.pem", "-c", "PING"], "/no/such/ca.pem cannot be read: ENOENT"],
+    [["cli", "--tls-certificate", "/no/such/a.pem", "-c", "PING"], "together or not at all"],
+    [["certs"], "--out"],
     [["import", "file"], "--key"],
     [["import", "f", "--key", "id", "--give-up-after", "soon"], "60s"],
     [["import", "-", "--key", "id", "--verify"], "standard input"],
