@@ -16,7 +16,7 @@ import { descriptorsMax } from "./env/descriptors.ts";
 import type { Environment, Logger } from "./env/environment.ts";
 import { NodeAccess } from "./node-access.ts";
 import { openNetworks } from "./node-tls.ts";
-import { type RunningShards, shardsInWorkers, shardsOnThisThread } from "./node-shards.ts";
+import { type RunningShards, shardsInWorkers, shardsOnThisThread, type WorkerEvents } from "./node-shards.ts";
 import { parseDurability, SYNC } from "./record/durability.ts";
 import { ClientPort } from "./server/client-port.ts";
 import type { NodeControl } from "./server/node-control.ts";
@@ -76,14 +76,8 @@ export async function startNode(given: NodeSettings, environment: Environment): 
     tellFailure?.(reason);
   };
   let wake: () => void = () => undefined;
-  const hasPeers = identity.members.members.length > 1;
-  const shards: RunningShards =
-    settings.workers === 0
-      ? shardsOnThisThread(environment, settings, identity.clusterId, hasPeers)
-      : shardsInWorkers(environment, settings, identity.clusterId, hasPeers, {
-          died: (reason) => fail("IO", reason),
-          repliesCame: () => wake(),
-        });
+  const events = { died: (reason: string) => fail("IO", reason), repliesCame: () => wake() };
+  const shards = hostShards(environment, settings, identity, events);
   const node = new ClusterNode(peerEnvironment, clusterSettings(settings), identity, shards.open);
   wake = () => node.turnNow();
   node.onFailure((shard, code, message) => fail(code, `shard ${shard}: ${message}`));
@@ -101,7 +95,7 @@ export async function startNode(given: NodeSettings, environment: Environment): 
   const clients = new ClientPort(node.coordinator, networks.client, clock, log, door.access, clientSettings, control);
   node.onTurnEnd(() => clients.flush());
   door.start();
-  if (!hasPeers) {
+  if (identity.members.members.length === 1) {
     await until(() => node.hasLeaders && door.isKnown);
     if (door.refusal !== null) throw door.refusal;
   }
@@ -143,6 +137,19 @@ export async function startNode(given: NodeSettings, environment: Environment): 
       lock.release();
     },
   };
+}
+
+/** Shards in workers, or on this thread. */
+function hostShards(
+  environment: Environment,
+  settings: NodeSettings,
+  { clusterId, members }: Identity,
+  events: WorkerEvents,
+): RunningShards {
+  const hasPeers = members.members.length > 1;
+  return settings.workers === 0
+    ? shardsOnThisThread(environment, settings, clusterId, hasPeers)
+    : shardsInWorkers(environment, settings, clusterId, hasPeers, events);
 }
 
 /** What clients may do to this node; whoever can stop it says so by `onShutdown`. */

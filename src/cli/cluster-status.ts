@@ -1,5 +1,6 @@
 /** Asks running nodes for their /status and joins the answers into what the whole cluster looks like. */
 import { z } from "zod";
+import { authorizationOf, loginFromEnvironment } from "./login.ts";
 
 const POLL_TIMEOUT_MS = 1_000;
 
@@ -19,10 +20,11 @@ export interface ShardLeader {
 /** Null when the node does not answer, or not with a status. */
 async function askStatus(httpAddress: string, authority: string | null): Promise<Status | null> {
   try {
+    const headers = authorizationOf(loginFromEnvironment(process.env));
     const signal = AbortSignal.timeout(POLL_TIMEOUT_MS);
     const response = await (authority === null
-      ? fetch(`http://${httpAddress}/status`, { signal })
-      : fetch(`https://${httpAddress}/status`, { signal, tls: { ca: authority } }));
+      ? fetch(`http://${httpAddress}/status`, { headers, signal })
+      : fetch(`https://${httpAddress}/status`, { headers, signal, tls: { ca: authority } }));
     const parsed = STATUS.safeParse(await response.json());
     return parsed.success ? parsed.data : null;
   } catch (cause) {

@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from "commander";
 import { EnvelopeError } from "../core/errors.ts";
 import { parseTargets, type Target } from "../client/target.ts";
+import { loginFromEnvironment } from "./login.ts";
 import { parseNumbers } from "../sim/shortening.ts";
 
 const MS_OF_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
@@ -34,7 +35,7 @@ export function duration(text: string): number {
 
 export function targetList(text: string): readonly Target[] {
   try {
-    return parseTargets(text);
+    return parseTargets(text, loginFromEnvironment(process.env));
   } catch (cause) {
     if (cause instanceof EnvelopeError)
       throw new InvalidArgumentError(`It must be host:port[,host:port…]: ${cause.message}.`);

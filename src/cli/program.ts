@@ -13,8 +13,9 @@ import { addClusterChanges } from "./cluster-commands.ts";
 import type { ImportOptions } from "./import-options.ts";
 import { ENGINE_PROFILES, type EngineProfile } from "../sim/engine-profiles.ts";
 import { type Weather, WEATHERS } from "../sim/weathers.ts";
-import { duration, misfortuneNumbers, nameList, pidList, realNumber, wholeNumber } from "./options.ts";
+import { duration, misfortuneNumbers, pidList, realNumber, wholeNumber } from "./options.ts";
 import type { PromptOptions } from "./prompt.ts";
+import { addAudit, addCerts } from "./security-commands.ts";
 import { stopSignals } from "./stop-signals.ts";
 import { addTargetOptions, type TargetFlags, targetsOf } from "./target-options.ts";
 import { settingDocs } from "../config.ts";
@@ -25,9 +26,11 @@ const EXIT_USAGE = 2;
 const CONNECT_TIMEOUT_MS = 3_000;
 const REPLY_TIMEOUT_MS = 15_000;
 const FIRST_PORT = 9_001;
-const LOCAL_HOSTS = ["localhost", "127.0.0.1", "::1"];
 
 let exitCode = 0;
+const finish = (code: number): void => {
+  exitCode = code;
+};
 
 /** Runs what the arguments (without the program's name) ask for; returns the exit code. */
 export async function runProgram(args: readonly string[]): Promise<number> {
@@ -36,8 +39,9 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .version(manifest.version, "-V, --version")
     .exitOverride()
     .enablePositionalOptions();
-  for (const add of [addNode, addCluster, addCerts, addPrompt, addImport, addBench]) add(program);
-  for (const add of [addInspect, addVerify, addAudit, addSim, addVersion]) add(program);
+  for (const add of [addNode, addCluster, addPrompt, addImport, addBench]) add(program);
+  for (const add of [addInspect, addVerify, addSim, addVersion]) add(program);
+  for (const add of [addCerts, addAudit]) add(program, finish);
   try {
     await program.parseAsync(args, { from: "user" });
     return exitCode;
@@ -115,34 +119,7 @@ function addCluster(parent: Command): void {
       ];
       exitCode = await runCluster({ ...rest, nodeFlags });
     });
-  addClusterChanges(command, (code) => {
-    exitCode = code;
-  });
-}
-
-interface CertsFlags {
-  readonly out: string;
-  readonly cluster: string;
-  readonly nodes: readonly string[];
-  readonly hosts: readonly string[];
-  readonly clients: readonly string[];
-  readonly days: number;
-}
-
-function addCerts(parent: Command): void {
-  parent
-    .command("certs")
-    .description("make an authority for development, and certificates for nodes and clients")
-    .requiredOption("--out <directory>", "where the files go; an authority that is there already signs")
-    .option("--cluster <name>", "name of the cluster, as the nodes have it", "envelopedb")
-    .option("--nodes <names>", "nodes, by commas", nameList, ["n1", "n2", "n3"])
-    .option("--hosts <names>", "host names and addresses of the nodes for clients, by commas", nameList, LOCAL_HOSTS)
-    .option("--clients <names>", "common names of client certificates, by commas", nameList, ["client"])
-    .option("--days <count>", "how long they are valid", wholeNumber(1, 3_650), 365)
-    .action(async (flags: CertsFlags) => {
-      const { runCerts } = await import("./certs.ts");
-      exitCode = await runCerts(flags);
-    });
+  addClusterChanges(command, finish);
 }
 
 function addPrompt(parent: Command): void {
@@ -292,19 +269,6 @@ function addVerify(parent: Command): void {
     .action(async (directory: string, flags: { json: boolean; shallow: boolean }) => {
       const { runVerify } = await import("./verify.ts");
       exitCode = runVerify(directory, flags);
-    });
-}
-
-function addAudit(parent: Command): void {
-  parent
-    .command("audit")
-    .description("the audit log of a node")
-    .command("verify")
-    .description("follow the chain of the audit log through its files; changes nothing")
-    .argument("<directory>", "data directory of the node")
-    .action(async (directory: string) => {
-      const { runAuditVerify } = await import("./audit.ts");
-      exitCode = runAuditVerify(directory);
     });
 }
 

@@ -10,6 +10,8 @@ import type { Target } from "../client/target.ts";
 import { type Outcome, PromptSession } from "./prompt-session.ts";
 
 const HISTORY_LINES_MAX = 1_000;
+/** Lines with passwords or tokens in them are not kept. */
+const HOLDS_SECRETS = /^\s*(auth|hello|user|acl|token)\b/i;
 const HISTORY_NAME = ".envelopedb_history";
 /** Lines that may hold a secret are not kept. */
 const SECRET = /^\s*(auth|hello)\b/i;
@@ -81,7 +83,7 @@ async function converse(session: PromptSession, historyFile: string | null): Pro
         return;
       }
       input.pause();
-      keepHistory(historyPath, line);
+      if (!HOLDS_SECRETS.test(line)) keepHistory(historyPath, line);
       void session.run(line).then((outcome) => {
         show(outcome);
         input.resume();

@@ -1,7 +1,7 @@
 /** The options of every client command: which servers, and how they are known and shown who calls. */
 import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
-import { parseTargets, type Target, type TargetTls } from "../client/target.ts";
+import type { Target, TargetTls } from "../client/target.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import { targetList } from "./options.ts";
 
@@ -16,9 +16,12 @@ export interface TargetFlags {
 }
 
 export function addTargetOptions(command: Command): Command {
-  const servers = new Option("-t, --target <host:port,…>", "servers, tried in this order");
+  const servers = new Option(
+    "-t, --target <host:port,…>",
+    "servers, tried in this order [login: ENVELOPEDB_USER, ENVELOPEDB_PASSWORD or ENVELOPEDB_TOKEN]",
+  );
   return command
-    .addOption(servers.argParser(targetList).default(parseTargets(FIRST_ADDRESS), FIRST_ADDRESS))
+    .addOption(servers.argParser(targetList).default(targetList(FIRST_ADDRESS), FIRST_ADDRESS))
     .option("--tls", "speak TLS 1.3 with them; the other options of TLS imply it")
     .option("--tls-authority <file>", "PEM file with the authority of their certificates (default: the usual ones)")
     .option("--tls-certificate <file>", "PEM file with the certificate to show them")

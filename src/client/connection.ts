@@ -1,13 +1,15 @@
 /**
  * One connection to one server, as callbacks: bytes go out as they are, replies come back in order. It keeps no
  * requests and never connects again; what sits on it (RespClient, ReliablePipeline) knows what is unanswered and decides.
- * `onClose` comes exactly once, and nothing after it. Runs on Bun, Node and Deno  (node:net, node:tls).
+ * `onClose` comes exactly once, and nothing after it. Runs on Bun, Node and Deno (node:net, node:tls).
  */
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { EnvelopeError } from "../core/errors.ts";
 import type { Reply } from "./reply.ts";
 import { ReplyReader } from "./reply-reader.ts";
-import type { Target, TargetTls } from "./target.ts";
+import { encodeRequest } from "./request.ts";
+import type { Login, Target, TargetTls } from "./target.ts";
 
 export interface ConnectionEvents {
   onReply(reply: Reply): void;
@@ -20,6 +22,8 @@ export class ServerConnection {
   readonly target: Target;
   readonly #socket: Socket;
   readonly #events: ConnectionEvents;
+  /** Gets the answer to the login, which is nobody else's. */
+  #onLogin: ((reply: Reply | null) => void) | null = null;
   readonly #reader = new ReplyReader();
   #closed = false;
 
@@ -34,8 +38,17 @@ export class ServerConnection {
     socket.on("close", () => this.#finish("the server closed the connection"));
   }
 
-  /** Resolves with an open connection; rejects with a plain Error that says why not, after `timeoutMs` at the latest. */
-  static open(target: Target, timeoutMs: number, events: ConnectionEvents): Promise<ServerConnection> {
+  /**
+   * Resolves with an open connection that is logged in, if the target says how; rejects with a plain Error that says why not,
+   * after `timeoutMs` at the latest for either, or with BAD_CREDENTIALS.
+   */
+  static async open(target: Target, timeoutMs: number, events: ConnectionEvents): Promise<ServerConnection> {
+    const connection = await ServerConnection.#connect(target, timeoutMs, events);
+    if (target.login !== null) await connection.#logIn(target.login, timeoutMs);
+    return connection;
+  }
+
+  static #connect(target: Target, timeoutMs: number, events: ConnectionEvents): Promise<ServerConnection> {
     return new Promise((resolve, reject) => {
       const socket = target.tls === null ? connect(target.port, target.host) : dialTls(target, target.tls);
       const fail = (reason: string): void => {
@@ -72,10 +85,28 @@ export class ServerConnection {
     this.#finish(reason);
   }
 
+  async #logIn({ user, password }: Login, timeoutMs: number): Promise<void> {
+    const { address } = this.target;
+    const timer = setTimeout(() => this.#finish("no answer"), timeoutMs);
+    const reply = await new Promise<Reply | null>((resolve) => {
+      this.#onLogin = resolve;
+      this.send(encodeRequest(["AUTH", user, password]));
+    });
+    clearTimeout(timer);
+    if (reply?.kind === "error") {
+      this.#finish("the login was refused");
+      throw new EnvelopeError("BAD_CREDENTIALS", `${address}: ${reply.code} ${reply.message}`);
+    }
+    this.#onLogin = null;
+    if (reply === null) throw new Error(`${address}: the connection was lost during the login`);
+  }
+
   #receive(chunk: Uint8Array): void {
     try {
       this.#reader.push(chunk, (reply) => {
-        if (!this.#closed) this.#events.onReply(reply);
+        if (this.#closed) return;
+        if (this.#onLogin === null) this.#events.onReply(reply);
+        else this.#onLogin(reply);
       });
     } catch (cause) {
       this.#finish(cause instanceof Error ? cause.message : String(cause));
@@ -86,7 +117,8 @@ export class ServerConnection {
     if (this.#closed) return;
     this.#closed = true;
     this.#socket.destroy();
-    this.#events.onClose(reason);
+    if (this.#onLogin === null) this.#events.onClose(reason);
+    else this.#onLogin(null);
   }
 }
 

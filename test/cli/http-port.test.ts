@@ -64,7 +64,7 @@ test("under TLS callers show a certificate where one is required, and meet the n
     by.issue({ commonName: "x", hosts: ["127.0.0.1"], purposes: [purpose], days: 1, fromMs: Date.now() });
   let own = await issue(authority, "server");
   let changed: () => void = () => undefined;
-  const port = startHttpPort("127.0.0.1", 0, () => STATUS, {
+  const port = startHttpPort("127.0.0.1", 0, fakeAccess().access, () => STATUS, {
     options: () => serverTlsOptions({ ...own, authority: authority.certificate }, "required"),
     onChange: (run) => {
       changed = run;

@@ -165,7 +165,7 @@ test("keys, values, buckets and times that are too much are refused", async () =
 });
 
 test("replies come as they are known, each with the id of its request", async () => {
-  const { port, coordinator } = start({}, new Random(11));
+  const { port, coordinator } = start({}, { random: new Random(11) });
   const client = await open(port);
   const ids = new Map<number, string>();
   for (let i = 0; i < 500; i++) {
@@ -286,7 +286,7 @@ async function scanned(client: BinaryClient, changes: object): Promise<{ keys: s
 }
 
 test("a scan gives the keys of all shards in order, forward and back, within bounds", async () => {
-  const { port } = start({}, new Random(3));
+  const { port } = start({}, { random: new Random(3) });
   const client = await open(port);
   const all = Array.from({ length: 100 }, (_, i) => `key:${String(i).padStart(3, "0")}`);
   for (const key of all) await client.do(put(key, `value of ${key}`));

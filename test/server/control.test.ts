@@ -2,7 +2,6 @@
 import { describe, expect, test } from "bun:test";
 import { parseSetting } from "../../src/config.ts";
 import type { NodeControl } from "../../src/server/node-control.ts";
-import { FakeCoordinator } from "./fake-coordinator.ts";
 import { command, exchange, RawClient, type StartedPort, startPort } from "./started-port.ts";
 
 interface Controlled extends StartedPort {
@@ -23,7 +22,7 @@ function controlled(): Controlled {
     parseSetting,
     setLogLevel: (level) => done.push(`log ${level}`),
   };
-  return { ...startPort({}, null, new FakeCoordinator(), control), done };
+  return { ...startPort({}, { control }), done };
 }
 
 async function say(server: StartedPort, ...args: string[]): Promise<string> {

@@ -71,7 +71,7 @@ test("replies leave in the order of requests, whatever the order of answers", as
   const seed = Date.now() >>> 0;
   const random = new Random(seed);
   for (const requestsInflightMax of [1, 7, 1024]) {
-    const server = startPort({ requestsInflightMax }, new Random(random.u32()));
+    const server = startPort({ requestsInflightMax }, { random: new Random(random.u32()) });
     const model = new Model();
     const requests = Array.from({ length: 1500 }, () => randomRequest(random));
     const expected = requests.map((args) => model.answer(args)).join("");

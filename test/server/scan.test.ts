@@ -73,7 +73,7 @@ test("a scan through nodes that change, restart and forget misses no key that st
   for (let seed = 1; seed <= SEEDS; seed++) {
     const random = new Random(seed);
     const coordinator = new FakeCoordinator();
-    const nodes: StartedPort[] = [startPort({}, null, coordinator), startPort({}, null, coordinator)];
+    const nodes: StartedPort[] = [startPort({}, { coordinator }), startPort({}, { coordinator })];
     const staying = Array.from({ length: 120 }, (_, i) => `user:profile:${String(i).padStart(6, "0")}`);
     await tell(
       nodes,
@@ -105,7 +105,7 @@ function passing(random: Random): Buffer {
 
 function restart(nodes: StartedPort[], node: number, coordinator: FakeCoordinator): void {
   nodes[node]?.stop();
-  nodes[node] = startPort({}, null, coordinator);
+  nodes[node] = startPort({}, { coordinator });
 }
 
 /** Another scan takes a slot. */

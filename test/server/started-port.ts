@@ -5,7 +5,7 @@ import { RealClock } from "../../src/env/real-clock.ts";
 import { RealNetwork } from "../../src/env/real-network.ts";
 import type { Access } from "../../src/server/access/access.ts";
 import { ClientPort } from "../../src/server/client-port.ts";
-import { NO_CONTROL } from "../../src/server/node-control.ts";
+import { NO_CONTROL, type NodeControl } from "../../src/server/node-control.ts";
 import type { ClientPortSettings } from "../../src/server/settings.ts";
 import { fakeAccess } from "./fake-access.ts";
 import { FakeCoordinator } from "./fake-coordinator.ts";
@@ -34,14 +34,18 @@ export interface StartedPort {
   stop(): void;
 }
 
-/** With `random`, answers come late and out of order until `stop`. */
-export function startPort(
-  changes: Partial<ClientPortSettings> = {},
-  random: Random | null = null,
-  coordinator = new FakeCoordinator(),
-  control = NO_CONTROL,
-  access: Access = fakeAccess().access,
-): StartedPort {
+/** What a port is given instead of what it is usually given here. */
+interface PortParts {
+  /** Answers come late and out of order until `stop`. */
+  readonly random?: Random;
+  readonly coordinator?: FakeCoordinator;
+  readonly control?: NodeControl;
+  readonly access?: Access;
+}
+
+export function startPort(changes: Partial<ClientPortSettings> = {}, parts: PortParts = {}): StartedPort {
+  const { random = null, coordinator = new FakeCoordinator(), control = NO_CONTROL } = parts;
+  const { access = fakeAccess().access } = parts;
   const clock = new RealClock();
   coordinator.random = random;
   const settings = { ...SETTINGS, ...changes };

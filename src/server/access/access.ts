@@ -195,8 +195,11 @@ export class Access {
       return;
     }
     this.refusedCount += 1;
-    const event = { event: "login-failed", user: name, address: host, command: "auth", bucket: "" } as const;
-    this.note({ ...event, outcome: outcome.kind });
+    // A name that nobody has may be a password that was typed in its place.
+    const isKnown = name === TOKEN_USER || this.content.users.has(name);
+    const outcomeText = isKnown ? outcome.kind : `${outcome.kind}, no such user`;
+    const user = isKnown ? name : "";
+    this.note({ event: "login-failed", user, address: host, command: "auth", bucket: "", outcome: outcomeText });
   }
 }
 

@@ -81,7 +81,7 @@ export class WriteCommand {
         this.value = AMOUNT;
         return this;
       case "incrementFloat":
-        this.type = 25 as CommandType;
+        this.type = CommandType.incrementFloat;
         this.value = utf8(String(operation.by));
         return this;
       case "append":

@@ -16,7 +16,10 @@ function requestOf(line: string): RequestArguments {
   const request = new RequestArguments();
   request.bytes = Buffer.concat(words);
   let start = 0;
-  for (const word of words) request.push(start, (start += word.length));
+  for (const word of words) {
+    request.push(start, start + word.length);
+    start += word.length;
+  }
   return request;
 }
 
