@@ -239,7 +239,8 @@ const SHAPE = {
     .describe("user with all rights that is entered when there is no user yet (default: none)"),
   initialPasswordFile: z
     .string("must be a path")
-    .default("")
+    .min(1, { error: "must not be empty" })
+    .optional()
     .describe("file whose first line is the password of initialUser"),
   insecureOpen: flag
     .default(false)

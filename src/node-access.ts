@@ -152,8 +152,8 @@ export class NodeAccess {
 /** The user that the settings name, with the hash of their password; null: they name none. Throws CONFIG. */
 async function firstUserOf(settings: NodeSettings, { disk }: Environment): Promise<UserRecord | null> {
   const { initialUser, initialPasswordFile } = settings;
-  if (initialUser === "" && initialPasswordFile === "") return null;
-  if (initialUser === "" || initialPasswordFile === "") {
+  if (initialUser === "" && initialPasswordFile === undefined) return null;
+  if (initialUser === "" || initialPasswordFile === undefined) {
     throw new EnvelopeError("CONFIG", "initialUser and initialPasswordFile go together");
   }
   const [password = ""] = readText(disk, initialPasswordFile).split(/\r?\n/);
