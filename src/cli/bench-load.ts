@@ -123,7 +123,7 @@ class LoadClient {
   #errorsInChunk = 0;
   #sentAt = 0;
   #nullsSeen = 0;
-  /** The reply to USE, before anything is measured. */
+  /** The reply to AUTH or USE, before anything is measured. */
   #greeting: ((problem: string | null) => void) | null = null;
   #isClosed = false;
 
@@ -145,7 +145,9 @@ class LoadClient {
         this.#counter = this.#newCounter();
         this.#nullsSeen = 0;
         this.#socket = await this.#dial(target);
-        if (bucket !== null) await this.#greet(bucket);
+        const { login } = target;
+        if (login !== null) await this.#greet("AUTH", login.user, login.password);
+        if (bucket !== null) await this.#greet("USE", bucket);
         return;
       } catch (cause) {
         reason = `${target.address}: ${cause instanceof Error ? cause.message : String(cause)}`;
@@ -195,13 +197,13 @@ class LoadClient {
     });
   }
 
-  async #greet(bucket: string): Promise<void> {
+  async #greet(command: string, ...words: readonly string[]): Promise<void> {
     const problem = await new Promise<string | null>((resolve) => {
       this.#greeting = resolve;
-      const request = encodeRequest(["USE", bucket]);
+      const request = encodeRequest([command, ...words]);
       this.#socket?.write(request, 0, request.length);
     });
-    if (problem !== null) throw new Error(`USE ${bucket}: ${problem}`);
+    if (problem !== null) throw new Error(`${command}: ${problem}`);
   }
 
   #build(count: number): void {

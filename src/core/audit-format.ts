@@ -15,7 +15,7 @@
 import { text, utf8 } from "./bytes.ts";
 
 export interface AuditEvent {
-  readonly event: "login" | "login-failed" | "denied" | "act" | "node";
+  readonly event: "login" | "login-failed" | "denied" | "act";
   /** Empty: nobody had logged in. */
   readonly user: string;
   readonly address: string;

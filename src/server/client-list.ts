@@ -21,7 +21,7 @@ export function describe(about: ClientConnection): string {
     `omem=${about.unsentBytes}`,
     `unanswered=${about.unansweredCount}`,
     `cmd=${about.lastCommand}`,
-    `user=${session.principal.isLoggedIn ? session.principal.name : "(superuser)"}`,
+    `user=${session.principal.name}`,
     `lib-name=${session.libraryName}`,
     `lib-ver=${session.libraryVersion}`,
     `resp=${session.version}`,

@@ -171,10 +171,10 @@ export class Access {
 
   async #byPassword(name: string, password: Uint8Array): Promise<Identity | null> {
     const record = this.content.users.get(name);
-    const isShort = password.length > 0 && password.length <= PASSWORD_BYTES_MAX;
-    const hash = record === undefined || record.hash === "" || !isShort ? NOBODYS_HASH : record.hash;
+    const isUsable = password.length > 0 && password.length <= PASSWORD_BYTES_MAX;
+    const hash = record === undefined || record.hash === "" || !isUsable ? NOBODYS_HASH : record.hash;
     // A password of no bytes, or of too many, is checked as any other: it costs as much.
-    const isRight = await this.passwords.verify(isShort ? password : Uint8Array.of(0), hash);
+    const isRight = await this.passwords.verify(isUsable ? password : Uint8Array.of(0), hash);
     return isRight && record !== undefined && hash === record.hash
       ? { user: name, userId: record.id, token: null }
       : null;

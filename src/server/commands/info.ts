@@ -98,6 +98,8 @@ function statsFields(port: ClientPort): Fields {
     ["total_connections_received", port.acceptedCount],
     ["rejected_connections", port.refusedCount],
     ["total_commands_processed", port.commandCount],
+    ["refused_logins", port.access.refusedCount],
+    ["audit_lines_lost", port.access.audit?.lostCount ?? 0],
     ["total_error_replies", port.errorCount],
     ["total_net_input_bytes", port.receivedBytes],
     ["total_net_output_bytes", port.sentBytes],
