@@ -22,6 +22,7 @@ import {
   MODIFIER_XX,
   sealCommand,
 } from "../record/command-format.ts";
+import { encodeAccessChange } from "../record/access-format.ts";
 import { encodeAdmission, encodeMemberList, encodeRetirement } from "../record/member-format.ts";
 import { encodeBit, encodeRange } from "../record/part-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, emptyEntry, sealEntry } from "../record/entry-format.ts";
@@ -58,6 +59,7 @@ const ORIGIN = 1;
 /** Names that are created, dropped and renewed; the numbered ones cannot be dropped. */
 const BUCKET_NAMES = ["alpha", "beta", "2", "15"];
 const MEMBER_NAMES = ["m1", "m2", "m3"];
+const ACCESS_KEYS = ["user/u1", "user/u2", "role/r1"] as const;
 const INCARNATIONS = ["", "aa", "bb"];
 const NUMBER_TEXTS = [
   "0",
@@ -227,8 +229,9 @@ function fence(id: number): CommandDraft {
 
 function catalogCommand(random: Random): CommandDraft {
   const name = BUCKET_NAMES[random.below(BUCKET_NAMES.length)] ?? "";
-  const dice = random.below(5);
+  const dice = random.below(6);
   if (dice === 4) return memberCommand(random);
+  if (dice === 5) return accessCommand(random);
   if (dice === 0) return draft(CommandType.createBucket, SYSTEM_BUCKET, name, textOf(encode({ consistency: "raft" })));
   if (dice === 1) return draft(CommandType.dropBucket, SYSTEM_BUCKET, name, "");
   if (dice === 2) return draft(CommandType.renewBucket, SYSTEM_BUCKET, name, "");
@@ -251,6 +254,23 @@ function memberCommand(random: Random): CommandDraft {
   const incarnation = INCARNATIONS[random.below(INCARNATIONS.length)] ?? "";
   const peerAddress = `host:${random.between(1, 2)}`;
   return member(CommandType.admitMember, encodeAdmission({ incarnation, peerAddress, rack: "" }));
+}
+
+function accessCommand(random: Random): CommandDraft {
+  const key = ACCESS_KEYS[random.below(ACCESS_KEYS.length)] ?? "";
+  const revision = random.below(6);
+  const dice = random.below(5);
+  if (dice === 0) return draft(CommandType.removeAccess, SYSTEM_BUCKET, key, u32Text(revision));
+  const user = { id: 0, hash: "", enabled: random.chance(0.5), roles: [], grants: [], revision: 0 };
+  if (dice === 1) {
+    const value = textOf(encodeAccessChange("users", random.chance(0.8) ? 0 : revision, user));
+    return draft(CommandType.foundAccess, SYSTEM_BUCKET, ACCESS_KEYS[0], value);
+  }
+  const isUser = key !== ACCESS_KEYS[2];
+  const change = isUser
+    ? encodeAccessChange("users", revision, user)
+    : encodeAccessChange("roles", revision, { grants: [], revision: 0 });
+  return draft(CommandType.changeAccess, SYSTEM_BUCKET, key, textOf(change));
 }
 
 function randomValue(random: Random, bytesMax: number): string {

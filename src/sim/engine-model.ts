@@ -5,6 +5,7 @@
  */
 import { CommandType } from "../record/command-format.ts";
 import type { EngineCommand, EngineEntry } from "./engine-command.ts";
+import { runAccessCommand } from "./access-model.ts";
 import { runMemberCommand } from "./member-model.ts";
 import { changePart } from "./part-model.ts";
 
@@ -202,8 +203,9 @@ export class EngineModel {
       setSystem("next-bucket", String(Number(id) + 1));
       return id;
     };
-    const aboutMembers = runMemberCommand(type, key, value, { get: system, set: setSystem });
-    if (aboutMembers !== null) return aboutMembers;
+    const keys = { get: system, set: setSystem };
+    const elsewhere = runMemberCommand(type, key, value, keys) ?? runAccessCommand(type, key, value, keys);
+    if (elsewhere !== null) return elsewhere;
     switch (type) {
       case CommandType.fence:
         if (!this.#fencedAt.has(u32Of(value))) {

@@ -1,4 +1,5 @@
 /** What a simulated engine says, in the words in which the model says it. */
+import { decodeAccessCensus, decodeRole, decodeUser } from "../record/access-format.ts";
 import { decodeCensus, decodeMemberRecord } from "../record/member-format.ts";
 import { decode } from "@msgpack/msgpack";
 import type { CommandResult, ShardBoot } from "../bridge/shard-protocol.ts";
@@ -34,6 +35,15 @@ export function systemText(key: string, value: Uint8Array): string {
     const { id, incarnation, peerAddress, rack, state, forced } = decodeMemberRecord(value);
     return `${id} ${incarnation} ${peerAddress} ${rack} ${forced === true ? "forced" : state}`;
   }
+  if (key === "access") {
+    const { version, users, roles } = decodeAccessCensus(value);
+    return `${version} ${users} ${roles}`;
+  }
+  if (key.startsWith("user/")) {
+    const { id, revision, enabled } = decodeUser(value);
+    return `${id} ${revision} ${enabled}`;
+  }
+  if (key.startsWith("role/")) return `0 ${decodeRole(value).revision} -`;
   if (key === "next-bucket") return String(viewOf(value).getUint32(0, true));
   return key.startsWith("bucket/") ? String((decode(value) as { id: number }).id) : textOf(value);
 }
