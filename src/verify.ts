@@ -32,7 +32,7 @@ const SHARD_FILE =
   /^(\d{8,}\.(((values\.)?evp|sst)(\.quarantine)?|kept\.evp|hint|manifest)|(hard-state\.[01]|generation|snapshot)\.meta)$/;
 /** Still being made when a process ended, or kept to be used again. */
 const UNFINISHED = /\.(next|new)$/;
-const NODE_FILE = /^(node\.meta|LOCK|LOCK\.pid)$/;
+const NODE_FILE = /^(node\.meta|LOCK|LOCK\.pid|audit\.log(\.\d+)?)$/;
 
 /** Whether a directory is that of one shard, rather than that of a node. */
 export function isShardDirectory(disk: Disk, directory: string): boolean {

@@ -250,7 +250,9 @@ function prepareDirectories(places: readonly NodePlace[], clear: boolean): void 
     disk.makeDirectory(data);
     disk.lock(data).release();
     if (!clear || !existed) continue;
-    const strangers = disk.list(data).filter((name) => !/^(LOCK|LOCK\.pid|node\.meta.*|shard-\d+)$/.test(name));
+    const strangers = disk
+      .list(data)
+      .filter((name) => !/^(LOCK|LOCK\.pid|node\.meta.*|audit\.log(\.\d+)?|shard-\d+)$/.test(name));
     if (strangers.length > 0) {
       const what = `${data} holds ${strangers.slice(0, 3).join(", ")}, which no node has put there`;
       throw new EnvelopeError("CONFIG", `${what}: not cleared`);

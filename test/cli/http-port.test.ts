@@ -1,7 +1,7 @@
-import { fakeAccess } from "../server/fake-access.ts";
 import { expect, test } from "bun:test";
 import { type Certificate, createAuthority } from "../../src/cli/certificate-authority.ts";
 import { serverTlsOptions } from "../../src/env/tls-network.ts";
+import { fakeAccess } from "../server/fake-access.ts";
 import { type NodeStatus, startHttpPort } from "../../src/server/http-port.ts";
 
 const STATUS: NodeStatus = {
@@ -89,6 +89,32 @@ test("under TLS callers show a certificate where one is required, and meet the n
     changed();
     expect(await ask(foreign, caller)).toBe(200);
     await expect(ask(authority, caller)).rejects.toThrow();
+  } finally {
+    await port.stop();
+  }
+});
+
+test("where there are users the status takes a login, and health does not", async () => {
+  const fake = fakeAccess({ mayBeOpen: false });
+  fake.enter("ann", ["reader"]);
+  const port = startHttpPort("127.0.0.1", 0, fake.access, () => STATUS);
+  const basic = (pair: string): string => `Basic ${Buffer.from(pair).toString("base64")}`;
+  try {
+    const answers: [string, number][] = [
+      [basic("ann:ann-secret"), 200],
+      [basic("ann:wrong"), 401],
+      [basic("nobody:ann-secret"), 401],
+      [basic("ann"), 401],
+      ["Basic ???", 401],
+      ["Bearer a.b.c", 401],
+      ["", 401],
+    ];
+    for (const [authorization, status] of answers) {
+      const response = await fetch(`http://${port.address}/status`, { headers: { authorization } });
+      expect([authorization, response.status]).toEqual([authorization, status]);
+      if (status === 401) expect(response.headers.get("www-authenticate")).toContain("Basic");
+    }
+    expect((await fetch(`http://${port.address}/health`)).status).toBe(200);
   } finally {
     await port.stop();
   }
