@@ -97,7 +97,7 @@ test("under TLS callers show a certificate where one is required, and meet the n
 test("where there are users the status takes a login, and health does not", async () => {
   const fake = fakeAccess({ mayBeOpen: false });
   fake.enter("ann", ["reader"]);
-  const port = startHttpPort("127.0.0.1", 0, fake.access, () => STATUS);
+  const port = startHttpPort("127.0.0.1", 0, fake.access, () => STATUS, null);
   const basic = (pair: string): string => `Basic ${Buffer.from(pair).toString("base64")}`;
   try {
     const answers: [string, number][] = [

@@ -160,7 +160,7 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
         replacement: "this.#isSplit = false;",
       },
     ],
-    seedCount: 250,
+    seedCount: 1000,
     profile: "crash",
   },
   "a compaction drops what has expired by the last applied stamp": {
