@@ -107,7 +107,8 @@ export class NodeAccess {
     if (this.#isUpToDate()) this.#lookLater();
     else {
       this.#node.access.refresh((result) => {
-        if (result.kind === "error" || this.#node.access.catalog.version > 0) this.#lookLater();
+        const isUnanswered = result.kind === "error" && this.#emptyLooks === 0;
+        if (isUnanswered || this.#node.access.catalog.version > 0) this.#lookLater();
         else this.#lookedInVain();
       });
     }
@@ -126,10 +127,10 @@ export class NodeAccess {
     this.#timer = this.#environment.clock.after(LOOK_MS, this.#look);
   }
 
-  /** Shard 0 has answered that there is nobody. */
+  /** Shard 0 has answered that there is nobody; or had, and does not answer any more, since others have ended for that. */
   #lookedInVain(): void {
-    if (this.#firstUser !== null) return this.#enterFirstUser(this.#firstUser);
     this.#emptyLooks += 1;
+    if (this.#firstUser !== null) return this.#enterFirstUser(this.#firstUser);
     if (!this.#mayBeOpen && this.#emptyLooks >= LOOKS_UNTIL_REFUSAL && this.refusal !== null) {
       this.#fail(this.refusal.message);
     }
