@@ -34,6 +34,7 @@ export class FileCredentials implements Credentials {
   #current: TlsMaterial;
   /** What was read last, good or not: the same is not complained of twice. */
   #seen: string;
+  #lastRefusal = "";
   #noticedMs: number;
   #timer: Timer | null = null;
 
@@ -87,8 +88,6 @@ export class FileCredentials implements Credentials {
   stop(): void {
     this.#timer?.cancel();
   }
-
-  #lastRefusal = "";
 
   #refuse(why: string): void {
     if (why === this.#lastRefusal) return;
