@@ -14,6 +14,7 @@
  *        8  times the shard could not apply because no arena was free, modulo 2^32
  *        9  files of the shard that are quarantined
  *       10  number of the oldest arena that may still be read
+ *       11  1: of some keys nothing can be said, and only the shard knows of which
  *
  * Every word is stored and loaded by Atomics, and the JavaScript memory model puts all of those in one order. The shard
  * publishes in this order, and all of main's reading rests on it:
@@ -36,6 +37,7 @@ const DEBT_MIB = 7;
 const STALLS = 8;
 const QUARANTINED = 9;
 const OLDEST_READABLE = 10;
+const UNDECIDED = 11;
 const STATE_WORDS = 16;
 const MIB = 1024 * 1024;
 
@@ -54,7 +56,8 @@ export class SharedState {
    * as the two lie less than 2^31 apart, which holds for the index of any read, taken from a log that is being applied.
    */
   readable(index: LogIndex): boolean {
-    return ((Atomics.load(this.#words, APPLIED) - (index % 0x1_0000_0000)) | 0) >= 0;
+    const isApplied = ((Atomics.load(this.#words, APPLIED) - (index % 0x1_0000_0000)) | 0) >= 0;
+    return isApplied && Atomics.load(this.#words, UNDECIDED) === 0;
   }
 
   get newestArena(): number {
@@ -136,6 +139,11 @@ export class SharedState {
     Atomics.store(this.#words, WRITE_DELAY, writeDelayMicros | 0);
     Atomics.store(this.#words, DEBT_MIB, Math.round(debtBytes / MIB) | 0);
     Atomics.store(this.#words, STALLS, stallCount | 0);
+  }
+
+  /** Before an index is published that was applied in this knowledge. */
+  setUndecided(isAny: boolean): void {
+    Atomics.store(this.#words, UNDECIDED, isAny ? 1 : 0);
   }
 
   setQuarantined(count: number): void {

@@ -8,13 +8,14 @@
  *   offset  bytes
  *        0      4  magic "EVPQ"
  *        4      4  CRC-32 of everything behind it
- *        8      2  format version, u16: 1; 2 of a kind that version 1 does not know
+ *        8      2  format version, u16: 1; 2 of kind 4, 3 of kind 5
  *       10      2  kind, u16: 1 table, 2 segment, 3 value segment (storage/value-segment-format.ts); from version 2 on:
- *                  4 sessions: no file, but what the shard remembers of client sessions lacks something (`sessions.quarantine`)
+ *                  4 sessions: no file, but what the shard remembers of client sessions lacks something (`sessions.quarantine`);
+ *                  5 keys: no file, but of the keys of a bucket between two of them nothing can be said (`keys-<id>.quarantine`)
  *       12      2  shard, u16
  *       14      2  zero
  *       16     16  cluster id
- *       32      8  number in the damaged file's name, u64
+ *       32      8  number in the damaged file's name, u64; of kind 5 the bucket's id
  *       40      8  offset at which the damage was seen, u64
  *       48      8  when it was found: milliseconds since 1970, u64
  *       56      8  segment: index of its first live entry, u64; others, and one that has left the log: 0
@@ -32,13 +33,14 @@ import type { LogIdentity } from "./log-options.ts";
 
 const HEADER_BYTES = 88;
 const MAGIC = 0x5150_5645;
-const VERSION = 2;
+const VERSION = 3;
+const SESSIONS_VERSION = 2;
 const FIRST_VERSION = 1;
 const CLUSTER_ID_OFFSET = 16;
 const CLUSTER_ID_BYTES = 16;
 const ENDING = ".quarantine";
 
-export const QuarantineKind = { table: 1, segment: 2, valueSegment: 3, sessions: 4 } as const;
+export const QuarantineKind = { table: 1, segment: 2, valueSegment: 3, sessions: 4, keys: 5 } as const;
 export type QuarantineKind = (typeof QuarantineKind)[keyof typeof QuarantineKind];
 
 export interface QuarantineRecord {
@@ -49,7 +51,7 @@ export interface QuarantineRecord {
   readonly reason: string;
   readonly foundMs: number;
   readonly fileChecksum: number;
-  /** Of a table: the table keys between which nothing can be said. */
+  /** Of a table, and of keys: the table keys between which nothing can be said. */
   readonly smallest: Uint8Array;
   readonly largest: Uint8Array;
   /** Of a segment: the entries it holds. */
@@ -72,7 +74,7 @@ export function encodeQuarantine(record: QuarantineRecord, identity: LogIdentity
   const bytes = new Uint8Array(HEADER_BYTES + record.smallest.length + record.largest.length + reason.length);
   const view = viewOf(bytes);
   view.setUint32(0, MAGIC, true);
-  view.setUint16(8, record.kind === QuarantineKind.sessions ? VERSION : FIRST_VERSION, true);
+  view.setUint16(8, versionOf(record.kind), true);
   view.setUint16(10, record.kind, true);
   view.setUint16(12, identity.shard, true);
   bytes.set(identity.clusterId, CLUSTER_ID_OFFSET);
@@ -132,6 +134,12 @@ export function decodeQuarantine(
   };
 }
 
+/** The first that knows the kind: an older release refuses what it does not understand. */
+function versionOf(kind: QuarantineKind): number {
+  if (kind === QuarantineKind.keys) return VERSION;
+  return kind === QuarantineKind.sessions ? SESSIONS_VERSION : FIRST_VERSION;
+}
+
 function isKind(kind: number): kind is QuarantineKind {
-  return kind >= QuarantineKind.table && kind <= QuarantineKind.sessions;
+  return kind >= QuarantineKind.table && kind <= QuarantineKind.keys;
 }

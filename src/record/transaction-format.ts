@@ -106,13 +106,17 @@ export function transactionKeys({ conditions, operations }: Transaction): readon
   const keys = conditions.map(({ key }) => key);
   for (const operation of operations) {
     if (operation.kind === "read") keys.push(operation.key);
-    else if (operation.type === CommandType.transaction) keys.push(...innerKeys(operation.value));
+    else if (operation.type === CommandType.transaction) keys.push(...encodedKeys(operation.value, none));
     else keys.push(...commandKeys(operation.type, operation.key, operation.value));
   }
   return keys;
 }
 
-function innerKeys(bytes: Uint8Array): readonly Uint8Array[] {
+/** The same of one that is encoded, as far as it lies in it; those of transactions in it are `inner`'s to find. */
+export function encodedKeys(
+  bytes: Uint8Array,
+  inner: (bytes: Uint8Array) => readonly Uint8Array[],
+): readonly Uint8Array[] {
   const { conditions, operations } = decodeTransaction(bytes);
   const keys = conditions.map(({ key }) => key);
   const reader = new CommandReader();
@@ -120,10 +124,15 @@ function innerKeys(bytes: Uint8Array): readonly Uint8Array[] {
     if (operation.kind === "read") keys.push(operation.key);
     else {
       reader.over(operation.command).read(0, operation.command.length);
-      keys.push(...commandKeys(reader.type, reader.key(), reader.value()));
+      const isInner = reader.type === CommandType.transaction;
+      keys.push(...(isInner ? inner(reader.value()) : commandKeys(reader.type, reader.key(), reader.value())));
     }
   }
   return keys;
+}
+
+function none(): readonly Uint8Array[] {
+  return [];
 }
 
 function commandKeys(type: CommandType, key: Uint8Array, value: Uint8Array): readonly Uint8Array[] {

@@ -16,6 +16,7 @@ import {
   decodeTransaction,
   type EncodedOperation,
   type EncodedTransaction,
+  encodedKeys,
 } from "../record/transaction-format.ts";
 import { applyKeyCommand } from "./apply-key.ts";
 import { OUTCOME_BYTES_MAX, OUTCOME_VERSIONS_MAX } from "./apply-session.ts";
@@ -44,6 +45,13 @@ export function applyTransaction(context: CommandContext): Result | null {
   const isOnce = (context.command.flags & FLAG_SESSION) !== 0;
   const isWritten = isOnce ? run.changes.write(OUTCOME_BYTES_MAX, OUTCOME_VERSIONS_MAX) : run.changes.write(0, 0);
   return isWritten ? result : null;
+}
+
+/** Every key that it looks at or changes; of one that does not parse none, for it changes nothing. */
+export function keysIn(transaction: Uint8Array): readonly Uint8Array[] {
+  const inner = (bytes: Uint8Array): readonly Uint8Array[] =>
+    transactionIn(bytes) instanceof EnvelopeError ? [] : encodedKeys(bytes, () => []);
+  return encodedKeys(transaction, inner);
 }
 
 function transactionIn(bytes: Uint8Array): EncodedTransaction | EnvelopeError {

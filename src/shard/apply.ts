@@ -24,7 +24,7 @@ import { applyCreateBucket, applyDropBucket, applyFence, applyFenceDone, applyRe
 import { applyKeyCommand } from "./apply-key.ts";
 import { applyAdmitMember, applyForgetMember, applyFoundCluster, applyRetireMember } from "./apply-members.ts";
 import { applyCloseSession, applyOpenSession, hasRoomForOnce, keepOutcome, knownOutcome } from "./apply-session.ts";
-import { applyTransaction } from "./apply-transaction.ts";
+import { applyTransaction, keysIn } from "./apply-transaction.ts";
 import type { CommandContext } from "./command-context.ts";
 import type { VersionStore } from "./version-store.ts";
 
@@ -61,6 +61,8 @@ export class Applier {
   onDamage: (cause: EnvelopeError) => boolean = () => false;
   /** A command of a session is refused, and no outcome of it kept: whether that is on disk. */
   onSessionLost: () => boolean = () => false;
+  /** A transaction on these keys of a bucket is refused: whether that is on disk. */
+  onUndecided: (bucket: number, keys: readonly Uint8Array[]) => boolean = () => false;
   readonly #ahead = new CommandReader();
   /** The keys of the next commands, by their ordinal modulo the most there can be. */
   readonly #keysAhead = new KeysAhead();
@@ -191,6 +193,8 @@ export class Applier {
     } catch (cause) {
       const mayRefuse = bucket !== SYSTEM_BUCKET && bucket !== SESSION_BUCKET;
       if (!(cause instanceof EnvelopeError) || !mayRefuse || !this.onDamage(cause) || !mayForget()) throw cause;
+      const { command } = this.#context;
+      if (command.type === CommandType.transaction && !this.onUndecided(bucket, keysIn(command.value()))) throw cause;
       return errorResult(cause.code, cause.message);
     }
   }

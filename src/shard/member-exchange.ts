@@ -196,7 +196,9 @@ export class MemberExchange {
   /** Everything applied goes to tables first, unless it would be in vain. */
   #snapshot({ requestId }: Of<"snapshot">): void {
     this.#answered(requestId, () => {
-      this.#snapshots.reserve(this.#present.parts.tree);
+      const { store, tree } = this.#present.parts;
+      store.undecided.checkAll();
+      this.#snapshots.reserve(tree);
       this.#present.maintenance.request("flush", () => {
         const { tree, log } = this.#present.parts;
         this.#snapshots.make(requestId, tree, log);

@@ -12,7 +12,8 @@
  *
  * A refused command of a client session leaves no outcome behind, so what is remembered of sessions lacks something, too, and
  * nothing stands in the way of that: it is recorded as if it were a file of its own before the first such command is
- * refused. Repair (range-repair.ts) brings back what other members have in `ranges`, everything that may be wrong here on account
+ * refused. A refused transaction may have written to keys that no damaged file stands in the way of: a record of its own says
+ * between which keys of which bucket nothing can be said, and look-ups there are errors, too (undecided-keys.ts). Repair (range-repair.ts) brings back what other members have in `ranges`, everything that may be wrong here on account
  * of one damaged file, and the record goes with the file.
  *
  * Shard thread.
@@ -35,12 +36,14 @@ import {
 import { replaceFile } from "../log/replace-file.ts";
 import type { Segment } from "../log/segment.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
-import { joined, SESSION_RANGE } from "../storage/key-ranges.ts";
+import { coversRange, joined, SESSION_RANGE, spanOf, tableKeyOf } from "../storage/key-ranges.ts";
 import { type KeyRange, rangeOf, rangesOverlap } from "../storage/older-ranges.ts";
-import type { Table } from "../storage/table.ts";
 import type { Tree } from "../storage/tree.ts";
-import type { ValueFile } from "../storage/value-file.ts";
-import { isLogSegment, stemOf } from "../storage/value-pointer-format.ts";
+import type { UndecidedKeys } from "./undecided-keys.ts";
+import { keysRecord, type Parts, recordOf, sessionsRecord } from "./quarantine-records.ts";
+
+/** What the names of records about keys begin with; the bucket's id follows. */
+const KEYS = "keys-";
 
 /** Under this name what is remembered of sessions is said to lack something. */
 const SESSIONS = "sessions";
@@ -63,6 +66,7 @@ export class Quarantine {
   readonly #records = new Map<string, QuarantineRecord>();
   /** Found, and not yet written for want of room. */
   readonly #unwritten = new Set<string>();
+  readonly #undecided: UndecidedKeys;
   #retryAtMs = 0;
   #listener: QuarantineListener = () => undefined;
 
@@ -74,6 +78,7 @@ export class Quarantine {
     log: Log,
     clock: Clock,
     logger: Logger,
+    undecided: UndecidedKeys,
   ) {
     this.#disk = disk;
     this.#directory = directory;
@@ -82,6 +87,7 @@ export class Quarantine {
     this.#log = log;
     this.#clock = clock;
     this.#logger = logger;
+    this.#undecided = undecided;
   }
 
   /** Reads the records of a directory and has tree and log heed them. Throws FOREIGN_DIRECTORY, NEWER_FORMAT, IO. */
@@ -93,8 +99,9 @@ export class Quarantine {
     log: Log,
     clock: Clock,
     logger: Logger,
+    undecided: UndecidedKeys,
   ): Quarantine {
-    const quarantine = new Quarantine(disk, directory, identity, tree, log, clock, logger);
+    const quarantine = new Quarantine(disk, directory, identity, tree, log, clock, logger, undecided);
     for (const name of disk.list(directory)) quarantine.#load(name);
     for (const { damage } of tree.liveTables) if (damage !== null) quarantine.note(damage);
     return quarantine;
@@ -126,6 +133,37 @@ export class Quarantine {
     return this.isDurable;
   }
 
+  /**
+   * A transaction on these keys of a bucket is about to be refused. False: that is not on disk yet, so it must not be. Throws
+   * IO.
+   */
+  noteUndecided(bucket: number, keys: readonly Uint8Array[]): boolean {
+    const path = this.#keysPath(bucket);
+    const known = this.#records.get(path);
+    const named = keys.map((key) => tableKeyOf(bucket, key)).map((key) => ({ smallest: key, largest: key }));
+    const range = spanOf(known === undefined ? named : [known, ...named]);
+    if (range === null || (known !== undefined && coversRange([known], range))) return this.isDurable;
+    const record = keysRecord(bucket, range, this.#clock.wallMs());
+    this.#records.set(path, record);
+    this.#undecided.set(bucket, range, corruption(path, 0, record.reason));
+    this.#unwritten.add(path);
+    this.#retryAtMs = 0;
+    this.#listener(null);
+    this.retry();
+    return this.isDurable;
+  }
+
+  /** What is in these ranges has come back from another member. */
+  keysRepaired(ranges: readonly KeyRange[]): void {
+    for (const [path, record] of this.#records) {
+      if (record.kind !== QuarantineKind.keys || !coversRange(ranges, record)) continue;
+      this.#undecided.forget(record.number);
+      this.#unwritten.delete(path);
+      this.#records.delete(path);
+      this.#remove(quarantinePath(path));
+    }
+  }
+
   /** Whether what is remembered of sessions lacks something. */
   get lacksSessions(): boolean {
     return this.#records.has(this.#sessionsPath);
@@ -148,7 +186,8 @@ export class Quarantine {
       if (file.damage !== null && !file.obsolete) damaged.push(rangeOf(this.#tree.tablesInto(file)));
     }
     const found = damaged.filter((range) => range !== null);
-    const ranges = found.length === 0 ? [] : [at(found, attempt % found.length)];
+    const ranges: KeyRange[] = found.length === 0 ? [] : [at(found, attempt % found.length)];
+    ranges.push(...this.#undecided.ranges);
     return joined(this.lacksSessions ? [...ranges, SESSION_RANGE] : ranges);
   }
 
@@ -156,6 +195,7 @@ export class Quarantine {
   concerns(ranges: readonly KeyRange[]): boolean {
     const isHere = (own: KeyRange | null): boolean => own !== null && ranges.some((range) => rangesOverlap(range, own));
     if (this.lacksSessions && isHere(SESSION_RANGE)) return true;
+    if (this.#undecided.ranges.some(isHere)) return true;
     if (this.#tree.damagedTables.some(({ footer }) => isHere(footer))) return true;
     return this.#tree.valueFiles.live.some(
       (file) => file.damage !== null && isHere(rangeOf(this.#tree.tablesInto(file))),
@@ -173,6 +213,7 @@ export class Quarantine {
   note(cause: unknown): boolean {
     if (!(cause instanceof EnvelopeError) || cause.place === null) return false;
     const seen = cause.place.file;
+    if (this.#records.get(seen)?.kind === QuarantineKind.keys) return true;
     const values = this.#tree.valueFiles.live.find(({ path }) => path === seen) ?? null;
     const file = values?.writtenAs ?? seen;
     const parts = this.#partsOf(file);
@@ -217,6 +258,7 @@ export class Quarantine {
   /** Forgets the files that are gone: a segment that everybody has outlived. */
   sweep(): void {
     const live = new Set<string>([this.#sessionsPath]);
+    for (const [path, { kind }] of this.#records) if (kind === QuarantineKind.keys) live.add(path);
     for (const { path } of this.#tree.damagedTables) live.add(path);
     for (const { path } of this.#log.damagedSegments) live.add(path);
     for (const { writtenAs, damage, obsolete } of this.#tree.valueFiles.live) {
@@ -240,6 +282,7 @@ export class Quarantine {
       this.#records.set(file, sessionsRecord(0));
       return;
     }
+    if (damagedName.startsWith(KEYS)) return this.#loadKeys(path, file, Number(damagedName.slice(KEYS.length)));
     const parts = this.#partsOf(file);
     const record = this.#recordIn(path, parts);
     const { table, segment, values } = parts;
@@ -250,6 +293,20 @@ export class Quarantine {
     this.#records.set(file, record);
     const { shard } = this.#identity;
     this.#logger.error("a file is quarantined", { shard, file, offset: record.offset, why: record.reason });
+  }
+
+  /** A record that is itself damaged stands for the whole bucket. */
+  #loadKeys(path: string, file: string, bucket: number): void {
+    const read = decodeQuarantine(this.#disk.readWhole(path), this.#identity, path);
+    if (read instanceof EnvelopeError && read.code !== "CORRUPTION") throw read;
+    const whole = { smallest: tableKeyOf(bucket, EMPTY_BYTES), largest: tableKeyOf(bucket + 1, EMPTY_BYTES) };
+    const record = read instanceof EnvelopeError ? keysRecord(bucket, whole, 0) : read;
+    this.#records.set(file, record);
+    this.#undecided.set(bucket, record, corruption(file, 0, record.reason));
+  }
+
+  #keysPath(bucket: number): string {
+    return `${this.#directory}/${KEYS}${bucket}`;
   }
 
   get #sessionsPath(): string {
@@ -285,47 +342,4 @@ export class Quarantine {
     this.#disk.remove(path);
     this.#disk.syncDirectory(this.#directory);
   }
-}
-
-/** Whose business a damaged file is: a segment may be the log's and the tables', which point into it. */
-interface Parts {
-  readonly table: Table | null;
-  readonly segment: Segment | null;
-  readonly values: ValueFile | null;
-}
-
-type Found = Pick<QuarantineRecord, "offset" | "reason" | "foundMs">;
-
-/** Null: nobody's. */
-function recordOf({ table, segment, values }: Parts, found: Found): QuarantineRecord | null {
-  if (table !== null) return tableRecord(table, found);
-  if (segment !== null) return segmentRecord(segment, found);
-  return values === null ? null : valuesRecord(values, found);
-}
-
-function tableRecord({ record, footer }: Table, found: Found): QuarantineRecord {
-  const { number, footerChecksum } = record;
-  const { smallest, largest } = footer;
-  const kind = QuarantineKind.table;
-  return { ...found, kind, number, fileChecksum: footerChecksum, smallest, largest, firstIndex: 0, lastIndex: 0 };
-}
-
-function segmentRecord({ id, checksum, entries }: Segment, found: Found): QuarantineRecord {
-  const { count, firstIndex, lastIndex } = entries;
-  const held = count === 0 ? { firstIndex: 0, lastIndex: 0 } : { firstIndex, lastIndex };
-  const kind = QuarantineKind.segment;
-  return { ...found, ...held, kind, number: id, fileChecksum: checksum, smallest: EMPTY_BYTES, largest: EMPTY_BYTES };
-}
-
-function sessionsRecord(foundMs: number): QuarantineRecord {
-  const nothing = { smallest: EMPTY_BYTES, largest: EMPTY_BYTES, firstIndex: 0, lastIndex: 0, fileChecksum: 0 };
-  const reason = "a command of a session was refused for damage, and its outcome is not known here";
-  return { ...nothing, kind: QuarantineKind.sessions, number: 0, offset: 0, reason, foundMs };
-}
-
-/** Of a file that the log knows nothing of, or writes yet. */
-function valuesRecord({ record }: ValueFile, found: Found): QuarantineRecord {
-  const kind = isLogSegment(record.id) ? QuarantineKind.segment : QuarantineKind.valueSegment;
-  const nothing = { smallest: EMPTY_BYTES, largest: EMPTY_BYTES, firstIndex: 0, lastIndex: 0 };
-  return { ...found, ...nothing, kind, number: stemOf(record.id), fileChecksum: record.checksum };
 }

@@ -208,6 +208,7 @@ export class RangeRepair {
     this.#repair = null;
     store.snapshots.forgetPast(store.lastStamp);
     if (coversRange(ranges, SESSION_RANGE)) quarantine.sessionsRepaired();
+    quarantine.keysRepaired(ranges);
     quarantine.sweep();
     this.#log.info("damage was repaired from another member", { index, quarantined: quarantine.records.length });
     this.#ports.repaired();

@@ -34,10 +34,12 @@ export function answerRead(store: VersionStore, read: ReadRequest, nowMs: number
     case "stamped":
       return stamped(store, read.bucket, read.key, read.metadataOnly, nowMs);
     case "page": {
+      store.undecided.checkBucket(read.bucket);
       using cursor = store.cursor();
       return page(cursor, read, nowMs);
     }
     case "sample": {
+      store.undecided.checkBucket(read.bucket);
       using cursor = store.cursor();
       return sample(cursor, read.bucket, read.random, nowMs);
     }

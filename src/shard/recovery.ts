@@ -117,10 +117,13 @@ export function continueWith(
   const store = new VersionStore(tree, memory, state, places, env.clock, options, firstArena);
   const fences = new Fences();
   const context = new CommandContext(store, fences, options.valueBytesMax, options.shard === CATALOG_SHARD);
-  const quarantine = Quarantine.open(disk, directory, options.log, tree, log, env.clock, env.log);
+  const quarantine = Quarantine.open(disk, directory, options.log, tree, log, env.clock, env.log, store.undecided);
   const applier = new Applier(context);
   applier.onDamage = (cause) => quarantine.note(cause) && quarantine.isDurable;
   applier.onSessionLost = () => quarantine.noteSessions();
+  // Who is alone differs from nobody: there the transaction is refused, and that is all.
+  const isAlone = (): boolean => !options.hasPeers && applier.configuration.index === 0;
+  applier.onUndecided = (bucket, keys) => isAlone() || quarantine.noteUndecided(bucket, keys);
   const { flushed } = tree;
   applier.continueBehind(flushed);
   const system = pastDamage(quarantine, () => systemContent(store, flushedMs(tree)));

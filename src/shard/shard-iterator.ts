@@ -46,6 +46,7 @@ export class ShardIterator implements Disposable {
     this.#range = range;
     this.#at = at;
     this.#ended = ended;
+    store.undecided.checkBucket(range.bucket);
     this.#cursor = store.cursor(range);
     this.#state = store.state();
   }
@@ -115,6 +116,7 @@ export class ShardIterator implements Disposable {
     if (this.#store.isAsOf(this.#state)) return false;
     this.#store.snapshots.check(this.#at.stamp, this.#store.lastStamp);
     this.#cursor[Symbol.dispose]();
+    this.#store.undecided.checkBucket(this.#range.bucket);
     this.#cursor = this.#store.cursor(this.#range);
     this.#state = this.#store.state();
     return true;

@@ -85,6 +85,7 @@ export class ShardReader {
       positions = [];
     };
     for (const [position, key] of keys.entries()) {
+      store.undecided.check(bucket, key);
       const hash = murmur3(key, 0, key.length, bucket);
       const hit = store.memtables.findAsOf(bucket, key, 0, key.length, hash, stamp.high, stamp.low);
       if (hit !== null) {

@@ -4,7 +4,7 @@
  *
  * After a `find` that returned true the fields describe the newest version; its value is a range inside an arena or a
  * table or value file, and good until the next change of arenas or tables. A value that a table points to is read when
- * somebody asks for its bytes, and not for its length. Nothing is allocated for a hit in memory, for a look-up in tables,
+ * somebody asks for its bytes, and not for its length. A look-up throws CORRUPTION where nothing can be said. Nothing is allocated for a hit in memory, for a look-up in tables,
  * or for an insert. Shard thread.
  */
 import { ArenaPool } from "../bridge/arena-pool.ts";
@@ -21,6 +21,7 @@ import { type FoundVersion, type TwoWayCursor, VersionKind } from "../record/ver
 import type { KeyPrefix } from "../storage/key-prefix.ts";
 import type { Tree } from "../storage/tree.ts";
 import { type Snapshot, type SnapshotLimits, Snapshots } from "./snapshots.ts";
+import { UndecidedKeys } from "./undecided-keys.ts";
 import type { ValuePlaces } from "./value-places.ts";
 
 /** What a node and its version take at most beside key and value: 6 + 12 + 7 words, and the padding of both. */
@@ -42,6 +43,8 @@ export class VersionStore {
   readonly snapshots: Snapshots;
   /** Where the values of the memtables lie in the log; null when tables hold every value. */
   readonly places: ValuePlaces | null;
+  /** What no look-up may show. */
+  readonly undecided: UndecidedKeys;
   kind: VersionKind = VersionKind.tombstone;
   stampHigh = 0;
   stampLow = 0;
@@ -68,6 +71,7 @@ export class VersionStore {
   ) {
     this.tree = tree;
     this.places = places;
+    this.undecided = new UndecidedKeys(state);
     this.snapshots = new Snapshots(clock, limits, () => this.#keep());
     this.arenas = new ArenaPool(state, memory.arenas, firstArena);
     this.memtables = new MemtableSet(state, memory.arenas, firstArena);
@@ -87,6 +91,7 @@ export class VersionStore {
   }
 
   find(bucket: number, key: Uint8Array, keyStart: number, keyEnd: number, keyHash: number): boolean {
+    if (this.undecided.any) this.undecided.check(bucket, key.subarray(keyStart, keyEnd));
     const hit = this.memtables.find(bucket, key, keyStart, keyEnd, keyHash);
     if (hit !== null) return this.#takeFromMemory(hit);
     if (this.tree.tableCount === 0) return false;
@@ -98,6 +103,7 @@ export class VersionStore {
    * snapshot, or not below the last stamp applied (`snapshots.check`).
    */
   findAsOf(bucket: number, key: Uint8Array, keyHash: number, asOf: Stamp): boolean {
+    this.undecided.check(bucket, key);
     const hit = this.memtables.findAsOf(bucket, key, 0, key.length, keyHash, asOf.high, asOf.low);
     if (hit !== null) return this.#takeFromMemory(hit);
     return this.#takeFromTables(this.tree.find(bucket, key, 0, key.length, keyHash, asOf));

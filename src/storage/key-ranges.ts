@@ -24,6 +24,14 @@ export function joined(ranges: readonly KeyRange[]): KeyRange[] {
   return apart;
 }
 
+/** The least range that has all of these in it; null: of none. */
+export function spanOf(ranges: readonly KeyRange[]): KeyRange | null {
+  const apart = joined(ranges);
+  const [first] = apart;
+  const last = apart.at(-1);
+  return first === undefined || last === undefined ? null : { smallest: first.smallest, largest: last.largest };
+}
+
 export function isWithinAny(ranges: readonly KeyRange[], tableKey: Uint8Array): boolean {
   return ranges.some((range) => isWithin(range, tableKey));
 }
@@ -37,7 +45,7 @@ function isWithin({ smallest, largest }: KeyRange, tableKey: Uint8Array): boolea
   return compareBytes(smallest, tableKey) <= 0 && compareBytes(tableKey, largest) <= 0;
 }
 
-function tableKeyOf(bucket: number, key: Uint8Array): Uint8Array {
+export function tableKeyOf(bucket: number, key: Uint8Array): Uint8Array {
   const tableKey = new Uint8Array(key.length + BUCKET_BYTES);
   writeTableKey(tableKey, bucket, key);
   return tableKey;

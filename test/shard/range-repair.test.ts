@@ -2,8 +2,10 @@
 import { expect, test } from "bun:test";
 import { logIndex, SESSION_BUCKET } from "../../src/core/ids.ts";
 import { CommandType } from "../../src/record/command-format.ts";
+import { encodeTransaction } from "../../src/record/transaction-format.ts";
 import { encodeSessionTtl } from "../../src/record/session-format.ts";
-import { command, i64, KIB, put, testOptions } from "./shard-harness.ts";
+import { utf8 } from "../../src/core/bytes.ts";
+import { BUCKET, command, i64, KIB, put, testOptions } from "./shard-harness.ts";
 import { repair, Replicas, ROOT } from "./replicas.ts";
 
 const TABLE = /\.sst$/;
@@ -149,4 +151,59 @@ test("a command of a session that was refused here is not carried out again afte
   for (const one of all) replicas.write(one);
   expect(broken.shown(counters)).toBe(whole.shown(counters));
   expect(broken.disk.files().filter((path) => path.endsWith(".quarantine"))).toEqual([]);
+});
+
+/** One counter gains what the other one loses. */
+function move(from: string, to: string) {
+  const add = (key: string, by: bigint) =>
+    ({
+      kind: "write",
+      type: CommandType.increment,
+      modifiers: 0,
+      key: utf8(key),
+      value: i64(by),
+      expiryMs: 0,
+    }) as const;
+  const value = encodeTransaction({ conditions: [], operations: [add(to, 1n), add(from, -1n)] });
+  return command(CommandType.transaction, to, { value });
+}
+
+test("a transaction that is refused for damage leaves no key behind that says what it did not do", () => {
+  using replicas = new Replicas(2, { hasPeers: true });
+  const [whole, broken] = replicas.all as [Replicas["all"][0], Replicas["all"][0]];
+  const counters = Array.from({ length: 100 }, (_, i) => `c${i}`);
+  for (const key of counters) {
+    replicas.write(put(key, "0"));
+    replicas.write(put(`${key}-beside`, "x".repeat(300)));
+  }
+  for (const replica of replicas.all) replica.maintain("flush");
+  for (let table = 0; broken.quarantined === 0; table++) {
+    broken.damage(TABLE, table, 0.5);
+    broken.reopen();
+    broken.shown(counters);
+  }
+  const others = counters.map((key) => `other-${key}`);
+  for (const key of others) replicas.write(put(key, "10"));
+  for (const key of counters) replicas.write(move(`other-${key}`, key));
+  const refused = broken.shown(counters).split("\n");
+  expect(refused.some((line) => line.endsWith("CORRUPTION"))).toBe(true);
+  const agreesOrRefuses = (): void => {
+    const told = whole.shown(others).split("\n");
+    for (const [i, line] of broken.shown(others).split("\n").entries()) {
+      if (!line.endsWith("CORRUPTION")) expect(line).toBe(told[i] ?? "");
+    }
+  };
+  agreesOrRefuses();
+  expect(broken.shown(others)).toContain("CORRUPTION");
+  const page = { type: "page", bucket: BUCKET, after: null, examineMax: 10, bytesMax: KIB, pattern: null } as const;
+  expect(broken.read({ ...page, mode: "keys" })).toMatchObject({ kind: "error", code: "CORRUPTION" });
+  replicas.reopen(broken);
+  agreesOrRefuses();
+  for (const key of others) replicas.write(increment(key));
+  agreesOrRefuses();
+  expect(broken.disk.files().some((path) => path.endsWith(`keys-${BUCKET}.quarantine`))).toBe(true);
+  while (broken.quarantined > 0) expect(repair(whole, broken)).toBe("repaired");
+  expect(broken.shown([...counters, ...others])).toBe(whole.shown([...counters, ...others]));
+  expect(broken.disk.files().filter((path) => path.endsWith(".quarantine"))).toEqual([]);
+  expect(broken.content()).toEqual(whole.content());
 });
