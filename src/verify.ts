@@ -29,7 +29,7 @@ export interface VerifySummary {
 const IDENTITY_NAME = "node.meta";
 const SHARD_NAME = /^shard-(\d{4,})$/;
 const SHARD_FILE =
-  /^(\d{8,}\.(((values\.)?evp|sst)(\.quarantine)?|kept\.evp|hint|manifest)|(hard-state\.[01]|generation|snapshot)\.meta)$/;
+  /^(\d{8,}\.(((values\.)?evp|sst)(\.quarantine)?|kept\.evp|hint|manifest)|(sessions|keys-\d+)\.quarantine|(hard-state\.[01]|generation|snapshot)\.meta)$/;
 /** Still being made when a process ended, or kept to be used again. */
 const UNFINISHED = /\.(next|new)$/;
 const NODE_FILE = /^(node\.meta|LOCK|LOCK\.pid|audit\.log(\.\d+)?)$/;

@@ -513,7 +513,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
   #isAcceptable(entry: CommandEntry, request: RequestArguments): boolean {
     const { arity } = entry;
     if (arity > 0 ? request.count !== arity : request.count < -arity) {
-      this.replyError(wrongArity(entry.name));
+      this.replyError(this.transactions.refusal(entry, wrongArity(entry.name)));
       return false;
     }
     if (this.session.principal !== ANYBODY && !this.#isPermitted(entry, request)) return false;

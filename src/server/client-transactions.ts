@@ -61,6 +61,14 @@ export class ClientTransactions {
     return true;
   }
 
+  /** How a command is refused whose arguments are wrong: with an EXEC goes the transaction. */
+  refusal(entry: CommandEntry, text: string): string {
+    if (entry.name !== "exec") return text;
+    this.#queue = null;
+    this.watches = null;
+    return text.replace("ERR", "EXECABORT Transaction discarded because of:");
+  }
+
   /** A command was refused before it could be queued. */
   spoilQueue(): void {
     if (this.#queue !== null) this.#queue.isSpoiled = true;
