@@ -19,16 +19,14 @@ interface Undecided {
 }
 
 export class UndecidedKeys {
+  /** Whether there are any. */
+  any = false;
   readonly #state: SharedState;
   readonly #ofBuckets = new Map<number, Undecided>();
 
   constructor(state: SharedState) {
     this.#state = state;
     this.#publish();
-  }
-
-  get any(): boolean {
-    return this.#ofBuckets.size > 0;
   }
 
   /** In table keys. */
@@ -49,7 +47,7 @@ export class UndecidedKeys {
 
   /** Throws the cause if nothing can be said of the key. */
   check(bucket: number, key: Uint8Array): void {
-    const undecided = this.#ofBuckets.get(bucket);
+    const undecided = this.any ? this.#ofBuckets.get(bucket) : undefined;
     if (undecided === undefined) return;
     const { range, cause } = undecided;
     const tableKey = tableKeyOf(bucket, key);
@@ -68,6 +66,7 @@ export class UndecidedKeys {
   }
 
   #publish(): void {
+    this.any = this.#ofBuckets.size > 0;
     this.#state.setUndecided(this.any);
   }
 }

@@ -48,4 +48,23 @@ describe("clients of others work as they come", () => {
     expect(await client.incr("bun-counter")).toBe(1);
     client.close();
   });
+
+  test("transactions of ioredis and redis, with keys of one shard", async () => {
+    const single = startPort({}, null, 1);
+    const io = new Redis({ port: single.port, host: "127.0.0.1", retryStrategy: () => null });
+    expect<unknown>(await io.multi().set("a", "1").incr("a").get("a").exec()).toEqual([
+      [null, "OK"],
+      [null, 2],
+      [null, "2"],
+    ]);
+    await io.watch("a");
+    const node = createClient({ url: `redis://127.0.0.1:${single.port}`, RESP: 3 });
+    await node.connect();
+    expect<unknown>(await node.multi().set("a", "3").rename("a", "b").exists("a").exec()).toEqual(["OK", "OK", 0]);
+    expect<unknown>(await io.multi().get("a").exec()).toBeNull();
+    expect<unknown>(await node.multi().get("b").exec()).toEqual(["3"]);
+    io.disconnect();
+    await node.close();
+    single.stop();
+  });
 });
