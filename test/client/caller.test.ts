@@ -207,7 +207,7 @@ test("a session that is gone is replaced, unless the write may have been carried
 
 test("a session that is getting old is closed and replaced", async () => {
   const node = await startNode();
-  const db = await open([node], { sessionTtlMs: 20 });
+  const db = await open([node], { sessionTtlMs: 100 });
   const bucket = db.bucket("b");
   await bucket.increment("n");
   while (node.seen("closeSession").length === 0) await bucket.increment("n");
@@ -265,11 +265,13 @@ test("a node that says nothing any more is given up, and another one asked", asy
 
 test("a slow answer is waited for as long as the node answers at all", async () => {
   const node = await startNode();
-  const db = await open([node], { silenceMs: 20 });
+  const db = await open([node], { silenceMs: 300 });
+  let answer = (): void => {};
   node.intercept = (connection, id, request) => {
-    if (request.type !== "operation") return false;
-    setTimeout(() => node.answer(connection, id, request), 100);
-    return true;
+    if (request.type === "operation") answer = () => node.answer(connection, id, request);
+    // Three halves of the silence that would end the connection.
+    if (node.seen("ping").length === 3) answer();
+    return request.type === "operation";
   };
   expect(await db.bucket("b").increment("n")).toBe(1);
   expect(increments(node).length).toBe(1);

@@ -56,6 +56,17 @@ test("frames come out as they went in, however the stream is cut", () => {
   }
 });
 
+test("a slice of a body is a copy, also where the socket gives Buffers and where it was compressed", () => {
+  const reader = new BinaryFrameReader(crc32Range);
+  reader.feed(Buffer.from(frame(1, 2, Uint8Array.of(1, 2, 3))));
+  const bodies = [reader.next()?.body, ...COMPRESSIONS.map((name) => expand(name, compress(name, utf8("abc")), 3))];
+  for (const body of bodies) {
+    const before = body?.[0] ?? -1;
+    body?.slice().fill(0);
+    expect(body?.[0]).toBe(before);
+  }
+});
+
 test("a frame that is not whole is waited for", () => {
   const whole = frame(1, 2, Uint8Array.of(1, 2, 3));
   for (let end = 1; end < whole.length; end++) {
