@@ -133,8 +133,32 @@ test("keys in one shard change together or not at all, in two shards they are to
   expect(first).toMatchObject({ results: [{ type: "done" }, { value: 1n }, { value: 1n }] });
   expect(await client.call({ ...batch, isAtomic: true, operations })).toMatchObject({ code: "CONFLICT" });
   expect(await client.do(get("{t}a"))).toMatchObject({ value: utf8("1") });
+  const many = Array.from({ length: 1025 }, () => add("{t}a"));
+  expect(await client.call({ ...batch, isAtomic: true, operations: many })).toMatchObject({ code: "TOO_LARGE" });
+  const large = Array.from({ length: 2 }, (_, i) => put(`{t}large${i}`, "x".repeat(9 * 1024 * 1024)));
+  expect(await client.call({ ...batch, isAtomic: true, operations: large })).toMatchObject({ code: "TOO_LARGE" });
+  expect(await client.do(get("{t}a"))).toMatchObject({ value: utf8("1") });
   const apart = Array.from({ length: 20 }, (_, i) => add(`n${i}`));
   expect(await client.call({ ...batch, isAtomic: true, operations: apart })).toMatchObject({ code: "CROSS_SHARD" });
+  client.close();
+});
+
+test("a bucket that nobody has made is known by no node, and one that was made by each", async () => {
+  const client = await open(0);
+  const elsewhere = { bucket: "made later" };
+  expect(await client.do(get("a"), elsewhere)).toMatchObject({ code: "NO_BUCKET" });
+  expect(await client.do(put("a", "1"), elsewhere)).toMatchObject({ code: "NO_BUCKET" });
+  expect((await client.call({ type: "createBucket", deadlineMs: 0, ...elsewhere, durability: "" })).type).toBe("done");
+  for (const node of cluster.nodes) {
+    const other = await open(node);
+    expect((await other.do(put("a", String(node)), elsewhere)).type).toBe("done");
+    expect(await other.do(get("a"), elsewhere)).toMatchObject({ value: utf8(String(node)) });
+    other.close();
+  }
+  const described = await client.call({ type: "describeBucket", deadlineMs: 0, ...elsewhere, countKeys: true });
+  expect(described).toMatchObject({ buckets: [{ name: "made later", keyCount: 1 }] });
+  expect((await client.call({ type: "dropBucket", deadlineMs: 0, ...elsewhere })).type).toBe("done");
+  expect(await client.do(get("a"), elsewhere)).toMatchObject({ code: "NO_BUCKET" });
   client.close();
 });
 
