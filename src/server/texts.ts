@@ -14,6 +14,7 @@ export const ACT_NOT_RECORDED = "IOERR the audit log cannot be written, so this 
 export const ACT_INSIDE = "ERR this command cannot be a part of another";
 
 const ECHO_MAX = 128;
+const LONG_ECHO_MAX = 1024;
 const NUL = 0;
 
 export function unknownCommand(request: RequestArguments): string {
@@ -48,9 +49,9 @@ export function invalidExpiry(command: string): string {
   return `ERR invalid expire time in '${command}' command`;
 }
 
-/** An argument as Redis shows it in an error: its bytes as they are, up to the first NUL, and no more than 128. */
+/** An argument as Redis shows it in an error: its bytes as they are, up to the first NUL; not all of a very long one. */
 export function echo(request: RequestArguments, index: number): string {
-  return cut(request, index, ECHO_MAX);
+  return cut(request, index, LONG_ECHO_MAX);
 }
 
 /** The beginning of an argument, without decoding all of it. */

@@ -23,16 +23,21 @@ const other = values.self ? await startRedis() : null;
 const cluster = values.self ? null : await TestCluster.start({ nodes: 1, shards: 1, workers: 0 });
 const seed = Number(values.seed);
 process.stdout.write(`seed ${seed}\n`);
-const differences = await findDifferences({
-  redisPort: redis.port,
-  ourPort: other?.port ?? cluster?.clientPorts[0] ?? 0,
-  seed,
-  commands: Number(values.commands),
-  differencesMax: Number(values.differences),
-  onProgress: (done) => process.stderr.write(`\r${done} commands`),
-});
-process.stderr.write("\n");
-for (const difference of differences) process.stdout.write(`${showDifference(difference)}\n\n`);
-process.stdout.write(`${differences.length} differences\n`);
-await Promise.all([redis.stop(), other?.stop(), cluster?.stop()]);
-process.exit(differences.length === 0 ? 0 : 1);
+let exitCode = 1;
+try {
+  const differences = await findDifferences({
+    redisPort: redis.port,
+    ourPort: other?.port ?? cluster?.clientPorts[0] ?? 0,
+    seed,
+    commands: Number(values.commands),
+    differencesMax: Number(values.differences),
+    onProgress: (done) => process.stderr.write(`\r${done} commands`),
+  });
+  process.stderr.write("\n");
+  for (const difference of differences) process.stdout.write(`${showDifference(difference)}\n\n`);
+  process.stdout.write(`${differences.length} differences\n`);
+  exitCode = differences.length === 0 ? 0 : 1;
+} finally {
+  await Promise.all([redis.stop(), other?.stop(), cluster?.stop()]);
+}
+process.exit(exitCode);

@@ -65,10 +65,11 @@ export class Generator {
   #batch(count: number): Step[] {
     const protocol = this.#random.chance(0.5) ? 2 : 3;
     const made = Array.from({ length: count }, () => this.#step(protocol));
-    const skips = made.some((step) => nameOf(step) === "client" && wordAt(step, 2) === "skip");
-    const steps = skips ? made.filter(({ form }) => form !== "raw") : made;
-    // What ends a connection comes last: a server may forget what it has said to somebody who goes on talking.
-    if (this.#random.chance(BROKEN_SHARE)) {
+    const isMute = made.some((step) => nameOf(step) === "client" && ["skip", "off"].includes(wordAt(step, 2)));
+    const steps = isMute ? made.filter(({ form }) => form !== "raw") : made;
+    // What ends a connection comes last: a server may forget what it has said to somebody who goes on talking. And a
+    // Redis that may not reply keeps such a connection, and says nothing ever after.
+    if (!isMute && this.#random.chance(BROKEN_SHARE)) {
       steps.push({ protocol, form: "raw", args: [utf8(this.#words.pick(BROKEN))] });
     }
     return steps;
