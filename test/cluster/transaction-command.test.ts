@@ -1,6 +1,6 @@
 /** What becomes a command of one shard, and what is refused before anything is proposed. */
 import { expect, test } from "bun:test";
-import { TokenTable } from "../../src/cluster/token-table.ts";
+import { TokenTable } from "../../src/core/token-table.ts";
 import { transactionCommand } from "../../src/cluster/transaction-command.ts";
 import { text, utf8 } from "../../src/core/bytes.ts";
 import { CommandType } from "../../src/record/command-format.ts";

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Redis } from "ioredis";
 import { createClient } from "redis";
+import { FakeCoordinator } from "./fake-coordinator.ts";
 import { type StartedPort, startPort } from "./started-port.ts";
 
 let server: StartedPort;
@@ -50,7 +51,7 @@ describe("clients of others work as they come", () => {
   });
 
   test("transactions of ioredis and redis, with keys of one shard", async () => {
-    const single = startPort({}, null, 1);
+    const single = startPort({}, { coordinator: new FakeCoordinator(1) });
     const io = new Redis({ port: single.port, host: "127.0.0.1", retryStrategy: () => null });
     expect<unknown>(await io.multi().set("a", "1").incr("a").get("a").exec()).toEqual([
       [null, "OK"],

@@ -40,7 +40,8 @@ function reset(client: ClientConnection): void {
   session.bucket = client.coordinator.bucket(FIRST_BUCKET);
   session.version = 2;
   session.name = "";
-  session.replies = "on";
+  // What was told to be left out is left out, be it this answer.
+  if (session.replies !== "skip") session.replies = "on";
   client.transactions.drop();
   client.logOut();
   client.setReadMode(LINEARIZABLE);

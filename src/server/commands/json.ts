@@ -25,8 +25,3 @@ function jget(client: ClientConnection, request: RequestArguments): void {
 function plainText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
-
-/** Strings raw, everything else as JSON text. */
-function plainText(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
-}

@@ -151,17 +151,18 @@ function answered(batch: readonly Step[]): Step[] {
   let mode: "on" | "off" | "skip" = "on";
   return batch.filter((step) => {
     if (isNothing(step)) return false;
-    const isHeard = mode === "on";
-    if (mode === "skip") mode = "on";
+    const before = mode;
+    if (before === "skip") mode = "on";
     const asked =
       nameOf(step) === "client" && wordAt(step, 1) === "reply" && step.args.length === 3 ? wordAt(step, 2) : "";
-    if (asked === "on" || (nameOf(step) === "reset" && step.args.length === 1)) {
+    const isReset = nameOf(step) === "reset" && step.args.length === 1;
+    if (asked === "on" || (isReset && before === "off")) {
       mode = "on";
       return true;
     }
     if (asked === "off") mode = "off";
-    else if (asked === "skip" && mode !== "off") mode = "skip";
-    return isHeard && asked !== "off" && asked !== "skip";
+    else if (asked === "skip" && before !== "off") mode = "skip";
+    return before === "on" && asked !== "off" && asked !== "skip";
   });
 }
 
