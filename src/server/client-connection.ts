@@ -39,6 +39,7 @@ import type { PortConnection } from "./port-connection.ts";
 import { ReplyShape } from "./reply-shape.ts";
 import { ReplyStream } from "./reply-stream.ts";
 import { FIRST_BUCKET, LINEARIZABLE, type ReadChoice, type Session } from "./session.ts";
+import { subcommandProblem } from "./subcommands.ts";
 import { ACT_INSIDE, ACT_NOT_RECORDED, NOT_LOGGED_IN, noPermission, unknownCommand, wrongArity } from "./texts.ts";
 import { ValueReply, type WriteReply } from "./value-reply.ts";
 
@@ -514,6 +515,11 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
     const { arity } = entry;
     if (arity > 0 ? request.count !== arity : request.count < -arity) {
       this.replyError(this.transactions.refusal(entry, wrongArity(entry.name)));
+      return false;
+    }
+    const problem = subcommandProblem(entry, request);
+    if (problem !== null) {
+      this.replyError(problem);
       return false;
     }
     if (this.session.principal !== ANYBODY && !this.#isPermitted(entry, request)) return false;

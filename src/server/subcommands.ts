@@ -1,4 +1,7 @@
-/** Commands whose second word says what is to be done: found, checked and explained (HELP) in one place. */
+/**
+ * Commands whose second word says what is to be done: found, checked and explained (HELP) in one place. The check comes
+ * before the command is carried out or queued, so a handler has a word that is known and as many arguments as it takes.
+ */
 import type { RequestArguments } from "../wire/request-arguments.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { type CommandEntry, type CommandHandler, NO_KEYS, type Subcommand, sessionCommand } from "./command-table.ts";
@@ -11,16 +14,23 @@ export function containerCommand(name: string, summary: string, given: readonly 
     handler: (client) => replyHelp(client, name, subcommands),
   };
   const subcommands = [...given, help];
-  const byName = new Map(subcommands.map((subcommand) => [subcommand.name, subcommand]));
   const keys = given.find((subcommand) => subcommand.keys[0] > 0)?.keys ?? NO_KEYS;
-  const handler: CommandHandler = (client, request) => {
-    const chosen = byName.get(request.word(1));
-    if (chosen === undefined) client.replyError(unknownSubcommand(request, name.toUpperCase()));
-    else if (!hasArity(request, chosen.arity)) client.replyError(wrongArity(`${name}|${chosen.name}`));
-    else chosen.handler(client, request);
-  };
+  const handler: CommandHandler = (client, request) => chosenSubcommand(subcommands, request)?.handler(client, request);
   const entry = sessionCommand(name, -2, summary, handler);
   return keys === NO_KEYS ? { ...entry, subcommands } : { ...entry, subcommands, keys, flags: ["readonly"] };
+}
+
+/** What is wrong with the second word of a command, or with the number of its arguments; null: nothing. */
+export function subcommandProblem(entry: CommandEntry, request: RequestArguments): string | null {
+  if (entry.subcommands.length === 0 || request.count < 2) return null;
+  const chosen = chosenSubcommand(entry.subcommands, request);
+  if (chosen === null) return unknownSubcommand(request, entry.name.toUpperCase());
+  return hasArity(request, chosen.arity) ? null : wrongArity(`${entry.name}|${chosen.name}`);
+}
+
+function chosenSubcommand(subcommands: readonly Subcommand[], request: RequestArguments): Subcommand | null {
+  const word = request.word(1);
+  return subcommands.find(({ name }) => name === word) ?? null;
 }
 
 export function subcommand(

@@ -11,11 +11,11 @@ const refuseClusterMode: CommandHandler = (client) => client.replyError(NO_CLUST
 const SHUTDOWN_FLAGS: ReadonlySet<string> = new Set(["nosave", "save", "now", "force", "abort"]);
 
 export const SERVER_COMMANDS: readonly CommandEntry[] = [
-  // Exclusive: what they speak of is every write before them.
+  // Exclusive: what they speak of, or end, is every command before them.
   { ...sessionCommand("wait", 3, "How many other nodes surely have what was written before", wait), exclusive: true },
   { ...sessionCommand("waitaof", 4, "Whether it is on this disk, and on how many others", waitaof), exclusive: true },
   sessionCommand("lastsave", 1, "When this node was started", (client) => replyInteger(client, client.port.startedAt)),
-  sessionCommand("shutdown", -1, "Stops the node", shutdown),
+  { ...sessionCommand("shutdown", -1, "Stops the node", shutdown), exclusive: true },
   sessionCommand("readonly", 1, "Refused: for Redis Cluster", refuseClusterMode),
   sessionCommand("readwrite", 1, "Refused: for Redis Cluster", refuseClusterMode),
   sessionCommand("asking", 1, "Refused: for Redis Cluster", refuseClusterMode),

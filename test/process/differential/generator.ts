@@ -38,6 +38,11 @@ const BROKEN = [
 ];
 const HARMLESS = ["*0\r\n", "*-10\r\n", "\r\n", "*-1\r\n", "   \r\n", "*1\r\n$0\r\n\r\n", "''\r\n"];
 
+/** What is not about keys of one shard is refused between MULTI and EXEC, on purpose. */
+const NOT_IN_TRANSACTIONS = new Set([
+  ...["dbsize", "randomkey", "scan", "keys", "flushdb", "flushall", "select", "wait", "debug", "shutdown"],
+]);
+
 export class Generator {
   readonly #random: Random;
   readonly #words: Words;
@@ -64,7 +69,12 @@ export class Generator {
 
   #batch(count: number): Step[] {
     const protocol = this.#random.chance(0.5) ? 2 : 3;
-    const made = Array.from({ length: count }, () => this.#step(protocol));
+    let inTransaction = false;
+    const made = Array.from({ length: count }, () => {
+      const step = this.#step(protocol, inTransaction);
+      inTransaction = isInTransaction(inTransaction, step);
+      return step;
+    });
     const isMute = made.some((step) => nameOf(step) === "client" && ["skip", "off"].includes(wordAt(step, 2)));
     const steps = isMute ? made.filter(({ form }) => form !== "raw") : made;
     // What ends a connection comes last: a server may forget what it has said to somebody who goes on talking. And a
@@ -75,7 +85,7 @@ export class Generator {
     return steps;
   }
 
-  #step(protocol: 2 | 3): Step {
+  #step(protocol: 2 | 3, inTransaction: boolean): Step {
     if (this.#random.chance(BROKEN_SHARE / 4)) {
       return { protocol, form: "raw", args: [utf8(this.#words.pick(HARMLESS))] };
     }
@@ -83,6 +93,7 @@ export class Generator {
       const args = this.#anyCase(this.#perhapsWrong([...this.#production().make(this.#words)]));
       const form = this.#random.chance(INLINE_SHARE) ? "inline" : "multibulk";
       const step: Step = { protocol, form, args: args.map(bytesOf) };
+      if (inTransaction && NOT_IN_TRANSACTIONS.has(nameOf(step))) continue;
       if (!isHarmful(step) && !isOmitted(step)) return step;
     }
   }
@@ -113,6 +124,13 @@ export class Generator {
     const text = String(name);
     return [kind === 0 ? text : kind === 1 ? text.toUpperCase() : mixed(text), ...rest];
   }
+}
+
+/** Whether a transaction is open behind a step. */
+function isInTransaction(before: boolean, step: Step): boolean {
+  if (step.args.length !== 1) return before;
+  if (nameOf(step) === "multi") return true;
+  return before && !["exec", "discard", "reset"].includes(nameOf(step));
 }
 
 /** What would end a server, stop it for a while or change it for the rest of the campaign, or has its answer in no order. */
