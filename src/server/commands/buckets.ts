@@ -22,10 +22,12 @@ export const BUCKET_COMMANDS: readonly CommandEntry[] = [
 ];
 
 const NUMBERED_BUCKETS = 16;
+const NOT_AN_INT32 = "ERR value is out of range, value must between -2147483648 and 2147483647";
 
 function select(client: ClientConnection, request: RequestArguments): void {
   const number = request.integer(1);
   if (number === null) client.replyError(NOT_AN_INTEGER);
+  else if (BigInt.asIntN(32, number) !== number) client.replyError(NOT_AN_INT32);
   else if (number < 0n || number >= BigInt(NUMBERED_BUCKETS)) client.replyError("ERR DB index is out of range");
   else {
     client.useBucket(client.coordinator.bucket(String(number)));

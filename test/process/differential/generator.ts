@@ -2,7 +2,7 @@
 import { utf8 } from "../../../src/core/bytes.ts";
 import type { Random } from "../../../src/core/random.ts";
 import { GRAMMAR, type Production } from "./command-grammar.ts";
-import { isOmitted } from "./intended-differences.ts";
+import { isFleeting, isOmitted } from "./intended-differences.ts";
 import { nameOf, type Step, wordAt } from "./step.ts";
 import { bytesOf, type Word, Words } from "./words.ts";
 
@@ -98,7 +98,7 @@ export class Generator {
       const form = this.#random.chance(INLINE_SHARE) ? "inline" : "multibulk";
       const step: Step = { protocol, form, args: args.map(bytesOf) };
       if (inTransaction && NOT_IN_TRANSACTIONS.has(nameOf(step))) continue;
-      if (!isHarmful(step) && !isOmitted(step)) return step;
+      if (!isHarmful(step) && !isFleeting(step) && !isOmitted(step)) return step;
     }
   }
 

@@ -13,6 +13,7 @@ interface IntendedDifference {
 }
 
 const CALENDAR_END_MS = BigInt(Number.MAX_SAFE_INTEGER);
+const FLEETING_MS = 900_000n;
 const I64_MAX = 0x7fff_ffff_ffff_ffffn;
 /** Where a time stands in the arguments, and how many milliseconds one of its units has. */
 const TIMES: Readonly<Record<string, readonly [place: number, unit: bigint]>> = {
@@ -101,6 +102,11 @@ export function isOmitted(step: Step): boolean {
 /** Whether two answers to a step differ as they are meant to. */
 export function isIntended(step: Step, redis: string, ours: string): boolean {
   return INTENDED_DIFFERENCES.some(({ admits }) => admits?.(step, redis, ours) ?? false);
+}
+
+/** Whether what a step does hangs on how soon another one comes: times to live of moments. */
+export function isFleeting(step: Step): boolean {
+  return timesIn(step).some((ms) => ms > 0n && ms < FLEETING_MS);
 }
 
 /** Every time to live in a step, in milliseconds. */
