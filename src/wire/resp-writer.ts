@@ -35,6 +35,7 @@ const NULL_2 = utf8("$-1\r\n");
 const NULL_ARRAY_2 = utf8("*-1\r\n");
 const NULL_3 = utf8("_\r\n");
 const LINE_BREAKS = /[\r\n]/g;
+const LAST_LINE_BREAKS = /[\r\n]+$/;
 /** A low surrogate behind no high one stands for the byte in its low eight bits. */
 const RAW_BYTE = 0xdc00;
 const RAW_BYTES = /(?<![\ud800-\udbff])([\udc80-\udcff])/;
@@ -115,9 +116,9 @@ export class RespWriter {
     this.#line(PLUS, text);
   }
 
-  /** `text` begins with the code word; what `rawText` made may be part of it. Line breaks in it become blanks, so it can never carry a second reply. */
+  /** `text` begins with the code word; what `rawText` made may be part of it. Line breaks in it become blanks, those at its end nothing, so it can never carry a second reply. */
   error(text: string): void {
-    this.#line(MINUS, text.replace(LINE_BREAKS, " "));
+    this.#line(MINUS, text.replace(LAST_LINE_BREAKS, "").replace(LINE_BREAKS, " "));
   }
 
   integer(value: number | bigint): void {

@@ -35,7 +35,7 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
   {
     what: "the longest value has `valueBytesMax` (16 MiB), in Redis `proto-max-bulk-len` (512 MB)",
     why: "a value travels through logs and peers in one piece; the text of the error is the same",
-    omits: (step) => ["setbit", "setrange"].includes(nameOf(step)) && isBetweenLimits(step, textAt(step, 2)),
+    omits: (step) => ["setbit", "getbit", "setrange"].includes(nameOf(step)) && isBetweenLimits(step, textAt(step, 2)),
   },
   {
     what: "OBJECT ENCODING says int, embstr or raw by the value alone",
@@ -86,7 +86,7 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
 /** An offset at which Redis still makes a value, and the node none. */
 function isBetweenLimits(step: Step, offset: string): boolean {
   if (!/^\d{1,10}$/.test(offset)) return false;
-  const byteOffset = nameOf(step) === "setbit" ? Number(offset) / 8 : Number(offset);
+  const byteOffset = nameOf(step) !== "setrange" ? Number(offset) / 8 : Number(offset);
   return byteOffset > 1_000_000 && byteOffset < 512 * 1024 * 1024;
 }
 
