@@ -116,7 +116,10 @@ export class RespWriter {
     this.#line(PLUS, text);
   }
 
-  /** `text` begins with the code word; what `rawText` made may be part of it. Line breaks in it become blanks, those at its end nothing, so it can never carry a second reply. */
+  /**
+   * `text` begins with the code word; what `rawText` made may be part of it. Line breaks in it become blanks, those at
+   * its end nothing, so it can never carry a second reply.
+   */
   error(text: string): void {
     this.#line(MINUS, text.replace(LAST_LINE_BREAKS, "").replace(LINE_BREAKS, " "));
   }
