@@ -60,10 +60,12 @@ export class ReplyReader {
       this.#searched = 0;
       return;
     }
-    const needed = Math.max(held + chunk.length, this.#blobBytes + 2);
+    const needed = held + chunk.length;
     const shift = this.#start;
     if (this.#bytes.length < this.#end + chunk.length) {
-      const larger = new Uint8Array(Math.max(needed, Math.min(needed * 2, needed + BLOB_BYTES_MAX / 16)));
+      // By what has come, never by what a blob announces.
+      const known = this.#blobBytes < 0 ? Number.POSITIVE_INFINITY : this.#blobBytes + 2;
+      const larger = new Uint8Array(Math.max(needed, Math.min(needed * 2, known)));
       larger.set(this.#bytes.subarray(this.#start, this.#end));
       this.#bytes = larger;
       this.#start = 0;

@@ -6,8 +6,9 @@
  *   joined   clusterId, nodeId, shardCount, members: the newest list, with the new one in it
  *            or code, message: it was refused
  */
-import { decode, encode } from "@msgpack/msgpack";
+import { encode } from "@msgpack/msgpack";
 import { EnvelopeError, type ErrorCode, isErrorCode } from "../core/errors.ts";
+import { decodePack } from "../record/decode-pack.ts";
 import { type MemberList, memberListMap, memberListOf, NODE_ID_MAX } from "../record/member-format.ts";
 
 export interface JoinRequest {
@@ -35,6 +36,7 @@ export type JoinAnswer =
   | { readonly kind: "refused"; readonly code: ErrorCode; readonly message: string };
 
 const SHARDS_MAX = 0xffff;
+const TEXT_LENGTH_MAX = 300;
 
 export function encodeJoin(request: JoinRequest): Uint8Array {
   return encode(request);
@@ -44,7 +46,7 @@ export function encodeJoin(request: JoinRequest): Uint8Array {
 export function decodeJoin(body: Uint8Array): JoinRequest {
   const fields = decodeMap(body) as Partial<JoinRequest>;
   const { name, incarnation, peerAddress, rack, valueBytesMax, electionMs, replicationFactor } = fields;
-  const areTexts = [name, incarnation, peerAddress, rack].every((field) => typeof field === "string");
+  const areTexts = [name, incarnation, peerAddress, rack].every(isShortText);
   const areNumbers = [valueBytesMax, electionMs, replicationFactor].every((field) => typeof field === "number");
   if (!areTexts || !areNumbers || incarnation === "") {
     throw new EnvelopeError("PROTOCOL", "a request to join without its fields");
@@ -70,14 +72,15 @@ export function decodeJoinAnswer(body: Uint8Array): JoinAnswer {
   return { kind: "joined", membership: { clusterId, nodeId, shardCount, members } };
 }
 
+/** What strangers call themselves ends up in logs. */
+function isShortText(value: unknown): boolean {
+  return typeof value === "string" && value.length <= TEXT_LENGTH_MAX;
+}
+
 function isNumber(value: unknown, max: number): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= max;
 }
 
 function decodeMap(body: Uint8Array): Record<string, unknown> {
-  try {
-    return (decode(body) ?? {}) as Record<string, unknown>;
-  } catch (cause) {
-    throw new EnvelopeError("PROTOCOL", `a message about joining that is not MessagePack: ${String(cause)}`);
-  }
+  return (decodePack(body, "a message about joining") ?? {}) as Record<string, unknown>;
 }

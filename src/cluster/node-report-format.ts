@@ -2,8 +2,9 @@
  * What nodes tell each other about themselves and about others: the body of a `report` frame, a MessagePack array of
  * NodeReport. For display and routing only: who leads by it is asked, and says so if it does not.
  */
-import { decode, encode } from "@msgpack/msgpack";
+import { encode } from "@msgpack/msgpack";
 import { EnvelopeError } from "../core/errors.ts";
+import { decodePack } from "../record/decode-pack.ts";
 import { NODE_ID_MAX } from "../record/member-format.ts";
 
 /** A shard that a node leads, and who belongs to its group. */
@@ -43,12 +44,7 @@ export function encodeReports(reports: readonly NodeReport[]): Uint8Array {
 
 /** Throws PROTOCOL. */
 export function decodeReports(body: Uint8Array): readonly NodeReport[] {
-  let value: unknown;
-  try {
-    value = decode(body);
-  } catch (cause) {
-    throw new EnvelopeError("PROTOCOL", `reports that are not MessagePack: ${String(cause)}`);
-  }
+  const value = decodePack(body, "a list of reports");
   if (!Array.isArray(value) || value.length > REPORTS_MAX || !value.every(isReport)) {
     throw new EnvelopeError("PROTOCOL", "reports without their fields");
   }

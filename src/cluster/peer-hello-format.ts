@@ -3,9 +3,10 @@
  * checks the other against its own identity, and against the newer of their two lists of members: so one that was away
  * while all others were replaced knows them again.
  */
-import { decode, encode } from "@msgpack/msgpack";
+import { encode } from "@msgpack/msgpack";
 import { EnvelopeError } from "../core/errors.ts";
-import { type MemberList, memberListMap, memberListOf, NODE_ID_MAX } from "../record/member-format.ts";
+import { decodePack } from "../record/decode-pack.ts";
+import { isMemberName, type MemberList, memberListMap, memberListOf, NODE_ID_MAX } from "../record/member-format.ts";
 
 export interface PeerHello {
   readonly clusterId: string;
@@ -23,6 +24,8 @@ export interface PeerHello {
   readonly members: MemberList;
 }
 
+const TEXT_LENGTH_MAX = 128;
+
 export function encodeHello(hello: PeerHello): Uint8Array {
   return encode({ ...hello, members: memberListMap(hello.members) });
 }
@@ -31,10 +34,10 @@ export function decodeHello(body: Uint8Array): PeerHello {
   const fields = decodeMap(body);
   const members = memberListOf(fields.members);
   const whole =
-    typeof fields.clusterId === "string" &&
-    typeof fields.nodeName === "string" &&
+    isShortText(fields.clusterId) &&
+    isMemberName(fields.nodeName) &&
     isNodeId(fields.nodeId) &&
-    typeof fields.incarnation === "string" &&
+    isShortText(fields.incarnation) &&
     typeof fields.shardCount === "number" &&
     typeof fields.valueBytesMax === "number" &&
     typeof fields.replicationFactor === "number" &&
@@ -44,11 +47,12 @@ export function decodeHello(body: Uint8Array): PeerHello {
 }
 
 function decodeMap(body: Uint8Array): Partial<PeerHello> {
-  try {
-    return (decode(body) ?? {}) as Partial<PeerHello>;
-  } catch (cause) {
-    throw new EnvelopeError("PROTOCOL", `a peer's hello that is not MessagePack: ${String(cause)}`);
-  }
+  return (decodePack(body, "a peer's hello") ?? {}) as Partial<PeerHello>;
+}
+
+/** What strangers call themselves ends up in logs. */
+function isShortText(value: unknown): boolean {
+  return typeof value === "string" && value.length <= TEXT_LENGTH_MAX;
 }
 
 function isNodeId(value: unknown): boolean {

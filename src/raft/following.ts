@@ -50,6 +50,7 @@ export class Following {
   }
 
   onAppend(message: Append): void {
+    if (this.#contradicts(message)) return;
     const isNewRound = this.#noteRound(message.readRound);
     if (!this.#fits(message)) {
       this.#refuse(message);
@@ -169,6 +170,24 @@ export class Following {
   #fits(message: Append): boolean {
     const previousIndex = message.previousIndex;
     return previousIndex <= this.#verified() || this.#log.termAt(previousIndex) === message.previousTerm;
+  }
+
+  /** What matches does so for the whole term: who has another entry there is no leader, and its word is nothing. */
+  #contradicts({ previousIndex, previousTerm, entries }: Append): boolean {
+    const verified = this.#verified();
+    if (previousIndex > verified) return false;
+    if (this.#hasOther(previousIndex, previousTerm)) return true;
+    for (const { index, term } of entries) {
+      if (index > verified) return false;
+      if (this.#hasOther(index, term)) return true;
+    }
+    return false;
+  }
+
+  /** Whether the entry there, if it is still here, is of another term. */
+  #hasOther(index: LogIndex, term: Term): boolean {
+    const own = this.#log.termAt(index);
+    return own !== undefined && own !== term;
   }
 
   #noteRound(round: number): boolean {

@@ -116,8 +116,25 @@ export function isReply({ type }: RaftMessage): boolean {
   return type === "preVoteReply" || type === "voteReply" || type === "appendReply" || type === "heartbeatReply";
 }
 
+/**
+ * How far ahead of one's own a term may be: more elections than a group can have while a member is away. Who took over any
+ * term there is would be left, by a single message that is wrong, without a next one to campaign in.
+ */
+const TERMS_AHEAD_MAX = 2 ** 32;
+
+/** Whether somebody who is in term `own` may be told of this one. */
+export function isWithinReach(term: Term, own: Term): boolean {
+  return term - own <= TERMS_AHEAD_MAX;
+}
+
+/** Whether what a message says can be, whoever says it. */
+export function isWellFormed(message: RaftMessage): boolean {
+  if (message.type === "append") return isConsecutive(message);
+  return message.type !== "installSnapshot" || message.snapshot.term <= message.term;
+}
+
 /** Whether the entries follow each other and the place named, with terms that neither fall nor exceed the message's. */
-export function isWellFormed(message: Append): boolean {
+function isConsecutive(message: Append): boolean {
   let index: number = message.previousIndex;
   let term: number = message.previousTerm;
   for (const entry of message.entries) {

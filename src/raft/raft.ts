@@ -24,7 +24,7 @@ import { Elections } from "./elections.ts";
 import { Following } from "./following.ts";
 import { HardState } from "./hard-state.ts";
 import { Leadership } from "./leadership.ts";
-import { isReply, isWellFormed, type RaftEntry, type RaftMessage, type Snapshot } from "./messages.ts";
+import { isReply, isWellFormed, isWithinReach, type RaftEntry, type RaftMessage, type Snapshot } from "./messages.ts";
 import { Outbox } from "./outbox.ts";
 import type { MemberProgress } from "./progress.ts";
 import { majorityOf } from "./quorum.ts";
@@ -324,8 +324,8 @@ export class Raft {
    * was committed without this member.
    */
   startGivingUp(index: LogIndex, term: Term): boolean {
-    if ((this.#leadership !== null ? term <= this.term : this.isLed) || !this.#following.startGivingUp(index, term))
-      return false;
+    const isBetterLed = this.#leadership !== null ? term <= this.term : this.isLed;
+    if (isBetterLed || !isWithinReach(term, this.term) || !this.#following.startGivingUp(index, term)) return false;
     this.#follow(term, NO_NODE);
     return true;
   }
@@ -384,7 +384,7 @@ export class Raft {
   step(message: RaftMessage): void {
     if (message.to !== this.#options.id || message.from === message.to) return;
     if (isReply(message) && !isMember(this.#log.configurations.current, message.from)) return;
-    if (message.type === "append" && !isWellFormed(message)) return;
+    if (!isWellFormed(message) || !isWithinReach(message.term, this.term)) return;
     if (message.term < this.term) this.#answerThePast(message);
     else if (message.term === this.term || this.#entersTermOf(message)) this.#handle(message);
   }

@@ -14,9 +14,10 @@
  * a change that expects another revision is refused, so that of two made at once one is told to look again. The id of a user
  * is the revision under which the name was entered: a name given anew is another user.
  */
-import { decode, encode } from "@msgpack/msgpack";
+import { encode } from "@msgpack/msgpack";
 import { viewOf } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
+import { decodePack } from "./decode-pack.ts";
 
 export const USER_PREFIX = "user/";
 export const ROLE_PREFIX = "role/";
@@ -257,11 +258,7 @@ function fields(value: unknown): Fields {
 }
 
 function decodeMap(bytes: Uint8Array): Fields {
-  try {
-    return fields(decode(bytes));
-  } catch (cause) {
-    throw new EnvelopeError("PROTOCOL", `an entry of users that is not MessagePack: ${String(cause)}`);
-  }
+  return fields(decodePack(bytes, "an entry of users"));
 }
 
 function refuse(what: string): never {

@@ -11,11 +11,12 @@
  *                    peerAddress  string
  *                    role         integer: 1 voter, 2 learner
  */
-import { decode, encode } from "@msgpack/msgpack";
+import { encode } from "@msgpack/msgpack";
 import { viewOf } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
-import { corruption, type EnvelopeError } from "../core/errors.ts";
+import { corruption, EnvelopeError } from "../core/errors.ts";
 import type { NodeId } from "../core/ids.ts";
+import { decodePack } from "./decode-pack.ts";
 
 export interface ConfigurationMember {
   readonly id: NodeId;
@@ -74,9 +75,10 @@ function membersIn(map: Uint8Array): ConfigurationMember[] | null {
 
 function decodeMap(map: Uint8Array): { readonly members?: unknown } | null {
   try {
-    return decode(map) as { readonly members?: unknown } | null;
-  } catch {
-    return null;
+    return decodePack(map, "a configuration") as { readonly members?: unknown } | null;
+  } catch (cause) {
+    if (cause instanceof EnvelopeError) return null;
+    throw cause;
   }
 }
 

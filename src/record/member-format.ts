@@ -10,11 +10,12 @@
  * means for ever. A newer list differs from an older one by what was committed between them, so the version alone says
  * which of two is to be believed.
  */
-import { decode, encode } from "@msgpack/msgpack";
+import { encode } from "@msgpack/msgpack";
 import { isAddress } from "../core/address.ts";
 import { viewOf } from "../core/bytes.ts";
 import { EnvelopeError } from "../core/errors.ts";
 import type { NodeId } from "../core/ids.ts";
+import { decodePack } from "./decode-pack.ts";
 
 export interface MemberRecord {
   /** Its number in votes and stamps, 1–65535. */
@@ -192,11 +193,7 @@ function isCount(value: unknown): value is number {
 }
 
 function decodeMap(bytes: Uint8Array): unknown {
-  try {
-    return decode(bytes);
-  } catch (cause) {
-    throw new EnvelopeError("PROTOCOL", `members that are not MessagePack: ${String(cause)}`);
-  }
+  return decodePack(bytes, "a message about members");
 }
 
 function refuse(what: string): never {

@@ -14,7 +14,9 @@
  */
 import { decode, encode } from "@msgpack/msgpack";
 import { EMPTY_BYTES, text, utf8, viewOf } from "../core/bytes.ts";
+import { EnvelopeError } from "../core/errors.ts";
 import { SYSTEM_BUCKET } from "../core/ids.ts";
+import { decodePack } from "../record/decode-pack.ts";
 import { errorResult, integerResult, OK, type Result } from "../record/result.ts";
 import type { CommandContext } from "./command-context.ts";
 
@@ -121,9 +123,10 @@ function numberedId(name: string): number | null {
 function decodeProfile(bytes: Uint8Array): { value: unknown } | null {
   if (bytes.length === 0) return { value: {} };
   try {
-    return { value: decode(bytes) };
-  } catch {
-    return null;
+    return { value: decodePack(bytes, "a profile") };
+  } catch (cause) {
+    if (cause instanceof EnvelopeError) return null;
+    throw cause;
   }
 }
 
