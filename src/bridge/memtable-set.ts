@@ -42,10 +42,16 @@ import { MemtableReader } from "./memtable-reader.ts";
 import type { SharedState } from "./shared-state.ts";
 
 const WARM_AT_FIRST = 64;
+/** Of an arena: the rest may be its hash directory. */
+const NODE_SHARE = 15 / 16;
+/** More than a node and its version take beside key and value. */
+const NODE_BYTES = 512;
 
 export class MemtableSet {
   readonly #state: SharedState;
   readonly #readers: readonly MemtableReader[];
+  /** Bytes of the longest command whose version fits into an empty arena for sure. */
+  readonly commandBytesMax: number;
   #oldest: number;
   /** Up to here the tables have everything. */
   #flushed: number;
@@ -58,6 +64,7 @@ export class MemtableSet {
     this.#flushed = firstArena - 1;
     this.#state = state;
     this.#readers = arenas.map((arena) => new MemtableReader(arena));
+    this.commandBytesMax = Math.floor((arenas[0]?.byteLength ?? 0) * NODE_SHARE) - NODE_BYTES;
   }
 
   /** The first arena not yet retired here. */

@@ -16,6 +16,7 @@ import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";
 import { SYSTEM_BUCKET } from "../core/ids.ts";
 import type { CommandReader, CommandType } from "../record/command-format.ts";
+import { isInPlace } from "../record/command-place.ts";
 import type { Result } from "../record/result.ts";
 import { decodeResult, encodeResult } from "../record/result-format.ts";
 import type { ReadMode } from "./coordinator.ts";
@@ -75,6 +76,7 @@ export function decodeForwarded(reader: ByteReader, command: CommandReader): For
   const bytes = reader.blob().slice();
   if (command.over(bytes).read(0, bytes.length) !== bytes.length)
     throw reader.invalid("a forwarded command that does not parse");
+  if (!isInPlace(command.type, command.bucket)) throw reader.invalid("a forwarded command out of its place");
   return {
     requestId,
     work: { kind: "write", command: bytes },

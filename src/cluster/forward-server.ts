@@ -22,6 +22,7 @@ import type { ShardGroup } from "./shard-group.ts";
 const FENCED = errorResult("FENCED", "the bucket was dropped or emptied under this id");
 const DISK_FULL = errorResult("DISKFULL", "the disk of the leader is full; writes are refused until there is room");
 const OVERLOADED = errorResult("OVERLOADED", "the shard cannot keep up; it is safe to retry");
+const TOO_LARGE = errorResult("TOO_LARGE", "key and value are larger than a memtable of the leader");
 const KEEP_BYTES_MAX = 1024 * 1024;
 /** Bytes of results in one frame; a single one may be larger and then travels alone or at the end. */
 const ANSWER_BYTES_MAX = 1024 * 1024;
@@ -46,6 +47,7 @@ type ServedGroup = Pick<
   | "read"
   | "readIndex"
   | "writeEncoded"
+  | "commandBytesMax"
   | "expectFence"
 >;
 
@@ -194,6 +196,9 @@ export class ForwardServer {
     const group = this.#group;
     if (!group.writable) return this.#answer(requestId, DISK_FULL);
     const type = commandType ?? CommandType.put;
+    // What no memtable can take would stop every replica, at each start. A transaction decides for itself.
+    if (command.length > group.commandBytesMax && type !== CommandType.transaction)
+      return this.#answer(requestId, TOO_LARGE);
     if (type === CommandType.fence) group.expectFence(fencedBucket(command));
     if (this.#lastWriteTerm !== group.term) this.#readFloorIndex = 0;
     this.#lastWriteTerm = group.term;

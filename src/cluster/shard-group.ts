@@ -198,6 +198,11 @@ export class ShardGroup {
     return this.#port.state;
   }
 
+  /** Bytes of the longest command whose version fits into a memtable for sure. */
+  get commandBytesMax(): number {
+    return this.#port.memtables.commandBytesMax;
+  }
+
   get openIndex(): number {
     return this.#core?.proposer.openIndex ?? 0;
   }

@@ -119,6 +119,7 @@ export const MODIFIER_PERSIST = 16;
 export const MODIFIER_GT = 32;
 export const MODIFIER_LT = 64;
 
+const SAFE_MAX = Number.MAX_SAFE_INTEGER;
 const FLAGS_OFFSET = 5;
 const SESSION_BYTES = 12;
 const OPTIONAL_BYTES = [0, 8, 8, 16, 12, 20, 20, 28] as const;
@@ -256,7 +257,7 @@ export class CommandReader {
     const end = offset + commandBytes(flags, keyBytes, valueBytes);
     if (end > limit) return -1;
     this.expiryMs = 0;
-    if (flags !== 0) this.#readOptional(offset + COMMAND_HEADER_BYTES, flags);
+    if (flags !== 0 && !this.#readOptional(offset + COMMAND_HEADER_BYTES, flags)) return -1;
     this.valueEnd = end;
     this.valueStart = end - valueBytes;
     this.keyEnd = this.valueStart;
@@ -264,20 +265,25 @@ export class CommandReader {
     return end;
   }
 
-  #readOptional(offset: number, flags: number): void {
+  /** False: one of them is beyond what is safe. */
+  #readOptional(offset: number, flags: number): boolean {
     let cursor = offset;
     if ((flags & FLAG_EXPIRY) !== 0) {
       this.expiryMs = getU64(this.view, cursor);
+      if (this.expiryMs > SAFE_MAX) return false;
       cursor += 8;
     }
     if ((flags & FLAG_TRANSACTION) !== 0) {
       this.transactionId = getU64(this.view, cursor);
+      if (this.transactionId > SAFE_MAX) return false;
       cursor += 8;
     }
     if ((flags & FLAG_SESSION) !== 0) {
       this.sessionId = getU64(this.view, cursor);
+      if (this.sessionId > SAFE_MAX) return false;
       this.sequence = this.view.getUint32(cursor + 8, true);
     }
+    return true;
   }
 
   key(): Uint8Array {

@@ -49,6 +49,7 @@ class FakeGroup {
   isStopped = false;
   congested = false;
   writable = true;
+  commandBytesMax = 1_000_000;
   readonly executed: number[] = [];
   readonly readIndexes: number[] = [];
   readonly readModes: ReadMode[] = [];

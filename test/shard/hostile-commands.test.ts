@@ -22,7 +22,9 @@ test("whatever is committed is applied, alike everywhere, and again after a rest
       const stamp = Math.floor(START_MS / 0x1_0000) + index;
       for (const shard of [one, other]) apply(shard, index, entryOf(index, 1, commands, stamp));
     }
-    const results = [one, other].map((shard) => shard.replies.filter(({ type }) => type === "applied").flatMap(outcome));
+    const results = [one, other].map((shard) =>
+      shard.replies.filter(({ type }) => type === "applied").flatMap(outcome),
+    );
     expect({ seed, results: results[0] }).toEqual({ seed, results: results[1] });
     expect(one.replies.filter(({ type }) => type === "failed")).toEqual([]);
     one.reopen();
