@@ -46,6 +46,8 @@ export class GroupMembers {
   #unledTicks = 0;
   /** The member that was asked last. */
   #asked = 0;
+  /** Whose answer to the last question has not come; NO_NODE: nothing was asked since somebody led. */
+  #awaited: NodeId = NO_NODE;
   /** What a vote is to wait for, once the shard may be emptied; null: it may not. */
   #votesFrom: LogIndex | null = null;
 
@@ -82,13 +84,16 @@ export class GroupMembers {
 
   #ask({ members, isConnected }: Neighbours): void {
     const { id: self, shard, electionTicks } = this.#options;
-    this.#unledTicks = this.#raft.isLed || this.#raft.lastIndex === 0 ? 0 : this.#unledTicks + 1;
+    const isServed = this.#raft.isLed || this.#raft.lastIndex === 0;
+    if (isServed) this.#awaited = NO_NODE;
+    this.#unledTicks = isServed ? 0 : this.#unledTicks + 1;
     if (this.#unledTicks < ASK_ELECTIONS * electionTicks) return;
     this.#unledTicks = 0;
     const others = members.map(({ id }) => id).filter((id) => id !== self && isConnected(id));
     const next = others.find((id) => id > this.#asked) ?? others[0];
     if (next === undefined) return;
     this.#asked = next;
+    this.#awaited = next;
     this.#events.frame(next, FrameType.membershipAsk, shard, () => undefined);
   }
 
@@ -142,8 +147,10 @@ export class GroupMembers {
 
   // ---- who is no member any more
 
-  dismissed({ index, term }: Farewell): void {
-    if (!this.#raft.startGivingUp(index, term)) return;
+  /** Nobody gives up what it has on a word that it has not asked for. */
+  dismissed(from: NodeId, { index, term }: Farewell): void {
+    if (from !== this.#awaited || !this.#raft.startGivingUp(index, term)) return;
+    this.#awaited = NO_NODE;
     this.#votesFrom = index;
     this.#events.wake();
   }

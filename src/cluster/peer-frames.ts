@@ -96,7 +96,7 @@ export class PeerFrames {
       case FrameType.membershipAsk:
         return group.members?.asked(from);
       case FrameType.farewell:
-        return group.members?.dismissed(decodeFarewell(this.#farewellReader.over(body)));
+        return group.members?.dismissed(from, decodeFarewell(this.#farewellReader.over(body)));
       case FrameType.repairAsk:
         return group.repair?.asked(from, decodeRepairAsk(this.#repairReader.over(body)));
       case FrameType.repairGiven:

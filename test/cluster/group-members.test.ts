@@ -73,7 +73,12 @@ test("a replica that hears no leader asks the others in turn, and gives up what 
   }
   expect(asked().slice(0, 3)).toEqual([2, 3, 2]);
   const before = leading.group.term;
-  leading.group.members?.dismissed({ index: logIndex(9), term: term(before + 5) });
+  const farewell = { index: logIndex(9), term: term(before + 5) };
+  const awaited = asked().at(-1) ?? 0;
+  leading.group.members?.dismissed(nodeId(awaited === 2 ? 3 : 2), farewell);
+  leading.turn();
+  expect(leading.group.term).toBe(before);
+  leading.group.members?.dismissed(nodeId(awaited), farewell);
   leading.turn();
   const said = leading.requests.slice(-2);
   expect(said).toMatchObject([
