@@ -124,7 +124,9 @@ export class FrameReader {
     }
     const frameBytes = this.#announcedBytes(this.#partial, 0);
     const more = Math.min(frameBytes - this.#partialBytes, chunk.length - taken);
-    this.#reserve(frameBytes);
+    const needed = this.#partialBytes + more;
+    // By what has come, never by what is announced.
+    if (needed > this.#partial.length) this.#reserve(Math.min(frameBytes, 2 * needed));
     this.#append(chunk.subarray(taken, taken + more));
     if (this.#partialBytes === frameBytes) {
       const whole = this.#partial.subarray(0, frameBytes);
