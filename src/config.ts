@@ -253,6 +253,13 @@ const SHAPE = {
   auditFilesKept: count(1, 10_000).default(16).describe("files of the audit log that are kept beside the current one"),
   // TLS
   ...TLS_SHAPE,
+  // What clients may take of the node.
+  outputIdleMs: count(0, 3_600_000)
+    .default(60_000)
+    .describe("replies that a client does not read may stand still this long; 0: for ever"),
+  clientMemoryBytes: bytes(MIB, 1024 * GIB)
+    .default(512 * MIB)
+    .describe("requests and unread replies of all connections together; beyond it those that hold most are closed"),
 } as const;
 
 const SCHEMA = z.object(SHAPE);

@@ -38,13 +38,20 @@ export interface Operation {
   readonly deadlineMs: number;
 }
 
-/** What one connection has written and may not have seen committed, per shard. */
+const NO_FLOATS = new Float64Array(0);
+const NO_COUNTS = new Int32Array(0);
+
+/**
+ * What one connection has written and may not have seen committed, per shard. With a thousand shards that is tens of
+ * kilobytes, so nothing is there before the first use.
+ */
 export class ConnectionOrdering implements Ordering {
   declare readonly __ordering: never;
-  readonly #indexes: Float64Array;
-  readonly #terms: Float64Array;
-  readonly #underway: Int32Array;
-  readonly #followerReads: Int32Array;
+  readonly #shardCount: number;
+  #indexes = NO_FLOATS;
+  #terms = NO_FLOATS;
+  #underway = NO_COUNTS;
+  #followerReads = NO_COUNTS;
   /** The connection is gone: what it has not got under way yet is not to be carried out any more. */
   hasEnded = false;
   /** How its reads are answered, and how old what they show may be in the mode `stale`. */
@@ -52,39 +59,42 @@ export class ConnectionOrdering implements Ordering {
   staleMs = 0;
 
   constructor(shardCount: number) {
-    this.#indexes = new Float64Array(shardCount);
-    this.#terms = new Float64Array(shardCount);
-    this.#underway = new Int32Array(shardCount);
-    this.#followerReads = new Int32Array(shardCount);
+    this.#shardCount = shardCount;
   }
 
   /** A write of this connection stands, or will stand, at this index in this term's log. */
   wrote(shard: number, index: number, term: number): void {
+    if (this.#indexes.length === 0) {
+      this.#indexes = new Float64Array(this.#shardCount);
+      this.#terms = new Float64Array(this.#shardCount);
+    }
     this.#indexes[shard] = index;
     this.#terms[shard] = term;
   }
 
   /** The newest of its writes in the leader's own term; an older term's log is not what this leader appends to. */
   ownWriteIndex(shard: number, term: number): number {
-    return this.#terms[shard] === term ? this.#indexes[shard]! : 0;
+    return this.#terms.length > 0 && this.#terms[shard] === term ? this.#indexes[shard]! : 0;
   }
 
   /** Counts writes that are held or forwarded. */
   underway(shard: number, change: 1 | -1): void {
+    if (this.#underway.length === 0) this.#underway = new Int32Array(this.#shardCount);
     this.#underway[shard]! += change;
   }
 
   hasUnderway(shard: number): boolean {
-    return this.#underway[shard]! > 0;
+    return this.#underway.length > 0 && this.#underway[shard]! > 0;
   }
 
   /** Counts reads that this node, a follower, is going to answer itself (follower-reads.ts). */
   followerRead(shard: number, change: 1 | -1): void {
+    if (this.#followerReads.length === 0) this.#followerReads = new Int32Array(this.#shardCount);
     this.#followerReads[shard]! += change;
   }
 
   hasFollowerReads(shard: number): boolean {
-    return this.#followerReads[shard]! > 0;
+    return this.#followerReads.length > 0 && this.#followerReads[shard]! > 0;
   }
 }
 

@@ -74,6 +74,9 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
   lastCommand = "NULL";
   lastCommandMs: number;
   readonly frameWatch: FrameWatch;
+  /** Of replies that the client does not read. */
+  readonly outputWatch: FrameWatch;
+  countedBytes = 0;
   readonly transactions: ClientTransactions = new ClientTransactions(this);
 
   readonly #connection: Connection;
@@ -96,6 +99,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
   /** Since when nobody has logged in, monotonic; 0: somebody has, or need not. */
   #strangerSinceMs = 0;
   #strangerCommands = 0;
+  #commandsAtRest = 0;
 
   constructor(id: number, port: ClientPort, connection: Connection) {
     this.id = id;
@@ -106,6 +110,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
     this.#parser = new RespParser(port.respLimits);
     this.#replies = new ReplyStream(port.pool, port.scratch, port.coordinator);
     this.frameWatch = new FrameWatch(port.clock);
+    this.outputWatch = new FrameWatch(port.clock);
     this.openedMs = port.clock.monotonicMs();
     this.lastCommandMs = this.openedMs;
     this.session = {
@@ -146,6 +151,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
     if (this.#stalled) this.#pauseSocket();
     else this.#pump();
     this.#watchFrame(bytes.length);
+    if (this.#state === "open") this.port.memory.count(this);
   }
 
   onDrain(): void {
@@ -183,6 +189,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
     }
     if (this.#state === "finishing") this.#closeIfDone();
     else this.tryContinue();
+    if (this.#isThere()) this.port.memory.count(this);
   }
 
   /** Goes on after a stall, if nothing stands against it any more. */
@@ -214,6 +221,19 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
     this.port.log.info("client closed", { client: this.id, address: this.remoteAddress, reason });
     this.#close();
     this.#connection.terminate();
+  }
+
+  /** Gives back what it keeps for what may come, if nothing has come for a while. */
+  rest(): void {
+    const isResting = this.commandCount === this.#commandsAtRest && this.#replies.openCount === 0 && !this.#stalled;
+    this.#commandsAtRest = this.commandCount;
+    if (!isResting) return;
+    this.#parser.giveBack();
+    this.#replies.giveBack();
+  }
+
+  get heldBytes(): number {
+    return this.#parser.heldBytes + this.#replies.heldBytes + this.transactions.heldBytes;
   }
 
   get unsentBytes(): number {
@@ -596,6 +616,10 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
     return this.#state === "open";
   }
 
+  #isThere(): boolean {
+    return this.#state !== "closed";
+  }
+
   // ── replies out ──
 
   #touch(): void {
@@ -608,8 +632,11 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
   #send(): boolean {
     const before = this.#replies.unsentBytes;
     const outcome = this.#replies.send(this.#connection);
-    this.port.sentBytes += before - this.#replies.unsentBytes;
+    const sentBytes = before - this.#replies.unsentBytes;
+    this.port.sentBytes += sentBytes;
     this.#socketFull = outcome === "full";
+    if (this.#socketFull) this.outputWatch.progress(sentBytes, 0);
+    else this.outputWatch.stop();
     if (outcome !== "gone") return true;
     this.#close();
     this.#connection.terminate();
@@ -634,8 +661,10 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
   #close(): void {
     this.#state = "closed";
     this.frameWatch.stop();
+    this.outputWatch.stop();
     this.#replies.release();
     this.transactions.drop();
+    this.port.memory.forget(this);
     this.coordinator.endOrdering(this.session.ordering);
     this.port.forget(this);
   }

@@ -18,6 +18,7 @@ import { binaryServices } from "./binary/binary-services.ts";
 import type { BinaryServices } from "./binary/binary-session.ts";
 import { WriterPool } from "./binary/frame-output.ts";
 import { ClientConnection } from "./client-connection.ts";
+import { ClientMemory } from "./client-memory.ts";
 import type { CommandTable } from "./command-table.ts";
 import { commandTable } from "./commands.ts";
 import { NO_CONTROL, type NodeControl } from "./node-control.ts";
@@ -44,6 +45,7 @@ export class ClientPort {
   readonly commands: CommandTable = commandTable();
   readonly cursors = new ScanCursors();
   readonly pool = new BufferPool();
+  readonly memory: ClientMemory;
   /** For replies that cannot go straight to an output. Used within one call only. */
   readonly scratch: RespWriter = new RespWriter(this.pool);
   readonly refusals: RefusalLog;
@@ -60,6 +62,8 @@ export class ClientPort {
   errorCount = 0;
   acceptedCount = 0;
   refusedCount = 0;
+  /** Clients cut off because they did not read their replies for too long. */
+  slowReaderCount = 0;
   #refusingCount = 0;
   /** Commands of connections that are gone. */
   #pastCommandCount = 0;
@@ -103,6 +107,7 @@ export class ClientPort {
     this.respLimits = respLimits(settings);
     this.outputPauseBytes = outputPauseBytes(settings);
     this.binary = binaryServices(coordinator, clock, settings);
+    this.memory = new ClientMemory(settings.clientMemoryBytes, () => this.#connections.values(), clock);
     this.startedMs = clock.monotonicMs();
     this.startedAt = Math.floor(coordinator.wallMs() / 1000);
   }
@@ -123,6 +128,7 @@ export class ClientPort {
   changeSettings(changes: Partial<ClientPortSettings>): void {
     this.#settings = { ...this.#settings, ...changes };
     this.outputPauseBytes = outputPauseBytes(this.#settings);
+    this.memory.bytesMax = this.#settings.clientMemoryBytes;
   }
 
   resetCounters(): void {
@@ -244,24 +250,37 @@ export class ClientPort {
   }
 
   #sweepLater(): void {
-    const { frameIdleMs, loginTimeoutMs } = this.settings;
-    const period = Math.max(SWEEP_MS_MIN, Math.min(frameIdleMs, loginTimeoutMs) / SWEEPS_PER_IDLE_TIME);
+    const { frameIdleMs, loginTimeoutMs, outputIdleMs } = this.settings;
+    const shortest = Math.min(frameIdleMs, loginTimeoutMs, outputIdleMs === 0 ? frameIdleMs : outputIdleMs);
+    const period = Math.max(SWEEP_MS_MIN, shortest / SWEEPS_PER_IDLE_TIME);
     this.#sweep = this.clock.after(period, () => this.#sweepConnections());
   }
 
-  /** Closes those that stopped in the middle of a request, those that never logged in, and those whose token has ended. */
+  /**
+   * Closes those that stopped in the middle of a request, those that do not read their replies, those that never logged in,
+   * and those whose token has ended. The others give back what they do not need while they rest.
+   */
   #sweepConnections(): void {
     this.#sweep = null;
     if (this.#connections.size === 0) return;
     const nowMs = this.clock.monotonicMs();
-    const oldest = nowMs - this.settings.frameIdleMs;
     for (const connection of this.#connections.values()) {
       connection.checkLogin(nowMs);
-      const { sinceMs } = connection.frameWatch;
-      if (sinceMs !== 0 && sinceMs <= oldest) {
-        connection.abort(`half a request for more than ${this.settings.frameIdleMs} ms`);
-      }
+      this.#closeIfStill(connection, nowMs);
+      connection.rest();
     }
     this.#sweepLater();
+  }
+
+  #closeIfStill(connection: PortConnection, nowMs: number): void {
+    const { frameIdleMs, outputIdleMs } = this.settings;
+    const requestSinceMs = connection.frameWatch.sinceMs;
+    const replySinceMs = connection.outputWatch.sinceMs;
+    if (requestSinceMs !== 0 && nowMs - requestSinceMs >= frameIdleMs) {
+      connection.abort(`half a request for more than ${frameIdleMs} ms`);
+    } else if (outputIdleMs !== 0 && replySinceMs !== 0 && nowMs - replySinceMs >= outputIdleMs) {
+      this.slowReaderCount += 1;
+      connection.abort(`replies were not read for more than ${outputIdleMs} ms`);
+    }
   }
 }

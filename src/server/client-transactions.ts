@@ -33,6 +33,11 @@ export class ClientTransactions {
     this.#client = client;
   }
 
+  /** Bytes of what is queued. */
+  get heldBytes(): number {
+    return this.#queue === null ? 0 : this.#queue.byteCount;
+  }
+
   get isQueueing(): boolean {
     return this.#queue !== null;
   }

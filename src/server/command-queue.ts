@@ -15,8 +15,9 @@ export class CommandQueue {
   readonly commands: QueuedCommand[] = [];
   /** Something could not be queued: EXEC does nothing. */
   isSpoiled = false;
+  /** Of the arguments. */
+  byteCount = 0;
   readonly #bytesMax: number;
-  #byteCount = 0;
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
@@ -35,8 +36,8 @@ export class CommandQueue {
       return `ERR Command not allowed inside a transaction: '${entry.name}' is about whole buckets, and a transaction about keys of one shard`;
     if (this.commands.length >= TRANSACTION_OPERATIONS_MAX)
       return `ERR too many commands in a transaction, the limit is ${TRANSACTION_OPERATIONS_MAX}`;
-    for (let i = 0; i < request.count; i++) this.#byteCount += request.byteCount(i);
-    return this.#byteCount > this.#bytesMax
+    for (let i = 0; i < request.count; i++) this.byteCount += request.byteCount(i);
+    return this.byteCount > this.#bytesMax
       ? `ERR the transaction is too large, the limit is ${this.#bytesMax} bytes`
       : null;
   }

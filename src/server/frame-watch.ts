@@ -1,6 +1,6 @@
 /**
- * Since when a request stands half sent. The watch starts anew with every request and whenever enough more of it comes,
- * so that a large value over a slow line is no offence, and one byte a second is.
+ * Since when a request stands half sent, or a reply half read. The watch starts anew with every request and whenever enough
+ * more has moved, so that a large value over a slow line is no offence, and one byte a second is.
  */
 import type { Clock } from "../env/clock.ts";
 
@@ -8,13 +8,13 @@ import type { Clock } from "../env/clock.ts";
 export const FRAME_PROGRESS_BYTES = 4096;
 
 export class FrameWatch {
-  /** On the monotonic clock; 0: no request is half sent. */
+  /** On the monotonic clock; 0: nothing is half done. */
   sinceMs = 0;
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, "monotonicMs">;
   #byteCount = 0;
   #commandCount = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Pick<Clock, "monotonicMs">) {
     this.#clock = clock;
   }
 
@@ -22,7 +22,7 @@ export class FrameWatch {
     this.sinceMs = 0;
   }
 
-  /** Half a request is there; `byteCount` more bytes have come, after `commandCount` whole requests in all. */
+  /** Something is half done: `byteCount` more bytes have moved, after `commandCount` whole requests in all. */
   progress(byteCount: number, commandCount: number): void {
     this.#byteCount += byteCount;
     const isSame = this.sinceMs !== 0 && this.#commandCount === commandCount;

@@ -8,6 +8,8 @@ import type { ClientPortSettings } from "./settings.ts";
 /** What may change. Everything else is fixed for the life of the node. */
 type LiveName =
   | "outputBytesMax"
+  | "outputIdleMs"
+  | "clientMemoryBytes"
   | "requestsInflightMax"
   | "connectionsMax"
   | "frameIdleMs"
@@ -16,6 +18,8 @@ type LiveName =
 
 const LIVE: ReadonlySet<string> = new Set<LiveName>([
   "outputBytesMax",
+  "outputIdleMs",
+  "clientMemoryBytes",
   "requestsInflightMax",
   "connectionsMax",
   "frameIdleMs",
@@ -44,6 +48,11 @@ const ALIASES: Readonly<Record<string, Alias>> = {
     name: "connectionsMax",
     shown: (value) => value,
     meant: (text) => (/^-?\d+$/.test(text) ? text : null),
+  },
+  "maxmemory-clients": {
+    name: "clientMemoryBytes",
+    shown: (value) => value,
+    meant: (text) => (/^\d+$/.test(text) ? text : null),
   },
   loglevel: {
     name: "logLevel",

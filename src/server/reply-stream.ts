@@ -51,6 +51,16 @@ export class ReplyStream {
     return this.#output.length - this.#sent + this.#slots.waitingBytes;
   }
 
+  /** Bytes of memory that replies take which the client has not got. */
+  get heldBytes(): number {
+    return this.#output.bytes.length + this.#slots.waitingBytes;
+  }
+
+  /** Gives back what many open commands took. */
+  giveBack(): void {
+    this.#slots.giveBack();
+  }
+
   /** Bytes that open reads are expected to bring. */
   get openReadBytes(): number {
     return this.#reads.bytes;

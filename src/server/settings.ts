@@ -10,6 +10,10 @@ export interface ClientPortSettings {
   readonly lineBytesMax: number;
   /** Replies a connection has not read; beyond it the connection is closed. Long before, it is no longer read from. */
   readonly outputBytesMax: number;
+  /** Replies that a client does not read may stand still this long; 0: for ever. */
+  readonly outputIdleMs: number;
+  /** Requests and replies of all connections together; beyond it those that hold most are closed. */
+  readonly clientMemoryBytes: number;
   /** Commands of one connection that wait for an answer. */
   readonly requestsInflightMax: number;
   readonly connectionsMax: number;

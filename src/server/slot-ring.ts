@@ -54,6 +54,15 @@ export class SlotRing {
     this.waitingBytes = 0;
   }
 
+  /** Gives back what many slots took, while none is open. */
+  giveBack(): void {
+    if (this.count > 0 || this.#mask < CAPACITY_AT_FIRST) return;
+    this.#mask = CAPACITY_AT_FIRST - 1;
+    this.#states = new Uint8Array(CAPACITY_AT_FIRST);
+    this.#shapes = new Uint8Array(CAPACITY_AT_FIRST);
+    this.#answers = new Array<Uint8Array | null>(CAPACITY_AT_FIRST).fill(null);
+  }
+
   shapeOf(tag: number): number {
     assert(this.has(tag), "an answer belongs to an open slot");
     return this.#shapes[tag & this.#mask]!;

@@ -150,6 +150,8 @@ export class BinaryFrameReader {
   /** The bytes are the reader's own, not a chunk. */
   #isHeld = false;
   readonly #chunks: Uint8Array[] = [];
+  /** Bytes in `#chunks`. */
+  #queuedBytes = 0;
 
   constructor(checksum: Checksum) {
     this.#checksum = checksum;
@@ -158,7 +160,14 @@ export class BinaryFrameReader {
   /** Takes over a chunk. Chunks are read in the order they were fed. */
   feed(chunk: Uint8Array): void {
     // Sockets give Buffers, and bodies are views of them that somebody may want to copy.
-    if (chunk.length > 0) this.#chunks.push(plainBytes(chunk));
+    if (chunk.length === 0) return;
+    this.#chunks.push(plainBytes(chunk));
+    this.#queuedBytes += chunk.length;
+  }
+
+  /** Bytes of memory that what has come and is not used up takes. */
+  get heldBytes(): number {
+    return this.#queuedBytes + this.#bytes.length;
   }
 
   /** After `next` gave null: whether a frame has begun and is not whole. */
@@ -208,6 +217,7 @@ export class BinaryFrameReader {
   /** Goes on to the next chunk, behind what is left of this one; false when there is none. */
   #refill(frameBytes: number): boolean {
     const chunk = this.#chunks.shift();
+    this.#queuedBytes -= chunk?.length ?? 0;
     const left = this.#limit - this.#cursor;
     if (chunk === undefined) {
       // An idle connection holds nothing.

@@ -55,6 +55,15 @@ export class RequestArguments {
     return parseI64(this.bytes, this.starts[index]!, this.ends[index]!);
   }
 
+  /** Lets go of the bytes, which may be a whole chunk of the network's, and of room for many arguments. */
+  clear(): void {
+    this.count = 0;
+    this.bytes = EMPTY_BYTES;
+    if (this.starts.length === ARGUMENTS_AT_FIRST) return;
+    this.starts = new Int32Array(ARGUMENTS_AT_FIRST);
+    this.ends = new Int32Array(ARGUMENTS_AT_FIRST);
+  }
+
   #grow(): void {
     const starts = new Int32Array(this.starts.length * 2);
     const ends = new Int32Array(this.starts.length * 2);

@@ -84,6 +84,8 @@ export class RespParser {
   #chunk: Uint8Array = EMPTY_BYTES;
   #chunkCursor = 0;
   readonly #chunks: Uint8Array[] = [];
+  /** Bytes in `#chunks`. */
+  #queuedBytes = 0;
 
   /** Arguments of the current frame still to come; 0: between frames. */
   #expected = 0;
@@ -99,7 +101,21 @@ export class RespParser {
 
   /** Takes over a chunk. Chunks are read in the order they were fed. */
   feed(chunk: Uint8Array): void {
-    if (chunk.length > 0) this.#chunks.push(chunk);
+    if (chunk.length === 0) return;
+    this.#chunks.push(chunk);
+    this.#queuedBytes += chunk.length;
+  }
+
+  /** Bytes of memory that what has come and is not used up takes. */
+  get heldBytes(): number {
+    return this.#queuedBytes + this.#chunk.length + this.#held.length;
+  }
+
+  /** Gives back what is kept for requests to come, between two of them. */
+  giveBack(): void {
+    if (this.insideFrame || this.#chunks.length > 0) return;
+    this.#held = EMPTY_BYTES;
+    this.request.clear();
   }
 
   /** After `needMore`: whether a frame has begun and is not whole. */
@@ -288,10 +304,13 @@ export class RespParser {
       this.#chunkCursor = 0;
       if (this.#chunks.length === 0) {
         if (this.#holding && this.#frameStart === this.#limit) this.#letGo();
+        // Whoever says nothing more for an hour must not keep its last request in memory.
+        if (!this.#holding) this.request.bytes = EMPTY_BYTES;
         return false;
       }
       this.#chunk = at(this.#chunks, 0);
       this.#chunks.shift();
+      this.#queuedBytes -= this.#chunk.length;
     }
     if (this.#holding && this.#frameStart < this.#limit) this.#appendWanted();
     else this.#letGo();

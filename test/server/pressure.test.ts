@@ -1,4 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { FRAME_PROGRESS_BYTES, FrameWatch } from "../../src/server/frame-watch.ts";
 import { command, RawClient, startPort } from "./started-port.ts";
 
 setDefaultTimeout(60_000);
@@ -76,5 +77,72 @@ test("connections beyond the limit are told so and closed", async () => {
   const second = await RawClient.open(server.port);
   expect(await second.untilClosed()).toBe("-ERR max number of clients reached\r\n");
   first.close();
+  server.stop();
+});
+
+test("a client that reads none of its replies for too long is closed; one that has nothing to read is not", async () => {
+  const server = startPort({ outputIdleMs: 200 });
+  const [still, idle] = [await RawClient.open(server.port), await RawClient.open(server.port)];
+  await still.send(command("SET", "k", "v".repeat(1_000_000))).until("+OK\r\n");
+  await idle.send("PING\r\n").until("+PONG\r\n");
+  still.pause();
+  still.send(Buffer.concat(Array.from({ length: 20 }, () => command("GET", "k"))));
+  while (server.clientPort.connectionCount > 1) await Bun.sleep(10);
+  expect(server.clientPort.slowReaderCount).toBe(1);
+  expect(await idle.send("PING\r\n").until("+PONG\r\n+PONG\r\n")).toBe("+PONG\r\n+PONG\r\n");
+  idle.close();
+  server.stop();
+});
+
+test("a watch starts anew when enough has moved, and not for a byte at a time", () => {
+  const clock = { now: 1_000, monotonicMs: () => clock.now };
+  const watch = new FrameWatch(clock);
+  watch.progress(0, 0);
+  for (clock.now = 2_000; clock.now < 3_000; clock.now += 1) watch.progress(1, 0);
+  expect(watch.sinceMs).toBe(1_000);
+  watch.progress(FRAME_PROGRESS_BYTES, 0);
+  expect(watch.sinceMs).toBe(3_000);
+  clock.now = 4_000;
+  watch.progress(1, 1);
+  expect(watch.sinceMs).toBe(4_000);
+  watch.stop();
+  expect(watch.sinceMs).toBe(0);
+});
+
+test("when clients hold too much together, those that hold most are closed and the others are not", async () => {
+  const server = startPort({ clientMemoryBytes: 3_000_000 });
+  const half = await Promise.all(Array.from({ length: 4 }, () => RawClient.open(server.port)));
+  const small = await RawClient.open(server.port);
+  await small.send("PING\r\n").until("+PONG\r\n");
+  for (const [place, client] of half.entries()) {
+    const bytes = (place + 1) * 500_000;
+    client.send(Buffer.concat([Buffer.from("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4000000\r\n"), Buffer.alloc(bytes)]));
+  }
+  await half[3]!.untilClosed();
+  expect(server.clientPort.memory.cutOffCount).toBeGreaterThan(0);
+  while (server.clientPort.memory.bytes > 3_000_000) await Bun.sleep(5);
+  expect(half[0]!.closed).toBe(false);
+  expect(await small.send("PING\r\n").until("+PONG\r\n+PONG\r\n")).toBe("+PONG\r\n+PONG\r\n");
+  for (const client of [...half, small]) client.close();
+  while (server.clientPort.connectionCount > 0) await Bun.sleep(5);
+  expect(server.clientPort.memory.bytes).toBe(0);
+  server.stop();
+});
+
+test("a length that is announced takes no memory; a connection at rest holds nothing of its last request", async () => {
+  const server = startPort({ frameIdleMs: 100 });
+  const announcing = await Promise.all(Array.from({ length: 100 }, () => RawClient.open(server.port)));
+  for (const client of announcing) client.send("*2\r\n$3\r\nGET\r\n$16000000\r\n");
+  const client = await RawClient.open(server.port);
+  const before = [...server.clientPort.connections()].length;
+  expect(before).toBe(101);
+  await client.send(command("SET", "k", "v".repeat(100_000))).until("+OK\r\n");
+  expect(server.clientPort.memory.bytes).toBeLessThan(101 * 2_000 + 16_384);
+  for (const other of announcing) await other.untilClosed();
+  while (server.clientPort.memory.bytes > 0) {
+    await Bun.sleep(10);
+    client.send("PING\r\n");
+  }
+  client.close();
   server.stop();
 });

@@ -19,6 +19,8 @@ export const SETTINGS: ClientPortSettings = {
   requestsInflightMax: 1024,
   connectionsMax: 1000,
   frameIdleMs: 30_000,
+  outputIdleMs: 60_000,
+  clientMemoryBytes: 512 * 1024 * 1024,
   loginTimeoutMs: 30_000,
   bucketsCreateByUse: true,
   debugCommands: false,

@@ -43,6 +43,8 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
   readonly id: number;
   readonly remoteAddress: string;
   readonly frameWatch: FrameWatch;
+  readonly outputWatch: FrameWatch;
+  countedBytes = 0;
   readonly session: BinarySession;
   readonly #port: ClientPort;
   readonly #connection: Connection;
@@ -65,6 +67,7 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     this.#connection = connection;
     this.remoteAddress = connection.remoteAddress;
     this.frameWatch = new FrameWatch(port.clock);
+    this.outputWatch = new FrameWatch(port.clock);
     this.#output = new FrameOutput(port.writers);
     this.session = new BinarySession(port.binary, this);
   }
@@ -84,6 +87,7 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     if (this.#stalled) this.#pauseSocket();
     else this.#pump();
     this.#watchFrame(bytes.length);
+    if (this.#isThere()) this.#port.memory.count(this);
   }
 
   onDrain(): void {
@@ -135,6 +139,7 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     if (this.#state === "finishing") return this.#closeIfDone();
     if (!this.isFull) this.session.resume();
     this.tryContinue();
+    if (this.#isThere()) this.#port.memory.count(this);
   }
 
   tryContinue(): void {
@@ -164,6 +169,13 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     if (this.#state !== "open") return;
     this.#state = "finishing";
     this.#touch();
+  }
+
+  /** The reader and the output keep nothing while nothing is under way. */
+  rest(): void {}
+
+  get heldBytes(): number {
+    return this.#frames.heldBytes + this.#output.heldBytes;
   }
 
   abort(reason: string): void {
@@ -261,6 +273,10 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     return this.#state === "open";
   }
 
+  #isThere(): boolean {
+    return this.#state !== "closed";
+  }
+
   // ── replies out ──
 
   #touch(): void {
@@ -273,8 +289,11 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
   #send(): boolean {
     const before = this.#output.unsentBytes;
     const outcome = this.#output.send(this.#connection);
-    this.#port.sentBytes += before - this.#output.unsentBytes;
+    const sentBytes = before - this.#output.unsentBytes;
+    this.#port.sentBytes += sentBytes;
     this.#socketFull = outcome === "full";
+    if (this.#socketFull) this.outputWatch.progress(sentBytes, 0);
+    else this.outputWatch.stop();
     if (outcome !== "gone") return true;
     this.#close();
     this.#connection.terminate();
@@ -290,7 +309,9 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
   #close(): void {
     this.#state = "closed";
     this.frameWatch.stop();
+    this.outputWatch.stop();
     this.#output.release();
+    this.#port.memory.forget(this);
     this.session.end();
     this.#port.forget(this);
   }

@@ -48,6 +48,11 @@ export class FrameOutput {
     return this.#writer === null ? 0 : this.#writer.length - this.#sent;
   }
 
+  /** Bytes of memory that replies take which the client has not got. */
+  get heldBytes(): number {
+    return this.#writer === null ? 0 : this.#writer.bytes.length;
+  }
+
   add(requestId: number, reply: BinaryReply): void {
     this.#writer ??= this.#pool.take();
     const writer = this.#writer;

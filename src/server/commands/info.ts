@@ -72,6 +72,7 @@ function clientsFields(port: ClientPort): Fields {
     ["connected_clients", port.connectionCount],
     ["maxclients", port.settings.connectionsMax],
     ["blocked_clients", 0],
+    ["clients_memory_bytes", port.memory.bytes],
   ];
 }
 
@@ -97,6 +98,8 @@ function statsFields(port: ClientPort): Fields {
   return [
     ["total_connections_received", port.acceptedCount],
     ["rejected_connections", port.refusedCount],
+    ["evicted_clients", port.memory.cutOffCount],
+    ["slow_readers_closed", port.slowReaderCount],
     ["total_commands_processed", port.commandCount],
     ["refused_logins", port.access.refusedCount],
     ["audit_lines_lost", port.access.audit?.lostCount ?? 0],
