@@ -260,6 +260,12 @@ const SHAPE = {
   clientMemoryBytes: bytes(MIB, 1024 * GIB)
     .default(512 * MIB)
     .describe("requests and unread replies of all connections together; beyond it those that hold most are closed"),
+  requestsPerSecond: count(0, 10_000_000)
+    .default(0)
+    .describe("commands a second of a user, or of a bucket where nobody logs in, that has no rate of its own; 0: any"),
+  rateDelayMs: count(0, 60_000)
+    .default(1_000)
+    .describe("commands beyond the rate wait this long at most, in the mean; more are refused"),
 } as const;
 
 const SCHEMA = z.object(SHAPE);

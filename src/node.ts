@@ -93,7 +93,7 @@ export async function startNode(given: NodeSettings, environment: Environment): 
   const { control, onShutdown } = nodeControl(settings, log, connectionsMax);
   const clientSettings = { ...settings, connectionsMax, version: packageJson.version };
   const clients = new ClientPort(node.coordinator, networks.client, clock, log, door.access, clientSettings, control);
-  node.onTurnEnd(() => clients.flush());
+  node.onTurnEnd(() => clients.turnEnded());
   door.start();
   if (identity.members.members.length === 1) {
     await until(() => node.hasLeaders && door.isKnown);

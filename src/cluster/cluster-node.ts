@@ -206,7 +206,11 @@ export class ClusterNode {
   }
 
   #newView(): NodeView {
+    const isTurnAhead = (): boolean => this.#turnScheduled;
     return {
+      get isTurnAhead() {
+        return isTurnAhead();
+      },
       nodeName: this.#identity.nodeName,
       members: () => this.#health.members(),
       figures: () => this.#health.figures(this.#turnCount),

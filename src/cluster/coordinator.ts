@@ -202,6 +202,8 @@ export interface Coordinator {
   /** Whether clients that write must be paused now; `onRelief` callbacks are called once when that ends. */
   readonly congested: boolean;
   onRelief(run: () => void): void;
+  /** What is asked now is carried out at the end of a turn that is still to come. */
+  readonly isTurnAhead: boolean;
   shards(): readonly ShardStatus[];
   members(): readonly MemberStatus[];
   /** Plain figures for INFO: name → number. */

@@ -59,6 +59,7 @@ export interface NodeView {
   groupOf(shard: number): { readonly voters: readonly string[]; readonly learners: readonly string[] };
   membership(): Pick<Membership, "add" | "remove" | "transfer">;
   wake(): void;
+  readonly isTurnAhead: boolean;
 }
 
 export class Router implements Coordinator {
@@ -337,6 +338,10 @@ export class Router implements Coordinator {
   get congested(): boolean {
     for (const lane of this.#lanes) if (lane.group.congested || lane.waitingCount > FORWARDED_MAX) return true;
     return false;
+  }
+
+  get isTurnAhead(): boolean {
+    return this.#node.isTurnAhead;
   }
 
   onRelief(run: () => void): void {

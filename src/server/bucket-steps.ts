@@ -59,5 +59,5 @@ function emptyIfFilled(coordinator: Coordinator, name: string, done: Done): void
       else coordinator.renewBucket(name, whenDone(done), 0);
     },
   };
-  new KeyWalk(coordinator, coordinator.bucket(name), null, "count", visitor).start();
+  new KeyWalk(coordinator, coordinator.bucket(name), null, "count", visitor, null).start();
 }

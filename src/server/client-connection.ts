@@ -40,7 +40,16 @@ import { ReplyShape } from "./reply-shape.ts";
 import { ReplyStream } from "./reply-stream.ts";
 import { FIRST_BUCKET, LINEARIZABLE, type ReadChoice, type Session } from "./session.ts";
 import { subcommandProblem } from "./subcommands.ts";
-import { ACT_INSIDE, ACT_NOT_RECORDED, NOT_LOGGED_IN, noPermission, unknownCommand, wrongArity } from "./texts.ts";
+import {
+  ACT_INSIDE,
+  ACT_NOT_RECORDED,
+  NOT_LOGGED_IN,
+  noPermission,
+  RATE_LIMITED,
+  unknownCommand,
+  wrongArity,
+} from "./texts.ts";
+import type { Tenant, TurnShares, TurnTaker } from "./turn-shares.ts";
 import { ValueReply, type WriteReply } from "./value-reply.ts";
 
 /** Reads are gathered while they are expected to bring no more than this: large values are counted one by one. */
@@ -53,6 +62,15 @@ const TLS_HANDSHAKE = 0x16;
 const STRANGER_COMMANDS_MAX = 100;
 const STRANGER_OUTPUT_BYTES_MAX = 64 * 1024;
 
+/** What things cost, in units of `TurnShares`: about microseconds. */
+const RECEIVE_COST = 3;
+const SEND_COST = 5;
+const COMMAND_COST = 1;
+const ARGUMENT_COST = 0.25;
+const BYTES_PER_COST = 2048;
+/** What is sent at once while others are active. */
+const SEND_SHARED_BYTES_MAX = 64 * 1024;
+
 /** One set for the whole thread. */
 const KEY = new ArgumentRange();
 const VALUE = new ArgumentRange();
@@ -63,7 +81,7 @@ type State =
   | "finishing"
   | "closed";
 
-export class ClientConnection implements ConnectionHandler, PortConnection, Waiter {
+export class ClientConnection implements ConnectionHandler, PortConnection, TurnTaker, Waiter {
   readonly id: number;
   readonly port: ClientPort;
   readonly coordinator: Coordinator;
@@ -78,6 +96,10 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
   readonly outputWatch: FrameWatch;
   countedBytes = 0;
   readonly transactions: ClientTransactions = new ClientTransactions(this);
+
+  /** Whose commands these are, as far as shares and rates go. */
+  tenant: Tenant;
+  readonly shares: TurnShares;
 
   readonly #connection: Connection;
   readonly #parser: RespParser;
@@ -105,6 +127,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
     this.id = id;
     this.port = port;
     this.coordinator = port.coordinator;
+    this.shares = port.shares;
     this.#connection = connection;
     this.remoteAddress = connection.remoteAddress;
     this.#parser = new RespParser(port.respLimits);
@@ -125,6 +148,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
       libraryVersion: "",
       replies: "on",
     };
+    this.tenant = this.shares.enter(this.#tenantName());
     this.#setPrincipal(this.session.principal);
   }
 
@@ -147,6 +171,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
       }
     }
     this.port.receivedBytes += bytes.length;
+    this.shares.charge(this.tenant, RECEIVE_COST);
     this.#parser.feed(bytes);
     if (this.#stalled) this.#pauseSocket();
     else this.#pump();
@@ -170,6 +195,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
 
   resolve(tag: number, result: Result): void {
     if (this.#state === "closed") return;
+    if (result.kind === "version") this.shares.hasRead(this.tenant, result.valueBytes);
     if (tag < WITHIN_TRANSACTION) this.#replies.resolve(tag, result);
     else this.transactions.resolve(tag, result);
     this.#touch();
@@ -181,7 +207,8 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
   flush(): void {
     this.#dirty = false;
     if (this.#state === "closed") return;
-    if (!this.#socketFull && !this.#send()) return;
+    if (this.#isLongSend()) this.shares.wait(this.tenant, this);
+    else if (!this.#socketFull && !this.#send()) return;
     const outputBytesMax = this.#strangerSinceMs === 0 ? this.port.settings.outputBytesMax : STRANGER_OUTPUT_BYTES_MAX;
     if (this.unsentBytes > outputBytesMax) {
       this.abort(`more than ${outputBytesMax} bytes of replies were not read`);
@@ -196,7 +223,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
   tryContinue(): void {
     if (!this.#stalled || this.#state !== "open") return;
     if (this.#isBlocked()) {
-      if (this.coordinator.congested) this.port.waitForRelief(this);
+      this.#waitForWhatBlocks();
       return;
     }
     this.#stalled = false;
@@ -206,6 +233,10 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
       this.#connection.resume();
     }
     this.#watchFrame(FRAME_PROGRESS_BYTES);
+  }
+
+  takeTurn(): void {
+    this.flush();
   }
 
   /** Takes no more commands; closes when everything asked before is answered and sent. */
@@ -280,10 +311,24 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
   #setPrincipal(principal: Principal): void {
     const wasStranger = this.#strangerSinceMs !== 0;
     this.session.principal = principal;
+    this.#chooseTenant();
     this.#parser.isRestricted = !principal.isLoggedIn;
     this.#strangerCommands = 0;
     if (principal.isLoggedIn) this.#strangerSinceMs = 0;
     else if (!wasStranger) this.#strangerSinceMs = this.port.clock.monotonicMs();
+  }
+
+  /** A user, or, without a login, the bucket. */
+  #tenantName(): string {
+    const { principal, bucket } = this.session;
+    return principal === ANYBODY || !principal.isLoggedIn ? `bucket ${bucket.name}` : `user ${principal.name}`;
+  }
+
+  #chooseTenant(): void {
+    const name = this.#tenantName();
+    if (name === this.tenant.name) return;
+    this.shares.leave(this.tenant, this);
+    this.tenant = this.shares.enter(name);
   }
 
   // ── for the handlers: replies known at once ──
@@ -336,6 +381,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
   read(request: RequestArguments, keyIndex: number, shape: ReplyShape): void {
     const isValue = shape === ReplyShape.plain;
     const tag = this.#open(shape, isValue);
+    if (isValue) this.shares.willRead(this.tenant);
     this.readFor(request, keyIndex, !isValue, this, tag);
     if (this.#replies.openReadBytes > GATHERED_BYTES_MAX) this.coordinator.settleReads();
   }
@@ -343,6 +389,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
   /** Reads a value that the reply is made of. */
   readWith(request: RequestArguments, keyIndex: number, write: WriteReply): void {
     const tag = this.#open(ReplyShape.plain, true);
+    this.shares.willRead(this.tenant);
     this.readFor(request, keyIndex, false, new ValueReply(this, write), tag);
     if (this.#replies.openReadBytes > GATHERED_BYTES_MAX) this.coordinator.settleReads();
   }
@@ -431,6 +478,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
 
   useBucket(bucket: BucketRef): void {
     this.session.bucket = bucket;
+    this.#chooseTenant();
   }
 
   setReadMode(choice: ReadChoice): void {
@@ -453,7 +501,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
     while (this.#state === "open") {
       if (this.#isBlocked()) {
         this.#stalled = true;
-        if (this.coordinator.congested) this.port.waitForRelief(this);
+        this.#waitForWhatBlocks();
         break;
       }
       const waiting = this.#waiting;
@@ -492,7 +540,16 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
 
   #execute(request: RequestArguments): void {
     this.commandCount += 1;
-    const entry = this.port.commands.find(request.bytes, request.starts[0]!, request.ends[0]!);
+    const { bytes, count } = request;
+    const byteCount = request.ends[count - 1]! - request.starts[0]!;
+    this.shares.charge(this.tenant, COMMAND_COST + count * ARGUMENT_COST + byteCount / BYTES_PER_COST);
+    if (!this.shares.counts(this.tenant)) {
+      this.transactions.spoilQueue();
+      this.replyError(RATE_LIMITED);
+      this.#afterSilence();
+      return;
+    }
+    const entry = this.port.commands.find(bytes, request.starts[0]!, request.ends[0]!);
     if (entry === null) this.replyError(unknownCommand(request));
     if (entry === null || !this.#isAcceptable(entry, request)) {
       this.transactions.spoilQueue();
@@ -582,7 +639,14 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
       if (this.#exclusive || this.#waiting !== null) return true;
       if (open >= this.port.settings.requestsInflightMax) return true;
     }
-    return this.#replies.expectedBytes > this.port.outputPauseBytes || this.coordinator.congested;
+    if (this.#replies.expectedBytes > this.port.outputPauseBytes || this.coordinator.congested) return true;
+    return !this.shares.admits(this.tenant);
+  }
+
+  /** Answers wake it by themselves. */
+  #waitForWhatBlocks(): void {
+    if (this.coordinator.congested) this.port.waitForRelief(this);
+    else if (!this.shares.admits(this.tenant)) this.shares.wait(this.tenant, this);
   }
 
   #open(shape: ReplyShape, isValue: boolean): number {
@@ -628,15 +692,25 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
     this.port.flushSoon(this);
   }
 
+  /** There is much to be sent, others are active, and this turn's share is used up. */
+  #isLongSend(): boolean {
+    const { shares } = this;
+    if (!shares.isContended || this.#socketFull) return false;
+    return this.#replies.unsentBytes > SEND_SHARED_BYTES_MAX && !shares.hasShare(this.tenant);
+  }
+
   /** False when the connection has gone. */
   #send(): boolean {
     const before = this.#replies.unsentBytes;
-    const outcome = this.#replies.send(this.#connection);
+    const bytesMax = this.shares.isContended ? SEND_SHARED_BYTES_MAX : Number.POSITIVE_INFINITY;
+    const outcome = this.#replies.send(this.#connection, bytesMax);
     const sentBytes = before - this.#replies.unsentBytes;
     this.port.sentBytes += sentBytes;
     this.#socketFull = outcome === "full";
     if (this.#socketFull) this.outputWatch.progress(sentBytes, 0);
     else this.outputWatch.stop();
+    this.shares.charge(this.tenant, SEND_COST + sentBytes / BYTES_PER_COST);
+    if (outcome === "more") this.shares.wait(this.tenant, this);
     if (outcome !== "gone") return true;
     this.#close();
     this.#connection.terminate();
@@ -665,6 +739,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Wait
     this.#replies.release();
     this.transactions.drop();
     this.port.memory.forget(this);
+    this.shares.leave(this.tenant, this);
     this.coordinator.endOrdering(this.session.ordering);
     this.port.forget(this);
   }

@@ -24,6 +24,7 @@ import { commandTable } from "./commands.ts";
 import { NO_CONTROL, type NodeControl } from "./node-control.ts";
 import type { PortConnection } from "./port-connection.ts";
 import { ScanCursors } from "./scan-cursors.ts";
+import { TurnShares } from "./turn-shares.ts";
 import { type ClientPortSettings, outputPauseBytes, respLimits } from "./settings.ts";
 
 const SWEEPS_PER_IDLE_TIME = 8;
@@ -46,6 +47,7 @@ export class ClientPort {
   readonly cursors = new ScanCursors();
   readonly pool = new BufferPool();
   readonly memory: ClientMemory;
+  readonly shares: TurnShares;
   /** For replies that cannot go straight to an output. Used within one call only. */
   readonly scratch: RespWriter = new RespWriter(this.pool);
   readonly refusals: RefusalLog;
@@ -107,6 +109,10 @@ export class ClientPort {
     this.respLimits = respLimits(settings);
     this.outputPauseBytes = outputPauseBytes(settings);
     this.binary = binaryServices(coordinator, clock, settings);
+    this.shares = new TurnShares(clock, settings.rateDelayMs, {
+      isTurnAhead: () => coordinator.isTurnAhead,
+      rateOf: () => this.#settings.requestsPerSecond,
+    });
     this.memory = new ClientMemory(settings.clientMemoryBytes, () => this.#connections.values(), clock);
     this.startedMs = clock.monotonicMs();
     this.startedAt = Math.floor(coordinator.wallMs() / 1000);
@@ -129,6 +135,8 @@ export class ClientPort {
     this.#settings = { ...this.#settings, ...changes };
     this.outputPauseBytes = outputPauseBytes(this.#settings);
     this.memory.bytesMax = this.#settings.clientMemoryBytes;
+    this.shares.delayMsMax = this.#settings.rateDelayMs;
+    this.shares.ratesChanged();
   }
 
   resetCounters(): void {
@@ -179,6 +187,12 @@ export class ClientPort {
     for (let i = 0; i < batch.length; i++) at(batch, i).flush();
     batch.length = 0;
     if (this.scratch.bytes.length > SCRATCH_BYTES_KEPT) this.scratch.release();
+  }
+
+  /** The node has carried out a turn. */
+  turnEnded(): void {
+    this.flush();
+    this.shares.turnEnded();
   }
 
   // ── for its connections ──

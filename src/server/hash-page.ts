@@ -11,6 +11,7 @@ import type { BucketRef, Coordinator } from "../cluster/coordinator.ts";
 import { murmur3 } from "../core/murmur3.ts";
 import type { PageResult } from "../record/result.ts";
 import { KeyWalk } from "./key-walk.ts";
+import type { Pace } from "./turn-shares.ts";
 
 const HASH_SEED = 0x5ca17e5d;
 const HASH_RANGE = 2 ** 32;
@@ -89,6 +90,7 @@ export function hashPage(
   shard: number,
   pattern: Uint8Array | null,
   hashes: LeastHashes,
+  pace: Pace,
   done: (error: string | null) => void,
 ): void {
   const visitor = {
@@ -98,5 +100,5 @@ export function hashPage(
     },
     onEnd: done,
   };
-  new KeyWalk(coordinator, bucket, pattern, "keys", visitor).start(shard, shard + 1);
+  new KeyWalk(coordinator, bucket, pattern, "keys", visitor, pace).start(shard, shard + 1);
 }

@@ -5,8 +5,13 @@
 import type { BucketRef, Coordinator, Waiter } from "../cluster/coordinator.ts";
 import type { PageResult, Result } from "../record/result.ts";
 import { errorReply } from "./error-reply.ts";
+import type { Pace, TurnTaker } from "./turn-shares.ts";
 
 const EXAMINE_MAX = 4096;
+/** While others are active: a page must not take longer than the share of a turn. */
+const EXAMINE_SHARED_MAX = 512;
+/** Keys that are looked at in a microsecond. */
+const KEYS_PER_MICRO = 4;
 
 type Failure = Extract<Result, { readonly kind: "error" }>;
 
@@ -17,12 +22,14 @@ interface WalkVisitor {
   onEnd(error: string | null, cause: Result | null): void;
 }
 
-export class KeyWalk implements Waiter {
+export class KeyWalk implements Waiter, TurnTaker {
   readonly #coordinator: Coordinator;
   readonly #bucket: BucketRef;
   readonly #pattern: Uint8Array | null;
   readonly #mode: "keys" | "count";
   readonly #visitor: WalkVisitor;
+  /** Whose share of the turns is used; null: nobody's. */
+  readonly #pace: Pace | null;
   #shard = 0;
   #endShard = 0;
   #after: Uint8Array | null = null;
@@ -37,12 +44,14 @@ export class KeyWalk implements Waiter {
     pattern: Uint8Array | null,
     mode: "keys" | "count",
     visitor: WalkVisitor,
+    pace: Pace | null,
   ) {
     this.#coordinator = coordinator;
     this.#bucket = bucket;
     this.#pattern = pattern;
     this.#mode = mode;
     this.#visitor = visitor;
+    this.#pace = pace;
   }
 
   /** Of the shards from `first` on, `end` not among them. */
@@ -58,6 +67,10 @@ export class KeyWalk implements Waiter {
     else this.#nextShard();
     if (this.#asking) this.#answered = true;
     else if (!this.#ended) this.#ask();
+  }
+
+  takeTurn(): void {
+    this.#ask();
   }
 
   #takePage(page: PageResult): void {
@@ -82,10 +95,23 @@ export class KeyWalk implements Waiter {
 
   #ask(): void {
     do {
+      if (this.#pace !== null && !this.#pace.shares.hasShare(this.#pace.tenant)) {
+        this.#pace.shares.wait(this.#pace.tenant, this);
+        return;
+      }
+      const examineMax = pagedKeys(this.#pace, EXAMINE_MAX);
       this.#asking = true;
       this.#answered = false;
-      this.#coordinator.page(this.#bucket, this.#shard, this.#after, EXAMINE_MAX, this.#pattern, this.#mode, this, 0);
+      this.#coordinator.page(this.#bucket, this.#shard, this.#after, examineMax, this.#pattern, this.#mode, this, 0);
       this.#asking = false;
     } while (this.#answered && !this.#ended);
   }
+}
+
+/** How many keys a page may look at, of those wanted; they are charged. */
+export function pagedKeys(pace: Pace | null, wanted: number): number {
+  if (pace === null) return wanted;
+  const count = pace.shares.isContended ? Math.min(wanted, EXAMINE_SHARED_MAX) : wanted;
+  pace.shares.charge(pace.tenant, count / KEYS_PER_MICRO);
+  return count;
 }

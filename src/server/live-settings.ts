@@ -10,6 +10,8 @@ type LiveName =
   | "outputBytesMax"
   | "outputIdleMs"
   | "clientMemoryBytes"
+  | "requestsPerSecond"
+  | "rateDelayMs"
   | "requestsInflightMax"
   | "connectionsMax"
   | "frameIdleMs"
@@ -20,6 +22,8 @@ const LIVE: ReadonlySet<string> = new Set<LiveName>([
   "outputBytesMax",
   "outputIdleMs",
   "clientMemoryBytes",
+  "requestsPerSecond",
+  "rateDelayMs",
   "requestsInflightMax",
   "connectionsMax",
   "frameIdleMs",

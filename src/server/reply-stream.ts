@@ -128,14 +128,18 @@ export class ReplyStream {
     this.#slots.keep(this.#slots.open(ReplyShape.plain), this.#scratch.bytes.slice(0, this.#scratch.length));
   }
 
-  /** Hands the output to the socket: "sent" all of it, "full", or the connection is "gone". */
-  send(connection: Connection): "sent" | "full" | "gone" {
+  /**
+   * Hands the output to the socket, at most `bytesMax` of it: "sent" all of it, "full", there is "more" than was to be sent, or
+   * the connection is "gone".
+   */
+  send(connection: Connection, bytesMax: number): "sent" | "full" | "more" | "gone" {
     const output = this.#output;
-    const unsent = output.length - this.#sent;
+    const all = output.length - this.#sent;
+    const unsent = Math.min(all, bytesMax);
     const taken = unsent === 0 ? 0 : connection.write(output.bytes, this.#sent, unsent);
     if (taken < 0) return "gone";
     this.#sent += taken;
-    if (taken === unsent) {
+    if (taken === all) {
       this.release();
       return "sent";
     }
@@ -143,7 +147,7 @@ export class ReplyStream {
       output.dropFront(this.#sent);
       this.#sent = 0;
     }
-    return "full";
+    return taken === unsent ? "more" : "full";
   }
 
   /** Whether this is the tag of a slot that is still open. */

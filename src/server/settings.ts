@@ -14,6 +14,10 @@ export interface ClientPortSettings {
   readonly outputIdleMs: number;
   /** Requests and replies of all connections together; beyond it those that hold most are closed. */
   readonly clientMemoryBytes: number;
+  /** Commands a second of a tenant (turn-shares.ts) that has no rate of its own; 0: any. */
+  readonly requestsPerSecond: number;
+  /** Commands beyond the rate wait this long at most, in the mean; more are refused. */
+  readonly rateDelayMs: number;
   /** Commands of one connection that wait for an answer. */
   readonly requestsInflightMax: number;
   readonly connectionsMax: number;

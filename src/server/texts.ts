@@ -2,6 +2,7 @@
 import type { RequestArguments } from "../wire/request-arguments.ts";
 import { rawText } from "../wire/resp-writer.ts";
 
+export const RATE_LIMITED = "RATELIMIT too many commands a second; it was not executed, and it is safe to retry";
 export const SYNTAX = "ERR syntax error";
 export const NOT_AN_INTEGER = "ERR value is not an integer or out of range";
 export const NOT_A_FLOAT = "ERR value is not a valid float";

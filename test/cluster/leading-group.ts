@@ -251,6 +251,7 @@ export function routerOver(shards: readonly Pick<LeadingGroup, "group" | "clock"
     },
     groupOf: () => ({ voters: [], learners: [] }),
     wake: () => undefined,
+    isTurnAhead: false,
   };
   const tokens = new TokenTable(shards.length);
   const router: Router = new Router(clock, new Random(1), lanes, tokens, catalog, view, REQUEST_TIMEOUT_MS, 1 << 20);

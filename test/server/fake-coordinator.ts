@@ -52,6 +52,7 @@ export class FakeCoordinator implements Coordinator {
   readonly shardCount: number;
   readonly nodeName = "n1";
   congested = false;
+  isTurnAhead = false;
   /** Answers given later by `deliver`, in any order; null: at once. */
   random: Random | null = null;
   /** Every answer waits for `deliver`, whatever `random` says. */

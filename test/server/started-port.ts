@@ -21,6 +21,8 @@ export const SETTINGS: ClientPortSettings = {
   frameIdleMs: 30_000,
   outputIdleMs: 60_000,
   clientMemoryBytes: 512 * 1024 * 1024,
+  requestsPerSecond: 0,
+  rateDelayMs: 1_000,
   loginTimeoutMs: 30_000,
   bucketsCreateByUse: true,
   debugCommands: false,

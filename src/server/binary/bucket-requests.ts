@@ -72,7 +72,7 @@ function count(coordinator: Coordinator, bucket: BucketRef, answer: Answer): voi
       answer(problem ?? { type: "buckets", buckets: [description(bucket, keyCount)] });
     },
   };
-  new KeyWalk(coordinator, bucket, null, "count", visitor).start();
+  new KeyWalk(coordinator, bucket, null, "count", visitor, null).start();
 }
 
 function afterRefresh(coordinator: Coordinator, answer: Answer, next: () => void): void {

@@ -6,7 +6,7 @@ import type { ClientConnection } from "../client-connection.ts";
 import { bucketCommand, type CommandEntry } from "../command-table.ts";
 import { errorReply } from "../error-reply.ts";
 import { hashPage, LeastHashes } from "../hash-page.ts";
-import { KeyWalk } from "../key-walk.ts";
+import { KeyWalk, pagedKeys } from "../key-walk.ts";
 import type { ScanPosition } from "../scan-cursors.ts";
 import { NOT_AN_INTEGER, SYNTAX } from "../texts.ts";
 
@@ -95,11 +95,12 @@ class ScanStep implements Waiter {
     this.#shard = isShard ? found.shard : 0;
     if (found.order === "keys") {
       const after = isShard ? found.after : null;
-      coordinator.page(session.bucket, this.#shard, after, options.count, options.pattern, "keys", this, 0);
+      const examineMax = pagedKeys(this.#client, options.count);
+      coordinator.page(session.bucket, this.#shard, after, examineMax, options.pattern, "keys", this, 0);
       return;
     }
     const hashes = new LeastHashes(isShard ? found.from : 0, port.settings.outputBytesMax / 4);
-    hashPage(coordinator, session.bucket, this.#shard, options.pattern, hashes, (error) => {
+    hashPage(coordinator, session.bucket, this.#shard, options.pattern, hashes, this.#client, (error) => {
       const { next } = hashes;
       const further: ScanPosition | null = next === null ? null : { order: "hashes", shard: this.#shard, from: next };
       this.#answer(error, hashes.keys(), further);
@@ -165,7 +166,7 @@ function keys(client: ClientConnection, request: RequestArguments): void {
       });
     },
   };
-  new KeyWalk(client.coordinator, client.session.bucket, request.copy(1), "keys", visitor).start();
+  new KeyWalk(client.coordinator, client.session.bucket, request.copy(1), "keys", visitor, client).start();
 }
 
 function dbsize(client: ClientConnection): void {
@@ -183,7 +184,7 @@ function dbsize(client: ClientConnection): void {
       });
     },
   };
-  new KeyWalk(client.coordinator, client.session.bucket, null, "count", visitor).start();
+  new KeyWalk(client.coordinator, client.session.bucket, null, "count", visitor, client).start();
 }
 
 /** Asks the shards in turn, from one that changes with time, until one has a key. */
