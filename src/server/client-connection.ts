@@ -34,6 +34,7 @@ import { ArgumentRange, NO_VALUE } from "./argument-range.ts";
 import type { ClientPort } from "./client-port.ts";
 import { ClientTransactions, WITHIN_TRANSACTION } from "./client-transactions.ts";
 import { type CommandEntry, longKey } from "./command-table.ts";
+import { ConnectionShare } from "./connection-share.ts";
 import { FRAME_PROGRESS_BYTES, FrameWatch } from "./frame-watch.ts";
 import type { PortConnection } from "./port-connection.ts";
 import { ReplyShape } from "./reply-shape.ts";
@@ -49,7 +50,7 @@ import {
   unknownCommand,
   wrongArity,
 } from "./texts.ts";
-import type { Tenant, TurnShares, TurnTaker } from "./turn-shares.ts";
+import { type TurnTaker, tenantOf } from "./turn-shares.ts";
 import { ValueReply, type WriteReply } from "./value-reply.ts";
 
 /** Reads are gathered while they are expected to bring no more than this: large values are counted one by one. */
@@ -61,15 +62,6 @@ const TLS_HANDSHAKE = 0x16;
 /** Before the login: commands that are refused until the connection is closed, and replies that may wait to be read. */
 const STRANGER_COMMANDS_MAX = 100;
 const STRANGER_OUTPUT_BYTES_MAX = 64 * 1024;
-
-/** What things cost, in units of `TurnShares`: about microseconds. */
-const RECEIVE_COST = 3;
-const SEND_COST = 5;
-const COMMAND_COST = 1;
-const ARGUMENT_COST = 0.25;
-const BYTES_PER_COST = 2048;
-/** What is sent at once while others are active. */
-const SEND_SHARED_BYTES_MAX = 64 * 1024;
 
 /** One set for the whole thread. */
 const KEY = new ArgumentRange();
@@ -97,9 +89,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
   countedBytes = 0;
   readonly transactions: ClientTransactions = new ClientTransactions(this);
 
-  /** Whose commands these are, as far as shares and rates go. */
-  tenant: Tenant;
-  readonly shares: TurnShares;
+  readonly share: ConnectionShare;
 
   readonly #connection: Connection;
   readonly #parser: RespParser;
@@ -127,7 +117,6 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
     this.id = id;
     this.port = port;
     this.coordinator = port.coordinator;
-    this.shares = port.shares;
     this.#connection = connection;
     this.remoteAddress = connection.remoteAddress;
     this.#parser = new RespParser(port.respLimits);
@@ -148,7 +137,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
       libraryVersion: "",
       replies: "on",
     };
-    this.tenant = this.shares.enter(this.#tenantName());
+    this.share = new ConnectionShare(port.shares, this, this.#tenantName());
     this.#setPrincipal(this.session.principal);
   }
 
@@ -171,7 +160,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
       }
     }
     this.port.receivedBytes += bytes.length;
-    this.shares.charge(this.tenant, RECEIVE_COST);
+    this.share.received();
     this.#parser.feed(bytes);
     if (this.#stalled) this.#pauseSocket();
     else this.#pump();
@@ -195,7 +184,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
 
   resolve(tag: number, result: Result): void {
     if (this.#state === "closed") return;
-    if (result.kind === "version") this.shares.hasRead(this.tenant, result.valueBytes);
+    if (result.kind === "version") this.share.hasRead(result.valueBytes);
     if (tag < WITHIN_TRANSACTION) this.#replies.resolve(tag, result);
     else this.transactions.resolve(tag, result);
     this.#touch();
@@ -207,7 +196,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
   flush(): void {
     this.#dirty = false;
     if (this.#state === "closed") return;
-    if (this.#isLongSend()) this.shares.wait(this.tenant, this);
+    if (!this.#socketFull && this.share.mustWaitToSend(this.unsentBytes)) this.share.wait();
     else if (!this.#socketFull && !this.#send()) return;
     const outputBytesMax = this.#strangerSinceMs === 0 ? this.port.settings.outputBytesMax : STRANGER_OUTPUT_BYTES_MAX;
     if (this.unsentBytes > outputBytesMax) {
@@ -321,14 +310,11 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
   /** A user, or, without a login, the bucket. */
   #tenantName(): string {
     const { principal, bucket } = this.session;
-    return principal === ANYBODY || !principal.isLoggedIn ? `bucket ${bucket.name}` : `user ${principal.name}`;
+    return principal === ANYBODY || !principal.isLoggedIn ? tenantOf(bucket.name) : `user ${principal.name}`;
   }
 
   #chooseTenant(): void {
-    const name = this.#tenantName();
-    if (name === this.tenant.name) return;
-    this.shares.leave(this.tenant, this);
-    this.tenant = this.shares.enter(name);
+    this.share.become(this.#tenantName());
   }
 
   // ── for the handlers: replies known at once ──
@@ -381,7 +367,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
   read(request: RequestArguments, keyIndex: number, shape: ReplyShape): void {
     const isValue = shape === ReplyShape.plain;
     const tag = this.#open(shape, isValue);
-    if (isValue) this.shares.willRead(this.tenant);
+    if (isValue) this.share.willRead();
     this.readFor(request, keyIndex, !isValue, this, tag);
     if (this.#replies.openReadBytes > GATHERED_BYTES_MAX) this.coordinator.settleReads();
   }
@@ -389,7 +375,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
   /** Reads a value that the reply is made of. */
   readWith(request: RequestArguments, keyIndex: number, write: WriteReply): void {
     const tag = this.#open(ReplyShape.plain, true);
-    this.shares.willRead(this.tenant);
+    this.share.willRead();
     this.readFor(request, keyIndex, false, new ValueReply(this, write), tag);
     if (this.#replies.openReadBytes > GATHERED_BYTES_MAX) this.coordinator.settleReads();
   }
@@ -542,8 +528,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
     this.commandCount += 1;
     const { bytes, count } = request;
     const byteCount = request.ends[count - 1]! - request.starts[0]!;
-    this.shares.charge(this.tenant, COMMAND_COST + count * ARGUMENT_COST + byteCount / BYTES_PER_COST);
-    if (!this.shares.counts(this.tenant)) {
+    if (!this.share.command(count, byteCount)) {
       this.transactions.spoilQueue();
       this.replyError(RATE_LIMITED);
       this.#afterSilence();
@@ -640,13 +625,13 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
       if (open >= this.port.settings.requestsInflightMax) return true;
     }
     if (this.#replies.expectedBytes > this.port.outputPauseBytes || this.coordinator.congested) return true;
-    return !this.shares.admits(this.tenant);
+    return this.share.isUsedUp;
   }
 
   /** Answers wake it by themselves. */
   #waitForWhatBlocks(): void {
     if (this.coordinator.congested) this.port.waitForRelief(this);
-    else if (!this.shares.admits(this.tenant)) this.shares.wait(this.tenant, this);
+    else if (this.share.isUsedUp) this.share.wait();
   }
 
   #open(shape: ReplyShape, isValue: boolean): number {
@@ -692,25 +677,17 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
     this.port.flushSoon(this);
   }
 
-  /** There is much to be sent, others are active, and this turn's share is used up. */
-  #isLongSend(): boolean {
-    const { shares } = this;
-    if (!shares.isContended || this.#socketFull) return false;
-    return this.#replies.unsentBytes > SEND_SHARED_BYTES_MAX && !shares.hasShare(this.tenant);
-  }
-
   /** False when the connection has gone. */
   #send(): boolean {
     const before = this.#replies.unsentBytes;
-    const bytesMax = this.shares.isContended ? SEND_SHARED_BYTES_MAX : Number.POSITIVE_INFINITY;
-    const outcome = this.#replies.send(this.#connection, bytesMax);
+    const outcome = this.#replies.send(this.#connection, this.share.sendBytesMax);
     const sentBytes = before - this.#replies.unsentBytes;
     this.port.sentBytes += sentBytes;
     this.#socketFull = outcome === "full";
     if (this.#socketFull) this.outputWatch.progress(sentBytes, 0);
     else this.outputWatch.stop();
-    this.shares.charge(this.tenant, SEND_COST + sentBytes / BYTES_PER_COST);
-    if (outcome === "more") this.shares.wait(this.tenant, this);
+    this.share.sent(sentBytes);
+    if (outcome === "more") this.share.wait();
     if (outcome !== "gone") return true;
     this.#close();
     this.#connection.terminate();
@@ -728,6 +705,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
     const successor = this.port.speaksBinary(this, this.#connection);
     this.#successor = successor;
     this.#state = "closed";
+    this.share.end();
     this.coordinator.endOrdering(this.session.ordering);
     return successor;
   }
@@ -739,7 +717,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
     this.#replies.release();
     this.transactions.drop();
     this.port.memory.forget(this);
-    this.shares.leave(this.tenant, this);
+    this.share.end();
     this.coordinator.endOrdering(this.session.ordering);
     this.port.forget(this);
   }

@@ -22,10 +22,10 @@ const ALLOWANCE_MIN = 40;
 /** A tenant counts as active so long after its last command. */
 const ACTIVE_MS = 1_000;
 const LOOK_MS = 50;
-/** Bytes of a value that are found and copied in a microsecond. */
-const READ_BYTES_PER_COST = 2048;
 /** Commands a second that may come at once. */
 const BURST_MS = 1_000;
+
+const BUCKET_PREFIX = "bucket ";
 
 /** Somebody who waits for a share. */
 export interface TurnTaker {
@@ -66,6 +66,11 @@ export class Tenant {
   constructor(name: string) {
     this.name = name;
   }
+}
+
+/** The tenant of connections on a bucket without a login. */
+export function tenantOf(bucket: string): string {
+  return BUCKET_PREFIX + bucket;
 }
 
 export class TurnShares {
@@ -166,16 +171,6 @@ export class TurnShares {
     }
     tenant.nextMs = Math.max(tenant.nextMs, this.#clock.monotonicMs()) + tenant.intervalMs;
     return true;
-  }
-
-  /** A value is going to be read. */
-  willRead(tenant: Tenant): void {
-    if (tenant.readBytes >= READ_BYTES_PER_COST) this.charge(tenant, tenant.readBytes / READ_BYTES_PER_COST);
-  }
-
-  hasRead(tenant: Tenant, byteCount: number): void {
-    if (byteCount >= tenant.readBytes) tenant.readBytes = byteCount;
-    else tenant.readBytes -= (tenant.readBytes - byteCount) >> 3;
   }
 
   /** `taker` is to be called when the tenant has a share again. */

@@ -146,3 +146,20 @@ test("a length that is announced takes no memory; a connection at rest holds not
   client.close();
   server.stop();
 });
+
+test("hundreds of thousands of one-byte commands are answered, a bounded number of bytes at a time", async () => {
+  const server = startPort();
+  const client = await RawClient.open(server.port);
+  const count = 200_000;
+  let heldMax = 0;
+  const look = setInterval(() => {
+    heldMax = Math.max(heldMax, server.clientPort.memory.bytes);
+  }, 1);
+  client.send(Buffer.alloc(2 * count, "x\n")).send("ECHO the-end\r\n");
+  const text = await client.until("the-end\r\n");
+  clearInterval(look);
+  expect(text.split("-ERR unknown command").length - 1).toBe(count);
+  expect(heldMax).toBeLessThan(16 * 1024 * 1024);
+  client.close();
+  server.stop();
+});

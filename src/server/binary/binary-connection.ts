@@ -24,7 +24,10 @@ import { expand } from "../../wire/body-compression.ts";
 import { PackReader } from "../../wire/message-pack.ts";
 import type { ClientPort } from "../client-port.ts";
 import { FRAME_PROGRESS_BYTES, FrameWatch } from "../frame-watch.ts";
+import { ConnectionShare } from "../connection-share.ts";
 import type { PortConnection } from "../port-connection.ts";
+import { FIRST_BUCKET } from "../session.ts";
+import { type TurnTaker, tenantOf } from "../turn-shares.ts";
 import { BinarySession, type ReplySink } from "./binary-session.ts";
 import { FrameOutput } from "./frame-output.ts";
 import { failure } from "./replies.ts";
@@ -36,16 +39,19 @@ type State =
   | "finishing"
   | "closed";
 
+const ARGUMENTS_PER_OPERATION = 4;
+
 /** One for the thread: a body is decoded before the next is looked at. */
 const BODY = new PackReader();
 
-export class BinaryConnection implements ConnectionHandler, PortConnection, ReplySink {
+export class BinaryConnection implements ConnectionHandler, PortConnection, ReplySink, TurnTaker {
   readonly id: number;
   readonly remoteAddress: string;
   readonly frameWatch: FrameWatch;
   readonly outputWatch: FrameWatch;
   countedBytes = 0;
   readonly session: BinarySession;
+  readonly #share: ConnectionShare;
   readonly #port: ClientPort;
   readonly #connection: Connection;
   readonly #frames = new BinaryFrameReader(crc32Range);
@@ -69,6 +75,7 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     this.frameWatch = new FrameWatch(port.clock);
     this.outputWatch = new FrameWatch(port.clock);
     this.#output = new FrameOutput(port.writers);
+    this.#share = new ConnectionShare(port.shares, this, tenantOf(FIRST_BUCKET));
     this.session = new BinarySession(port.binary, this);
   }
 
@@ -82,6 +89,7 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     if (this.#state !== "open") return;
     if (!this.#port.access.isOpen) return this.abort("this protocol has no login");
     this.#port.receivedBytes += bytes.length;
+    this.#share.received();
     if (!this.#takeMagic(bytes)) return this.abort("it began as the binary protocol and did not go on so");
     if (!this.#stalled) this.#receivedMs = this.#port.clock.monotonicMs();
     if (this.#stalled) this.#pauseSocket();
@@ -132,7 +140,8 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
   flush(): void {
     this.#dirty = false;
     if (this.#state === "closed") return;
-    if (!this.#socketFull && !this.#send()) return;
+    if (!this.#socketFull && this.#share.mustWaitToSend(this.#output.unsentBytes)) this.#share.wait();
+    else if (!this.#socketFull && !this.#send()) return;
     if (this.#output.unsentBytes > this.#port.settings.outputBytesMax) {
       return this.abort(`more than ${this.#port.settings.outputBytesMax} bytes of replies were not read`);
     }
@@ -144,10 +153,7 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
 
   tryContinue(): void {
     if (!this.#stalled || this.#state !== "open") return;
-    if (this.#isBlocked()) {
-      if (this.#port.coordinator.congested) this.#port.waitForRelief(this);
-      return;
-    }
+    if (this.#isBlocked()) return this.#waitForWhatBlocks();
     this.#stalled = false;
     this.#pump();
     if (!this.#stalled && this.#paused && this.#isOpen()) {
@@ -163,6 +169,10 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
 
   checkLogin(): void {
     this.accessChanged();
+  }
+
+  takeTurn(): void {
+    this.flush();
   }
 
   finish(): void {
@@ -205,7 +215,7 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     while (this.#state === "open") {
       if (this.#isBlocked()) {
         this.#stalled = true;
-        if (this.#port.coordinator.congested) this.#port.waitForRelief(this);
+        this.#waitForWhatBlocks();
         break;
       }
       if (!this.#takeFrame()) break;
@@ -219,7 +229,9 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
       const frame = this.#frames.next();
       if (frame === null) return false;
       const request = this.#decoded(frame);
-      if (request !== null) this.session.handle(frame.requestId, request, this.#receivedMs);
+      if (request !== null && this.#isCounted(frame, request)) {
+        this.session.handle(frame.requestId, request, this.#receivedMs);
+      }
       return true;
     } catch (cause) {
       if (!(cause instanceof EnvelopeError)) throw cause;
@@ -227,6 +239,17 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
       this.finish();
       return false;
     }
+  }
+
+  /** False: it is over the rate, which has been said. */
+  #isCounted({ requestId, body }: BinaryFrame, request: BinaryRequest): boolean {
+    if ("bucket" in request) this.#share.become(tenantOf(request.bucket));
+    const operationCount = "operations" in request ? request.operations.length : 1;
+    if (this.#share.command(operationCount * ARGUMENTS_PER_OPERATION, body.length)) return true;
+    // These two are no requests, and have no answer.
+    if (request.type === "credit" || request.type === "cancel") return true;
+    this.reply(requestId, failure("RATE_LIMITED", "too many requests a second; it was not executed", "safe"));
+    return false;
   }
 
   /** The request in a frame; null: it is none, which has been said. */
@@ -254,7 +277,14 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     const { session } = this;
     if (session.openCount >= this.#port.settings.requestsInflightMax) return true;
     const expectedBytes = this.#output.unsentBytes + session.expectedBytes;
-    return expectedBytes > this.#port.outputPauseBytes || this.#port.coordinator.congested;
+    if (expectedBytes > this.#port.outputPauseBytes || this.#port.coordinator.congested) return true;
+    return this.#share.isUsedUp;
+  }
+
+  /** Answers wake it by themselves. */
+  #waitForWhatBlocks(): void {
+    if (this.#port.coordinator.congested) this.#port.waitForRelief(this);
+    else if (this.#share.isUsedUp) this.#share.wait();
   }
 
   #pauseSocket(): void {
@@ -288,12 +318,14 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
   /** False when the connection has gone. */
   #send(): boolean {
     const before = this.#output.unsentBytes;
-    const outcome = this.#output.send(this.#connection);
+    const outcome = this.#output.send(this.#connection, this.#share.sendBytesMax);
     const sentBytes = before - this.#output.unsentBytes;
     this.#port.sentBytes += sentBytes;
     this.#socketFull = outcome === "full";
     if (this.#socketFull) this.outputWatch.progress(sentBytes, 0);
     else this.outputWatch.stop();
+    this.#share.sent(sentBytes);
+    if (outcome === "more") this.#share.wait();
     if (outcome !== "gone") return true;
     this.#close();
     this.#connection.terminate();
@@ -312,6 +344,7 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     this.outputWatch.stop();
     this.#output.release();
     this.#port.memory.forget(this);
+    this.#share.end();
     this.session.end();
     this.#port.forget(this);
   }

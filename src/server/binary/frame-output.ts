@@ -62,20 +62,24 @@ export class FrameOutput {
     endBinaryFrame(writer, start, crc32Range);
   }
 
-  /** Hands what is there to the socket: "sent" all of it, "full", or the connection is "gone". */
-  send(connection: Connection): "sent" | "full" | "gone" {
+  /**
+   * Hands what is there to the socket, at most `bytesMax` of it: "sent" all of it, "full", there is "more" than was to be sent,
+   * or the connection is "gone".
+   */
+  send(connection: Connection, bytesMax: number): "sent" | "full" | "more" | "gone" {
     const writer = this.#writer;
     if (writer === null) return "sent";
-    const unsent = writer.length - this.#sent;
+    const all = writer.length - this.#sent;
+    const unsent = Math.min(all, bytesMax);
     const taken = connection.write(writer.bytes, this.#sent, unsent);
     if (taken < 0) return "gone";
     this.#sent += taken;
-    if (taken === unsent) {
+    if (taken === all) {
       this.release();
       return "sent";
     }
     if (this.#sent * 2 > writer.length) this.#dropSent(writer);
-    return "full";
+    return taken === unsent ? "more" : "full";
   }
 
   /** Forgets what is there and not sent. */

@@ -153,7 +153,7 @@ function bucketInfo(client: ClientConnection, name: string): void {
   const count: Done = (error) => {
     const found = coordinator.bucket(name);
     if (error !== null || found.id === 0) finish(error);
-    else new KeyWalk(coordinator, found, null, "count", visitor, client).start();
+    else new KeyWalk(coordinator, found, null, "count", visitor, client.share).start();
   };
   coordinator.refreshBuckets(whenDone(count), 0);
 }

@@ -168,7 +168,7 @@ function countKeys(client: ClientConnection, done: (fields: Fields) => void): vo
         countFrom(number + 1);
       },
     };
-    new KeyWalk(client.coordinator, bucket, null, "count", visitor, client).start();
+    new KeyWalk(client.coordinator, bucket, null, "count", visitor, client.share).start();
   };
   countFrom(0);
 }

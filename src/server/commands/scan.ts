@@ -95,12 +95,12 @@ class ScanStep implements Waiter {
     this.#shard = isShard ? found.shard : 0;
     if (found.order === "keys") {
       const after = isShard ? found.after : null;
-      const examineMax = pagedKeys(this.#client, options.count);
+      const examineMax = pagedKeys(this.#client.share, options.count);
       coordinator.page(session.bucket, this.#shard, after, examineMax, options.pattern, "keys", this, 0);
       return;
     }
     const hashes = new LeastHashes(isShard ? found.from : 0, port.settings.outputBytesMax / 4);
-    hashPage(coordinator, session.bucket, this.#shard, options.pattern, hashes, this.#client, (error) => {
+    hashPage(coordinator, session.bucket, this.#shard, options.pattern, hashes, this.#client.share, (error) => {
       const { next } = hashes;
       const further: ScanPosition | null = next === null ? null : { order: "hashes", shard: this.#shard, from: next };
       this.#answer(error, hashes.keys(), further);
@@ -166,7 +166,7 @@ function keys(client: ClientConnection, request: RequestArguments): void {
       });
     },
   };
-  new KeyWalk(client.coordinator, client.session.bucket, request.copy(1), "keys", visitor, client).start();
+  new KeyWalk(client.coordinator, client.session.bucket, request.copy(1), "keys", visitor, client.share).start();
 }
 
 function dbsize(client: ClientConnection): void {
@@ -184,7 +184,7 @@ function dbsize(client: ClientConnection): void {
       });
     },
   };
-  new KeyWalk(client.coordinator, client.session.bucket, null, "count", visitor, client).start();
+  new KeyWalk(client.coordinator, client.session.bucket, null, "count", visitor, client.share).start();
 }
 
 /** Asks the shards in turn, from one that changes with time, until one has a key. */
