@@ -179,7 +179,7 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
       {
         file: "src/shard/shard.ts",
         text: "const inTables = (tree.flushed.index + 1) as LogIndex;",
-        replacement: "const inTables = (this.#appliedIndex + 1) as LogIndex; void tree;",
+        replacement: "const inTables = (this.#machine.appliedIndex + 1) as LogIndex; void tree;",
       },
     ],
     seedCount: 50,
