@@ -41,8 +41,14 @@ export class BucketAdmin {
   create(name: string, durability: number | null, done: (result: Result) => void): void {
     const profile = { consistency: "raft", ...(durability === null ? {} : { durability }) };
     this.#access.command(CATALOG_SHARD, CommandType.createBucket, utf8(name), encode(profile), (result) => {
-      if (result.kind === "integer") this.#catalog.learnEntry(name, encode({ id: Number(result.value), profile }));
-      done(result.kind === "integer" ? OK : result);
+      if (result.kind === "integer") {
+        this.#catalog.learnEntry(name, encode({ id: Number(result.value), profile }));
+        return done(OK);
+      }
+      // Who created it may be another node, and the news of it not here yet.
+      const isThere = result.kind === "error" && result.code === "BUCKET_EXISTS";
+      if (isThere) this.lookUp(name, () => done(result));
+      else done(result);
     });
   }
 

@@ -33,7 +33,7 @@ export class CommandQueue {
 
   #problemWith(entry: CommandEntry, request: RequestArguments): string | null {
     if (entry.exclusive)
-      return `ERR Command not allowed inside a transaction: '${entry.name}' is about whole buckets, and a transaction about keys of one shard`;
+      return `ERR Command not allowed inside a transaction: '${entry.name}' is about more than keys of one shard`;
     if (this.commands.length >= TRANSACTION_OPERATIONS_MAX)
       return `ERR too many commands in a transaction, the limit is ${TRANSACTION_OPERATIONS_MAX}`;
     for (let i = 0; i < request.count; i++) this.byteCount += request.byteCount(i);

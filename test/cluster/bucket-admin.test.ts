@@ -17,6 +17,7 @@ function setUp(failing: (shard: number, type: CommandType | "get") => boolean, p
     shardCount: 3,
     command: (shard, type, key, _value, done) => {
       if (failing(shard, type)) return done(UNAVAILABLE);
+      if (type === CommandType.createBucket) return done(errorResult("BUCKET_EXISTS", "it is there"));
       if (type === CommandType.fence) {
         fenced.push(shard);
         ids.add(text(key));
@@ -40,6 +41,12 @@ function outcome(act: (done: (result: Result) => void) => void): string {
   expect(said.length).toBe(1);
   return said[0]!;
 }
+
+test("whoever hears that a bucket is there already knows it then", () => {
+  const { admin, catalog } = setUp(() => false);
+  expect(outcome((done) => admin.create("news", null, done))).toBe("BUCKET_EXISTS");
+  expect(catalog.ref("news").id).toBe(65);
+});
 
 test("emptying and dropping reach every shard", () => {
   const { admin, fenced } = setUp(() => false);

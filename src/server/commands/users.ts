@@ -21,7 +21,13 @@ import { SYNTAX, unknownSubcommand, wrongArity } from "../texts.ts";
 
 export const USER_COMMANDS: readonly CommandEntry[] = [
   bucketCommand("user", -2, "USER LIST, INFO, ADD, SET, DEL: who may come in", user, ["admin"]),
-  bucketCommand("role", -2, "ROLE LIST, INFO, ADD, SET, DEL: rights that users share", role, ["admin"]),
+  bucketCommand(
+    "role",
+    -1,
+    "The role of this node, as Redis tells it; ROLE LIST, INFO, ADD, SET, DEL: rights that users share",
+    role,
+    ["admin"],
+  ),
 ];
 
 function user(client: ClientConnection, request: RequestArguments): void {
@@ -42,7 +48,18 @@ function user(client: ClientConnection, request: RequestArguments): void {
   changeUser(access, name, known, options, replyWhenDone(client));
 }
 
+/** Every node takes every command, so to a Redis client each looks like a primary, and like one without replicas. */
+function nodeRole(client: ClientConnection): void {
+  const reply = client.begin();
+  reply.array(3);
+  reply.bulkText("master");
+  reply.integer(0);
+  reply.array(0);
+  client.end();
+}
+
 function role(client: ClientConnection, request: RequestArguments): void {
+  if (request.count === 1) return nodeRole(client);
   const { access } = client.port;
   const { roles } = access.content;
   const action = request.word(1);

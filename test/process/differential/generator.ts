@@ -44,6 +44,7 @@ const HARMLESS = ["*0\r\n", "*-10\r\n", "\r\n", "*-1\r\n", "   \r\n", "*1\r\n$0\
  */
 const NOT_IN_TRANSACTIONS = new Set([
   ...["dbsize", "randomkey", "scan", "keys", "flushdb", "flushall", "select", "wait", "debug", "shutdown"],
+  ...["role", "auth"],
   ...["client", "object", "memory", "command", "config", "slowlog", "latency", "time", "lastsave", "hello"],
 ]);
 
@@ -74,8 +75,10 @@ export class Generator {
   #batch(count: number): Step[] {
     const protocol = this.#random.chance(0.5) ? 2 : 3;
     let inTransaction = false;
+    let isWatching = false;
     const made = Array.from({ length: count }, () => {
-      const step = this.#step(protocol, inTransaction);
+      const step = this.#step(protocol, inTransaction, isWatching);
+      isWatching = isStillWatching(isWatching, inTransaction, step);
       inTransaction = isInTransaction(inTransaction, step);
       return step;
     });
@@ -89,7 +92,7 @@ export class Generator {
     return steps;
   }
 
-  #step(protocol: 2 | 3, inTransaction: boolean): Step {
+  #step(protocol: 2 | 3, inTransaction: boolean, isWatching: boolean): Step {
     if (this.#random.chance(BROKEN_SHARE / 4)) {
       return { protocol, form: "raw", args: [utf8(this.#words.pick(HARMLESS))] };
     }
@@ -98,6 +101,7 @@ export class Generator {
       const form = this.#random.chance(INLINE_SHARE) ? "inline" : "multibulk";
       const step: Step = { protocol, form, args: args.map(bytesOf) };
       if (inTransaction && NOT_IN_TRANSACTIONS.has(nameOf(step))) continue;
+      if (isWatching && nameOf(step) === "select") continue;
       if (!isHarmful(step) && !isFleeting(step) && !isOmitted(step)) return step;
     }
   }
@@ -128,6 +132,13 @@ export class Generator {
     const text = String(name);
     return [kind === 0 ? text : kind === 1 ? text.toUpperCase() : mixed(text), ...rest];
   }
+}
+
+/** Whether keys may be watched behind a step; those of two buckets at once are refused, on purpose. */
+function isStillWatching(before: boolean, inTransaction: boolean, step: Step): boolean {
+  if (nameOf(step) === "watch") return true;
+  const isOver = nameOf(step) === "reset" || nameOf(step) === (inTransaction ? "exec" : "unwatch");
+  return before && !(isOver && step.args.length === 1);
 }
 
 /** Whether a transaction is open behind a step. */
