@@ -5,7 +5,7 @@
  *   GET /status   what the node knows of itself, as JSON (NodeStatus)
  *
  * On a node that is not open, /status takes a login: `Authorization: Basic` with user and password, or `Bearer` with a token.
- * It only reads, through one callback; everything else answers 404 or 405. Main thread only.
+ * It only reads, through one callback; everything else answers 400, 404 or 405. Main thread only.
  */
 import type { MemberStatus, ShardStatus } from "../cluster/coordinator.ts";
 import { text, utf8 } from "../core/bytes.ts";
@@ -93,7 +93,8 @@ export function startHttpPort(
 }
 
 async function answer(request: Request, host: string, access: Access, status: () => NodeStatus): Promise<Response> {
-  const path = new URL(request.url).pathname;
+  const path = URL.parse(request.url)?.pathname;
+  if (path === undefined) return json(400, problem("path and host make no URL"));
   if (path !== "/health" && path !== "/status") return json(404, problem(`nothing at ${path}; try /health or /status`));
   if (request.method !== "GET" && request.method !== "HEAD") return json(405, problem("only GET is answered here"));
   if (path === "/health") return health(status());
