@@ -13,9 +13,9 @@ const MEMORY_GROWTH_MAX = 256 * 1024 * 1024;
 
 describe("whatever comes is read or refused, whole or in pieces, and nothing is kept:", () => {
   for (const target of TARGETS) {
-    test(target.name, () => {
+    test(target.name, async () => {
       const before = memoryUsage().peakCommit;
-      const { findings, acceptedCount, heapBytesEarly, heapBytesLate } = runCampaign(target, INPUTS, SEED);
+      const { findings, acceptedCount, heapBytesEarly, heapBytesLate } = await runCampaign(target, INPUTS, SEED);
       const told = findings.map(({ inputSeed, what, input }) => ({
         inputSeed,
         what,

@@ -23,7 +23,7 @@ let findingCount = 0;
 
 for (const target of chosen) {
   const begunMs = performance.now();
-  const result = runCampaign(target, each, Number(values.seed));
+  const result = await runCampaign(target, each, Number(values.seed));
   const { inputCount, acceptedCount, messageCount, findings, heapBytesEarly, heapBytesLate, slowestMs } = result;
   const heap = `heap ${mebibytes(heapBytesEarly)} → ${mebibytes(heapBytesLate)} MiB`;
   const time = `${Math.round(performance.now() - begunMs)} ms, slowest ${slowestMs.toFixed(1)} ms`;
