@@ -15,6 +15,7 @@
  */
 import { z } from "zod";
 import { isAddress } from "./core/address.ts";
+import { parseByteSize } from "./core/byte-size.ts";
 import { EnvelopeError } from "./core/errors.ts";
 import { TLS_SHAPE, tlsFault } from "./config-tls.ts";
 import { type MemoryPlan, planMemory } from "./memory-plan.ts";
@@ -22,7 +23,6 @@ import { type MemoryPlan, planMemory } from "./memory-plan.ts";
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
-const BYTES_OF_SUFFIX: Readonly<Record<string, number>> = { "": 1, KiB: KIB, MiB: MIB, GiB: GIB };
 
 /** A memtable arena holds its hash directory, at most a sixteenth of it, and nodes beside the largest entry. */
 const ARENA_OVERHEAD_BYTES = 1024;
@@ -471,9 +471,7 @@ function numberFromText(value: unknown): unknown {
 }
 
 function bytesFromText(value: unknown): unknown {
-  if (typeof value !== "string") return value;
-  const match = /^(\d+)\s*(KiB|MiB|GiB|)$/.exec(value);
-  return match === null ? value : Number(match[1]) * (BYTES_OF_SUFFIX[match[2] ?? ""] ?? Number.NaN);
+  return typeof value === "string" ? (parseByteSize(value) ?? value) : value;
 }
 
 function booleanFromText(value: unknown): unknown {

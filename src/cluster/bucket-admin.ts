@@ -7,6 +7,8 @@ import { encode } from "@msgpack/msgpack";
 import { text, utf8 } from "../core/bytes.ts";
 import { CommandType } from "../record/command-format.ts";
 import { errorResult, OK, type Result } from "../record/result.ts";
+import { quotaFields } from "./bucket-quota.ts";
+import type { BucketQuota } from "./coordinator.ts";
 import { BUCKET_PREFIX, bucketKey, type Catalog, PENDING_PREFIX } from "./catalog.ts";
 import { encodeFence } from "./fence-set.ts";
 
@@ -49,6 +51,15 @@ export class BucketAdmin {
       const isThere = result.kind === "error" && result.code === "BUCKET_EXISTS";
       if (isThere) this.lookUp(name, () => done(result));
       else done(result);
+    });
+  }
+
+  alter(name: string, quota: Partial<BucketQuota>, done: (result: Result) => void): void {
+    const changes = encode(quotaFields(quota));
+    this.#access.command(CATALOG_SHARD, CommandType.alterBucket, utf8(name), changes, (result) => {
+      if (result.kind !== "integer") return done(result);
+      // What it is by now has been decided there; whoever asks here next is to see it.
+      this.lookUp(name, done);
     });
   }
 

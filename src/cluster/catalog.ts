@@ -8,7 +8,8 @@
 import { decode } from "@msgpack/msgpack";
 import type { SystemChange } from "../bridge/shard-protocol.ts";
 import { text, utf8 } from "../core/bytes.ts";
-import type { BucketInfo, BucketRef } from "./coordinator.ts";
+import { NO_QUOTA, quotaOf } from "./bucket-quota.ts";
+import type { BucketInfo, BucketQuota, BucketRef } from "./coordinator.ts";
 
 export const BUCKET_PREFIX = "bucket/";
 export const PENDING_PREFIX = "pending/";
@@ -18,6 +19,8 @@ interface MutableRef extends BucketRef {
   id: number;
   seed: number;
   durability: number;
+  quota: BucketQuota;
+  revision: number;
 }
 
 /** What the catalog says of a bucket; a profile holds what was chosen for it. */
@@ -25,13 +28,24 @@ interface BucketEntry {
   readonly id: number;
   /** Absent: the id. */
   readonly seed?: number;
-  readonly profile?: { readonly durability?: number };
+  readonly profile?: Profile;
+  /** Counts alterations of the profile. */
+  readonly revision?: number;
+}
+
+interface Profile {
+  readonly durability?: number;
+  readonly quotaBytes?: number;
+  readonly quotaKeys?: number;
+  readonly rate?: number;
 }
 
 export class Catalog {
   readonly #refs = new Map<string, MutableRef>();
   /** Live buckets by name. */
   readonly #live = new Map<string, number>();
+  /** Quotas of bytes or keys, by the ids of the buckets. */
+  readonly #quotas = new Map<number, BucketQuota>();
   /** Buckets dropped or renewed whose fence is not known to be everywhere: id → name. */
   readonly #pending = new Map<number, string>();
 
@@ -42,7 +56,7 @@ export class Catalog {
   /** `defaultDurability`: of buckets that were created without one. */
   constructor(defaultDurability: number) {
     this.#defaultDurability = defaultDurability;
-    for (let number = 0; number < NUMBERED_BUCKETS; number++) this.#set(String(number), number + 1, number + 1);
+    for (let number = 0; number < NUMBERED_BUCKETS; number++) this.#set(String(number), number + 1, number + 1, {}, 0);
   }
 
   /** The one ref of a name; its id is 0 while no bucket of that name is known. */
@@ -79,30 +93,47 @@ export class Catalog {
 
   /** Takes the catalog's own entry for a name, as read from shard 0. */
   learnEntry(name: string, value: Uint8Array): void {
-    const { id, seed = id, profile } = decode(value) as BucketEntry;
-    if (id > (this.#live.get(name) ?? 0)) this.#set(name, id, seed, profile?.durability);
+    const { id, seed = id, profile = {}, revision = 0 } = decode(value) as BucketEntry;
+    const known = this.#live.get(name) ?? 0;
+    if (id > known || (id === known && revision > this.#ref(name).revision))
+      this.#set(name, id, seed, profile, revision);
+  }
+
+  get hasQuotas(): boolean {
+    return this.#quotas.size > 0;
+  }
+
+  /** Of the bucket that has this id; null: it has none of bytes or keys. */
+  quotaOf(bucket: number): BucketQuota | null {
+    return this.#quotas.get(bucket) ?? null;
   }
 
   /** The bucket that had the name under this id is gone. A newer one is not: such news may come late. */
   forget(name: string, id: number): void {
     if (isNumbered(name) || this.#ref(name).id > id) return;
     this.#live.delete(name);
+    this.#quotas.delete(this.#ref(name).id);
     this.#ref(name).id = 0;
   }
 
-  #set(name: string, id: number, seed: number, durability: number = this.#defaultDurability): void {
+  #set(name: string, id: number, seed: number, profile: Profile, revision: number): void {
     this.#live.set(name, id);
     const ref = this.#ref(name);
+    const isNew = ref.id !== id;
+    this.#quotas.delete(ref.id);
     ref.id = id;
     ref.seed = seed;
-    ref.durability = durability;
-    this.onNewId(ref);
+    ref.durability = profile.durability ?? this.#defaultDurability;
+    ref.quota = quotaOf(profile);
+    ref.revision = revision;
+    if (ref.quota.bytes > 0 || ref.quota.keys > 0) this.#quotas.set(id, ref.quota);
+    if (isNew) this.onNewId(ref);
   }
 
   #ref(name: string): MutableRef {
     let ref = this.#refs.get(name);
     if (ref === undefined) {
-      ref = { name, id: 0, seed: 0, durability: this.#defaultDurability };
+      ref = { name, id: 0, seed: 0, durability: this.#defaultDurability, quota: NO_QUOTA, revision: 0 };
       this.#refs.set(name, ref);
     }
     return ref;

@@ -20,6 +20,7 @@ import { FrameType } from "../wire/peer-frame-format.ts";
 import type { SystemChange } from "../bridge/shard-protocol.ts";
 import { AccessAdmin } from "./access-admin.ts";
 import { AccessCatalog } from "./access-catalog.ts";
+import { BucketUsage } from "./bucket-usage.ts";
 import { Catalog } from "./catalog.ts";
 import type { ClusterSettings } from "./cluster-settings.ts";
 import type { Coordinator } from "./coordinator.ts";
@@ -504,6 +505,7 @@ export class ClusterNode {
       () => this.#health.leadOf(group.shard),
       (operation, result) => this.#router.settled(operation, result),
       () => this.#wake(),
+      new BucketUsage(group, this.#catalog, this.#environment.clock, this.#identity.shardCount),
     );
   }
 

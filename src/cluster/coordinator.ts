@@ -9,6 +9,15 @@ import type { Result } from "../record/result.ts";
 import type { Transaction } from "../record/transaction-format.ts";
 import type { NodeReport } from "./node-report-format.ts";
 
+/** What a bucket may hold and how fast it may be used; 0: without a limit. */
+export interface BucketQuota {
+  /** Of keys and values. */
+  readonly bytes: number;
+  readonly keys: number;
+  /** Commands a second, of those who use it without a login. */
+  readonly rate: number;
+}
+
 /** A bucket by name; the id behind the name may change (FLUSHDB), so connections hold this and never the id. */
 export interface BucketRef {
   readonly name: string;
@@ -18,6 +27,7 @@ export interface BucketRef {
   readonly seed: number;
   /** How sure its writes are when they are answered (record/durability.ts), where one node alone decides that. */
   readonly durability: number;
+  readonly quota: BucketQuota;
 }
 
 /** Gets the result of the operation it tagged. Views in the result are valid only during the call. */
@@ -100,6 +110,8 @@ export interface Coordinator {
   buckets(): readonly BucketInfo[];
   /** Creates a bucket whose name the caller has checked; ok, or BUCKET_EXISTS. `durability` null: as the node has it. */
   createBucket(name: string, durability: number | null, waiter: Waiter, tag: number): void;
+  /** Changes what is chosen for a bucket, of what is given; ok, or NO_BUCKET. */
+  alterBucket(name: string, quota: Partial<BucketQuota>, waiter: Waiter, tag: number): void;
   /** Drops a bucket; ok, or NO_BUCKET. */
   dropBucket(name: string, waiter: Waiter, tag: number): void;
   /** Empties a bucket (FLUSHDB); ok once no node sees its old keys. */

@@ -6,6 +6,7 @@
  * is refused, because this node does not lead, all that follow in the same round are: they must not overtake it (see
  * forwarder.ts). Main thread only.
  */
+import type { BucketUsage } from "./bucket-usage.ts";
 import type { ReadRequest } from "../bridge/shard-protocol.ts";
 import { ByteReader } from "../core/byte-reader.ts";
 import { ByteWriter } from "../core/byte-writer.ts";
@@ -62,6 +63,7 @@ interface WaitingOperation {
 
 export class ForwardServer {
   readonly #group: ServedGroup;
+  readonly #usage: Pick<BucketUsage, "refusal">;
   readonly #peer: NodeId;
   readonly #session: number;
   readonly #transport: ForwardTransport;
@@ -86,8 +88,16 @@ export class ForwardServer {
   #waitingBytes = 0;
 
   /** `session` is the asking process; answers to it are of no use to another one. */
-  constructor(group: ServedGroup, peer: NodeId, session: number, transport: ForwardTransport, wake: () => void) {
+  constructor(
+    group: ServedGroup,
+    usage: Pick<BucketUsage, "refusal">,
+    peer: NodeId,
+    session: number,
+    transport: ForwardTransport,
+    wake: () => void,
+  ) {
     this.#group = group;
+    this.#usage = usage;
     this.#peer = peer;
     this.#session = session;
     this.#transport = transport;
@@ -192,13 +202,15 @@ export class ForwardServer {
     this.#read(work.read, operation, ownWrite, asker);
   }
 
-  #write(command: Uint8Array, { requestId, commandType }: Forwarded): void {
+  #write(command: Uint8Array, { requestId, commandType, bucket }: Forwarded): void {
     const group = this.#group;
     if (!group.writable) return this.#answer(requestId, DISK_FULL);
     const type = commandType ?? CommandType.put;
     // What no memtable can take would stop every replica, at each start. A transaction decides for itself.
     if (command.length > group.commandBytesMax && type !== CommandType.transaction)
       return this.#answer(requestId, TOO_LARGE);
+    const refusal = this.#usage.refusal(type, bucket, command.length);
+    if (refusal !== null) return this.#answer(requestId, refusal);
     if (type === CommandType.fence) group.expectFence(fencedBucket(command));
     if (this.#lastWriteTerm !== group.term) this.#readFloorIndex = 0;
     this.#lastWriteTerm = group.term;

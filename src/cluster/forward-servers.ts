@@ -19,7 +19,7 @@ export class ForwardServers {
     const key = `${from}/${lane.group.shard}`;
     let server = this.#servers.get(key);
     if (server === undefined || server.session !== session) {
-      server = new ForwardServer(lane.group, from, session, this.#transport, this.#wake);
+      server = new ForwardServer(lane.group, lane.usage, from, session, this.#transport, this.#wake);
       this.#servers.set(key, server);
     }
     server.onForward(body);

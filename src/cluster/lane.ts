@@ -7,6 +7,7 @@ import { errorResult, type Result } from "../record/result.ts";
 import { viewOf } from "../core/bytes.ts";
 import { NO_NODE, type NodeId } from "../core/ids.ts";
 import type { Clock } from "../env/clock.ts";
+import type { BucketUsage } from "./bucket-usage.ts";
 import { FollowerReads } from "./follower-reads.ts";
 import { Forwarder, type ForwardTransport } from "./forwarder.ts";
 import { bucketOf, type Operation } from "./operation.ts";
@@ -25,6 +26,8 @@ export class Lane {
   readonly group: ShardGroup;
   readonly forwarder: Forwarder;
   readonly followerReads: FollowerReads;
+  /** What buckets with a quota hold here, while this node leads. */
+  readonly usage: BucketUsage;
   readonly #hint: () => LeaderHint | null;
   readonly #settled: (operation: Operation, result: Result) => void;
   readonly #command = new CommandReader();
@@ -38,8 +41,10 @@ export class Lane {
     hint: () => LeaderHint | null,
     settled: (operation: Operation, result: Result) => void,
     wake: () => void,
+    usage: BucketUsage,
   ) {
     this.group = group;
+    this.usage = usage;
     this.#hint = hint;
     this.#settled = settled;
     this.forwarder = new Forwarder(group.shard, session, transport, {
@@ -133,6 +138,8 @@ export class Lane {
     command.read(0, work.command.length);
     if (group.isFenced(command.bucket)) return this.#settle(operation, FENCED);
     if (!group.writable) return this.#settle(operation, DISK_FULL);
+    const refusal = this.usage.refusal(command.type, command.bucket, work.command.length);
+    if (refusal !== null) return this.#settle(operation, refusal);
     if (command.type === CommandType.fence) group.expectFence(viewOf(command.value()).getUint32(0, true));
     const index = group.writeEncoded(command.type, work.command, waiter, 0);
     ordering?.wrote(group.shard, index, group.term);

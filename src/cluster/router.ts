@@ -18,6 +18,7 @@ import { BucketLookUps } from "./bucket-look-ups.ts";
 import type { Catalog } from "./catalog.ts";
 import type {
   BucketInfo,
+  BucketQuota,
   BucketRef,
   Coordinator,
   MemberStatus,
@@ -133,6 +134,8 @@ export class Router implements Coordinator {
     }
     if (!group.writable) return waiter.resolve(tag, DISK_FULL);
     if (group.openBytes > OPEN_BYTES_MAX) return waiter.resolve(tag, OVERLOADED);
+    const refusal = lane.usage.refusal(type, id, key.end - key.start + value.end - value.start);
+    if (refusal !== null) return waiter.resolve(tag, refusal);
     const index = group.write(type, modifiers, id, key, value, expiryMs, bucket.durability, waiter, tag);
     (ordering as ConnectionOrdering).wrote(shard, index, group.term);
   }
@@ -290,6 +293,10 @@ export class Router implements Coordinator {
 
   createBucket(name: string, durability: number | null, waiter: Waiter, tag: number): void {
     this.admin.create(name, durability, (result) => waiter.resolve(tag, result));
+  }
+
+  alterBucket(name: string, quota: Partial<BucketQuota>, waiter: Waiter, tag: number): void {
+    this.admin.alter(name, quota, (result) => waiter.resolve(tag, result));
   }
 
   dropBucket(name: string, waiter: Waiter, tag: number): void {
@@ -486,7 +493,8 @@ export class Router implements Coordinator {
               mode: "keys",
             },
           },
-          (result) => done(result === NIL ? { kind: "page", keys: [], matchCount: 0, next: null } : result),
+          (result) =>
+            done(result === NIL ? { kind: "page", keys: [], matchCount: 0, byteCount: 0, next: null } : result),
         ),
     };
   }

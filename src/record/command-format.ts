@@ -99,6 +99,11 @@ export const CommandType = {
   removeAccess: 30,
   /** Catalog (shard 0): as changeAccess, for the very first user. Result: integer, or CONFLICT when there has been one. */
   foundAccess: 31,
+  /**
+   * Catalog (shard 0): what is chosen for the bucket named by the key changes; value: MessagePack map of the fields of its
+   * profile that change. Result: integer, its id, or NO_BUCKET.
+   */
+  alterBucket: 32,
 } as const;
 export type CommandType = (typeof CommandType)[keyof typeof CommandType];
 

@@ -142,14 +142,16 @@ export function decodeResult(from: ByteReader, depth = 0): Result {
 
 function encodePage(page: PageResult, into: ByteWriter): void {
   into.u32(page.matchCount);
+  into.u64(page.byteCount);
   into.optionalBlob(page.next);
   into.blobs(page.keys);
 }
 
 function decodePage(from: ByteReader): PageResult {
   const matchCount = from.u32();
+  const byteCount = from.u64();
   const next = from.optionalBlob();
-  return { kind: "page", keys: from.blobs(), matchCount, next };
+  return { kind: "page", keys: from.blobs(), matchCount, byteCount, next };
 }
 
 function encodeEntries(result: EntriesResult, into: ByteWriter): void {

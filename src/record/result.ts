@@ -63,6 +63,8 @@ export interface PageResult {
   readonly keys: readonly Uint8Array[];
   /** How many keys matched. */
   readonly matchCount: number;
+  /** Bytes of their keys and values. */
+  readonly byteCount: number;
   /** The last key looked at, from which the next page goes on (exclusive); null: the walk is over. */
   readonly next: Uint8Array | null;
 }

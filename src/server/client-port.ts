@@ -24,7 +24,7 @@ import { commandTable } from "./commands.ts";
 import { NO_CONTROL, type NodeControl } from "./node-control.ts";
 import type { PortConnection } from "./port-connection.ts";
 import { ScanCursors } from "./scan-cursors.ts";
-import { TurnShares } from "./turn-shares.ts";
+import { bucketOfTenant, TurnShares } from "./turn-shares.ts";
 import { type ClientPortSettings, outputPauseBytes, respLimits } from "./settings.ts";
 
 const SWEEPS_PER_IDLE_TIME = 8;
@@ -111,7 +111,7 @@ export class ClientPort {
     this.binary = binaryServices(coordinator, clock, settings);
     this.shares = new TurnShares(clock, settings.rateDelayMs, {
       isTurnAhead: () => coordinator.isTurnAhead,
-      rateOf: () => this.#settings.requestsPerSecond,
+      rateOf: (name) => this.#rateOf(name),
     });
     this.memory = new ClientMemory(settings.clientMemoryBytes, () => this.#connections.values(), clock);
     this.startedMs = clock.monotonicMs();
@@ -193,6 +193,13 @@ export class ClientPort {
   turnEnded(): void {
     this.flush();
     this.shares.turnEnded();
+  }
+
+  /** A bucket may have a rate of its own. */
+  #rateOf(tenant: string): number {
+    const bucket = bucketOfTenant(tenant);
+    const own = bucket === null ? 0 : this.coordinator.bucket(bucket).quota.rate;
+    return own === 0 ? this.#settings.requestsPerSecond : own;
   }
 
   // ── for its connections ──
@@ -278,6 +285,7 @@ export class ClientPort {
     this.#sweep = null;
     if (this.#connections.size === 0) return;
     const nowMs = this.clock.monotonicMs();
+    this.shares.ratesChanged();
     for (const connection of this.#connections.values()) {
       connection.checkLogin(nowMs);
       this.#closeIfStill(connection, nowMs);

@@ -73,6 +73,11 @@ export function tenantOf(bucket: string): string {
   return BUCKET_PREFIX + bucket;
 }
 
+/** The name of the bucket that is the tenant; null: it is a user. */
+export function bucketOfTenant(name: string): string | null {
+  return name.startsWith(BUCKET_PREFIX) ? name.slice(BUCKET_PREFIX.length) : null;
+}
+
 export class TurnShares {
   /** What a tenant may spend in a turn. */
   allowance = Number.POSITIVE_INFINITY;
@@ -130,7 +135,9 @@ export class TurnShares {
   /** Rates are asked for anew. */
   ratesChanged(): void {
     for (const tenant of this.#tenants.values()) {
-      tenant.intervalMs = this.#intervalOf(tenant.name);
+      const intervalMs = this.#intervalOf(tenant.name);
+      if (intervalMs === tenant.intervalMs) continue;
+      tenant.intervalMs = intervalMs;
       tenant.nextMs = 0;
     }
     if (this.#waiting.size > 0) this.#schedule();

@@ -2,7 +2,8 @@
  * Fences, on every shard, and the catalog, on shard 0: names of buckets and their ids, in the system bucket.
  *
  *   fence/<id>       empty                          the bucket with this id is gone
- *   bucket/<name>    MessagePack {id, seed, profile}  a bucket that was created, or renewed; without a seed it is the id
+ *   bucket/<name>    MessagePack {id, seed, profile, revision}  a bucket that was created, renewed or altered; without a seed
+ *                                                  it is the id; the revision counts alterations, absent: none
  *   next-bucket      u32                            the first id never given out; 64 when absent
  *   pending/<id>     name                           dropped or renewed, and not yet fenced in every shard
  *
@@ -30,6 +31,8 @@ const NUMBERED_BUCKETS = 16;
 /** Room for the fixed parts of what one catalog command writes. */
 const FIXED_BYTES = 256;
 const WRITES_MAX = 3;
+/** An entry of a bucket that is altered again and again stays small. */
+const PROFILE_BYTES_MAX = 4 * 1024;
 
 export function applyFence(context: CommandContext): Result | null {
   const id = commandId(context);
@@ -58,7 +61,7 @@ export function applyCreateBucket(context: CommandContext): Result | null {
   const profile = decodeProfile(context.command.value());
   if (profile === null) return errorResult("INVALID_ARGUMENT", "the profile is not MessagePack");
   if (!hasRoomFor(context)) return null;
-  return integerResult(giveId(context, name, null, profile.value));
+  return integerResult(giveId(context, name, null, profile.value, 0));
 }
 
 export function applyDropBucket(context: CommandContext): Result | null {
@@ -80,15 +83,38 @@ export function applyRenewBucket(context: CommandContext): Result | null {
   const known = knownBucket(context, name);
   if (known === null) return noBucket(name);
   if (!context.hasRoom(FIXED_BYTES + known.entryBytes + 2 * name.length * 3, WRITES_MAX)) return null;
-  giveId(context, name, known.seed, known.profile);
+  giveId(context, name, known.seed, known.profile, known.revision);
   context.setSystem(utf8(`${PENDING_PREFIX}${known.id}`), utf8(name));
   return integerResult(known.id);
+}
+
+/** Fields of the profile that are there already keep their places, so that all replicas write the same bytes. */
+export function applyAlterBucket(context: CommandContext): Result | null {
+  if (!context.hasCatalog) return noCatalog();
+  const name = text(context.command.key());
+  const known = knownBucket(context, name);
+  if (known === null) return noBucket(name);
+  const changes = decodeProfile(context.command.value());
+  if (changes === null || !isMap(changes.value)) return errorResult("INVALID_ARGUMENT", "the changes are no map");
+  const { id, seed, revision } = known;
+  const profile = { ...(isMap(known.profile) ? known.profile : {}), ...changes.value };
+  const entry = encode({ id, seed, profile, revision: revision + 1 });
+  if (entry.length > PROFILE_BYTES_MAX) return errorResult("TOO_LARGE", "what is chosen for the bucket is too much");
+  if (!context.hasRoom(FIXED_BYTES + entry.length + 3 * name.length, WRITES_MAX)) return null;
+  context.setSystem(utf8(`${BUCKET_PREFIX}${name}`), entry);
+  return integerResult(id);
+}
+
+function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return value !== null && typeof value === "object" && !Array.isArray(value) && !(value instanceof Uint8Array);
 }
 
 interface KnownBucket {
   readonly id: number;
   readonly seed: number;
   readonly profile: unknown;
+  /** Counts alterations. */
+  readonly revision: number;
   readonly entryBytes: number;
 }
 
@@ -96,21 +122,42 @@ function knownBucket(context: CommandContext, name: string): KnownBucket | null 
   const entry = context.systemValue(utf8(`${BUCKET_PREFIX}${name}`));
   if (entry === null) {
     const id = numberedId(name);
-    return id === null ? null : { id, seed: id, profile: {}, entryBytes: 0 };
+    return id === null ? null : { id, seed: id, profile: {}, revision: 0, entryBytes: 0 };
   }
-  const { id, seed = id, profile } = decode(entry) as { id: number; seed?: number; profile: unknown };
-  return { id, seed, profile, entryBytes: entry.length };
+  const {
+    id,
+    seed = id,
+    profile,
+    revision = 0,
+  } = decode(entry) as {
+    id: number;
+    seed?: number;
+    profile: unknown;
+    revision?: number;
+  };
+  return { id, seed, profile, revision, entryBytes: entry.length };
 }
 
 /** Gives the name the next free id, which no bucket has had before. `seed`: of the bucket that had the name; null: none had. */
-function giveId(context: CommandContext, name: string, seed: number | null, profile: unknown): number {
+function giveId(
+  context: CommandContext,
+  name: string,
+  seed: number | null,
+  profile: unknown,
+  revision: number,
+): number {
   const stored = context.systemValue(NEXT_BUCKET);
   const id = stored === null ? FIRST_FREE_BUCKET : viewOf(stored).getUint32(0, true);
   const next = new Uint8Array(4);
   viewOf(next).setUint32(0, id + 1, true);
-  context.setSystem(utf8(`${BUCKET_PREFIX}${name}`), encode(seed === null ? { id, profile } : { id, seed, profile }));
+  context.setSystem(utf8(`${BUCKET_PREFIX}${name}`), bucketEntry(id, seed, profile, revision));
   context.setSystem(NEXT_BUCKET, next);
   return id;
+}
+
+function bucketEntry(id: number, seed: number | null, profile: unknown, revision: number): Uint8Array {
+  if (revision > 0) return encode({ id, seed, profile, revision });
+  return encode(seed === null ? { id, profile } : { id, seed, profile });
 }
 
 function numberedId(name: string): number | null {

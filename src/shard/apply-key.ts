@@ -46,6 +46,7 @@ export function applyKeyCommand(context: KeyContext): Result | null {
     case CommandType.dropBucket:
     case CommandType.renewBucket:
     case CommandType.fenceDone:
+    case CommandType.alterBucket:
     case CommandType.openSession:
     case CommandType.closeSession:
     case CommandType.foundCluster:

@@ -20,7 +20,14 @@ import { errorResult, type Result } from "../record/result.ts";
 import { VersionKind } from "../record/version.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import { applyChangeAccess, applyFoundAccess, applyRemoveAccess } from "./apply-access.ts";
-import { applyCreateBucket, applyDropBucket, applyFence, applyFenceDone, applyRenewBucket } from "./apply-catalog.ts";
+import {
+  applyAlterBucket,
+  applyCreateBucket,
+  applyDropBucket,
+  applyFence,
+  applyFenceDone,
+  applyRenewBucket,
+} from "./apply-catalog.ts";
 import { applyKeyCommand } from "./apply-key.ts";
 import { applyAdmitMember, applyForgetMember, applyFoundCluster, applyRetireMember } from "./apply-members.ts";
 import { applyCloseSession, applyOpenSession, hasRoomForOnce, keepOutcome, knownOutcome } from "./apply-session.ts";
@@ -231,6 +238,8 @@ function applyCommand(context: CommandContext): Result | null {
       return applyRenewBucket(context);
     case CommandType.fenceDone:
       return applyFenceDone(context);
+    case CommandType.alterBucket:
+      return applyAlterBucket(context);
     case CommandType.foundCluster:
       return applyFoundCluster(context);
     case CommandType.admitMember:

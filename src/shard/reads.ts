@@ -12,7 +12,8 @@ import { Random } from "../core/random.ts";
 import { MAX_STAMP, stampMilliseconds } from "../core/stamp.ts";
 import type { ReadRequest, ScanRequest } from "../bridge/shard-protocol.ts";
 import { errorResult, NIL, type Result, type ScanEntry } from "../record/result.ts";
-import { isVisible, type VersionCursor } from "../record/version.ts";
+import { isVisible, type VersionCursor, VersionKind } from "../record/version.ts";
+import { ValuePointer } from "../storage/value-pointer-format.ts";
 import { keyRange, successorOf } from "./key-range.ts";
 import { ShardIterator } from "./shard-iterator.ts";
 import type { VersionStore } from "./version-store.ts";
@@ -24,6 +25,9 @@ const SAMPLE_DEPTH_MAX = 48;
 
 /** Errors that are about the request and not about the shard. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set(["HISTORY_GONE", "INVALID_ARGUMENT"]);
+
+/** One for the thread. */
+const POINTER = new ValuePointer();
 
 type PageRequest = Extract<ReadRequest, { type: "page" }>;
 
@@ -108,15 +112,17 @@ function page(cursor: VersionCursor, request: PageRequest, nowMs: number): Resul
   const keys: Uint8Array[] = [];
   let matchCount = 0;
   let keyBytes = 0;
+  let byteCount = 0;
   let last: Uint8Array | null = null;
   cursor.seek(bucket, firstBehind(after, prefix));
   for (let examined = 0; isInside(cursor, bucket, prefix); examined++) {
     if (examined >= examineMax || (matchCount > 0 && keyBytes + cursor.key.length > bytesMax && mode === "keys")) {
-      return { kind: "page", keys, matchCount, next: last };
+      return { kind: "page", keys, matchCount, byteCount, next: last };
     }
     const key = cursor.key.slice();
     if (isVisible(cursor.kind, cursor.expiryMs, nowMs) && (pattern === null || globMatches(pattern, key))) {
       matchCount += 1;
+      byteCount += key.length + valueBytesAt(cursor);
       if (mode === "keys") {
         keys.push(key);
         keyBytes += key.length;
@@ -125,7 +131,12 @@ function page(cursor: VersionCursor, request: PageRequest, nowMs: number): Resul
     last = key;
     skipKey(cursor, bucket, key);
   }
-  return { kind: "page", keys, matchCount, next: null };
+  return { kind: "page", keys, matchCount, byteCount, next: null };
+}
+
+/** Of a value that lies elsewhere too. */
+function valueBytesAt({ kind, value }: VersionCursor): number {
+  return kind === VersionKind.pointer ? POINTER.read(value, 0).valueBytes : value.length;
 }
 
 /** The first key of a walk: behind the last one seen, and not before the prefix that all matches have. */

@@ -44,6 +44,7 @@ const results: { readonly [K in Result["kind"]]: fc.Arbitrary<Extract<Result, { 
     kind: fc.constant("page" as const),
     keys: fc.array(bytes),
     matchCount: u32,
+    byteCount: u32,
     next: optionalBytes,
   }),
   entries: fc.record({

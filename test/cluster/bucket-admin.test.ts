@@ -29,7 +29,13 @@ function setUp(failing: (shard: number, type: CommandType | "get") => boolean, p
       done(failing(shard, "get") ? UNAVAILABLE : { kind: "version", valueBytes: value.length, expiryMs: 0, value });
     },
     page: (_shard, _after, _pattern, done) =>
-      done({ kind: "page", keys: pending.map((id) => utf8(`pending/${id}`)), matchCount: pending.length, next: null }),
+      done({
+        kind: "page",
+        keys: pending.map((id) => utf8(`pending/${id}`)),
+        matchCount: pending.length,
+        byteCount: 0,
+        next: null,
+      }),
   };
   const catalog = new Catalog(0);
   return { admin: new BucketAdmin(catalog, access), catalog, fenced, ids };
@@ -94,7 +100,7 @@ test("late news of a bucket that is gone does not make a newer one of its name u
       answers.push(() => done(type === CommandType.dropBucket ? integerResult(64) : OK)),
     get: (_shard, _key, done) => answers.push(() => done(NIL)),
     page: (_shard, _after, _pattern, done) =>
-      answers.push(() => done({ kind: "page", keys: [], matchCount: 0, next: null })),
+      answers.push(() => done({ kind: "page", keys: [], matchCount: 0, byteCount: 0, next: null })),
   });
   for (const act of [
     (done: (result: Result) => void) => admin.lookUp("news", done),

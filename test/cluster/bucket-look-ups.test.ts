@@ -1,6 +1,7 @@
 /** While it is in question which id a bucket has, its operations wait, and they leave in the order in which they came. */
 import { expect, test } from "bun:test";
 import { BucketLookUps } from "../../src/cluster/bucket-look-ups.ts";
+import { NO_QUOTA } from "../../src/cluster/bucket-quota.ts";
 import { ConnectionOrdering, type Operation } from "../../src/cluster/operation.ts";
 import { utf8 } from "../../src/core/bytes.ts";
 import { errorResult, OK, type Result } from "../../src/record/result.ts";
@@ -95,7 +96,7 @@ test("what waits is dropped when its connection has ended", () => {
 
 /** The router's part: what may go under way does, everything else waits. */
 function setUp(id: number) {
-  const bucket = { name: "news", id, seed: id, durability: 0 };
+  const bucket = { name: "news", id, seed: id, durability: 0, quota: NO_QUOTA };
   const ordering = new ConnectionOrdering(1);
   const said: string[] = [];
   const sent: number[] = [];

@@ -3,6 +3,7 @@ import { createShardMemory } from "../../src/bridge/shard-memory.ts";
 import { MemtableSet } from "../../src/bridge/memtable-set.ts";
 import type { ShardReply, ShardRequest } from "../../src/bridge/shard-protocol.ts";
 import { SharedState } from "../../src/bridge/shared-state.ts";
+import { BucketUsage } from "../../src/cluster/bucket-usage.ts";
 import { Catalog } from "../../src/cluster/catalog.ts";
 import type { GroupOptions } from "../../src/cluster/group-events.ts";
 import { Lane } from "../../src/cluster/lane.ts";
@@ -239,6 +240,7 @@ export function routerOver(shards: readonly Pick<LeadingGroup, "group" | "clock"
         () => null,
         (operation, result) => router.settled(operation, result),
         () => undefined,
+        new BucketUsage(group, catalog, clock, shards.length),
       ),
   );
   const view = {

@@ -92,7 +92,7 @@ class FakeSystem implements SystemAccess {
   page(_shard: number, _after: Uint8Array | null, pattern: Uint8Array, done: (result: Result) => void): void {
     const prefix = text(pattern).slice(0, -1);
     const keys = [...this.#entries.keys()].filter((key) => key.startsWith(prefix)).map((key) => utf8(key));
-    done({ kind: "page", keys, matchCount: keys.length, next: null });
+    done({ kind: "page", keys, matchCount: keys.length, byteCount: 0, next: null });
   }
 
   #census() {

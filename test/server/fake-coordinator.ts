@@ -2,8 +2,10 @@
  * A coordinator whose state is a Map. Effects happen in the order of calls; answers come at once, or, with a random
  * generator, later and in any order, as they do from several shards.
  */
+import { NO_QUOTA } from "../../src/cluster/bucket-quota.ts";
 import type {
   BucketInfo,
+  BucketQuota,
   BucketRef,
   Coordinator,
   MemberStatus,
@@ -38,6 +40,7 @@ type Entry = FakeEntry;
 interface FakeBucket extends BucketRef {
   id: number;
   durability: number;
+  quota: BucketQuota;
   keys: Map<string, Entry>;
 }
 
@@ -74,7 +77,14 @@ export class FakeCoordinator implements Coordinator {
   constructor(shardCount = 3) {
     this.shardCount = shardCount;
     for (let i = 0; i < NUMBERED; i++)
-      this.#buckets.set(String(i), { name: String(i), id: i + 1, seed: i + 1, durability: 0, keys: new Map() });
+      this.#buckets.set(String(i), {
+        name: String(i),
+        id: i + 1,
+        seed: i + 1,
+        durability: 0,
+        quota: NO_QUOTA,
+        keys: new Map(),
+      });
   }
 
   get heldCount(): number {
@@ -121,7 +131,7 @@ export class FakeCoordinator implements Coordinator {
   bucket(name: string): BucketRef {
     let found = this.#buckets.get(name);
     if (found === undefined) {
-      found = { name, id: 0, seed: 0, durability: 0, keys: new Map() };
+      found = { name, id: 0, seed: 0, durability: 0, quota: NO_QUOTA, keys: new Map() };
       this.#buckets.set(name, found);
     }
     return found;
@@ -163,6 +173,12 @@ export class FakeCoordinator implements Coordinator {
     bucket.id = this.#nextId++;
     bucket.keys = new Map();
     this.#answer(waiter, tag, OK);
+  }
+
+  alterBucket(name: string, quota: Partial<BucketQuota>, waiter: Waiter, tag: number): void {
+    const bucket = this.#of(this.bucket(name));
+    bucket.quota = { ...bucket.quota, ...quota };
+    this.#answer(waiter, tag, bucket.id === 0 ? errorResult("NO_BUCKET", `no bucket '${name}'`) : OK);
   }
 
   writeOnce(
@@ -280,8 +296,13 @@ export class FakeCoordinator implements Coordinator {
       kind: "page",
       keys: mode === "keys" ? matched : [],
       matchCount: matched.length,
+      byteCount: matched.reduce((sum, key) => sum + key.length + this.#valueBytes(bucket, key), 0),
       next: behind.length > examined.length && last !== undefined ? bytesOf(last) : null,
     });
+  }
+
+  #valueBytes(bucket: BucketRef, key: Uint8Array): number {
+    return this.#of(bucket).keys.get(nameOf(key, 0, key.length))?.value.length ?? 0;
   }
 
   scan(bucket: BucketRef, shard: number, scan: ShardScan, waiter: Waiter, tag: number): void {

@@ -68,9 +68,15 @@ test("a pattern chooses, and the walk ends where nothing can match any more", ()
   expect(keysOf(page(harness, { pattern: "*e*" }))).toEqual(["brief", "often"]);
 });
 
-test("counting gives the number and no keys", () => {
+test("counting gives the number and the bytes, and no keys", () => {
   using harness = filled();
-  expect(page(harness, { mode: "count" })).toEqual({ kind: "page", keys: [], matchCount: 7, next: null });
+  expect(page(harness, { mode: "count" })).toEqual({
+    kind: "page",
+    keys: [],
+    matchCount: 7,
+    byteCount: 39,
+    next: null,
+  });
 });
 
 test("bounded pages, one after the other, add up to the whole", () => {

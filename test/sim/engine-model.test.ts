@@ -101,7 +101,13 @@ test("a page must hold every visible key between its ends and no other", () => {
     judgeRead(
       model,
       read,
-      { kind: "page", keys: keys.map(bytes), matchCount: keys.length, next: next === null ? null : bytes(next) },
+      {
+        kind: "page",
+        keys: keys.map(bytes),
+        matchCount: keys.length,
+        byteCount: 0,
+        next: next === null ? null : bytes(next),
+      },
       placeBehind(1),
       NOW_MS,
     );

@@ -115,12 +115,14 @@ const NEEDS: Readonly<Record<string, Need>> = {
   list: LOGIN,
   "bucket list": LOGIN,
   "bucket info": { kind: "named", rights: Right.read, at: 2 },
+  // A limit is set by others than those it is for.
+  "bucket quota": CLUSTER,
   bucket: { kind: "named", rights: Right.admin, at: 2 },
 };
 
 /** Acts that change what the node or the cluster is, and not the content of a bucket: each leaves a line in the audit log. */
 const ACTS: ReadonlySet<string> = new Set([
-  ...["bucket create", "bucket drop", "flushdb", "flushall", "flush", "merge", "debug", "shutdown"],
+  ...["bucket create", "bucket drop", "bucket quota", "flushdb", "flushall", "flush", "merge", "debug", "shutdown"],
   ...["config set", "config rewrite", "config resetstat", "client kill", "client pause", "client unpause"],
   ...["member add", "member remove", "member transfer"],
   ...["user add", "user set", "user del", "role add", "role set", "role del"],

@@ -1,9 +1,10 @@
 /** Buckets: chosen, listed, created, dropped, emptied; and the node's upkeep. */
 import { Right } from "../../record/access-format.ts";
-import { durabilityText, parseDurability } from "../../record/durability.ts";
+import { durabilityText } from "../../record/durability.ts";
 import type { PageResult } from "../../record/result.ts";
 import type { RequestArguments } from "../../wire/request-arguments.ts";
 import { bucketName } from "../bucket-name.ts";
+import { type BucketOptions, createOptions, quotaOptions } from "../bucket-options.ts";
 import { type Done, emptyBuckets, replyWhenDone, whenDone, whenThere } from "../bucket-steps.ts";
 import type { ClientConnection } from "../client-connection.ts";
 import { bucketCommand, type CommandEntry, type CommandHandler } from "../command-table.ts";
@@ -14,7 +15,7 @@ export const BUCKET_COMMANDS: readonly CommandEntry[] = [
   bucketCommand("select", 2, "Chooses a numbered bucket, 0 to 15", select, ["fast"]),
   bucketCommand("use", 2, "Chooses a bucket by name", use, ["fast"]),
   bucketCommand("list", -2, "LIST BUCKETS: the names of all buckets", list),
-  bucketCommand("bucket", -2, "BUCKET CREATE, DROP, LIST, INFO", bucket, ["write"]),
+  bucketCommand("bucket", -2, "BUCKET CREATE, DROP, LIST, INFO, QUOTA", bucket, ["write"]),
   bucketCommand("flushdb", -1, "Removes all keys of the bucket", flushdb, ["write"]),
   bucketCommand("flushall", -1, "Removes all keys of all buckets", flushall, ["write"]),
   bucketCommand("flush", 1, "Memtables of this node to tables", maintain("flush"), ["admin"]),
@@ -90,62 +91,71 @@ function bucket(client: ClientConnection, request: RequestArguments): void {
     listBuckets(client);
     return;
   }
-  if (action !== "create" && action !== "drop" && action !== "info") {
+  if (action !== "create" && action !== "drop" && action !== "info" && action !== "quota") {
     client.replyError(action === "list" ? wrongArity("bucket|list") : unknownSubcommand(request, "BUCKET"));
     return;
   }
-  if (request.count < 3 || (request.count > 3 && action !== "create")) {
+  const isPlain = action === "drop" || action === "info";
+  if (request.count < (action === "quota" ? 4 : 3) || (isPlain && request.count > 3)) {
     client.replyError(wrongArity(`bucket|${action}`));
     return;
   }
-  const durability = createDurability(request);
-  if (durability === undefined) {
-    client.replyError(SYNTAX);
-    return;
-  }
+  const options = action === "quota" ? quotaOptions(request) : createOptions(request);
   const name = bucketName(request.view(2));
-  if (name === null) client.replyError(INVALID_BUCKET_NAME);
+  if (options === null) client.replyError(SYNTAX);
+  else if (name === null) client.replyError(INVALID_BUCKET_NAME);
   else if (action === "info") bucketInfo(client, name);
-  else {
-    const waiter = whenDone(replyWhenDone(client));
-    if (action === "create") client.coordinator.createBucket(name, durability, waiter, 0);
-    else client.coordinator.dropBucket(name, waiter, 0);
-  }
+  else if (action === "create") createBucket(client, name, options);
+  else if (action === "quota") client.coordinator.alterBucket(name, options.quota, whenDone(replyWhenDone(client)), 0);
+  else client.coordinator.dropBucket(name, whenDone(replyWhenDone(client)), 0);
 }
 
-/** BUCKET CREATE name [DURABILITY sync|os|interval:<ms>]: null when it is not given, undefined when it is not understood. */
-function createDurability(request: RequestArguments): number | null | undefined {
-  if (request.count === 3) return null;
-  if (request.count !== 5 || request.word(3) !== "durability") return undefined;
-  return parseDurability(request.word(4)) ?? undefined;
+/** Whoever may create it may set its first limits; they are there when the answer comes. */
+function createBucket(client: ClientConnection, name: string, { durability, quota }: BucketOptions): void {
+  const { coordinator } = client;
+  const done = replyWhenDone(client);
+  const created: Done = (error) => {
+    if (error !== null || Object.keys(quota).length === 0) done(error);
+    else coordinator.alterBucket(name, quota, whenDone(done), 0);
+  };
+  coordinator.createBucket(name, durability, whenDone(created), 0);
 }
 
 function bucketInfo(client: ClientConnection, name: string): void {
   const { coordinator } = client;
   const slot = client.defer();
   let keyCount = 0;
+  let byteCount = 0;
   const finish = (error: string | null): void => {
-    const { id, durability } = coordinator.bucket(name);
+    const { id, durability, quota } = coordinator.bucket(name);
     client.settle(slot, (reply) => {
       const problem = error ?? (id === 0 ? noSuchBucket(name) : null);
       if (problem !== null) {
         reply.error(problem);
         return;
       }
-      reply.map(4);
-      reply.bulkText("name");
-      reply.bulkText(name);
-      reply.bulkText("id");
-      reply.integer(id);
-      reply.bulkText("durability");
-      reply.bulkText(durabilityText(durability));
-      reply.bulkText("keys");
-      reply.integer(keyCount);
+      const fields: readonly (readonly [string, string | number])[] = [
+        ["name", name],
+        ["id", id],
+        ["durability", durabilityText(durability)],
+        ["keys", keyCount],
+        ["bytes", byteCount],
+        ["quota-bytes", quota.bytes],
+        ["quota-keys", quota.keys],
+        ["rate", quota.rate],
+      ];
+      reply.map(fields.length);
+      for (const [field, value] of fields) {
+        reply.bulkText(field);
+        if (typeof value === "number") reply.integer(value);
+        else reply.bulkText(value);
+      }
     });
   };
   const visitor = {
     onPage(page: PageResult): boolean {
       keyCount += page.matchCount;
+      byteCount += page.byteCount;
       return true;
     },
     onEnd: finish,
