@@ -7,7 +7,7 @@
  *     3 integer   i64
  *     4 bytes     u32 length, bytes
  *     5 version   value bytes u32, expiry u64, u32 length, value (empty when only the metadata was asked for)
- *     6 page      match count u32, has-next u8, [next: u32 length, bytes], key count u32, keys: u32 length, bytes each
+ *     6 page      match count u32, bytes of the matches u64, has-next u8, [next: u32 length, bytes], key count u32, keys: u32 length, bytes each
  *     7 error     u32 length, code text; u32 length, message text
  *     8 ok        nothing: answered before it is on disk, which it is within an interval (durability.ts)
  *     9 ok        nothing: answered when the operating system had it
