@@ -24,6 +24,7 @@ const PLACES: Record<keyof typeof CommandType, Place> = {
   createBucket: "system",
   dropBucket: "system",
   renewBucket: "system",
+  alterBucket: "system",
   fenceDone: "system",
   openSession: "sessions",
   closeSession: "sessions",

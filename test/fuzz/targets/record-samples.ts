@@ -93,7 +93,7 @@ export function anyResult(random: Random): Result {
     { kind: "integer", value: -(2n ** 63n) },
     { kind: "bytes", bytes },
     { kind: "version", valueBytes: bytes.length, expiryMs: anySize(random), value: bytes },
-    { kind: "page", keys: [bytes, bytes], matchCount: 2, next: bytes },
+    { kind: "page", keys: [bytes, bytes], matchCount: 2, byteCount: 9, next: bytes },
     { kind: "entries", entries: [{ key: bytes, expiryMs: 0, value: bytes }], isCut: true },
     { kind: "stamped", stampHigh: 1, stampLow: 2, valueBytes: 0, expiryMs: 0, value: bytes },
     errorResult("CONFLICT", "no"),
