@@ -114,6 +114,7 @@ export class Catalog {
     this.#live.delete(name);
     this.#quotas.delete(this.#ref(name).id);
     this.#ref(name).id = 0;
+    this.#ref(name).quota = NO_QUOTA;
   }
 
   #set(name: string, id: number, seed: number, profile: Profile, revision: number): void {

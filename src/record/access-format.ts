@@ -1,7 +1,7 @@
 /**
  * Who may do what: users, roles, keys of tokens and tokens called back, in the system bucket of shard 0.
  *
- *   user/<name>           UserRecord      MessagePack map: id, hash, enabled, roles, grants, revision
+ *   user/<name>           UserRecord      MessagePack map: id, hash, enabled, roles, grants, revision, [rate]
  *   role/<name>           RoleRecord      MessagePack map: grants, revision
  *   token-key/<id>        TokenKeyRecord  MessagePack map: secret, createdMs, retiredMs, revision
  *   token-revoked/<id>    Revocation      MessagePack map: expiresMs, revision
@@ -54,6 +54,8 @@ export interface UserRecord {
   readonly enabled: boolean;
   readonly roles: readonly string[];
   readonly grants: readonly Grant[];
+  /** Commands a second; absent: as of everybody without one. */
+  readonly rate?: number;
   readonly revision: number;
 }
 
@@ -187,8 +189,9 @@ export function revisionOf(bytes: Uint8Array): { readonly revision: number; read
 function mapOf(kind: AccessKind, record: AccessRecord): Readonly<Record<string, unknown>> {
   const grantMap = ({ bucket, prefix, rights }: Grant) => ({ bucket, prefix, rights });
   if ("hash" in record) {
-    const { id, hash, enabled, roles, grants, revision } = record;
-    return { id, hash, enabled, roles: [...roles], grants: grants.map(grantMap), revision };
+    const { id, hash, enabled, roles, grants, revision, rate } = record;
+    const always = { id, hash, enabled, roles: [...roles], grants: grants.map(grantMap), revision };
+    return rate === undefined ? always : { ...always, rate };
   }
   if ("grants" in record) return { grants: record.grants.map(grantMap), revision: record.revision };
   if ("secret" in record) {
@@ -206,13 +209,15 @@ function recordOf(kind: AccessKind, map: Fields): AccessRecord {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-function userOf({ id, hash, enabled, roles, grants, revision }: Fields): UserRecord {
+function userOf({ id, hash, enabled, roles, grants, revision, rate }: Fields): UserRecord {
   const isNamed = Array.isArray(roles) && roles.length <= ROLES_MAX && roles.every(isNameValue);
   const isHash = typeof hash === "string" && hash.length <= HASH_LENGTH_MAX;
-  if (!isCount(id) || !isHash || typeof enabled !== "boolean" || !isNamed || !isCount(revision)) {
+  const isRate = rate === undefined || (isCount(rate) && rate > 0);
+  if (!isCount(id) || !isHash || !isRate || typeof enabled !== "boolean" || !isNamed || !isCount(revision)) {
     return refuse("a user without its fields");
   }
-  return { id, hash, enabled, roles: roles as string[], grants: grantsOf(grants), revision };
+  const user = { id, hash, enabled, roles: roles as string[], grants: grantsOf(grants), revision };
+  return rate === undefined ? user : { ...user, rate };
 }
 
 function roleOf({ grants, revision }: Fields): RoleRecord {

@@ -50,7 +50,7 @@ import {
   unknownCommand,
   wrongArity,
 } from "./texts.ts";
-import { type TurnTaker, tenantOf } from "./turn-shares.ts";
+import { type TurnTaker, tenantOf, userTenant } from "./turn-shares.ts";
 import { ValueReply, type WriteReply } from "./value-reply.ts";
 
 /** Reads are gathered while they are expected to bring no more than this: large values are counted one by one. */
@@ -310,7 +310,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
   /** A user, or, without a login, the bucket. */
   #tenantName(): string {
     const { principal, bucket } = this.session;
-    return principal === ANYBODY || !principal.isLoggedIn ? tenantOf(bucket.name) : `user ${principal.name}`;
+    return principal === ANYBODY || !principal.isLoggedIn ? tenantOf(bucket.name) : userTenant(principal.name);
   }
 
   #chooseTenant(): void {

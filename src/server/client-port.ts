@@ -24,7 +24,7 @@ import { commandTable } from "./commands.ts";
 import { NO_CONTROL, type NodeControl } from "./node-control.ts";
 import type { PortConnection } from "./port-connection.ts";
 import { ScanCursors } from "./scan-cursors.ts";
-import { bucketOfTenant, TurnShares } from "./turn-shares.ts";
+import { parseTenant, TurnShares } from "./turn-shares.ts";
 import { type ClientPortSettings, outputPauseBytes, respLimits } from "./settings.ts";
 
 const SWEEPS_PER_IDLE_TIME = 8;
@@ -101,6 +101,7 @@ export class ClientPort {
     this.access = access;
     access.admin.catalog.onChange(() => {
       for (const connection of [...this.#connections.values()]) connection.accessChanged();
+      this.shares.ratesChanged();
     });
     this.#settings = settings;
     this.control = control;
@@ -195,10 +196,11 @@ export class ClientPort {
     this.shares.turnEnded();
   }
 
-  /** A bucket may have a rate of its own. */
+  /** A user and a bucket may have rates of their own. */
   #rateOf(tenant: string): number {
-    const bucket = bucketOfTenant(tenant);
-    const own = bucket === null ? 0 : this.coordinator.bucket(bucket).quota.rate;
+    const { kind, name } = parseTenant(tenant);
+    const ofUser = kind === "user" ? this.access.content.users.get(name)?.rate : undefined;
+    const own = kind === "user" ? (ofUser ?? 0) : this.coordinator.bucket(name).quota.rate;
     return own === 0 ? this.#settings.requestsPerSecond : own;
   }
 

@@ -26,6 +26,7 @@ const LOOK_MS = 50;
 const BURST_MS = 1_000;
 
 const BUCKET_PREFIX = "bucket ";
+const USER_PREFIX = "user ";
 
 /** Somebody who waits for a share. */
 export interface TurnTaker {
@@ -73,9 +74,13 @@ export function tenantOf(bucket: string): string {
   return BUCKET_PREFIX + bucket;
 }
 
-/** The name of the bucket that is the tenant; null: it is a user. */
-export function bucketOfTenant(name: string): string | null {
-  return name.startsWith(BUCKET_PREFIX) ? name.slice(BUCKET_PREFIX.length) : null;
+export function userTenant(user: string): string {
+  return USER_PREFIX + user;
+}
+
+export function parseTenant(tenant: string): { readonly kind: "user" | "bucket"; readonly name: string } {
+  if (tenant.startsWith(USER_PREFIX)) return { kind: "user", name: tenant.slice(USER_PREFIX.length) };
+  return { kind: "bucket", name: tenant.slice(BUCKET_PREFIX.length) };
 }
 
 export class TurnShares {

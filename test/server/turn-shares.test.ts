@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { type Tenant, TurnShares, type TurnTaker } from "../../src/server/turn-shares.ts";
-import { command, RawClient, startPort } from "./started-port.ts";
+import { fakeAccess } from "./fake-access.ts";
+import { command, exchange, RawClient, startPort } from "./started-port.ts";
 
 /** Shares on a clock that moves by hand, in turns that are taken by hand. */
 class Turns {
@@ -180,13 +181,20 @@ test("when so many wait for the rate that it would take too long, the next is re
   expect(tenant.refusedCount).toBe(4 * 200);
 });
 
+/** Asks until another connection has used up the rate and waits. */
+async function untilRefused(client: RawClient): Promise<void> {
+  const refusal = "-RATELIMIT too many commands a second; it was not executed, and it is safe to retry\r\n";
+  while (!client.text().endsWith(refusal)) {
+    await client.send(command("PING")).untilBytes(client.received.length + 1);
+  }
+}
+
 test("commands beyond a rate are refused in their place, and the connection goes on", async () => {
   const server = startPort({ requestsPerSecond: 100, rateDelayMs: 0 });
   const [first, second] = [await RawClient.open(server.port), await RawClient.open(server.port)];
   first.send(Buffer.concat(Array.from({ length: 1_000 }, () => command("PING"))));
   await first.until("+PONG\r\n");
-  const text = await second.send(command("PING")).until("\r\n");
-  expect(text).toBe("-RATELIMIT too many commands a second; it was not executed, and it is safe to retry\r\n");
+  await untilRefused(second);
   first.close();
   second.close();
   server.stop();
@@ -212,4 +220,63 @@ test("a tenant's connections stall and go on while another is active, and every 
   noisy.close();
   quiet.close();
   server.stop();
+});
+
+test("a user may have a rate of their own, which changes while they are connected and is not that of others", async () => {
+  const fake = fakeAccess({ mayBeOpen: false });
+  fake.enter("default", ["admin", "cluster"]);
+  fake.enter("ann", ["reader"]);
+  const server = startPort({ rateDelayMs: 0 }, { access: fake.access });
+  const login = async (name: string): Promise<RawClient> => {
+    const client = await RawClient.open(server.port);
+    await client.send(command("AUTH", name, `${name}-secret`)).until("+OK\r\n");
+    return client;
+  };
+  const [chief, first, second] = [await login("default"), await login("ann"), await login("ann")];
+  expect(await chief.send(command("USER", "SET", "ann", "RATE", "100")).until("+OK\r\n+OK\r\n")).toBe("+OK\r\n+OK\r\n");
+  first.send(Buffer.concat(Array.from({ length: 1_000 }, () => command("PING"))));
+  await first.until("+PONG\r\n");
+  await untilRefused(second);
+  expect(await chief.send(command("USER", "INFO", "ann")).until(":100\r\n")).toContain("$4\r\nrate\r\n:100\r\n");
+  for (const client of [chief, first, second]) client.close();
+  server.stop();
+});
+
+test("a bucket may have a rate of its own, as far as nobody logs in", async () => {
+  const server = startPort({ rateDelayMs: 0 });
+  const [first, second] = [await RawClient.open(server.port), await RawClient.open(server.port)];
+  await first.send(command("BUCKET", "CREATE", "slow", "RATE", "100")).until("+OK\r\n");
+  for (const client of [first, second]) await client.send(command("USE", "slow")).until("+OK\r\n");
+  first.send(Buffer.concat(Array.from({ length: 1_000 }, () => command("PING"))));
+  await first.until("+PONG\r\n");
+  await untilRefused(second);
+  first.close();
+  second.close();
+  server.stop();
+});
+
+test("limits of a bucket in words that mean nothing are refused", async () => {
+  const { port, stop } = startPort();
+  const refused = [
+    "QUOTA x",
+    "QUOTA 5XB",
+    "KEYS -1",
+    "KEYS 1.5",
+    "RATE 99999999",
+    "QUOTA",
+    "SIZE 5",
+    "DURABILITY never",
+  ];
+  for (const words of refused) {
+    const text = await exchange(port, command("BUCKET", "CREATE", "b", ...words.split(" ")));
+    expect(text).toBe("-ERR syntax error\r\n");
+  }
+  expect(await exchange(port, command("BUCKET", "QUOTA", "0"))).toContain("wrong number of arguments");
+  expect(await exchange(port, command("BUCKET", "QUOTA", "0", "DURABILITY", "os"))).toBe("-ERR syntax error\r\n");
+  expect(await exchange(port, command("BUCKET", "QUOTA", "none", "5MiB"))).toStartWith("-ERR no bucket 'none'");
+  expect(await exchange(port, command("BUCKET", "QUOTA", "0", "5MiB", "KEYS", "7"))).toBe("+OK\r\n");
+  expect(await exchange(port, command("BUCKET", "INFO", "0"))).toContain(
+    "$11\r\nquota-bytes\r\n:5242880\r\n$10\r\nquota-keys\r\n:7\r\n$4\r\nrate\r\n:0\r\n",
+  );
+  stop();
 });

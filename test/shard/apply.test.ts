@@ -442,3 +442,27 @@ test("the catalog gives out ids from 64, once each", () => {
   const names = harness.boot.system.map(({ key }) => text(key)).sort();
   expect(names).toEqual(["bucket/3", "bucket/a", "bucket/b", "next-bucket", "pending/4", "pending/65"]);
 });
+
+test("what is chosen for a bucket changes field by field, stays when it is emptied, and is counted", () => {
+  using harness = new ShardHarness();
+  const alter = (name: string, value: Uint8Array): TestCommand =>
+    command(CommandType.alterBucket, name, { bucket: 0, value });
+  const entry = (name: string): unknown => {
+    const changes = harness.ofType("applied").flatMap((reply) => reply.system);
+    const last = changes.findLast(({ key }) => text(key) === `bucket/${name}`)?.value;
+    return last === undefined || last === null ? null : decode(last);
+  };
+  harness.run(command(CommandType.createBucket, "a", { bucket: 0, value: encode({ consistency: "raft" }) }));
+  expect(
+    harness.run(alter("a", encode({ quotaBytes: 5 })), alter("a", encode({ quotaKeys: 7, quotaBytes: 6 }))).map(said),
+  ).toEqual(["64", "64"]);
+  const profile = { consistency: "raft", quotaBytes: 6, quotaKeys: 7 };
+  expect(entry("a")).toEqual({ id: 64, seed: 64, profile, revision: 2 });
+  harness.run(command(CommandType.renewBucket, "a", { bucket: 0 }));
+  expect(entry("a")).toEqual({ id: 65, seed: 64, profile, revision: 2 });
+  expect(said(harness.run(alter("3", encode({ rate: 1 })))[0])).toBe("4");
+  expect(entry("3")).toEqual({ id: 4, seed: 4, profile: { rate: 1 }, revision: 1 });
+  const refused = [alter("x", encode({})), alter("a", Uint8Array.of(0xc1)), alter("a", encode([1]))];
+  expect(harness.run(...refused).map(said)).toEqual(["NO_BUCKET", "INVALID_ARGUMENT", "INVALID_ARGUMENT"]);
+  expect(said(harness.run(alter("a", encode({ long: "x".repeat(5_000) })))[0])).toBe("TOO_LARGE");
+});

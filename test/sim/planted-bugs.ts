@@ -395,8 +395,8 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     changes: [
       {
         file: "src/cluster/catalog.ts",
-        text: "this.#set(name, id, seed, profile?.durability);",
-        replacement: "this.#set(name, id, id + 0 * seed, profile?.durability);",
+        text: "this.#set(name, id, seed, profile, revision);",
+        replacement: "this.#set(name, id, id + 0 * seed, profile, revision);",
       },
     ],
     seedCount: 100,

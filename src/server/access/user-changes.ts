@@ -28,10 +28,13 @@ export function changeUser(
   const { users, roles } = access.content;
   const stranger = unknownRole(options.roles ?? [], roles);
   if (stranger !== null) return done(`ERR there is no role '${stranger}'`);
-  const before = known ?? { id: 0, hash: "", enabled: true, roles: [], grants: [], revision: 0 };
+  const before: UserRecord = known ?? { id: 0, hash: "", enabled: true, roles: [], grants: [], revision: 0 };
   const change = (hash: string): void => {
+    const { rate: rateBefore, ...rest } = before;
+    const rate = options.rate ?? rateBefore ?? 0;
     const after: UserRecord = {
-      ...before,
+      ...rest,
+      ...(rate === 0 ? {} : { rate }),
       hash,
       enabled: options.enabled ?? before.enabled,
       roles: options.roles ?? before.roles,

@@ -5,6 +5,7 @@
  *   ROLES <role>[,<role>…] | none
  *   GRANT <bucket> <prefix>* <rights>  as often as needed; the bucket is a glob, rights are read,write,admin,cluster or all
  *   ENABLED | DISABLED
+ *   RATE <commands a second>           0: as of everybody without one
  *
  * What is given takes the place of what was there: one GRANT is the first of all grants from then on.
  */
@@ -20,6 +21,8 @@ export interface UserOptions {
   roles: string[] | null;
   grants: Grant[] | null;
   enabled: boolean | null;
+  /** 0: none of its own. */
+  rate: number | null;
 }
 
 const PASSWORD_BYTES_MIN = 8;
@@ -28,12 +31,13 @@ const PASSWORD_LENGTH = `ERR a password has ${PASSWORD_BYTES_MIN} to ${PASSWORD_
 export const NOBODY_IN_CHARGE =
   "ERR nobody would be left who may manage users: some enabled user needs the right cluster on every bucket (role cluster)";
 
+const RATE_MAX = 10_000_000n;
 const GRANT_ARGUMENTS = 4;
 const STAR = 0x2a;
 
 /** The options from `first` on, or what is wrong with them. */
 export function parseUserOptions(request: RequestArguments, first: number): UserOptions | string {
-  const options: UserOptions = { password: null, roles: null, grants: null, enabled: null };
+  const options: UserOptions = { password: null, roles: null, grants: null, enabled: null, rate: null };
   for (let i = first; i < request.count; ) {
     const word = request.word(i);
     if (word === "enabled" || word === "disabled") {
@@ -47,6 +51,11 @@ export function parseUserOptions(request: RequestArguments, first: number): User
     } else if (word === "roles" && i + 1 < request.count) {
       const roles = request.text(i + 1);
       options.roles = roles === "none" ? [] : roles.split(",");
+      i += 2;
+    } else if (word === "rate" && i + 1 < request.count) {
+      const rate = request.integer(i + 1);
+      if (rate === null || rate < 0n || rate > RATE_MAX) return `ERR a rate is 0 to ${RATE_MAX} commands a second`;
+      options.rate = Number(rate);
       i += 2;
     } else if (word === "grant" && i + GRANT_ARGUMENTS - 1 < request.count) {
       const grant = parseGrant(request, i + 1);

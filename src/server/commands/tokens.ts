@@ -54,8 +54,8 @@ function issue(client: ClientConnection, request: RequestArguments): void {
   if (seconds === null || seconds < 1n || seconds > BigInt(TOKEN_SECONDS_MAX)) return client.replyError(LIFETIME);
   const options = parseUserOptions(request, 4);
   if (typeof options === "string") return client.replyError(options);
-  const { grants, password, roles, enabled } = options;
-  if (password !== null || roles !== null || enabled !== null) return client.replyError(SYNTAX);
+  const { grants, password, roles, enabled, rate } = options;
+  if (password !== null || roles !== null || enabled !== null || rate !== null) return client.replyError(SYNTAX);
   const slot = client.defer();
   const refuse = (problem: string): void => client.settle(slot, (reply) => reply.error(problem));
   withSigningKey(client, (keyId, key) => {

@@ -74,8 +74,9 @@ function role(client: ClientConnection, request: RequestArguments): void {
   if (action === "del") return removeRole(access, name, known!, replyWhenDone(client));
   const options = parseUserOptions(request, 3);
   if (typeof options === "string") return client.replyError(options);
-  const { grants, password, roles: others, enabled } = options;
-  if (grants === null || password !== null || others !== null || enabled !== null) return client.replyError(SYNTAX);
+  const { grants, password, roles: others, enabled, rate } = options;
+  if (grants === null || password !== null || others !== null || enabled !== null || rate !== null)
+    return client.replyError(SYNTAX);
   changeRole(access, name, known, grants, replyWhenDone(client));
 }
 
@@ -97,7 +98,7 @@ function userInfo(client: ClientConnection, name: string): void {
   const record = client.port.access.content.users.get(name);
   if (record === undefined) return client.replyError("ERR there is no such user");
   const reply = client.begin();
-  reply.map(4);
+  reply.map(5);
   reply.bulkText("name");
   reply.bulkText(name);
   reply.bulkText("enabled");
@@ -108,6 +109,8 @@ function userInfo(client: ClientConnection, name: string): void {
   reply.bulkText("grants");
   reply.array(record.grants.length);
   for (const grant of record.grants) reply.bulkText(grantText(grant));
+  reply.bulkText("rate");
+  reply.integer(record.rate ?? 0);
   client.end();
 }
 

@@ -206,7 +206,7 @@ test("users, roles and tokens from the first command to the last", async () => {
       "-ERR nobody would be left who may manage users: some enabled user needs the right cluster on every bucket (role cluster)\r\n".repeat(
         2,
       ),
-      "*8\r\n$4\r\nname\r\n$3\r\nbob\r\n$7\r\nenabled\r\n:1\r\n$5\r\nroles\r\n*1\r\n$5\r\nclerk\r\n$6\r\ngrants\r\n*0\r\n+OK\r\n",
+      "*10\r\n$4\r\nname\r\n$3\r\nbob\r\n$7\r\nenabled\r\n:1\r\n$5\r\nroles\r\n*1\r\n$5\r\nclerk\r\n$6\r\ngrants\r\n*0\r\n$4\r\nrate\r\n:0\r\n+OK\r\n",
     ].join(""),
   );
   const issued = await say(root, "TOKEN ISSUE bob 60 GRANT orders eu:* read");
