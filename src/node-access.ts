@@ -45,6 +45,7 @@ export class NodeAccess {
     environment: Environment,
     audit: AuditLog,
     firstUser: UserRecord | null,
+    isForOthers: boolean,
     fail: (reason: string) => void,
   ) {
     this.#node = node;
@@ -53,16 +54,17 @@ export class NodeAccess {
     this.#audit = audit;
     this.#firstUser = firstUser;
     this.#fail = fail;
-    this.#mayBeOpen = settings.insecureOpen || isLoopbackOnly(settings);
+    this.#mayBeOpen = settings.insecureOpen || !isForOthers;
     const { clock, log } = environment;
     const options = { mayBeOpen: this.#mayBeOpen, checksMax: settings.loginChecks };
     this.access = new Access(node.access, realPasswords, audit, clock, log, options);
   }
 
-  /** `fail`: the node must end. Throws CONFIG and IO. */
+  /** `addresses`: where the node listens. `fail`: it must end. Throws CONFIG and IO. */
   static async open(
     node: ClusterNode,
     settings: NodeSettings,
+    addresses: readonly string[],
     environment: Environment,
     fail: (reason: string) => void,
   ): Promise<NodeAccess> {
@@ -72,12 +74,13 @@ export class NodeAccess {
       fileBytesMax: settings.auditFileBytes,
       filesKept: settings.auditFilesKept,
     });
-    if (settings.insecureOpen && !isLoopbackOnly(settings)) {
+    const isForOthers = !addresses.every((address) => isLoopback(splitAddress(address).host));
+    if (settings.insecureOpen && isForOthers) {
       environment.log.warn("INSECURE: until there is a user, everybody who reaches the ports may do everything", {
         because: "insecureOpen is set",
       });
     }
-    return new NodeAccess(node, settings, environment, audit, firstUser, fail);
+    return new NodeAccess(node, settings, environment, audit, firstUser, isForOthers, fail);
   }
 
   /** Looks at the catalog from now on. */
@@ -173,10 +176,6 @@ function readText(disk: Environment["disk"], path: string): string {
     if (!(cause instanceof EnvelopeError)) throw cause;
     throw new EnvelopeError("CONFIG", `initialPasswordFile cannot be read: ${cause.message}`);
   }
-}
-
-function isLoopbackOnly({ client, peer, http }: NodeSettings): boolean {
-  return [client, peer, http].every((address) => isLoopback(splitAddress(address).host));
 }
 
 function isLoopback(host: string): boolean {

@@ -85,6 +85,8 @@ const ARROWS: Record<string, readonly string[]> = {
 const COMPOSITION_ROOT = [
   "src/node.ts",
   "src/node-access.ts",
+  "src/node-core.ts",
+  "src/node-ports.ts",
   "src/node-tls.ts",
   "src/node-shards.ts",
   "src/compactor-threads.ts",

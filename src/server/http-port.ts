@@ -19,7 +19,8 @@ export interface NodeStatus {
   readonly node: string;
   readonly cluster: string;
   readonly version: string;
-  readonly addresses: { readonly client: string; readonly peer: string; readonly http: string };
+  /** Null: the node does not listen for such. */
+  readonly addresses: { readonly client: string; readonly peer: string | null; readonly http: string | null };
   readonly shards: readonly ShardStatus[];
   readonly members: readonly MemberStatus[];
   readonly figures: Readonly<Record<string, number>>;
