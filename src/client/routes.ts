@@ -7,6 +7,8 @@ import type { Topology } from "../wire/binary-messages.ts";
 
 /** A bucket that was dropped and created again has another seed. */
 const SEED_AGE_MS_MAX = 60_000;
+/** The most shards of which the ring is drawn: a quarter of a million points. */
+const SHARDS_DRAWN_MAX = 4096;
 
 interface KnownSeed {
   /** Null while it is being asked for. */
@@ -32,8 +34,8 @@ export class Routes {
   learn(topology: Topology): void {
     this.#topology = topology;
     const { shardCount, pointsPerShard } = topology;
-    // Another ring than ours: any node will do.
-    if (pointsPerShard !== POINTS_PER_SHARD) this.#tokens = null;
+    // Another ring than ours, or one too large to be drawn in passing: any node will do.
+    if (pointsPerShard !== POINTS_PER_SHARD || shardCount > SHARDS_DRAWN_MAX) this.#tokens = null;
     else if (this.#tokens?.shardCount !== shardCount) this.#tokens = new TokenTable(shardCount);
   }
 

@@ -118,6 +118,7 @@ class PageStream {
 
   /** Null: patience was over. */
   async next(patience: Patience): Promise<Outcome | null> {
+    if (patience.over !== null) return null;
     if (this.#isOwed) this.channel.grant(this.#id, 1);
     this.#isOwed = true;
     const ready = this.#outcomes.shift();

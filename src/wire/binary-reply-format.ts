@@ -47,6 +47,8 @@ import {
 } from "./message-pack.ts";
 
 const U32_MAX = 0xffff_ffff;
+/** Shards are numbered in 16 bits, and one number stands for none. */
+const SHARDS_MAX = 0xffff;
 const TEXT_BYTES_MAX = 1024 * 1024;
 /** The reader's own bound is that an item takes a byte at least. */
 const ITEMS_MAX = U32_MAX;
@@ -302,7 +304,8 @@ function encodeTopology(topology: Topology, into: ByteWriter): void {
 
 function decodeTopology(from: PackReader): Topology {
   const version = from.count();
-  const shardCount = from.count(U32_MAX);
+  const shardCount = from.count(SHARDS_MAX);
+  if (shardCount === 0) throw from.invalid("a cluster of no shards");
   const pointsPerShard = from.count(U32_MAX);
   const members = decodeList(from, decodeMember);
   const leaders = decodeList(from, (one) => one.integer());
