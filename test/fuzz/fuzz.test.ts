@@ -1,9 +1,11 @@
 /** A short campaign against every target, and every input that was ever found. `run.ts` goes on for longer. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { memoryUsage } from "bun:jsc";
 import { outcomeOf, runCampaign } from "./campaign.ts";
 import { FOUND } from "./found.ts";
 import { TARGETS } from "./targets.ts";
+
+setDefaultTimeout(60_000);
 
 const INPUTS = 3_000;
 const SEED = 20_260;

@@ -1,8 +1,10 @@
 /** The table of bad input put to a real Redis: what a node says is what Redis says. Skipped where none is installed. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { ANSWERED, CLOSED } from "../server/bad-input-table.ts";
 import { exchange, RawClient } from "../server/started-port.ts";
 import { REDIS_SERVER, type RedisProcess, startRedis } from "./differential/redis-process.ts";
+
+setDefaultTimeout(60_000);
 
 describe.skipIf(REDIS_SERVER === null)("Redis says the same to", () => {
   let redis: RedisProcess;

@@ -2,13 +2,15 @@
  * Commands that no member would send, and that are whole all the same: every type with values that are none of its own, in
  * every bucket. Once in the log they are applied by every replica, and again at every start: each has to come to something.
  */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { logIndex } from "../../src/core/ids.ts";
 import { Random } from "../../src/core/random.ts";
 import { anyCommand, entryOf } from "../fuzz/targets/record-samples.ts";
 import { ShardHarness, START_MS } from "./shard-harness.ts";
 
-const SEEDS = 12;
+setDefaultTimeout(60_000);
+
+const SEEDS = 6;
 const ENTRIES = 150;
 const COMMANDS_MAX = 4;
 
