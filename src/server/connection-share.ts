@@ -58,6 +58,11 @@ export class ConnectionShare implements Pace {
     else tenant.readBytes -= (tenant.readBytes - byteCount) >> 3;
   }
 
+  /** A command was much work by itself. */
+  worked(cost: number): void {
+    this.shares.charge(this.tenant, cost);
+  }
+
   sent(byteCount: number): void {
     this.shares.charge(this.tenant, SEND_COST + byteCount / BYTES_PER_COST);
   }

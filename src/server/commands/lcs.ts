@@ -12,6 +12,8 @@ export const LCS_COMMANDS: readonly CommandEntry[] = [
   readCommand("lcs", -3, "The longest common subsequence of two values", lcs, [1, 2, 1]),
 ];
 
+/** Fields of the table that are filled in a microsecond. */
+const CELLS_PER_COST = 256;
 const EITHER_OR = "ERR If you want both the length and indexes, please just use IDX.";
 /** Redis's own words: `valueBytesMax` is told to clients under that name. */
 const TABLE_TOO_LARGE = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
@@ -28,6 +30,7 @@ function lcs(client: ClientConnection, request: RequestArguments): void {
   const tableBytesMax = client.port.settings.valueBytesMax;
   const gather = new GatherValues(client, 2, (reply, [first, second]) => {
     const [a, b] = [first ?? EMPTY_BYTES, second ?? EMPTY_BYTES];
+    client.share.worked((a.length * b.length) / CELLS_PER_COST);
     if (tableBytes(a, b) > tableBytesMax) reply.error(TABLE_TOO_LARGE);
     else writeCommon(reply, a, b, options);
   });
