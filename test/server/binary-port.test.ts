@@ -168,8 +168,9 @@ test("replies come as they are known, each with the id of its request", async ()
   const { port, coordinator } = start({}, { random: new Random(11) });
   const client = await open(port);
   const ids = new Map<number, string>();
+  const puts: number[] = [];
   for (let i = 0; i < 500; i++) {
-    client.send(operation(put(`k${i}`, `v${i}`)));
+    puts.push(client.send(operation(put(`k${i}`, `v${i}`))));
     ids.set(client.send(operation(get(`k${i}`))), `v${i}`);
   }
   const order: number[] = [];
@@ -177,6 +178,7 @@ test("replies come as they are known, each with the id of its request", async ()
     expect(said(await client.reply(id))).toBe(value);
     order.push(id);
   }
+  for (const id of puts) await client.reply(id);
   expect(coordinator.heldCount).toBe(0);
 });
 

@@ -154,7 +154,13 @@ function setUser(client: ClientConnection, request: RequestArguments): void {
   const name = request.text(2);
   const known = access.content.users.get(name) ?? null;
   const wanted = known === null ? { rights: 0, prefixes: [], isChanged: false } : wantedOf(known);
-  const options: UserOptions = { password: null, roles: null, grants: null, enabled: known === null ? false : null, rate: null };
+  const options: UserOptions = {
+    password: null,
+    roles: null,
+    grants: null,
+    enabled: known === null ? false : null,
+    rate: null,
+  };
   for (let i = 3; i < request.count; i++) {
     const problem = take(request.text(i), options, wanted);
     if (problem !== null) return client.replyError(problem);
