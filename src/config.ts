@@ -273,6 +273,9 @@ type Parsed = z.infer<typeof SCHEMA>;
 
 export type SettingName = keyof typeof SHAPE;
 
+/** Some settings, as a program gives them. */
+export type SettingValues = { readonly [Name in SettingName]?: Parsed[Name] };
+
 /** All settings of one node, checked, none missing. `peers` always holds this node itself. */
 export type NodeSettings = Readonly<
   Omit<Parsed, "peer" | "cores" | "memoryBytes" | "shards" | "workers" | "compactors"> & {
@@ -292,6 +295,11 @@ export interface SettingSources {
   readonly file: { readonly path: string; readonly text: string } | null;
   /** Processor cores of this machine. */
   readonly cores: number;
+}
+
+interface Found {
+  readonly value: unknown;
+  readonly origin: string;
 }
 
 export interface SettingDoc {
@@ -329,17 +337,32 @@ export function parseSetting(key: string, text: string): { readonly value: unkno
 /** Joins the sources into the settings of one node. Throws EnvelopeError CONFIG. */
 export function resolveSettings(sources: SettingSources): NodeSettings {
   const file = sources.file === null ? {} : readToml(sources.file.path, sources.file.text);
+  return resolved((key) => pick(key, sources, file), sources.cores);
+}
+
+/**
+ * The settings of one node from what a program gives by name; `origin` is named where something is refused. Throws
+ * EnvelopeError CONFIG.
+ */
+export function settingsFrom(given: SettingValues, origin: string, cores: number): NodeSettings {
+  for (const key of Object.keys(given)) {
+    if (!Object.hasOwn(SHAPE, key)) throw new EnvelopeError("CONFIG", `${key} (from ${origin}) is not a setting`);
+  }
+  return resolved((key) => (given[key] === undefined ? null : { value: given[key], origin }), cores);
+}
+
+function resolved(find: (key: SettingName) => Found | null, cores: number): NodeSettings {
   const origins = new Map<SettingName, string>();
   const values: Record<string, unknown> = {};
   for (const key of settingNames()) {
-    const found = pick(key, sources, file);
+    const found = find(key);
     if (found !== null) origins.set(key, found.origin);
     const parsed = SHAPE[key].safeParse(found?.value);
     if (!parsed.success) throw refused(key, found?.origin ?? "default", found?.value, firstMessage(parsed.error));
     values[key] = parsed.data;
   }
   // Each value has just come out of its own schema.
-  return complete(values as Parsed, origins, sources.cores);
+  return complete(values as Parsed, origins, cores);
 }
 
 /** The text of host:port taken apart; an IPv6 host stands in brackets. Throws CONFIG. */
@@ -412,11 +435,7 @@ function defaultCompactors(cores: number): number {
   return Math.max(1, Math.min(COMPACTORS_DEFAULT_MAX, Math.floor(cores / 4)));
 }
 
-function pick(
-  key: SettingName,
-  sources: SettingSources,
-  file: Readonly<Record<string, unknown>>,
-): { value: unknown; origin: string } | null {
+function pick(key: SettingName, sources: SettingSources, file: Readonly<Record<string, unknown>>): Found | null {
   const flagged = sources.flags[key];
   if (flagged !== undefined) return { value: flagged, origin: flagName(key) };
   const variable = sources.environment[variableName(key)];

@@ -33,16 +33,35 @@ export interface Claim {
  * NEWER_FORMAT, CORRUPTION, IO, or what keeps it from joining.
  */
 export async function claimDirectory(given: NodeSettings, environment: Environment): Promise<Claim> {
-  environment.disk.makeDirectory(given.data);
-  const lock = environment.disk.lock(given.data);
+  const lock = lockedDirectory(given, environment);
   try {
-    const identity = await identityOf(given, environment);
+    const identity = await memberOf(given, environment);
     // Whoever joins has as many shards as the cluster.
     return { settings: { ...given, shards: identity.shardCount }, identity, lock };
   } catch (cause) {
     lock.release();
     throw cause;
   }
+}
+
+/** Takes the directory of a node that is alone, whatever it is called. Throws as `claimDirectory` does. */
+export function adoptDirectory(given: NodeSettings, environment: Environment): Claim {
+  const lock = lockedDirectory(given, environment);
+  try {
+    const identity = claimedBy(given, environment, true);
+    const { nodeName: id, shardCount: shards, members } = identity;
+    // Others may know it by another address than it would have had here.
+    const address = members.members[0]?.peerAddress || given.peer;
+    return { settings: { ...given, id, shards, peer: address, peers: [{ name: id, address }] }, identity, lock };
+  } catch (cause) {
+    lock.release();
+    throw cause;
+  }
+}
+
+function lockedDirectory({ data }: NodeSettings, { disk }: Environment): DirectoryLock {
+  disk.makeDirectory(data);
+  return disk.lock(data);
 }
 
 /** Resolves when all shards have recovered; otherwise gives the directory back and throws what is in the way. */
@@ -79,7 +98,12 @@ export class NodeCore {
     };
     const shards = hostShards(environment, settings, identity, { died, repliesCame: () => this.node.turnNow() });
     this.#shards = shards;
-    this.node = new ClusterNode(environment, clusterSettings(settings), identity, shards.open);
+    try {
+      this.node = new ClusterNode(environment, clusterSettings(settings), identity, shards.open);
+    } catch (cause) {
+      shards.stop();
+      throw cause;
+    }
     this.node.onTurnEnd(() => this.node.coordinator.settleReads());
     this.node.onFailure((shard, code, message) => this.fail(code, `shard ${shard}: ${message}`));
     this.node.onForgotten(() => this.fail("NO_MEMBER", "this node has been removed from the cluster"));
@@ -159,18 +183,24 @@ function hostShards(
     : shardsInWorkers(environment, settings, clusterId, hasPeers, events);
 }
 
-/** Whose directory it is; a node that is to join has done so then. */
-async function identityOf(settings: NodeSettings, environment: Environment): Promise<Identity> {
-  const { join, joinTimeoutMs, requestTimeoutMs, rack, valueBytesMax, electionMs, replicationFactor } = settings;
-  const identity = Identity.claim(environment.disk, {
+/** Whose directory it is; a new one belongs to this node. */
+function claimedBy(settings: NodeSettings, { disk, seed }: Environment, adopts: boolean): Identity {
+  return Identity.claim(disk, {
     directory: settings.data,
     clusterName: settings.cluster,
     nodeName: settings.id,
     memberNames: settings.peers.map((peer) => peer.name),
     shardCount: settings.shards,
-    randomHex: new Random(environment.seed).u32().toString(16),
-    joins: join !== undefined,
+    randomHex: new Random(seed).u32().toString(16),
+    joins: settings.join !== undefined,
+    adopts,
   });
+}
+
+/** Who the node is; one that is to join has done so then. */
+async function memberOf(settings: NodeSettings, environment: Environment): Promise<Identity> {
+  const { join, joinTimeoutMs, requestTimeoutMs, rack, valueBytesMax, electionMs, replicationFactor } = settings;
+  const identity = claimedBy(settings, environment, false);
   if (identity.nodeId !== NO_NODE || join === undefined) return identity;
   const peerAddress = settings.peers.find(({ name }) => name === settings.id)?.address ?? settings.peer;
   if (splitAddress(peerAddress).port === 0) throw new EnvelopeError("CONFIG", "peer must say the port: others dial it");

@@ -3,6 +3,7 @@
  * composition root; main thread.
  */
 import packageJson from "../package.json" with { type: "json" };
+import type { ClusterNode } from "./cluster/cluster-node.ts";
 import { parseSetting, splitAddress, type NodeSettings } from "./config.ts";
 import { EnvelopeError } from "./core/errors.ts";
 import { descriptorsMax } from "./env/descriptors.ts";
@@ -10,6 +11,8 @@ import type { Logger } from "./env/environment.ts";
 import { NodeAccess } from "./node-access.ts";
 import type { NodeCore } from "./node-core.ts";
 import type { NodeNetworks } from "./node-tls.ts";
+import { binaryServices } from "./server/binary/binary-services.ts";
+import type { BinaryServices } from "./server/binary/binary-session.ts";
 import { ClientPort } from "./server/client-port.ts";
 import { type HttpPort, type NodeStatus, startHttpPort } from "./server/http-port.ts";
 import type { NodeControl } from "./server/node-control.ts";
@@ -46,17 +49,22 @@ export interface OpenPorts {
   end(): Promise<void>;
 }
 
-/** Resolves once clients are served. Throws CONFIG for an address that is taken, and what keeps the node from serving. */
+/**
+ * Resolves once clients are served. `unfit` is told later why they should not be any more: there are no users who could log in, and
+ * others can reach the ports. Throws CONFIG for an address that is taken, and what keeps the node from serving.
+ */
 export async function openPorts(
   core: NodeCore,
+  settings: NodeSettings,
   networks: NodeNetworks,
   wanted: PortAddresses,
   connectionsMax: number,
+  unfit: (reason: string) => void,
 ): Promise<OpenPorts> {
-  const { node, settings, environment } = core;
+  const { node, environment } = core;
   const { clock, log } = environment;
   const bound = Object.values(wanted).filter((address) => address !== null);
-  const door = await NodeAccess.open(node, settings, bound, environment, (reason) => core.fail("CONFIG", reason));
+  const door = await NodeAccess.open(node, settings, bound, environment, unfit);
   const { control, onShutdown } = nodeControl(settings, log, connectionsMax);
   const clientSettings = { ...settings, connectionsMax, version: packageJson.version };
   const clients = new ClientPort(node.coordinator, networks.client, clock, log, door.access, clientSettings, control);
@@ -75,7 +83,7 @@ export async function openPorts(
     node.tellClientAddress(usableByOthers(client));
     if (wanted.http !== null) http = listenForHttp(wanted.http, networks, door, () => status());
     const addresses = { client, http: http?.address ?? null, peer: wanted.peer };
-    const status = (): NodeStatus => statusOf(core, addresses);
+    const status = (): NodeStatus => statusOf(core.node, settings, addresses);
     log.info("serving", { ...addresses, shards: settings.shards });
     return { addresses, status, onShutdown, close, end: () => door.stop() };
   } catch (cause) {
@@ -90,7 +98,7 @@ function listenForHttp(address: string, networks: NodeNetworks, door: NodeAccess
   return startHttpPort(host, port, door.access, status, networks.http);
 }
 
-function statusOf({ node, settings }: NodeCore, addresses: PortAddresses): NodeStatus {
+function statusOf(node: ClusterNode, settings: NodeSettings, addresses: PortAddresses): NodeStatus {
   return {
     node: settings.id,
     cluster: settings.cluster,
@@ -100,6 +108,11 @@ function statusOf({ node, settings }: NodeCore, addresses: PortAddresses): NodeS
     members: node.coordinator.members(),
     figures: node.coordinator.figures(),
   };
+}
+
+/** What a client inside this process is served by. */
+export function embeddedServices({ node, settings, environment }: NodeCore): BinaryServices {
+  return binaryServices(node.coordinator, environment.clock, { ...settings, version: packageJson.version });
 }
 
 /** Storage must never go without a descriptor because of clients. Throws CONFIG when none would be left for them. */

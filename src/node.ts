@@ -39,7 +39,9 @@ export async function startNode(given: NodeSettings, environment: Environment): 
   const core = await openCore(claim, peerEnvironment);
   const peer = withPort(settings.peer, core.node.start());
   const { client, http } = settings;
-  const ports = await openPorts(core, networks, { client, http, peer }, connectionsMax);
+  const ports = await openPorts(core, settings, networks, { client, http, peer }, connectionsMax, (reason) =>
+    core.fail("CONFIG", reason),
+  );
   return {
     clientAddress: ports.addresses.client,
     peerAddress: peer,

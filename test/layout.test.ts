@@ -76,7 +76,7 @@ const ARROWS: Record<string, readonly string[]> = {
     "server",
     "config.ts",
   ],
-  "embedded.ts": ["core", "env", "record", "cluster", "node.ts", "config.ts"],
+  "embedded.ts": ["core", "env", "wire", "server", "client", "client.ts", "node.ts", "config.ts"],
   "main.ts": ["cli", "client", "config.ts", "core"],
   workers: ["core", "env", "bridge", "shard", "storage", "sim"],
 };
@@ -91,6 +91,9 @@ const COMPOSITION_ROOT = [
   "src/node-shards.ts",
   "src/compactor-threads.ts",
 ];
+
+/** And that of a database inside a process. */
+const EMBEDDED_ROOT = ["src/embedded.ts", "src/embedded-channel.ts", "src/embedded-settings.ts"];
 
 /** What reaches the world, and the files outside src/env that may say it. */
 const WORLD: readonly { readonly words: RegExp; readonly except: readonly string[] }[] = [
@@ -166,6 +169,7 @@ function resolveFrom(path: string, target: string): string {
 function partOf(path: string): string {
   const [top = "", second = ""] = path.split("/");
   if (COMPOSITION_ROOT.includes(path)) return "node.ts";
+  if (EMBEDDED_ROOT.includes(path)) return "embedded.ts";
   return top === "src" ? second : top;
 }
 

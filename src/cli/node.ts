@@ -9,13 +9,13 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { type NodeSettings, resolveSettings } from "../config.ts";
 import { EnvelopeError } from "../core/errors.ts";
+import { holdProcess } from "../env/hold-process.ts";
 import { pinoLog } from "../env/pino-log.ts";
 import { realEnvironment } from "../env/real-environment.ts";
 import { startNode } from "../node.ts";
 import { stopSignals, whenAborted } from "./stop-signals.ts";
 
 const STOP_MS_MAX = 5_000;
-const ALIVE_MS = 60_000;
 
 interface Failure {
   readonly reason: string;
@@ -36,8 +36,8 @@ export async function runNode(command: NodeCommand): Promise<number> {
   const ignored = [...(command.exitWithParent ? ["SIGINT" as const] : []), ...(hasTls ? ["SIGHUP" as const] : [])];
   const signals = stopSignals(ignored, (code) => process.exit(code));
   const stop = command.exitWithParent ? AbortSignal.any([signals, parentGone()]) : signals;
-  // Timers of the environment keep no process alive, and there is a moment before the ports do.
-  const alive = setInterval(() => undefined, ALIVE_MS);
+  // Neither timers of the environment nor workers keep a process alive, and there is a moment before the ports do.
+  const letGo = holdProcess();
   const node = await startNode(settings, realEnvironment(log));
   if (hasTls) process.on("SIGHUP", () => node.renewCertificates?.());
   const failed = new Promise<Failure>((resolve) => node.onFailure((reason) => resolve({ reason })));
@@ -55,7 +55,7 @@ export async function runNode(command: NodeCommand): Promise<number> {
   }, STOP_MS_MAX);
   await node.stop();
   clearTimeout(tooSlow);
-  clearInterval(alive);
+  letGo();
   log.info("stopped");
   return 0;
 }

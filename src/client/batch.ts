@@ -4,7 +4,6 @@
  */
 import type { KeyOperation, OperationReply } from "../wire/binary-messages.ts";
 import { EnvelopeError } from "../core/errors.ts";
-import { encodeText } from "./codec.ts";
 import type { Batch, CommitOptions, Condition, Expiry, Key, StepResult } from "./database.ts";
 import { InvalidArgumentError, ProtocolError } from "./errors.ts";
 import { inParallel } from "./in-parallel.ts";
@@ -57,7 +56,7 @@ export class WriteBatch<T> implements Batch<T> {
   }
 
   append(key: Key, piece: string | Uint8Array): this {
-    const value = typeof piece === "string" ? encodeText(piece) : piece;
+    const value = keyBytes(piece);
     const operation = { type: "append", key: keyBytes(key), value } as const;
     return this.#add(async () => operation);
   }

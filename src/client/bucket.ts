@@ -1,7 +1,7 @@
 /** A bucket as a program sees it (database.ts): keys and values to bytes, replies to values. */
 import type { ScanReplyEntry } from "../wire/binary-messages.ts";
 import { WriteBatch } from "./batch.ts";
-import { decodeJson, encodeText } from "./codec.ts";
+import { decodeJson } from "./codec.ts";
 import type {
   Batch,
   Bucket,
@@ -144,7 +144,7 @@ export class TypedBucket<T> implements Bucket<T> {
   }
 
   async append(key: Key, piece: string | Uint8Array, options: CallOptions = {}): Promise<number> {
-    const value = typeof piece === "string" ? encodeText(piece) : piece;
+    const value = keyBytes(piece);
     return Number((await this.#calls.write({ type: "append", key: keyBytes(key), value }, options, "integer")).value);
   }
 

@@ -9,17 +9,17 @@ export interface Codec<T> {
   /** For messages. */
   readonly name: string;
   encode(value: T): Uint8Array;
-  /** `stored` is a view of something larger: what is given out of it is copied. */
+  /** `stored` may be a view of something larger; then what is given out of it is copied. */
   decode(stored: Uint8Array): T;
 }
 
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Bytes as they are. */
+/** Bytes as they are. Those that have a buffer to themselves are given out without a copy. */
 export const bytes: Codec<Uint8Array> = {
   name: "bytes",
-  encode: (value) => value,
-  decode: (stored) => stored.slice(),
+  encode: checkedBytes,
+  decode: (stored) => (stored.byteLength === stored.buffer.byteLength ? stored : stored.slice()),
 };
 
 /** Text as UTF-8. */
@@ -44,6 +44,12 @@ export function encodeText(value: string): Uint8Array {
   if (!value.isWellFormed())
     throw new InvalidArgumentError("the text has half a surrogate pair, which UTF-8 cannot hold");
   return utf8(value);
+}
+
+/** INVALID_ARGUMENT for anything else. */
+export function checkedBytes(value: Uint8Array): Uint8Array {
+  if (!(value instanceof Uint8Array)) throw new InvalidArgumentError(`bytes are needed, not ${typeof value}`);
+  return value;
 }
 
 /** Null when it is not UTF-8. */

@@ -1,12 +1,12 @@
 /** Keys and the texts that name things, from what a caller gives to what is sent, and times. */
 import { EMPTY_BYTES, text } from "../core/bytes.ts";
 import type { BinaryReadMode, Condition as WireCondition, Expiry as WireExpiry } from "../wire/binary-messages.ts";
-import { encodeText } from "./codec.ts";
+import { checkedBytes, encodeText } from "./codec.ts";
 import type { Condition, Expiry, Key, ReadMode } from "./database.ts";
 import { InvalidArgumentError } from "./errors.ts";
 
 export function keyBytes(key: Key): Uint8Array {
-  return typeof key === "string" ? encodeText(key) : key;
+  return typeof key === "string" ? encodeText(key) : checkedBytes(key);
 }
 
 export function optionalKey(key: Key | undefined): Uint8Array {

@@ -233,9 +233,14 @@ export class ClusterNode {
   /** Listens for peers and starts the clock. Returns the peer port. */
   start(): number {
     const port = this.#transport.start(this.#settings.peerAddress);
+    this.startAlone();
+    return port;
+  }
+
+  /** Starts the clock of a node that has no peers, and that nobody can join. */
+  startAlone(): void {
     this.#scheduleTick();
     this.#wake();
-    return port;
   }
 
   /** Lets everybody know where this node serves clients. */

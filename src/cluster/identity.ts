@@ -22,6 +22,8 @@ export interface ClaimOptions {
   /** Names of all first members, this node's own included. */
   readonly memberNames: readonly string[];
   readonly shardCount: number;
+  /** The node is whoever the directory belongs to, if it is alone: name, cluster and shards are those of a new directory. */
+  readonly adopts: boolean;
   /** The node is not one of the first members: it joins a cluster that is there, or has joined it. */
   readonly joins: boolean;
   /** What the incarnation of a new directory is drawn from. */
@@ -156,6 +158,12 @@ function refuseForeign(found: NodeIdentity, options: ClaimOptions, clusterId: st
   const refuse = (why: string): never => {
     throw new EnvelopeError("FOREIGN_DIRECTORY", `${options.directory} ${why}`);
   };
+  if (options.adopts) {
+    const memberCount = found.members.members.length;
+    if (memberCount !== 1)
+      refuse(`belongs to a node of a cluster (its members: ${memberCount}), which has to be started as one`);
+    return;
+  }
   if (found.nodeName !== options.nodeName) refuse(`belongs to node ${found.nodeName}, not to ${options.nodeName}`);
   if (found.nodeId === 0 && !options.joins) refuse("has not joined its cluster yet: start the node with --join");
   // Whoever has joined was told the cluster and its number of shards; only first members are told by their settings.

@@ -73,6 +73,8 @@ export class ShardWorker {
     const worker = new Worker(entry, { workerData, transferList: compactors.map((end) => end.port) });
     worker.on("error", (error: unknown) => this.#ended(`a shard worker died: ${describe(error)}`));
     worker.on("exit", (code) => this.#ended(code === 0 ? null : `a shard worker ended with code ${code}`));
+    // Whoever wants the process to go on keeps it alive by something else: a port, a call under way.
+    worker.unref();
     this.#worker = worker;
     this.#port.listen(() => {
       if (this.drain() > 0) this.#onReplies();

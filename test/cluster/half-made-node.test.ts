@@ -34,7 +34,14 @@ test("a node of which a shard could not be opened has no turns", () => {
   const clock = new TurnClock();
   const disk = new RealDisk();
   const names = { clusterName: "test", nodeName: "n1", memberNames: ["n1"] };
-  const identity = Identity.claim(disk, { directory, ...names, shardCount: 2, randomHex: "00", joins: false });
+  const identity = Identity.claim(disk, {
+    directory,
+    ...names,
+    shardCount: 2,
+    randomHex: "00",
+    joins: false,
+    adopts: false,
+  });
   const memory = createShardMemory(64 * 1024, 3);
   const state = new SharedState(memory.state);
   const link = { congested: false, send: () => undefined, flush: () => undefined, settle: () => undefined };

@@ -27,6 +27,7 @@ function claim(changes: Partial<Parameters<typeof Identity.claim>[1]> = {}): Ide
     shardCount: 2,
     randomHex: "00",
     joins: false,
+    adopts: false,
     ...changes,
   });
 }

@@ -116,6 +116,7 @@ function setUp() {
     shardCount: 1,
     randomHex: "00",
     joins: false,
+    adopts: false,
   };
   const identity = Identity.claim(disk, options);
   const members = new Members(identity, [{ name: "n2", address: "n2:1" }], QUIET);
