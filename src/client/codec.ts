@@ -15,12 +15,19 @@ export interface Codec<T> {
 
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Bytes as they are. Those that have a buffer to themselves are given out without a copy. */
+/** Asking a short array for its buffer costs more than a copy of it. */
+const SHORT_BYTES_MAX = 4096;
+
+/** Bytes as they are. Long ones that have a buffer to themselves are given out without a copy. */
 export const bytes: Codec<Uint8Array> = {
   name: "bytes",
   encode: checkedBytes,
-  decode: (stored) => (stored.byteLength === stored.buffer.byteLength ? stored : stored.slice()),
+  decode: (stored) => (isWholeBuffer(stored) ? stored : stored.slice()),
 };
+
+function isWholeBuffer(stored: Uint8Array): boolean {
+  return stored.length > SHORT_BYTES_MAX && stored.length === stored.buffer.byteLength;
+}
 
 /** Text as UTF-8. */
 export const text: Codec<string> = {
