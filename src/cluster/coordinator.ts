@@ -164,8 +164,11 @@ export interface Coordinator {
     waiter: Waiter,
     tag: number,
   ): void;
-  /** Opens a session that ends when it has not been used for `ttlMs`; integer: its number. */
-  openSession(ttlMs: number, waiter: Waiter, tag: number): void;
+  /**
+   * Opens a session that ends when it has not been used for `ttlMs`; integer: its number, as its owner knows it. Everybody
+   * else here takes the number that is made of both (core/session-owner.ts).
+   */
+  openSession(owner: string, ttlMs: number, waiter: Waiter, tag: number): void;
   /** Ends a session; ok. */
   closeSession(session: number, waiter: Waiter, tag: number): void;
   /** Reads one key as the connection's mode has it: version or nil. It may wait for more of its kind until `settleReads`. */

@@ -220,8 +220,8 @@ export class Router implements Coordinator {
     this.#submit({ kind: "read", read }, shard, bucket, ordering as ConnectionOrdering, waiter, tag);
   }
 
-  openSession(ttlMs: number, waiter: Waiter, tag: number): void {
-    this.#sessions.open(ttlMs, (result) => waiter.resolve(tag, result));
+  openSession(owner: string, ttlMs: number, waiter: Waiter, tag: number): void {
+    this.#sessions.open(owner, ttlMs, (result) => waiter.resolve(tag, result));
   }
 
   closeSession(session: number, waiter: Waiter, tag: number): void {

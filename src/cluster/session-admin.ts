@@ -5,6 +5,7 @@
 import { SESSION_BUCKET } from "../core/ids.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import type { Random } from "../core/random.ts";
+import { ownedSession } from "../core/session-owner.ts";
 import { type ByteRange, CommandType, withSession } from "../record/command-format.ts";
 import { OK, type Result } from "../record/result.ts";
 import { encodeSessionTtl } from "../record/session-format.ts";
@@ -28,10 +29,10 @@ export class SessionAdmin {
     this.#submit = submit;
   }
 
-  /** The number of a new session that lives for `ttlMs` from each use, or why there is none. */
-  open(ttlMs: number, done: (result: Result) => void): void {
+  /** The number of a new session that lives for `ttlMs` from each use, as its owner knows it, or why there is none. */
+  open(owner: string, ttlMs: number, done: (result: Result) => void): void {
     const session = this.#random.below(2 ** HIGH_BITS) * 2 ** 32 + this.#random.u32();
-    this.#everywhere(CommandType.openSession, session, encodeSessionTtl(ttlMs), (result) =>
+    this.#everywhere(CommandType.openSession, ownedSession(owner, session), encodeSessionTtl(ttlMs), (result) =>
       done(result.kind === "error" ? result : { kind: "integer", value: BigInt(session) }),
     );
   }

@@ -18,7 +18,6 @@
 import type { BucketRef, Coordinator, Waiter } from "../cluster/coordinator.ts";
 import { unreachable } from "../core/assert.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
-import type { AuditEvent } from "../core/audit-format.ts";
 import type { Connection, ConnectionHandler } from "../env/network.ts";
 import { type ByteRange, CommandType } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
@@ -27,16 +26,16 @@ import { BINARY_MAGIC } from "../wire/binary-format.ts";
 import type { RequestArguments } from "../wire/request-arguments.ts";
 import { ParseStatus, RespParser } from "../wire/resp-parser.ts";
 import type { RespWriter } from "../wire/resp-writer.ts";
-import { type Identity, hostOf } from "./access/access.ts";
 import { describeAct, fullName, isAct, judge } from "./access/command-rights.ts";
-import { ANYBODY, type Principal } from "./access/principal.ts";
+import { ConnectionLogin, type LoginOwner } from "./access/connection-login.ts";
+import { ANYBODY } from "./access/principal.ts";
 import { ArgumentRange, NO_VALUE } from "./argument-range.ts";
 import type { ClientPort } from "./client-port.ts";
 import { ClientTransactions, WITHIN_TRANSACTION } from "./client-transactions.ts";
 import { type CommandEntry, longKey } from "./command-table.ts";
 import { ConnectionShare } from "./connection-share.ts";
 import { FRAME_PROGRESS_BYTES, FrameWatch } from "./frame-watch.ts";
-import type { PortConnection } from "./port-connection.ts";
+import type { PortConnection, ShownClient } from "./port-connection.ts";
 import { ReplyShape } from "./reply-shape.ts";
 import { ReplyStream } from "./reply-stream.ts";
 import { FIRST_BUCKET, LINEARIZABLE, type ReadChoice, type Session } from "./session.ts";
@@ -50,7 +49,7 @@ import {
   unknownCommand,
   wrongArity,
 } from "./texts.ts";
-import { type TurnTaker, tenantOf, userTenant } from "./turn-shares.ts";
+import type { TurnTaker } from "./turn-shares.ts";
 import { ValueReply, type WriteReply } from "./value-reply.ts";
 
 /** Reads are gathered while they are expected to bring no more than this: large values are counted one by one. */
@@ -58,10 +57,6 @@ const GATHERED_BYTES_MAX = 256 * 1024;
 
 /** The first byte of a TLS record: somebody took this for a TLS port. */
 const TLS_HANDSHAKE = 0x16;
-
-/** Before the login: commands that are refused until the connection is closed, and replies that may wait to be read. */
-const STRANGER_COMMANDS_MAX = 100;
-const STRANGER_OUTPUT_BYTES_MAX = 64 * 1024;
 
 /** One set for the whole thread. */
 const KEY = new ArgumentRange();
@@ -73,11 +68,12 @@ type State =
   | "finishing"
   | "closed";
 
-export class ClientConnection implements ConnectionHandler, PortConnection, TurnTaker, Waiter {
+export class ClientConnection implements ConnectionHandler, LoginOwner, PortConnection, TurnTaker, Waiter {
   readonly id: number;
   readonly port: ClientPort;
   readonly coordinator: Coordinator;
   readonly session: Session;
+  readonly login: ConnectionLogin;
   readonly remoteAddress: string;
   readonly openedMs: number;
   commandCount = 0;
@@ -108,9 +104,6 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
   #exclusive = false;
   /** `#waiting` is an act that is being recorded. */
   #recording = false;
-  /** Since when nobody has logged in, monotonic; 0: somebody has, or need not. */
-  #strangerSinceMs = 0;
-  #strangerCommands = 0;
   #commandsAtRest = 0;
 
   constructor(id: number, port: ClientPort, connection: Connection) {
@@ -126,8 +119,6 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
     this.openedMs = port.clock.monotonicMs();
     this.lastCommandMs = this.openedMs;
     this.session = {
-      principal: port.access.stranger,
-      identity: null,
       bucket: port.coordinator.bucket(FIRST_BUCKET),
       read: LINEARIZABLE,
       ordering: port.coordinator.newOrdering(),
@@ -137,8 +128,9 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
       libraryVersion: "",
       replies: "on",
     };
-    this.share = new ConnectionShare(port.shares, this, this.#tenantName());
-    this.#setPrincipal(this.session.principal);
+    this.login = new ConnectionLogin(port.access, port.clock, this);
+    this.share = new ConnectionShare(port.shares, this, this.login.tenantName(FIRST_BUCKET));
+    this.#parser.isRestricted = this.login.isStranger;
   }
 
   // ── from the network ──
@@ -198,7 +190,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
     if (this.#state === "closed") return;
     if (!this.#socketFull && this.share.mustWaitToSend(this.unsentBytes)) this.share.wait();
     else if (!this.#socketFull && !this.#send()) return;
-    const outputBytesMax = this.#strangerSinceMs === 0 ? this.port.settings.outputBytesMax : STRANGER_OUTPUT_BYTES_MAX;
+    const outputBytesMax = this.login.outputBytesMax(this.port.settings.outputBytesMax);
     if (this.unsentBytes > outputBytesMax) {
       this.abort(`more than ${outputBytesMax} bytes of replies were not read`);
       return;
@@ -264,57 +256,27 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
     return this.#replies.openCount;
   }
 
+  /** What CLIENT LIST tells of it. */
+  get shown(): ShownClient {
+    const { name, bucket, libraryName, libraryVersion, version } = this.session;
+    return {
+      name,
+      bucket: bucket.name,
+      lastCommand: this.lastCommand,
+      library: [libraryName, libraryVersion],
+      protocol: `resp=${version}`,
+    };
+  }
+
   // ── who it is ──
 
-  logIn(identity: Identity, principal: Principal): void {
-    if (this.#state === "closed") return;
-    this.session.identity = identity;
-    this.#setPrincipal(principal);
-  }
-
-  /** As if nobody had logged in. */
-  logOut(): void {
-    this.session.identity = null;
-    this.#setPrincipal(this.port.access.stranger);
-  }
-
-  /** Users, roles or tokens have changed: rights are looked up anew, and whoever has none left is sent away. */
-  accessChanged(): void {
-    const { identity } = this.session;
-    const { access } = this.port;
-    const principal = identity === null ? access.stranger : access.principalOf(identity);
-    if (principal === null) this.abort("the user or the token that it came in with is no longer good");
-    else this.#setPrincipal(principal);
-  }
-
-  checkLogin(nowMs: number): void {
-    const { access, settings } = this.port;
-    const { identity } = this.session;
-    if (this.#strangerSinceMs !== 0 && nowMs - this.#strangerSinceMs > settings.loginTimeoutMs) {
-      this.abort(`nobody logged in for ${settings.loginTimeoutMs} ms`);
-    } else if (identity !== null && access.isExpired(identity)) {
-      this.abort("the token that it came in with has ended");
-    }
-  }
-
-  #setPrincipal(principal: Principal): void {
-    const wasStranger = this.#strangerSinceMs !== 0;
-    this.session.principal = principal;
+  principalChanged(): void {
     this.#chooseTenant();
-    this.#parser.isRestricted = !principal.isLoggedIn;
-    this.#strangerCommands = 0;
-    if (principal.isLoggedIn) this.#strangerSinceMs = 0;
-    else if (!wasStranger) this.#strangerSinceMs = this.port.clock.monotonicMs();
-  }
-
-  /** A user, or, without a login, the bucket. */
-  #tenantName(): string {
-    const { principal, bucket } = this.session;
-    return principal === ANYBODY || !principal.isLoggedIn ? tenantOf(bucket.name) : userTenant(principal.name);
+    this.#parser.isRestricted = this.login.isStranger;
   }
 
   #chooseTenant(): void {
-    this.share.become(this.#tenantName());
+    this.share.become(this.login.tenantName(this.session.bucket.name));
   }
 
   // ── for the handlers: replies known at once ──
@@ -549,13 +511,14 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
 
   /** Whether it leaves a line in the audit log before it is done. */
   #isRecorded(entry: CommandEntry, request: RequestArguments): boolean {
-    return entry.keys[0] === 0 && this.port.access.audit !== null && isAct(entry, request);
+    return entry.keys[0] === 0 && this.login.recordsActs && isAct(entry, request);
   }
 
   #recordFirst(entry: CommandEntry, request: RequestArguments): void {
     this.#waiting = entry;
     this.#recording = true;
-    this.port.access.audit?.record(this.#auditEvent("act", entry, request, "asked"), (isRecorded) => {
+    const act = describeAct(entry, request) ?? entry.name;
+    this.login.record(act, this.session.bucket.name, (isRecorded) => {
       this.#recording = false;
       if (this.#state === "closed") return;
       if (!isRecorded) {
@@ -564,12 +527,6 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
       }
       this.tryContinue();
     });
-  }
-
-  #auditEvent(event: "act" | "denied", entry: CommandEntry, request: RequestArguments, outcome: string): AuditEvent {
-    const { principal, bucket } = this.session;
-    const command = describeAct(entry, request) ?? fullName(entry, request);
-    return { event, user: principal.name, address: hostOf(this.remoteAddress), command, bucket: bucket.name, outcome };
   }
 
   /** False: it has been answered with what is wrong with its arguments. */
@@ -584,7 +541,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
       this.replyError(problem);
       return false;
     }
-    if (this.session.principal !== ANYBODY && !this.#isPermitted(entry, request)) return false;
+    if (this.login.principal !== ANYBODY && !this.#isPermitted(entry, request)) return false;
     if (entry.keys[0] === 0) return true;
     const { keyBytesMax } = this.port.settings;
     const byteCount = longKey(entry, request, keyBytesMax);
@@ -595,14 +552,14 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
 
   /** False: it has been answered that it is not allowed. */
   #isPermitted(entry: CommandEntry, request: RequestArguments): boolean {
-    const { principal, bucket } = this.session;
-    const verdict = judge(principal, bucket.name, entry, request);
+    const { principal } = this.login;
+    const bucket = this.session.bucket.name;
+    const verdict = judge(principal, bucket, entry, request);
     if (verdict === "allowed") return true;
-    const outcome = principal.isLoggedIn ? verdict : "not logged in";
-    this.port.access.note(this.#auditEvent("denied", entry, request, outcome));
-    this.replyError(principal.isLoggedIn ? noPermission(verdict, fullName(entry, request)) : NOT_LOGGED_IN);
-    if (!principal.isLoggedIn) this.#strangerCommands += 1;
-    if (this.#strangerCommands > STRANGER_COMMANDS_MAX) this.finish();
+    const name = fullName(entry, request);
+    const isTooMuch = this.login.refused(describeAct(entry, request) ?? name, bucket, verdict);
+    this.replyError(principal.isLoggedIn ? noPermission(verdict, name) : NOT_LOGGED_IN);
+    if (isTooMuch) this.finish();
     return false;
   }
 
@@ -702,9 +659,11 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
 
   /** Another takes its place, before it has said or heard anything. */
   #giveWay(): ConnectionHandler {
+    this.#state = "closed";
+    this.login.end();
+    this.share.end();
     const successor = this.port.speaksBinary(this, this.#connection);
     this.#successor = successor;
-    this.#state = "closed";
     this.share.end();
     this.coordinator.endOrdering(this.session.ordering);
     return successor;
@@ -714,6 +673,7 @@ export class ClientConnection implements ConnectionHandler, PortConnection, Turn
     this.#state = "closed";
     this.frameWatch.stop();
     this.outputWatch.stop();
+    this.login.end();
     this.#replies.release();
     this.transactions.drop();
     this.port.memory.forget(this);

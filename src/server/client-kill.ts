@@ -1,10 +1,12 @@
 /** Whom CLIENT KILL means: an address alone, or filters that must all hold. */
 import type { RequestArguments } from "../wire/request-arguments.ts";
 import type { ClientConnection } from "./client-connection.ts";
+import { ANYBODY } from "./access/principal.ts";
 import { CLIENT_TYPES } from "./client-list.ts";
+import type { PortConnection } from "./port-connection.ts";
 import { echo, SYNTAX } from "./texts.ts";
 
-type Filter = (connection: ClientConnection) => boolean;
+type Filter = (connection: PortConnection) => boolean;
 
 /** The filter in the arguments, or what is wrong with them. By filters the asker is spared unless told otherwise. */
 export function killFilter(self: ClientConnection, request: RequestArguments): Filter | string {
@@ -22,14 +24,14 @@ export function killFilter(self: ClientConnection, request: RequestArguments): F
       spared = answer === "yes";
       continue;
     }
-    const filter = filterOf(request, i);
+    const filter = filterOf(self, request, i);
     if (typeof filter === "string") return filter;
     filters.push(filter);
   }
   return (connection) => !(spared && connection === self) && filters.every((filter) => filter(connection));
 }
 
-function filterOf(request: RequestArguments, index: number): Filter | string {
+function filterOf({ port }: ClientConnection, request: RequestArguments, index: number): Filter | string {
   const wanted = request.text(index + 1);
   switch (request.word(index)) {
     case "id": {
@@ -40,13 +42,16 @@ function filterOf(request: RequestArguments, index: number): Filter | string {
     case "addr":
       return (connection) => connection.remoteAddress === wanted;
     case "laddr":
-      return (connection) => connection.port.address === wanted;
+      return () => port.address === wanted;
     case "type": {
       const type = wanted.toLowerCase();
       return CLIENT_TYPES.has(type) ? () => type === "normal" : `ERR Unknown client type '${echo(request, index + 1)}'`;
     }
     case "user":
-      return wanted === "default" ? () => true : `ERR No such user '${echo(request, index + 1)}'`;
+      if (wanted !== ANYBODY.name && !port.access.content.users.has(wanted)) {
+        return `ERR No such user '${echo(request, index + 1)}'`;
+      }
+      return ({ login }) => login.principal.name === wanted;
     default:
       return SYNTAX;
   }

@@ -1,30 +1,30 @@
 /** Connections as CLIENT LIST shows them: one line each, `field=value`. */
 import type { RequestArguments } from "../wire/request-arguments.ts";
-import type { ClientConnection } from "./client-connection.ts";
 import type { ClientPort } from "./client-port.ts";
+import type { PortConnection } from "./port-connection.ts";
 import { echo, SYNTAX } from "./texts.ts";
 
 /** All here are normal; the others are there to be asked for. */
 export const CLIENT_TYPES: ReadonlySet<string> = new Set(["normal", "master", "replica", "slave", "pubsub"]);
 
-export function describe(about: ClientConnection): string {
-  const now = about.port.clock.monotonicMs();
-  const { session } = about;
+export function describe(port: ClientPort, about: PortConnection): string {
+  const now = port.clock.monotonicMs();
+  const { name, bucket, lastCommand, library, protocol } = about.shown;
   return [
     `id=${about.id}`,
     `addr=${about.remoteAddress}`,
-    `laddr=${about.port.address}`,
-    `name=${session.name}`,
+    `laddr=${port.address}`,
+    `name=${name}`,
     `age=${Math.floor((now - about.openedMs) / 1000)}`,
     "flags=N",
-    `db=${/^\d+$/.test(session.bucket.name) ? session.bucket.name : -1}`,
+    `db=${/^\d+$/.test(bucket) ? bucket : -1}`,
     `omem=${about.unsentBytes}`,
     `unanswered=${about.unansweredCount}`,
-    `cmd=${about.lastCommand}`,
-    `user=${session.principal.name}`,
-    `lib-name=${session.libraryName}`,
-    `lib-ver=${session.libraryVersion}`,
-    `resp=${session.version}`,
+    `cmd=${lastCommand}`,
+    `user=${about.login.principal.name}`,
+    `lib-name=${library[0]}`,
+    `lib-ver=${library[1]}`,
+    protocol,
   ].join(" ");
 }
 
@@ -43,7 +43,7 @@ export function clientLines(port: ClientPort, request: RequestArguments): { text
   }
   let text = "";
   for (const connection of port.connections()) {
-    if (type === "normal" && (!isById || ids.has(connection.id))) text += `${describe(connection)}\n`;
+    if (type === "normal" && (!isById || ids.has(connection.id))) text += `${describe(port, connection)}\n`;
   }
   return { text, error: null };
 }

@@ -100,7 +100,7 @@ export class ClientPort {
     this.log = log;
     this.access = access;
     access.admin.catalog.onChange(() => {
-      for (const connection of [...this.#connections.values()]) connection.accessChanged();
+      for (const connection of this.connections()) connection.login.accessChanged();
       this.shares.ratesChanged();
     });
     this.#settings = settings;
@@ -152,6 +152,11 @@ export class ClientPort {
     return this.#connections.size;
   }
 
+  /** Those that speak the binary protocol. */
+  get binaryCount(): number {
+    return this.connections().filter((connection) => connection instanceof BinaryConnection).length;
+  }
+
   get commandCount(): number {
     return this.#allCommands() - this.#countedBefore;
   }
@@ -162,9 +167,8 @@ export class ClientPort {
     return total;
   }
 
-  /** Those that speak RESP. */
-  connections(): Iterable<ClientConnection> {
-    return [...this.#connections.values()].filter((connection) => connection instanceof ClientConnection);
+  connections(): readonly PortConnection[] {
+    return [...this.#connections.values()];
   }
 
   /** Stops accepting; every connection closes when what it has asked is answered and sent. */
@@ -289,7 +293,7 @@ export class ClientPort {
     const nowMs = this.clock.monotonicMs();
     this.shares.ratesChanged();
     for (const connection of this.#connections.values()) {
-      connection.checkLogin(nowMs);
+      connection.login.check(nowMs, this.settings.loginTimeoutMs);
       this.#closeIfStill(connection, nowMs);
       connection.rest();
     }

@@ -1,9 +1,27 @@
 /** A client's connection as its port sees it, whichever protocol it speaks. */
+import type { ConnectionLogin } from "./access/connection-login.ts";
 import type { MemoryHolder } from "./client-memory.ts";
 import type { FrameWatch } from "./frame-watch.ts";
 
+/** What CLIENT LIST tells of a client, besides what every connection has. */
+export interface ShownClient {
+  readonly name: string;
+  readonly bucket: string;
+  readonly lastCommand: string;
+  readonly library: readonly [name: string, version: string];
+  readonly protocol: string;
+}
+
 export interface PortConnection extends MemoryHolder {
   readonly id: number;
+  readonly remoteAddress: string;
+  readonly openedMs: number;
+  readonly login: ConnectionLogin;
+  readonly shown: ShownClient;
+  /** Bytes of replies that have not left. */
+  readonly unsentBytes: number;
+  /** Requests without an answer. */
+  readonly unansweredCount: number;
   /** Requests it has made. */
   readonly commandCount: number;
   /** Of a request that is half sent. */
@@ -16,10 +34,6 @@ export interface PortConnection extends MemoryHolder {
   tryContinue(): void;
   /** Takes no more requests; closes when everything asked before is answered and sent. */
   finish(): void;
-  /** Users, roles or tokens have changed: rights are looked up anew, and whoever has none left is sent away. */
-  accessChanged(): void;
-  /** Closes it when nobody has logged in for too long, or the token it came in with has ended. */
-  checkLogin(nowMs: number): void;
   /** Gives back what it keeps for what may come, if nothing has come for a while. */
   rest(): void;
   /** Closes at once and tells the operator why. */

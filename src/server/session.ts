@@ -1,7 +1,5 @@
 /** What a connection has told about itself and chosen. */
 import type { BucketRef, Ordering, ReadMode } from "../cluster/coordinator.ts";
-import type { Identity } from "./access/access.ts";
-import type { Principal } from "./access/principal.ts";
 import type { RespVersion } from "../wire/resp-writer.ts";
 
 /** How reads are answered; `staleMs` means something in the mode `stale` alone. */
@@ -11,10 +9,6 @@ export interface ReadChoice {
 }
 
 export interface Session {
-  /** Who it is, as far as rights go. */
-  principal: Principal;
-  /** What the login rests on; null: there has been none. */
-  identity: Identity | null;
   bucket: BucketRef;
   read: ReadChoice;
   ordering: Ordering;

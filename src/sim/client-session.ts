@@ -125,7 +125,7 @@ export class ClientSession<C extends SessionConnection> {
       this.#isOpening = false;
     };
     this.#host.send(connection, { settle, forsake, late: ignore }, (tag) =>
-      connection.coordinator.openSession(this.#ttlMs, this.#host, tag),
+      connection.coordinator.openSession("", this.#ttlMs, this.#host, tag),
     );
   }
 

@@ -56,6 +56,8 @@ export class FakeCoordinator implements Coordinator {
   readonly nodeName = "n1";
   congested = false;
   isTurnAhead = false;
+  /** The numbers that sessions had here, in the order in which they were used. */
+  readonly sessionsUsed: number[] = [];
   /** Answers given later by `deliver`, in any order; null: at once. */
   random: Random | null = null;
   /** Every answer waits for `deliver`, whatever `random` says. */
@@ -183,14 +185,15 @@ export class FakeCoordinator implements Coordinator {
 
   writeOnce(
     ordering: Ordering,
-    _session: number,
+    session: number,
     _sequence: number,
     ...[type, modifiers, bucket, key, value, expiryMs, waiter, tag]: Tail<Parameters<Coordinator["write"]>>
   ): void {
+    this.sessionsUsed.push(session);
     this.write(ordering, type, modifiers, bucket, key, value, expiryMs, waiter, tag);
   }
 
-  openSession(_ttlMs: number, waiter: Waiter, tag: number): void {
+  openSession(_owner: string, _ttlMs: number, waiter: Waiter, tag: number): void {
     this.#answer(waiter, tag, integerResult(1));
   }
 

@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { Random } from "../../src/core/random.ts";
+import { ClientConnection } from "../../src/server/client-connection.ts";
 import { command, RawClient, startPort } from "./started-port.ts";
 
 setDefaultTimeout(60_000);
@@ -119,6 +120,7 @@ test("the coordinator is told when a connection has ended, with the ordering of 
   const [connection] = [...clientPort.connections()];
   client.close();
   while (coordinator.ended.length === 0) await Bun.sleep(1);
-  expect(coordinator.ended[0]).toBe(connection!.session.ordering);
+  expect(connection).toBeInstanceOf(ClientConnection);
+  expect(coordinator.ended[0]).toBe((connection as ClientConnection).session.ordering);
   stop();
 });

@@ -22,14 +22,16 @@ import type { BinaryReply, BinaryRequest, CompressionName } from "../../wire/bin
 import { decodeRequest } from "../../wire/binary-request-format.ts";
 import { expand } from "../../wire/body-compression.ts";
 import { PackReader } from "../../wire/message-pack.ts";
+import { ConnectionLogin, type LoginOwner } from "../access/connection-login.ts";
 import type { ClientPort } from "../client-port.ts";
 import { FRAME_PROGRESS_BYTES, FrameWatch } from "../frame-watch.ts";
 import { ConnectionShare } from "../connection-share.ts";
-import type { PortConnection } from "../port-connection.ts";
+import type { PortConnection, ShownClient } from "../port-connection.ts";
 import { FIRST_BUCKET } from "../session.ts";
-import { type TurnTaker, tenantOf } from "../turn-shares.ts";
+import type { TurnTaker } from "../turn-shares.ts";
 import { BinarySession, type ReplySink } from "./binary-session.ts";
 import { FrameOutput } from "./frame-output.ts";
+import { LoginGuard } from "./guard.ts";
 import { failure } from "./replies.ts";
 
 type State =
@@ -40,16 +42,22 @@ type State =
   | "closed";
 
 const ARGUMENTS_PER_OPERATION = 4;
+/** The largest frame of a client that has not been welcomed. */
+const STRANGER_FRAME_BYTES_MAX = 16 * 1024;
+/** Requests before the login until the connection is closed. */
+const STRANGER_REQUESTS_MAX = 100;
 
 /** One for the thread: a body is decoded before the next is looked at. */
 const BODY = new PackReader();
 
-export class BinaryConnection implements ConnectionHandler, PortConnection, ReplySink, TurnTaker {
+export class BinaryConnection implements ConnectionHandler, LoginOwner, PortConnection, ReplySink, TurnTaker {
   readonly id: number;
   readonly remoteAddress: string;
   readonly frameWatch: FrameWatch;
   readonly outputWatch: FrameWatch;
   countedBytes = 0;
+  readonly openedMs: number;
+  readonly login: ConnectionLogin;
   readonly session: BinarySession;
   readonly #share: ConnectionShare;
   readonly #port: ClientPort;
@@ -75,19 +83,42 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     this.frameWatch = new FrameWatch(port.clock);
     this.outputWatch = new FrameWatch(port.clock);
     this.#output = new FrameOutput(port.writers);
-    this.#share = new ConnectionShare(port.shares, this, tenantOf(FIRST_BUCKET));
-    this.session = new BinarySession(port.binary, this);
+    this.openedMs = port.clock.monotonicMs();
+    this.login = new ConnectionLogin(port.access, port.clock, this);
+    this.#frames.frameBytesMax = STRANGER_FRAME_BYTES_MAX;
+    this.#share = new ConnectionShare(port.shares, this, this.login.tenantName(FIRST_BUCKET));
+    this.session = new BinarySession(port.binary, this, new LoginGuard(this.login));
   }
 
   get commandCount(): number {
     return this.session.requestCount;
   }
 
+  get unansweredCount(): number {
+    return this.session.unansweredCount;
+  }
+
+  get unsentBytes(): number {
+    return this.#output.unsentBytes;
+  }
+
+  get shown(): ShownClient {
+    const { clientName, clientVersion, lastRequest, bucketName } = this.session;
+    const library = [clientName, clientVersion] as const;
+    return { name: clientName, bucket: bucketName, lastCommand: lastRequest, library, protocol: "protocol=binary" };
+  }
+
+  /** There is one hello, so whoever came to an open node that has been closed has to come again. */
+  principalChanged(): void {
+    if (this.login.isStranger && this.session.isGreeted)
+      this.abort("it has to say who it is: somebody has been entered as a user");
+    else this.#share.become(this.login.tenantName(this.session.bucketName));
+  }
+
   // ── from the network ──
 
   onData(bytes: Uint8Array): void {
     if (this.#state !== "open") return;
-    if (!this.#port.access.isOpen) return this.abort("this protocol has no login");
     this.#port.receivedBytes += bytes.length;
     this.#share.received();
     if (!this.#takeMagic(bytes)) return this.abort("it began as the binary protocol and did not go on so");
@@ -142,8 +173,9 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     if (this.#state === "closed") return;
     if (!this.#socketFull && this.#share.mustWaitToSend(this.#output.unsentBytes)) this.#share.wait();
     else if (!this.#socketFull && !this.#send()) return;
-    if (this.#output.unsentBytes > this.#port.settings.outputBytesMax) {
-      return this.abort(`more than ${this.#port.settings.outputBytesMax} bytes of replies were not read`);
+    const outputBytesMax = this.login.outputBytesMax(this.#port.settings.outputBytesMax);
+    if (this.unsentBytes > outputBytesMax) {
+      return this.abort(`more than ${outputBytesMax} bytes of replies were not read`);
     }
     if (this.#state === "finishing") return this.#closeIfDone();
     if (!this.isFull) this.session.resume();
@@ -161,14 +193,6 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
       this.#connection.resume();
     }
     this.#watchFrame(FRAME_PROGRESS_BYTES);
-  }
-
-  accessChanged(): void {
-    if (!this.#port.access.isOpen) this.abort("this protocol has no login");
-  }
-
-  checkLogin(): void {
-    this.accessChanged();
   }
 
   takeTurn(): void {
@@ -232,6 +256,7 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
       if (request !== null && this.#isCounted(frame, request)) {
         this.session.handle(frame.requestId, request, this.#receivedMs);
       }
+      if (this.login.isStranger && this.commandCount > STRANGER_REQUESTS_MAX) this.finish();
       return true;
     } catch (cause) {
       if (!(cause instanceof EnvelopeError)) throw cause;
@@ -243,7 +268,7 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
 
   /** False: it is over the rate, which has been said. */
   #isCounted({ requestId, body }: BinaryFrame, request: BinaryRequest): boolean {
-    if ("bucket" in request) this.#share.become(tenantOf(request.bucket));
+    if ("bucket" in request) this.#share.become(this.login.tenantName(request.bucket));
     const operationCount = "operations" in request ? request.operations.length : 1;
     if (this.#share.command(operationCount * ARGUMENTS_PER_OPERATION, body.length)) return true;
     // These two are no requests, and have no answer.
@@ -275,6 +300,7 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
 
   #isBlocked(): boolean {
     const { session } = this;
+    if (session.isBeingGreeted) return true;
     if (session.openCount >= this.#port.settings.requestsInflightMax) return true;
     const expectedBytes = this.#output.unsentBytes + session.expectedBytes;
     if (expectedBytes > this.#port.outputPauseBytes || this.#port.coordinator.congested) return true;
@@ -342,6 +368,7 @@ export class BinaryConnection implements ConnectionHandler, PortConnection, Repl
     this.#state = "closed";
     this.frameWatch.stop();
     this.outputWatch.stop();
+    this.login.end();
     this.#output.release();
     this.#port.memory.forget(this);
     this.#share.end();

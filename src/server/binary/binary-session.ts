@@ -12,6 +12,7 @@
 import type { BucketRef, Coordinator, Ordering, Waiter } from "../../cluster/coordinator.ts";
 import { unreachable } from "../../core/assert.ts";
 import { EnvelopeError } from "../../core/errors.ts";
+import { ownedSession } from "../../core/session-owner.ts";
 import type { Clock } from "../../env/clock.ts";
 import type { Result } from "../../record/result.ts";
 import type { Condition, Transaction } from "../../record/transaction-format.ts";
@@ -34,7 +35,8 @@ import type {
 import { FIRST_BUCKET } from "../session.ts";
 import { ReadEstimate } from "../read-estimate.ts";
 import { atomicReplies, BatchReplies } from "./batch.ts";
-import { bucketNameProblem, bucketRequest } from "./bucket-requests.ts";
+import { type BucketRequest, bucketNameProblem, bucketRequest } from "./bucket-requests.ts";
+import type { Guard } from "./guard.ts";
 import {
   isReadOperation,
   needsTransaction,
@@ -47,7 +49,7 @@ import {
 } from "./key-commands.ts";
 import { type PendingRequest, PendingRequests } from "./pending-requests.ts";
 import { failure, formOf, operationReply, type ReplyForm, readRetry } from "./replies.ts";
-import { needs } from "./rights.ts";
+import { actOf } from "./rights.ts";
 import { ScanStream } from "./scan-stream.ts";
 import type { TopologyWatch } from "./topology-watch.ts";
 
@@ -63,6 +65,9 @@ const KEY = new WholeRange();
 const VALUE = new WholeRange();
 const COMMAND = new WriteCommand();
 const NOT_GREETED = failure("PROTOCOL", "the first request of a connection is a hello");
+/** What is told of a client is no longer than this. */
+const SHOWN_LENGTH_MAX = 128;
+const NOT_RECORDED = failure("IO", "the audit log cannot be written, so this is not done", "never");
 const GREETED_TWICE = failure("PROTOCOL", "a connection has one hello");
 const TOO_MANY_SCANS = failure("OVERLOADED", `a connection has at most ${SCANS_MAX} scans at a time`);
 
@@ -91,9 +96,11 @@ export class BinarySession implements Waiter {
   clientName = "";
   clientVersion = "";
   requestCount = 0;
+  lastRequest = "NULL";
   readonly #services: BinaryServices;
   readonly #coordinator: Coordinator;
   readonly #sink: ReplySink;
+  readonly #guard: Guard;
   readonly #ordering: Ordering;
   readonly #pending: PendingRequests;
   readonly #reads = new ReadEstimate();
@@ -101,19 +108,38 @@ export class BinarySession implements Waiter {
   /** Those included that are over and to which a shard still owes an answer. */
   #scanCount = 0;
   readonly #tellTopology = (topology: Topology): void => this.#sink.reply(NO_REQUEST, { type: "topology", topology });
-  #isGreeted = false;
+  #greeting: "due" | "under way" | "done" = "due";
   /** The one named last: most clients stay with it. */
   #bucket: BucketRef;
+  /** The one used last, and the number that the shards know it by. */
+  #session = 0;
+  #sessionOwner = "";
+  #ownedSession = 0;
   #mode: BinaryReadMode = "linearizable";
   #staleMs = 0;
 
-  constructor(services: BinaryServices, sink: ReplySink) {
+  constructor(services: BinaryServices, sink: ReplySink, guard: Guard) {
     this.#services = services;
+    this.#guard = guard;
     this.#coordinator = services.coordinator;
     this.#sink = sink;
     this.#bucket = services.coordinator.bucket(FIRST_BUCKET);
     this.#ordering = services.coordinator.newOrdering();
     this.#pending = new PendingRequests(services.clock, (pending) => this.#expire(pending));
+  }
+
+  /** Whether it has been said who this is, or need not be. */
+  get isGreeted(): boolean {
+    return this.#greeting === "done";
+  }
+
+  /** Nothing may be asked until it is known who asks. */
+  get isBeingGreeted(): boolean {
+    return this.#greeting === "under way";
+  }
+
+  get bucketName(): string {
+    return this.#bucket.name;
   }
 
   /** Operations under way: a batch counts as many as it has. */
@@ -137,13 +163,15 @@ export class BinarySession implements Waiter {
    */
   handle(id: number, request: BinaryRequest, receivedMs: number): void {
     this.requestCount += 1;
+    this.lastRequest = request.type === "operation" ? request.operation.type : request.type;
     if (request.type === "credit") return this.#grant(request.target, request.credits);
     if (request.type === "cancel") return this.#cancel(request.target);
     if (id === NO_REQUEST) throw new EnvelopeError("PROTOCOL", "a request with the id 0");
     if (this.#pending.find(id) !== null) throw new EnvelopeError("PROTOCOL", `a second request with the id ${id}`);
     if (request.type === "hello") return this.#greet(id, request);
-    if (!this.#isGreeted) return this.#sink.reply(id, NOT_GREETED);
-    if (!this.#isAllowed(request)) return this.#sink.reply(id, failure("FORBIDDEN", "no right to do that"));
+    const objection = this.#guard.objection(request);
+    if (objection !== null) return this.#sink.reply(id, objection);
+    if (!this.isGreeted) return this.#sink.reply(id, NOT_GREETED);
     const deadlineMs = request.deadlineMs === 0 ? Number.POSITIVE_INFINITY : receivedMs + request.deadlineMs;
     if (deadlineMs <= this.#services.clock.monotonicMs()) {
       return this.#sink.reply(id, failure("DEADLINE_EXCEEDED", "the deadline had passed; it was not executed", "safe"));
@@ -177,29 +205,31 @@ export class BinarySession implements Waiter {
 
   // ── what holds for all requests ──
 
-  /** The one place where it is decided who may do what. */
-  #isAllowed(request: BinaryRequest): boolean {
-    return needs(request, () => true);
-  }
-
   #greet(id: number, hello: HelloRequest): void {
-    if (this.#isGreeted) return this.#sink.reply(id, GREETED_TWICE);
+    if (this.#greeting !== "due") return this.#sink.reply(id, GREETED_TWICE);
     const version = Math.min(hello.versionMax, BINARY_VERSION_MAX);
     if (version < Math.max(hello.versionMin, BINARY_VERSION_MIN)) {
       const spoken = `${BINARY_VERSION_MIN} to ${BINARY_VERSION_MAX}`;
       return this.#sink.reply(id, failure("PROTOCOL", `this node speaks versions ${spoken} of the protocol`));
     }
-    if (hello.credentials !== null) {
-      return this.#sink.reply(id, failure("BAD_CREDENTIALS", "invalid username-password pair or user is disabled."));
-    }
+    this.#greeting = "under way";
+    const pending = this.#pending.beginOther(id, Number.POSITIVE_INFINITY, false);
+    this.#guard.admit(hello.credentials, (problem) => {
+      this.#greeting = problem === null ? "done" : "due";
+      if (problem === null) this.#welcome(pending, hello, version);
+      else this.#answer(pending, problem);
+      this.#sink.eased();
+    });
+  }
+
+  #welcome(pending: PendingRequest, hello: HelloRequest, version: number): void {
     const { limits, serverVersion, topology } = this.#services;
     const compression = chosenCompression(hello.compression);
-    this.#isGreeted = true;
-    this.clientName = hello.clientName;
-    this.clientVersion = hello.clientVersion;
+    this.clientName = shown(hello.clientName);
+    this.clientVersion = shown(hello.clientVersion);
     const node = this.#coordinator.nodeName;
     const now = topology.current();
-    this.#sink.reply(id, { type: "welcome", version, serverVersion, node, compression, limits, topology: now });
+    this.#answer(pending, { type: "welcome", version, serverVersion, node, compression, limits, topology: now });
     this.#sink.agreed(compression);
     if (hello.watchesTopology) topology.add(this.#tellTopology);
   }
@@ -245,22 +275,34 @@ export class BinarySession implements Waiter {
       case "closeSession": {
         const pending = this.#pending.beginOther(id, deadlineMs, true);
         const waiter = { resolve: (_: number, result: Result) => this.#answer(pending, sessionReply(result)) };
-        if (request.type === "openSession") this.#coordinator.openSession(request.ttlMs, waiter, 0);
-        else this.#coordinator.closeSession(request.session, waiter, 0);
+        const { sessionOwner } = this.#guard;
+        if (request.type === "openSession") this.#coordinator.openSession(sessionOwner, request.ttlMs, waiter, 0);
+        else this.#coordinator.closeSession(ownedSession(sessionOwner, request.session), waiter, 0);
         return;
       }
       case "createBucket":
       case "dropBucket":
       case "emptyBucket":
       case "listBuckets":
-      case "describeBucket": {
-        const isChange = request.type !== "listBuckets" && request.type !== "describeBucket";
-        const pending = this.#pending.beginOther(id, deadlineMs, isChange);
-        return bucketRequest(this.#coordinator, request, (reply) => this.#answer(pending, reply));
-      }
+      case "describeBucket":
+        return this.#bucketRequest(id, request, deadlineMs);
       default:
         unreachable(request);
     }
+  }
+
+  #bucketRequest(id: number, request: BucketRequest, deadlineMs: number): void {
+    const act = actOf(request);
+    const pending = this.#pending.beginOther(id, deadlineMs, act !== null);
+    const sees = (bucket: string): boolean => this.#guard.sees(bucket);
+    const carryOut = (): void =>
+      bucketRequest(this.#coordinator, request, sees, (reply) => this.#answer(pending, reply));
+    if (act === null || request.type === "listBuckets") return carryOut();
+    this.#guard.record(act, request.bucket, (isRecorded) => {
+      // Who has gone, or has been answered meanwhile, has been told that it may have been done, and it is not.
+      if (!isRecorded || pending.isAnswered) this.#answer(pending, NOT_RECORDED);
+      else carryOut();
+    });
   }
 
   #status(): BinaryReply {
@@ -321,11 +363,10 @@ export class BinarySession implements Waiter {
       coordinator.write(this.#ordering, type, modifiers, bucket, key, range, expiryMs, waiter, tag);
       return;
     }
-    const { session, sequence } = once;
     coordinator.writeOnce(
       this.#ordering,
-      session,
-      sequence,
+      this.#owned(once.session),
+      once.sequence,
       type,
       modifiers,
       bucket,
@@ -335,6 +376,18 @@ export class BinarySession implements Waiter {
       waiter,
       tag,
     );
+  }
+
+  /** A client stays with a session for many writes. */
+  #owned(session: number): number {
+    const owner = this.#guard.sessionOwner;
+    if (owner === "") return session;
+    if (session !== this.#session || owner !== this.#sessionOwner) {
+      this.#session = session;
+      this.#sessionOwner = owner;
+      this.#ownedSession = ownedSession(owner, session);
+    }
+    return this.#ownedSession;
   }
 
   #timeOf(bucket: BucketRef, operation: KeyOperation): number {
@@ -400,8 +453,8 @@ export class BinarySession implements Waiter {
     };
     if (once === null) this.#coordinator.transact(this.#ordering, bucket, transaction, waiter, tag);
     else {
-      const { session, sequence } = once;
-      this.#coordinator.transactOnce(this.#ordering, session, sequence, bucket, transaction, waiter, tag);
+      const session = this.#owned(once.session);
+      this.#coordinator.transactOnce(this.#ordering, session, once.sequence, bucket, transaction, waiter, tag);
     }
   }
 
@@ -460,6 +513,11 @@ function detachedScan(scan: ScanRequest): ScanRequest {
     lower: lower === null ? null : { ...lower, key: lower.key.slice() },
     upper: upper === null ? null : { ...upper, key: upper.key.slice() },
   };
+}
+
+/** Names stand in lists of `field=value`. */
+function shown(name: string): string {
+  return name.slice(0, SHOWN_LENGTH_MAX).replace(/[^!-~]/g, "_");
 }
 
 function isValueRead(form: ReplyForm): boolean {

@@ -26,9 +26,15 @@ export function bucketNameProblem(name: string): BinaryReply | null {
   return isBucketName(name) ? null : INVALID_NAME;
 }
 
-export function bucketRequest(coordinator: Coordinator, request: BucketRequest, answer: Answer): void {
+/** `sees`: which buckets may be told of. */
+export function bucketRequest(
+  coordinator: Coordinator,
+  request: BucketRequest,
+  sees: (bucket: string) => boolean,
+  answer: Answer,
+): void {
   if (request.type === "listBuckets") {
-    afterRefresh(coordinator, answer, () => answer({ type: "buckets", buckets: described(coordinator) }));
+    afterRefresh(coordinator, answer, () => answer({ type: "buckets", buckets: described(coordinator, sees) }));
     return;
   }
   const problem = bucketNameProblem(request.bucket);
@@ -84,8 +90,9 @@ function afterRefresh(coordinator: Coordinator, answer: Answer, next: () => void
   coordinator.refreshBuckets({ resolve }, 0);
 }
 
-function described(coordinator: Coordinator): readonly BucketDescription[] {
-  return coordinator.buckets().map(({ name }) => description(coordinator.bucket(name), NOT_COUNTED));
+function described(coordinator: Coordinator, sees: (bucket: string) => boolean): readonly BucketDescription[] {
+  const buckets = coordinator.buckets().filter(({ name }) => sees(name));
+  return buckets.map(({ name }) => description(coordinator.bucket(name), NOT_COUNTED));
 }
 
 function description({ name, id, seed, durability }: BucketRef, keyCount: number): BucketDescription {

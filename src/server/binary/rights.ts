@@ -5,10 +5,10 @@
 import { unreachable } from "../../core/assert.ts";
 import type { BinaryRequest, KeyOperation } from "../../wire/binary-messages.ts";
 
-/** Keys and values; buckets; members, users and settings. */
-export type Right = "read" | "write" | "admin" | "cluster";
+/** On keys and values; on buckets; and `any` of these, without which a bucket is as if it were not there. */
+export type NamedRight = "read" | "write" | "admin" | "any";
 
-type Ask = (right: Right, bucket: string, key: Uint8Array | null) => boolean;
+type Ask = (right: NamedRight, bucket: string, key: Uint8Array | null) => boolean;
 
 /** Calls `ask` for each right the request needs, until one is refused (false); whether none was. */
 export function needs(request: BinaryRequest, ask: Ask): boolean {
@@ -24,7 +24,7 @@ export function needs(request: BinaryRequest, ask: Ask): boolean {
     case "emptyBucket":
       return ask("admin", request.bucket, null);
     case "describeBucket":
-      return ask("read", request.bucket, null);
+      return ask(request.countKeys ? "read" : "any", request.bucket, null);
     case "openSession":
     case "closeSession":
     case "hello":
@@ -37,6 +37,26 @@ export function needs(request: BinaryRequest, ask: Ask): boolean {
       return true;
     default:
       return unreachable(request);
+  }
+}
+
+/** The request as the audit log names it: an act as the other protocol does, with what it is about. */
+export function nameOf(request: BinaryRequest): string {
+  if (request.type === "operation") return request.operation.type;
+  return actOf(request) ?? request.type;
+}
+
+/** What changes more than the content of a bucket is recorded before it is done; null: it is nothing of the kind. */
+export function actOf(request: BinaryRequest): string | null {
+  switch (request.type) {
+    case "createBucket":
+      return `bucket|create ${request.bucket}`;
+    case "dropBucket":
+      return `bucket|drop ${request.bucket}`;
+    case "emptyBucket":
+      return "flushdb";
+    default:
+      return null;
   }
 }
 

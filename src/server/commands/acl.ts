@@ -37,7 +37,7 @@ function acl(client: ClientConnection, request: RequestArguments): void {
   const { users } = client.port.access.content;
   switch (action) {
     case "whoami":
-      return replyTexts(client, request, 2, (reply) => reply.bulkText(client.session.principal.name));
+      return replyTexts(client, request, 2, (reply) => reply.bulkText(client.login.principal.name));
     case "users":
       return replyList(client, request, client.port.access.isOpen ? ["default"] : [...users.keys()].sort());
     case "list":

@@ -54,7 +54,7 @@ function use(client: ClientConnection, request: RequestArguments): void {
     if (error === null && found.id !== 0) client.useBucket(found);
     done(error ?? (found.id === 0 ? noSuchBucket(name) : null));
   };
-  const mayCreate = client.session.principal.may(Right.admin, name, null);
+  const mayCreate = client.login.principal.may(Right.admin, name, null);
   if (client.port.settings.bucketsCreateByUse && mayCreate) coordinator.createBucket(name, null, whenThere(choose), 0);
   else coordinator.refreshBuckets(whenDone(choose), 0);
 }
@@ -77,7 +77,7 @@ function listBuckets(client: ClientConnection): void {
         reply.error(error);
         return;
       }
-      const { principal } = client.session;
+      const { principal } = client.login;
       const buckets = coordinator.buckets().filter(({ name }) => principal.sees(name));
       reply.array(buckets.length);
       for (const { name } of buckets) reply.bulkText(name);

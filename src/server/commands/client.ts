@@ -18,7 +18,7 @@ export const CLIENT_COMMANDS: readonly CommandEntry[] = [
     subcommand("setname", 3, "<name>", "Give this connection a name.", setName),
     subcommand("setinfo", 4, "<LIB-NAME|LIB-VER> <value>", "Say which library this is.", setInfo),
     subcommand("info", 2, "", "What is known of this connection.", (self) =>
-      replyVerbatim(self, `${describe(self)}\n`),
+      replyVerbatim(self, `${describe(self.port, self)}\n`),
     ),
     subcommand("list", -2, "[TYPE <type>] [ID <id> ...]", "What is known of all connections.", list),
     subcommand("kill", -3, "<addr:port>|<filter> <value> ...", "Close connections.", kill),
@@ -95,7 +95,7 @@ function kill(self: ClientConnection, request: RequestArguments): void {
     self.replyError(filter);
     return;
   }
-  const victims = [...self.port.connections()].filter(filter);
+  const victims = self.port.connections().filter(filter);
   const isOldForm = request.count === 3;
   if (isOldForm && victims.length === 0) {
     self.replyError("ERR No such client");

@@ -43,7 +43,7 @@ function reset(client: ClientConnection): void {
   // What was told to be left out is left out, be it this answer.
   if (session.replies !== "skip") session.replies = "on";
   client.transactions.drop();
-  client.logOut();
+  client.login.logOut();
   client.setReadMode(LINEARIZABLE);
   client.begin().simple("RESET");
   client.end();

@@ -70,6 +70,7 @@ function serverFields(port: ClientPort): Fields {
 function clientsFields(port: ClientPort): Fields {
   return [
     ["connected_clients", port.connectionCount],
+    ["binary_clients", port.binaryCount],
     ["maxclients", port.settings.connectionsMax],
     ["blocked_clients", 0],
     ["clients_memory_bytes", port.memory.bytes],
@@ -156,7 +157,7 @@ function countKeys(client: ClientConnection, done: (fields: Fields) => void): vo
       return;
     }
     const bucket: BucketRef = client.coordinator.bucket(String(number));
-    if (!client.session.principal.may(Right.read, bucket.name, null)) return countFrom(number + 1);
+    if (!client.login.principal.may(Right.read, bucket.name, null)) return countFrom(number + 1);
     let total = 0;
     const visitor = {
       onPage(page: { readonly matchCount: number }): boolean {

@@ -56,10 +56,7 @@ function logIn(
   password: Uint8Array,
   done: (problem: string | null) => void,
 ): void {
-  client.port.access.login(user, password, client.remoteAddress, (outcome) => {
-    if (outcome.kind === "in") client.logIn(outcome.identity, outcome.principal);
-    done(problemOf(outcome));
-  });
+  client.login.logIn(user, password, (outcome) => done(problemOf(outcome)));
 }
 
 function problemOf(outcome: LoginOutcome): string | null {
@@ -84,7 +81,7 @@ function hello(client: ClientConnection, request: RequestArguments): void {
   const { user, passwordIndex } = greeting;
   if (user !== null && access.isOpen && user !== DEFAULT_USER) return client.replyError(WRONG_PASSWORD);
   if (user === null || access.isOpen) {
-    if (!session.principal.isLoggedIn) return client.replyError(HELLO_FIRST);
+    if (client.login.isStranger) return client.replyError(HELLO_FIRST);
     greet(client, greeting);
     writeHello(client, client.begin());
     return client.end();

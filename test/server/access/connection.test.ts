@@ -1,46 +1,23 @@
 /** A connection to a node that is not open: what it may do before and after the login, in Redis's words. */
 import { afterEach, expect, test } from "bun:test";
-import { RealClock } from "../../../src/env/real-clock.ts";
-import type { AppendFile } from "../../../src/env/append-file.ts";
-import { utf8 } from "../../../src/core/bytes.ts";
-import { AuditLog } from "../../../src/server/access/audit-log.ts";
-import { type FakeAccess, fakeAccess } from "../fake-access.ts";
+import { fakeAccess } from "../fake-access.ts";
 import { RawClient, type StartedPort, startPort } from "../started-port.ts";
+import { type ClosedPort, startClosedPort } from "./closed-port.ts";
 
-const QUIET = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const WRONG = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
 const NOAUTH = "-NOAUTH Authentication required.\r\n";
-
-/** Lines in memory; it can be made to fail. */
-class Memory implements AppendFile {
-  size = 0;
-  content = "";
-  isFull = false;
-  async append(bytes: Uint8Array): Promise<void> {
-    if (this.isFull) throw new Error("full");
-    this.content += new TextDecoder().decode(bytes);
-  }
-  async rotate(): Promise<void> {}
-  async close(): Promise<void> {}
-}
 
 let started: StartedPort | null = null;
 afterEach(() => started?.stop());
 
-interface Closed extends FakeAccess {
-  readonly memory: Memory;
+interface Closed extends ClosedPort {
   readonly open: () => Promise<RawClient>;
 }
 
 function closedPort(settings: { loginTimeoutMs?: number } = {}): Closed {
-  const memory = new Memory();
-  const audit = new AuditLog(memory, null, new RealClock(), QUIET, { fileBytesMax: 1e9, filesKept: 1 });
-  const fake = fakeAccess({ mayBeOpen: false, audit });
-  fake.enter("default", ["admin", "cluster"]);
-  fake.enter("ann", ["reader"], [{ bucket: "0", prefix: utf8("ann:"), rights: 3 }]);
-  const port = startPort(settings, { access: fake.access });
-  started = port;
-  return { ...fake, memory, open: () => RawClient.open(port.port) };
+  const closed = startClosedPort(settings);
+  started = closed.started;
+  return { ...closed, open: () => RawClient.open(closed.started.port) };
 }
 
 /** Sends lines and gives what came back up to the answer of the ECHO behind them. */
