@@ -1,10 +1,11 @@
 /**
- * Opens a channel to a node: connects, by TLS where that is wanted, says hello and waits for the welcome. Runs on Bun, Node
- * and Deno.
+ * Opens a channel to a node: connects, by TLS where that is wanted, says hello, with credentials where there are any, and
+ * waits for the welcome. Runs on Bun, Node and Deno.
  */
-import { connect as connectPlain, type Socket } from "node:net";
+import { connect as connectPlain, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { EnvelopeError } from "../core/errors.ts";
+import type { Credentials } from "../wire/binary-messages.ts";
 import type { Channel, ChannelEvents } from "./channel.ts";
 import { UnavailableError } from "./errors.ts";
 import type { Settings } from "./settings.ts";
@@ -12,7 +13,8 @@ import { SocketChannel } from "./socket-channel.ts";
 import { parseTarget, type Target } from "./target.ts";
 
 /** Connects and greets; rejects with UNAVAILABLE, or with what the node says to the greeting. */
-export function openSocketChannel(settings: Settings, address: string, events: ChannelEvents): Promise<Channel> {
+export async function openSocketChannel(settings: Settings, address: string, events: ChannelEvents): Promise<Channel> {
+  const credentials = await credentialsOf(settings);
   return new Promise((resolve, reject) => {
     const target = parseTarget(address);
     const socket = dial(target, settings);
@@ -32,7 +34,7 @@ export function openSocketChannel(settings: Settings, address: string, events: C
     socket.once(settings.tls === undefined ? "connect" : "secureConnect", () => {
       socket.removeAllListeners();
       socket.setNoDelay(true);
-      const channel = new SocketChannel(address, socket, events, settings, {
+      const channel = new SocketChannel(address, socket, events, settings, credentials, {
         welcomed: () => {
           clearTimeout(timer);
           resolve(channel);
@@ -43,6 +45,18 @@ export function openSocketChannel(settings: Settings, address: string, events: C
   });
 }
 
+/** UNAVAILABLE when the caller's own function has no token to give: it may have one the next time. */
+async function credentialsOf({ user, password, token }: Settings): Promise<Credentials | null> {
+  if (token === undefined) {
+    return user === undefined || password === undefined ? null : { kind: "password", user, password };
+  }
+  try {
+    return { kind: "token", token: typeof token === "string" ? token : await token() };
+  } catch (cause) {
+    throw new UnavailableError("there is no token to log in with", "safe", cause);
+  }
+}
+
 function dial({ host, port }: Target, { tls }: Settings): Socket {
   if (tls === undefined) return connectPlain({ host, port });
   const { ca, cert, key, serverName } = tls;
@@ -50,7 +64,8 @@ function dial({ host, port }: Target, { tls }: Settings): Socket {
     host,
     port,
     minVersion: "TLSv1.3",
-    servername: serverName ?? host,
+    // An address is no name that a server could be asked for.
+    ...(serverName === undefined && isIP(host) !== 0 ? {} : { servername: serverName ?? host }),
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),

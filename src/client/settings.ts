@@ -17,7 +17,8 @@ export interface ConnectOptions {
   readonly nodes: readonly string[];
   readonly user?: string;
   readonly password?: string;
-  readonly token?: string;
+  /** In place of user and password; a function is asked for one whenever a connection is opened. */
+  readonly token?: string | (() => Promise<string>);
   readonly tls?: TlsOptions;
   /** What the node shows of this client. */
   readonly clientName?: string;

@@ -73,7 +73,14 @@ export class SocketChannel implements Channel {
   #isClosed = false;
 
   /** Takes over a connected socket that nobody listens to, and greets. */
-  constructor(address: string, socket: Socket, events: ChannelEvents, settings: Settings, greeting: GreetingEvents) {
+  constructor(
+    address: string,
+    socket: Socket,
+    events: ChannelEvents,
+    settings: Settings,
+    credentials: Credentials | null,
+    greeting: GreetingEvents,
+  ) {
     this.#address = address;
     this.#socket = socket;
     this.#events = events;
@@ -85,7 +92,7 @@ export class SocketChannel implements Channel {
     socket.on("error", (error) => this.#end(error.message));
     socket.on("close", () => this.#end("the node closed the connection"));
     this.#writer.raw(BINARY_MAGIC);
-    this.#encode(1, helloOf(settings));
+    this.#encode(1, helloOf(settings, credentials));
     this.#lastId = 1;
   }
 
@@ -279,21 +286,15 @@ export class SocketChannel implements Channel {
   }
 }
 
-function helloOf(settings: Settings): BinaryRequest {
+function helloOf(settings: Settings, credentials: Credentials | null): BinaryRequest {
   return {
     type: "hello",
     versionMin: BINARY_VERSION_MIN,
     versionMax: BINARY_VERSION_MAX,
     clientName: settings.clientName,
     clientVersion: CLIENT_VERSION,
-    credentials: credentialsOf(settings),
+    credentials,
     compression: settings.compress ? COMPRESSIONS : [],
     watchesTopology: true,
   };
-}
-
-function credentialsOf({ user, password, token }: Settings): Credentials | null {
-  if (token !== undefined) return { kind: "token", token };
-  if (user === undefined || password === undefined) return null;
-  return { kind: "password", user, password };
 }
