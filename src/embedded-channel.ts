@@ -14,6 +14,7 @@ import { assert } from "./core/assert.ts";
 import type { Clock } from "./env/clock.ts";
 import type { BinaryServices, ReplySink as SessionSink } from "./server/binary/binary-session.ts";
 import { BinarySession } from "./server/binary/binary-session.ts";
+import { OWN_PROCESS } from "./server/binary/guard.ts";
 import { BINARY_VERSION_MAX, BINARY_VERSION_MIN } from "./wire/binary-format.ts";
 import type { BinaryLimits, BinaryReply, BinaryRequest, OperationReply } from "./wire/binary-messages.ts";
 
@@ -51,7 +52,7 @@ export class EmbeddedChannel implements Channel, SessionSink {
     this.#events = events;
     this.limits = services.limits;
     this.node = services.coordinator.nodeName;
-    this.#session = new BinarySession(services, this);
+    this.#session = new BinarySession(services, this, OWN_PROCESS);
     this.#greet();
   }
 
