@@ -19,7 +19,7 @@ import { crc32 } from "../core/crc32.ts";
 import { EnvelopeError } from "../core/errors.ts";
 
 const FRAME_HEADER_BYTES = 12;
-const PEER_PROTOCOL_VERSION = 2;
+const PEER_PROTOCOL_VERSION = 3;
 export const NO_SHARD = 0xffff;
 /** The largest frame: an entry that has waited long to be proposed, with the largest value that can be configured. */
 export const FRAME_BYTES_MAX = 640 * 1024 * 1024;
