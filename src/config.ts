@@ -281,6 +281,8 @@ export type NodeSettings = Readonly<
   Omit<Parsed, "peer" | "cores" | "memoryBytes" | "shards" | "workers" | "compactors"> & {
     peer: string;
     shards: number;
+    /** Whether the number of shards was said: otherwise it is that of the directory, if there is one. */
+    areShardsSaid: boolean;
     workers: number;
     compactors: number;
   }
@@ -327,10 +329,14 @@ export function settingDocs(): readonly SettingDoc[] {
   });
 }
 
+export function isSetting(key: string): key is SettingName {
+  return Object.hasOwn(SHAPE, key);
+}
+
 /** One setting from its text, or what is wrong with it. */
 export function parseSetting(key: string, text: string): { readonly value: unknown } | { readonly problem: string } {
-  if (!Object.hasOwn(SHAPE, key)) return { problem: "is not a setting" };
-  const parsed = SHAPE[key as SettingName].safeParse(text);
+  if (!isSetting(key)) return { problem: "is not a setting" };
+  const parsed = SHAPE[key].safeParse(text);
   return parsed.success ? { value: parsed.data } : { problem: firstMessage(parsed.error) };
 }
 
@@ -346,7 +352,7 @@ export function resolveSettings(sources: SettingSources): NodeSettings {
  */
 export function settingsFrom(given: SettingValues, origin: string, cores: number): NodeSettings {
   for (const key of Object.keys(given)) {
-    if (!Object.hasOwn(SHAPE, key)) throw new EnvelopeError("CONFIG", `${key} (from ${origin}) is not a setting`);
+    if (!isSetting(key)) throw new EnvelopeError("CONFIG", `${key} (from ${origin}) is not a setting`);
   }
   return resolved((key) => (given[key] === undefined ? null : { value: given[key], origin }), cores);
 }
@@ -406,7 +412,7 @@ function complete(written: Parsed, origins: ReadonlyMap<SettingName, string>, ma
   const peer = parsed.peer ?? own?.address ?? "127.0.0.1:9101";
   const members = parsed.peers.length > 0 ? parsed.peers : [{ name: parsed.id, address: peer }];
   const { cores: _cores, memoryBytes: _memoryBytes, ...rest } = parsed;
-  return { ...rest, ...threads, peer, peers: members };
+  return { ...rest, ...threads, areShardsSaid: parsed.shards !== undefined, peer, peers: members };
 }
 
 function planThreads(parsed: Parsed, machineCores: number): Pick<NodeSettings, "shards" | "workers" | "compactors"> {
@@ -454,7 +460,7 @@ function readToml(path: string, text: string): Record<string, unknown> {
   }
   const table = parsed as Record<string, unknown>;
   for (const key of Object.keys(table)) {
-    if (!Object.hasOwn(SHAPE, key)) throw new EnvelopeError("CONFIG", `${key} (from ${path}) is not a setting`);
+    if (!isSetting(key)) throw new EnvelopeError("CONFIG", `${key} (from ${path}) is not a setting`);
   }
   return table;
 }

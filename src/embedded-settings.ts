@@ -85,7 +85,7 @@ const CLIENT_SETTINGS = [
   "pendingBytesMax",
 ] as const satisfies readonly (keyof Settings)[];
 
-/** The number of shards is for a new directory: an existing one keeps its own. */
+/** All that a new database may be told, and an open one. `shards` is fixed when a directory is made. */
 export interface OpenOptions
   extends Pick<SettingValues, (typeof OPEN_SETTINGS)[number]>,
     Pick<ConnectOptions, (typeof CLIENT_SETTINGS)[number]> {
@@ -100,18 +100,16 @@ export interface ServeOptions extends Pick<SettingValues, Exclude<(typeof SERVE_
   readonly client: string;
 }
 
-/** One shard on the caller's thread, and word of nothing but trouble. */
+/** One shard, unless the directory has others, on the caller's thread, and word of nothing but trouble. */
 const DEFAULTS: SettingValues = { shards: 1, workers: 0, compactors: 0, logLevel: "warn" };
 /** Nothing gets lost on the way to this process itself, so no write needs to be told from its repetition. */
 const CLIENT_DEFAULTS: ConnectOptions = { nodes: ["this process"], exactlyOnce: false, clientName: "embedded" };
 
 /** Throws CONFIG. */
 export function nodeSettings({ path, log: _, ...options }: OpenOptions): NodeSettings {
-  return settingsFrom(
-    { ...DEFAULTS, ...chosen(options, OPEN_SETTINGS, "open", CLIENT_SETTINGS), data: path },
-    "open",
-    cores(),
-  );
+  const given = chosen(options, OPEN_SETTINGS, "open", CLIENT_SETTINGS);
+  const settings = settingsFrom({ ...DEFAULTS, ...given, data: path }, "open", cores());
+  return { ...settings, areShardsSaid: given.shards !== undefined };
 }
 
 /** Throws INVALID_ARGUMENT. */

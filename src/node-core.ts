@@ -191,6 +191,7 @@ function claimedBy(settings: NodeSettings, { disk, seed }: Environment, adopts: 
     nodeName: settings.id,
     memberNames: settings.peers.map((peer) => peer.name),
     shardCount: settings.shards,
+    areShardsSaid: settings.areShardsSaid,
     randomHex: new Random(seed).u32().toString(16),
     joins: settings.join !== undefined,
     adopts,

@@ -4,7 +4,7 @@
  */
 import packageJson from "../package.json" with { type: "json" };
 import type { ClusterNode } from "./cluster/cluster-node.ts";
-import { parseSetting, splitAddress, type NodeSettings } from "./config.ts";
+import { isSetting, parseSetting, splitAddress, type NodeSettings } from "./config.ts";
 import { EnvelopeError } from "./core/errors.ts";
 import { descriptorsMax } from "./env/descriptors.ts";
 import type { Logger } from "./env/environment.ts";
@@ -150,7 +150,9 @@ function nodeControl(
   connectionsMax: number,
 ): { control: NodeControl; onShutdown: (run: () => void) => void } {
   let stop: (() => void) | null = null;
-  const texts = Object.entries(settings).map(([name, value]): [string, string] => [name, settingText(value)]);
+  const texts = Object.entries(settings)
+    .filter(([name]) => isSetting(name))
+    .map(([name, value]): [string, string] => [name, settingText(value)]);
   const control: NodeControl = {
     shutdown: () => {
       stop?.();

@@ -22,7 +22,9 @@ export interface ClaimOptions {
   /** Names of all first members, this node's own included. */
   readonly memberNames: readonly string[];
   readonly shardCount: number;
-  /** The node is whoever the directory belongs to, if it is alone: name, cluster and shards are those of a new directory. */
+  /** A directory that was made with another number is refused; otherwise it keeps its own. */
+  readonly areShardsSaid: boolean;
+  /** The node is whoever the directory belongs to, if that one is alone; names are for a new directory. */
   readonly adopts: boolean;
   /** The node is not one of the first members: it joins a cluster that is there, or has joined it. */
   readonly joins: boolean;
@@ -158,21 +160,19 @@ function refuseForeign(found: NodeIdentity, options: ClaimOptions, clusterId: st
   const refuse = (why: string): never => {
     throw new EnvelopeError("FOREIGN_DIRECTORY", `${options.directory} ${why}`);
   };
+  const { members } = found.members;
+  const isBorn = found.founders.length > 0 && !options.joins;
   if (options.adopts) {
-    const memberCount = found.members.members.length;
-    if (memberCount !== 1)
-      refuse(`belongs to a node of a cluster (its members: ${memberCount}), which has to be started as one`);
-    return;
+    if (members.length !== 1) refuse("belongs to a node of a cluster, which has to be started as one");
+  } else {
+    if (found.nodeName !== options.nodeName) refuse(`belongs to node ${found.nodeName}, not to ${options.nodeName}`);
+    if (found.nodeId === 0 && !options.joins) refuse("has not joined its cluster yet: start the node with --join");
+    // Whoever has joined was told the cluster and its number of shards; only first members are told by their settings.
+    if (isBorn && found.clusterId !== clusterId) {
+      refuse(`belongs to another cluster (its members: ${members.map((member) => member.name).join(", ")})`);
+    }
   }
-  if (found.nodeName !== options.nodeName) refuse(`belongs to node ${found.nodeName}, not to ${options.nodeName}`);
-  if (found.nodeId === 0 && !options.joins) refuse("has not joined its cluster yet: start the node with --join");
-  // Whoever has joined was told the cluster and its number of shards; only first members are told by their settings.
-  if (found.founders.length === 0 || options.joins) return;
-  if (found.clusterId !== clusterId) {
-    const members = found.members.members.map((member) => member.name).join(", ");
-    refuse(`belongs to another cluster (its members: ${members})`);
-  }
-  if (found.shardCount !== options.shardCount) {
+  if (isBorn && options.areShardsSaid && found.shardCount !== options.shardCount) {
     refuse(
       `was made with ${found.shardCount} shards; the number of shards is fixed at birth, not ${options.shardCount}`,
     );

@@ -211,6 +211,7 @@ export class SimNode {
       shardCount,
       randomHex: seed.toString(16),
       joins: !memberNames.includes(this.name),
+      areShardsSaid: true,
       adopts: false,
     });
     return { process, clock, env, identity, shards: [], node: null };

@@ -40,6 +40,7 @@ test("a node of which a shard could not be opened has no turns", () => {
     shardCount: 2,
     randomHex: "00",
     joins: false,
+    areShardsSaid: true,
     adopts: false,
   });
   const memory = createShardMemory(64 * 1024, 3);

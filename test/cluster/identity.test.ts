@@ -27,6 +27,7 @@ function claim(changes: Partial<Parameters<typeof Identity.claim>[1]> = {}): Ide
     shardCount: 2,
     randomHex: "00",
     joins: false,
+    areShardsSaid: true,
     adopts: false,
     ...changes,
   });
@@ -146,3 +147,20 @@ function version1(body: unknown): Uint8Array {
   file.set(map, 16);
   return file;
 }
+
+test("who takes a directory over is whoever it belongs to, as long as that one is alone", () => {
+  const made = claim({ nodeName: "a", memberNames: ["a"], clusterName: "c", shardCount: 3 });
+  const adopted = claim({ adopts: true, shardCount: 1, areShardsSaid: false });
+  expect([adopted.nodeName, adopted.clusterId, adopted.shardCount]).toEqual(["a", made.clusterId, 3]);
+  expect(() => claim({ adopts: true, shardCount: 1 })).toThrow("was made with 3 shards");
+  const record = { incarnation: "", peerAddress: "", rack: "", state: "member" } as const;
+  const members = ["a", "b"].map((name, i) => ({ id: i + 1, name, ...record }));
+  adopted.saveMembers({ version: 9, nextId: 3, members: members as never });
+  expect(() => claim({ adopts: true, areShardsSaid: false })).toThrow("node of a cluster");
+});
+
+test("a number of shards that was not said is that of the directory", () => {
+  const made = claim({ shardCount: 4 });
+  expect(claim({ shardCount: 1, areShardsSaid: false }).shardCount).toBe(made.shardCount);
+  expect(() => claim({ shardCount: 1 })).toThrow("was made with 4 shards");
+});

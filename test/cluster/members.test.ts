@@ -36,6 +36,7 @@ function open(disk = new FailingDisk()) {
     shardCount: 1,
     randomHex: "00",
     joins: false,
+    areShardsSaid: true,
     adopts: false,
   });
   const members = new Members(identity, [{ name: "n2", address: "here:2" }], QUIET);

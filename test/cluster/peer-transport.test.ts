@@ -116,6 +116,7 @@ function setUp() {
     shardCount: 1,
     randomHex: "00",
     joins: false,
+    areShardsSaid: true,
     adopts: false,
   };
   const identity = Identity.claim(disk, options);

@@ -59,7 +59,8 @@ for (const workers of [0, 1]) {
         ["l", 2],
       ]);
     }
-    // The number of shards is that of the directory.
+    await expect(openSmall({ shards: 3 })).rejects.toThrow("was made with 2 shards");
+    // Where nothing is said, it is the directory's.
     await using db = await openSmall({ workers });
     expect(await db.bucket("b").getMany(["k", "l"])).toEqual([1, 2]);
     expect((await db.status()).leaders).toHaveLength(2);
