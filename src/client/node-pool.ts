@@ -58,6 +58,11 @@ export class NodePool {
     return this.#opening > 0;
   }
 
+  /** Whether this is one of its open channels. */
+  has(channel: Channel): boolean {
+    return this.#channels.includes(channel);
+  }
+
   /** The channel with the least to do; another one is opened behind it while there may be more. Null: none is open. */
   pick(): Channel | null {
     if (this.#channels.length < this.#channelsMax) this.tryToOpen();

@@ -57,7 +57,9 @@ export class Nodes {
     const wanted = name === null ? undefined : this.#pools.find((pool) => pool.name === name);
     const channel = wanted?.pick() ?? null;
     if (channel !== null && channel !== avoided) return channel;
-    return this.#anyBut(avoided) ?? avoided;
+    const other = this.#anyBut(avoided);
+    if (other !== null || avoided === null) return other;
+    return this.#pools.some((pool) => pool.has(avoided)) ? avoided : null;
   }
 
   /**

@@ -12,7 +12,7 @@ import { authorityFile, certificateFlags } from "../../src/cli/certs.ts";
 import { TestCluster } from "../process/test-cluster.ts";
 
 const ROOT = join(import.meta.dir, "../..");
-const DOCUMENTS = ["security.md", "client.md"];
+const DOCUMENTS = ["security.md", "client.md", "embedded.md"];
 const PRINTED = /console\.log\(.*\); \/\/ (.*)$/gm;
 
 const servers: TestCluster[] = [];

@@ -186,6 +186,26 @@ test("an address that is taken, or that others reach without users, is refused; 
   expect(await over.bucket("0").get("k")).toBe(1);
 });
 
+test("when the disk fails, calls are rejected with the reason until it is opened again", async () => {
+  const lines: string[] = [];
+  const note = (message: string): void => void lines.push(message);
+  const log = { debug: () => undefined, info: () => undefined, warn: note, error: note };
+  const db = await openSmall({ segmentBytes: 256 * 1024, log });
+  const bucket = db.bucket("0", { codec: bytes });
+  await bucket.put("k", new Uint8Array(10));
+  rmSync(path, { recursive: true });
+  // Not all of them can fail for want of the next segment.
+  const writes = Array.from({ length: 100 }, (_, i) => bucket.put(`k${i}`, new Uint8Array(20_000)));
+  const outcomes = await Promise.allSettled(writes);
+  expect(outcomes.some(({ status }) => status === "rejected")).toBe(true);
+  await expect(bucket.get("k")).rejects.toMatchObject({ code: "MISSING_FILE" });
+  await expect(bucket.put("k", new Uint8Array(1))).rejects.toMatchObject({ code: "MISSING_FILE" });
+  expect(lines).toContain("shard failed");
+  await db.close();
+  await using again = await openSmall();
+  expect(await again.bucket("0").get("k")).toBeUndefined();
+}, 30_000);
+
 test("its own program has all rights, whoever else must log in", async () => {
   const passwordFile = join(directory, "password");
   writeFileSync(passwordFile, "correct horse\n");
