@@ -65,6 +65,8 @@ export async function openPorts(
   const { clock, log } = environment;
   const bound = Object.values(wanted).filter((address) => address !== null);
   const door = await NodeAccess.open(node, settings, bound, environment, unfit);
+  networks.onRefused((port, from, why) => door.access.connectionRefused(port, from, why));
+  node.onPeerRefused((from, why) => door.access.connectionRefused("peer", from, why));
   const { control, onShutdown } = nodeControl(settings, log, connectionsMax);
   const clientSettings = { ...settings, connectionsMax, version: packageJson.version };
   const clients = new ClientPort(node.coordinator, networks.client, clock, log, door.access, clientSettings, control);

@@ -28,6 +28,8 @@ export interface NodeNetworks {
   readonly handshakesMax: number;
   /** Looks at once whether the files have changed; null: there are none. */
   readonly renewCertificates: (() => void) | null;
+  /** Who was not let in by TLS is told to `run`, with the port. */
+  onRefused(run: (port: string, from: string, why: string) => void): void;
   stop(): void;
 }
 
@@ -36,8 +38,8 @@ export function openNetworks(settings: NodeSettings, environment: Environment, d
   const { network, clock, log } = environment;
   const { tlsCertificate, tlsKey, tlsAuthority, tlsClient, tlsPeer, tlsHttp, cluster, id } = settings;
   if (tlsCertificate === undefined || tlsKey === undefined) {
-    const nothing = { http: null, renewCertificates: null, handshakesMax: 0, stop: () => undefined };
-    return { client: network, peer: network, ...nothing };
+    const nothing = { http: null, renewCertificates: null, handshakesMax: 0, onRefused: () => undefined };
+    return { client: network, peer: network, ...nothing, stop: () => undefined };
   }
   const handshakesMax = Math.min(HANDSHAKES_MAX, Math.ceil(descriptorCount / HANDSHAKES_SHARE));
   const paths = { certificate: tlsCertificate, key: tlsKey, authority: tlsAuthority ?? null };
@@ -47,8 +49,10 @@ export function openNetworks(settings: NodeSettings, environment: Environment, d
       ? null
       : `does not name this node: ${own} must be among its alternative names, which are ${hosts.join(", ") || "none"}`,
   );
+  const refusalLogs = new Map<string, RefusalLog>();
   const secured = (port: string, options: Pick<TlsNetworkOptions, "callers" | "objection">): Network => {
     const refusals = new RefusalLog(clock, log, port);
+    refusalLogs.set(port, refusals);
     const refused = (from: string, why: string): void => refusals.note(from, why);
     return new TlsNetwork(clock, { credentials, checksHost: false, handshakesMax, refused, ...options });
   };
@@ -70,6 +74,9 @@ export function openNetworks(settings: NodeSettings, environment: Environment, d
           },
     handshakesMax: PORTS_WITH_HANDSHAKES * handshakesMax,
     renewCertificates: () => credentials.look(),
+    onRefused: (run) => {
+      for (const [port, refusals] of refusalLogs) refusals.onRefused = (from, why) => run(port, from, why);
+    },
     stop: () => credentials.stop(),
   };
 }

@@ -40,6 +40,7 @@ import { PeerFrames } from "./peer-frames.ts";
 import { PeerTransport } from "./peer-transport.ts";
 import { encodeRaftMessage } from "./raft-message-format.ts";
 import { type RaftTimes, raftTimes } from "./raft-times.ts";
+import type { Refused } from "./refusal-log.ts";
 import { type NodeView, Router } from "./router.ts";
 import { ShardGroup } from "./shard-group.ts";
 import type { OpenShard } from "./shard-port.ts";
@@ -85,6 +86,7 @@ export class ClusterNode {
   readonly #isWell = (node: NodeId): boolean => this.#health.isWell(node);
   #turnEnd: (() => void) | null = null;
   #onFailure: ((shard: number, code: ErrorCode, message: string) => void) | null = null;
+  #onPeerRefused: Refused = () => undefined;
   #timer: Timer | null = null;
   #ticks = 0;
   /** As if one were, until the node is whole: one of which a shard could not be opened has no turns. */
@@ -190,6 +192,7 @@ export class ClusterNode {
         },
         onJoin: (body, say, isNamed) => this.#membership.joins.asked(body, say, isNamed),
         onLost: (peer) => this.#onLost(peer),
+        onRefused: (from, why) => this.#onPeerRefused(from, why),
       },
     );
   }
@@ -268,6 +271,11 @@ export class ClusterNode {
   /** Runs when a shard has failed: its disk is not to be trusted until a restart has read it again. */
   onFailure(run: (shard: number, code: ErrorCode, message: string) => void): void {
     this.#onFailure = run;
+  }
+
+  /** Runs whenever somebody at the peer port was not heard. */
+  onPeerRefused(run: Refused): void {
+    this.#onPeerRefused = run;
   }
 
   /** Runs when this node has heard that it is no member any more. */

@@ -58,6 +58,8 @@ export interface PeerEvents {
   onJoin(body: Uint8Array, say: (body: Uint8Array) => void, isNamed: (node: string) => boolean): void;
   /** Frames to or from this peer may have been lost. */
   onLost(peer: NodeId): void;
+  /** Somebody was not listened to, or no longer. */
+  onRefused(from: string, why: string): void;
 }
 
 /** The accepted connection over which a peer speaks. */
@@ -208,7 +210,10 @@ export class PeerTransport {
     /** Nothing that comes is of interest any more. */
     let isClosing = false;
     const impatience = this.#environment.clock.after(HELLO_MS_MAX, () => {
-      if (voice === null) connection.terminate();
+      if (voice !== null) return;
+      const why = `it did not introduce itself within ${HELLO_MS_MAX} ms`;
+      if (!isClosing) this.#events.onRefused(connection.remoteAddress, why);
+      connection.terminate();
     });
     const onFrame = (frame: Frame): void => {
       if (isClosing) return;
@@ -239,6 +244,7 @@ export class PeerTransport {
           // A failed assertion is a defect of this node and ends it; it is not the peer's fault.
           if (!(error instanceof EnvelopeError)) throw error;
           this.#environment.log.warn("peer connection dropped", { from: connection.remoteAddress, why: String(error) });
+          this.#events.onRefused(connection.remoteAddress, error.message);
           connection.terminate();
         }
       },
@@ -275,6 +281,7 @@ export class PeerTransport {
       return voice;
     }
     this.#environment.log.warn("peer refused", { from: connection.remoteAddress, why: objection });
+    this.#events.onRefused(connection.remoteAddress, objection ?? "");
     connection.shutdown();
     return null;
   }

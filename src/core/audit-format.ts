@@ -15,7 +15,8 @@
 import { text, utf8 } from "./bytes.ts";
 
 export interface AuditEvent {
-  readonly event: "login" | "login-failed" | "denied" | "act";
+  /** `refused`: a connection, before anybody could log in. */
+  readonly event: "login" | "login-failed" | "denied" | "act" | "refused";
   /** Empty: nobody had logged in. */
   readonly user: string;
   readonly address: string;

@@ -107,6 +107,7 @@ export class ClientPort {
     this.control = control;
     this.logLevel = control.settings.get("logLevel") ?? "info";
     this.refusals = new RefusalLog(clock, log, "client");
+    this.refusals.onRefused = (from, why) => access.connectionRefused("client", from, why);
     this.respLimits = respLimits(settings);
     this.outputPauseBytes = outputPauseBytes(settings);
     this.binary = binaryServices(coordinator, clock, settings);

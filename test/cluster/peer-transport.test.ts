@@ -83,6 +83,7 @@ function frame(type: FrameType, body: Uint8Array): Uint8Array {
 
 function setUp() {
   const events: string[] = [];
+  const refused: string[] = [];
   const timers: { ms: number; run: () => void }[] = [];
   const clock: Clock = {
     wallMs: () => 0,
@@ -137,6 +138,7 @@ function setUp() {
       },
       onConnected: (peer) => events.push(`connected ${peer}`),
       onLost: (peer) => events.push(`lost ${peer}`),
+      onRefused: (_from, why) => refused.push(why),
     },
   );
   transport.start("n1:1");
@@ -169,7 +171,7 @@ function setUp() {
     const at = timers.findIndex(({ ms }) => ms === BEAT_MS);
     timers.splice(at, 1)[0]?.run();
   };
-  return { events, timers, members, transport, dialed, hello, connect, dial, beat };
+  return { events, refused, timers, members, transport, dialed, hello, connect, dial, beat };
 }
 
 const raft = (first: number) => frame(FrameType.raft, new Uint8Array([first]));
@@ -241,7 +243,7 @@ test("a newer connection takes the place of the older one, whose end is then no 
 });
 
 test("strangers say nothing: not before a hello, not much, and not for long", () => {
-  const { events, timers, hello, connect } = setUp();
+  const { events, refused, timers, hello, connect } = setUp();
   const mute = connect();
   for (const { ms, run } of timers) if (ms === HELLO_PATIENCE_MS) run();
   expect(mute.ended).toBe(true);
@@ -255,6 +257,11 @@ test("strangers say nothing: not before a hello, not much, and not for long", ()
   new DataView(announced.buffer).setUint32(4, 60 * 1024 * 1024, true);
   loud.say(announced);
   expect([loud.ended, events]).toEqual([true, []]);
+  expect(refused).toEqual([
+    "it did not introduce itself within 3000 ms",
+    "the first frame is no hello",
+    expect.stringContaining("a peer frame of"),
+  ]);
 });
 
 test("bytes that are no frames cost the connection; a broken promise of this node is its own end", () => {

@@ -135,6 +135,11 @@ export class Access {
     this.audit?.note(event);
   }
 
+  /** A connection was not let in, for reasons that come before any login. */
+  connectionRefused(port: string, from: string, why: string): void {
+    this.audit?.noteConnection(port, hostOf(from), why);
+  }
+
   #principalOf(user: string, record: UserRecord): Principal {
     let principal = this.#principals.get(user);
     if (principal === undefined) {

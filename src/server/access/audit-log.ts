@@ -4,7 +4,7 @@
  * only once a batch is durable.
  *
  * An act is recorded before it is done and is not done where that fails. What was refused is recorded as far as there is
- * room, and no more than a hundred lines a second, so that nobody can wash earlier lines away by being refused; what is left
+ * room, and no more than a hundred lines a second, of connections no more than fifty a minute, so that nobody can wash earlier lines away by being refused; what is left
  * out is counted, and the next line tells how much it was. Main thread only.
  */
 import { AUDIT_START, type AuditEvent, type AuditHead, auditHeadOf, encodeAuditLine } from "../../core/audit-format.ts";
@@ -16,6 +16,8 @@ const WAITING_MAX = 1_024;
 const BATCH_MAX = 256;
 const REFUSALS_PER_SECOND = 100;
 const SECOND_MS = 1_000;
+const CONNECTIONS_PER_MINUTE = 50;
+const MINUTE_MS = 60_000;
 
 export interface AuditOptions {
   /** A file that has grown beyond this is put aside. */
@@ -40,6 +42,8 @@ export class AuditLog {
   #isWriting = false;
   #secondMs = 0;
   #inSecond = 0;
+  #minuteMs = Number.NEGATIVE_INFINITY;
+  #inMinute = 0;
   #leftOut = 0;
   /** Lines that could not be written, ever. */
   lostCount = 0;
@@ -63,14 +67,25 @@ export class AuditLog {
     }
     this.#inSecond += 1;
     const hasRoom = this.#inSecond <= REFUSALS_PER_SECOND && this.#waiting.length < WAITING_MAX / 2;
-    if (!hasRoom) {
-      this.#leftOut += 1;
-      this.lostCount += 1;
-    } else {
+    if (!hasRoom) this.#leaveOut();
+    else {
       if (this.#leftOut > 0) this.#add(leftOut(this.#leftOut), null);
       this.#leftOut = 0;
       this.#add(event, null);
     }
+  }
+
+  /** Records that a connection was refused, which anybody can bring about who reaches a port. */
+  noteConnection(port: string, address: string, why: string): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#minuteMs >= MINUTE_MS) {
+      this.#minuteMs = nowMs;
+      this.#inMinute = 0;
+    }
+    this.#inMinute += 1;
+    const event = { event: "refused", user: "", address, command: "connect", bucket: "" } as const;
+    if (this.#inMinute <= CONNECTIONS_PER_MINUTE) this.note({ ...event, outcome: `${port} port: ${why}` });
+    else this.#leaveOut();
   }
 
   /** `done` is told whether the event is durable: if not, what it speaks of must not be done. */
@@ -83,6 +98,11 @@ export class AuditLog {
   async close(): Promise<void> {
     if (this.#isWriting || this.#waiting.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
     await this.#file.close();
+  }
+
+  #leaveOut(): void {
+    this.#leftOut += 1;
+    this.lostCount += 1;
   }
 
   #add(event: AuditEvent, done: Waiting["done"]): void {

@@ -186,6 +186,7 @@ export class BinarySession implements Waiter {
     if (kind === "operation" && isValueRead(forms[0]!)) {
       this.#reads.answered(result.kind === "version" || result.kind === "stamped" ? result.valueBytes : 0);
     }
+    if (result.kind === "error" && result.code === "SESSION_GONE") this.#guard.missedSession();
     if (!this.#pending.answer(pending)) return this.#sink.eased();
     const reply = kind === "operation" ? operationReply(forms[0]!, result) : this.#transacted(forms, result);
     this.#sink.reply(pending.id, reply);

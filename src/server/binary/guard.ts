@@ -20,6 +20,8 @@ export interface Guard {
   sees(bucket: string): boolean;
   /** `done` is told whether the act may be done, because it stands in the audit log. */
   record(act: string, bucket: string, done: (isRecorded: boolean) => void): void;
+  /** The client has named a session that is not there: it has ended, or is somebody else's. */
+  missedSession(): void;
   /** Of the sessions that the client opens and uses. */
   readonly sessionOwner: string;
 }
@@ -84,6 +86,10 @@ export class LoginGuard implements Guard {
 
   record(act: string, bucket: string, done: (isRecorded: boolean) => void): void {
     this.#login.record(act, bucket, done);
+  }
+
+  missedSession(): void {
+    if (this.sessionOwner !== "") this.#login.refused("session", "", "it has ended, or is not theirs");
   }
 
   readonly #has = (right: NamedRight, bucket: string, key: Uint8Array | null): boolean => {

@@ -193,3 +193,23 @@ test("refusals do not wash the log away: beyond a hundred a second they are coun
   expect(written.at(-2)).toContain("400 lines left out");
   expect(breaksOf(file.content)).toEqual([]);
 });
+
+test("nor do refused connections: beyond fifty a minute they are counted", async () => {
+  const file = new FakeFile();
+  let nowMs = 1_000;
+  const clock = new RealClock();
+  clock.monotonicMs = () => nowMs;
+  const log = new AuditLog(file, null, clock, QUIET, { ...OPTIONS, fileBytesMax: 1e9 });
+  for (let i = 0; i < 500; i++) {
+    log.noteConnection("peer", "10.0.0.9", "it speaks no TLS");
+    nowMs += 100;
+  }
+  nowMs += 60_000;
+  log.noteConnection("peer", "10.0.0.9", "later");
+  await log.close();
+  const written = file.content.trimEnd().split("\n");
+  expect(written.length).toBe(52);
+  expect(written[0]).toContain('"event":"refused","user":"","address":"10.0.0.9","command":"connect","bucket":""');
+  expect(written.at(-2)).toContain("450 lines left out");
+  expect(written.at(-1)).toContain('"outcome":"peer port: later"');
+});
