@@ -4,6 +4,9 @@
  * never reused, and a larger id for a name is always the newer one, so news may come in any order. Main thread only.
  *
  * The sixteen numbered databases ("0" to "15") exist from the start under ids 1 to 16 and can be emptied, not dropped.
+ *
+ * A name has one ref, which everybody holds who means that name, and which is told of its bucket when there is one. Clients
+ * can ask for any name, so refs of names without a bucket are kept only as long as somebody holds them.
  */
 import { decode } from "@msgpack/msgpack";
 import type { SystemChange } from "../bridge/shard-protocol.ts";
@@ -41,9 +44,13 @@ interface Profile {
 }
 
 export class Catalog {
-  readonly #refs = new Map<string, MutableRef>();
-  /** Live buckets by name. */
-  readonly #live = new Map<string, number>();
+  /** Of live buckets. */
+  readonly #live = new Map<string, MutableRef>();
+  /** Of all names. */
+  readonly #refs = new Map<string, WeakRef<MutableRef>>();
+  readonly #unheld = new FinalizationRegistry<string>((name) => {
+    if (this.#refs.get(name)?.deref() === undefined) this.#refs.delete(name);
+  });
   /** Quotas of bytes or keys, by the ids of the buckets. */
   readonly #quotas = new Map<number, BucketQuota>();
   /** Buckets dropped or renewed whose fence is not known to be everywhere: id → name. */
@@ -65,7 +72,7 @@ export class Catalog {
   }
 
   list(): readonly BucketInfo[] {
-    return [...this.#live].map(([name, id]) => ({ name, id })).sort((a, b) => (a.name < b.name ? -1 : 1));
+    return [...this.#live.values()].map(({ name, id }) => ({ name, id })).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** Ids whose fencing somebody has begun and nobody has finished. */
@@ -86,7 +93,7 @@ export class Catalog {
       else this.#pending.set(id, text(change.value));
     } else if (key.startsWith(BUCKET_PREFIX)) {
       const name = key.slice(BUCKET_PREFIX.length);
-      if (change.value === null) this.forget(name, this.#ref(name).id);
+      if (change.value === null) this.forget(name, this.#live.get(name)?.id ?? 0);
       else this.learnEntry(name, change.value);
     }
   }
@@ -94,9 +101,9 @@ export class Catalog {
   /** Takes the catalog's own entry for a name, as read from shard 0. */
   learnEntry(name: string, value: Uint8Array): void {
     const { id, seed = id, profile = {}, revision = 0 } = decode(value) as BucketEntry;
-    const known = this.#live.get(name) ?? 0;
-    if (id > known || (id === known && revision > this.#ref(name).revision))
-      this.#set(name, id, seed, profile, revision);
+    const known = this.#live.get(name);
+    const isNewer = known === undefined || id > known.id || (id === known.id && revision > known.revision);
+    if (isNewer) this.#set(name, id, seed, profile, revision);
   }
 
   get hasQuotas(): boolean {
@@ -110,16 +117,17 @@ export class Catalog {
 
   /** The bucket that had the name under this id is gone. A newer one is not: such news may come late. */
   forget(name: string, id: number): void {
-    if (isNumbered(name) || this.#ref(name).id > id) return;
+    const ref = this.#live.get(name);
+    if (ref === undefined || isNumbered(name) || ref.id > id) return;
     this.#live.delete(name);
-    this.#quotas.delete(this.#ref(name).id);
-    this.#ref(name).id = 0;
-    this.#ref(name).quota = NO_QUOTA;
+    this.#quotas.delete(ref.id);
+    ref.id = 0;
+    ref.quota = NO_QUOTA;
   }
 
   #set(name: string, id: number, seed: number, profile: Profile, revision: number): void {
-    this.#live.set(name, id);
     const ref = this.#ref(name);
+    this.#live.set(name, ref);
     const isNew = ref.id !== id;
     this.#quotas.delete(ref.id);
     ref.id = id;
@@ -132,11 +140,11 @@ export class Catalog {
   }
 
   #ref(name: string): MutableRef {
-    let ref = this.#refs.get(name);
-    if (ref === undefined) {
-      ref = { name, id: 0, seed: 0, durability: this.#defaultDurability, quota: NO_QUOTA, revision: 0 };
-      this.#refs.set(name, ref);
-    }
+    const known = this.#live.get(name) ?? this.#refs.get(name)?.deref();
+    if (known !== undefined) return known;
+    const ref = { name, id: 0, seed: 0, durability: this.#defaultDurability, quota: NO_QUOTA, revision: 0 };
+    this.#refs.set(name, new WeakRef(ref));
+    this.#unheld.register(ref, name);
     return ref;
   }
 }

@@ -32,6 +32,7 @@ export const OWN_PROCESS: Guard = {
   objection: () => null,
   sees: () => true,
   record: (_act, _bucket, done) => done(true),
+  missedSession: () => undefined,
   sessionOwner: "",
 };
 
