@@ -56,6 +56,8 @@ export class BinaryConnection implements ConnectionHandler, LoginOwner, PortConn
   readonly frameWatch: FrameWatch;
   readonly outputWatch: FrameWatch;
   countedBytes = 0;
+  /** Requests, those that mean nothing included. */
+  commandCount = 0;
   readonly openedMs: number;
   readonly login: ConnectionLogin;
   readonly session: BinarySession;
@@ -88,10 +90,6 @@ export class BinaryConnection implements ConnectionHandler, LoginOwner, PortConn
     this.#frames.frameBytesMax = STRANGER_FRAME_BYTES_MAX;
     this.#share = new ConnectionShare(port.shares, this, this.login.tenantName(FIRST_BUCKET));
     this.session = new BinarySession(port.binary, this, new LoginGuard(this.login));
-  }
-
-  get commandCount(): number {
-    return this.session.requestCount;
   }
 
   get unansweredCount(): number {
@@ -252,6 +250,7 @@ export class BinaryConnection implements ConnectionHandler, LoginOwner, PortConn
     try {
       const frame = this.#frames.next();
       if (frame === null) return false;
+      this.commandCount += 1;
       const request = this.#decoded(frame);
       if (request !== null && this.#isCounted(frame, request)) {
         this.session.handle(frame.requestId, request, this.#receivedMs);

@@ -95,7 +95,6 @@ export interface ReplySink {
 export class BinarySession implements Waiter {
   clientName = "";
   clientVersion = "";
-  requestCount = 0;
   lastRequest = "NULL";
   readonly #services: BinaryServices;
   readonly #coordinator: Coordinator;
@@ -162,7 +161,6 @@ export class BinarySession implements Waiter {
    * id is none or that of another one: then there is no speaking with this client any more.
    */
   handle(id: number, request: BinaryRequest, receivedMs: number): void {
-    this.requestCount += 1;
     this.lastRequest = request.type === "operation" ? request.operation.type : request.type;
     if (request.type === "credit") return this.#grant(request.target, request.credits);
     if (request.type === "cancel") return this.#cancel(request.target);

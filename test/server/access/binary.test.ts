@@ -180,6 +180,10 @@ test("whoever has not logged in may send little, and not for long", async () => 
   for (let i = 0; i < 1_000; i++) flood.send({ type: "ping", deadlineMs: 0 });
   await flood.untilClosed();
   expect(flood.received.length).toBeLessThanOrEqual(101);
+  const noisy = await open(node.port);
+  for (let i = 1; i <= 1_000; i++) noisy.raw.send(rawFrame(i, 99, new Uint8Array(0)));
+  await noisy.untilClosed();
+  expect(noisy.received.length).toBeLessThanOrEqual(101);
   const silent = await open(node.port);
   await silent.untilClosed();
 });
@@ -197,6 +201,40 @@ test("a session belongs to the user who has opened it", async () => {
   expect(anns).not.toBe(roots);
   expect(again).toBe(roots);
   expect(new Set([roots, anns, session]).size).toBe(3);
+});
+
+test("a renewed token goes on with the sessions of the one before, one with other limits does not; a revoked one ends", async () => {
+  const { started: node } = closedPort();
+  const root = await RawClient.open(node.port);
+  clients.push(root);
+  root.send("AUTH default-secret\r\n");
+  await root.until("+OK\r\n");
+  const withToken = async (limits: string): Promise<{ client: BinaryClient; token: string }> => {
+    const before = root.text().length;
+    root.send(`TOKEN ISSUE ann 60${limits}\r\nECHO done\r\n`);
+    while (!root.text().slice(before).includes("done\r\n")) await root.untilBytes(root.received.length + 1);
+    const token = /ey[\w-]+\.[\w-]+\.[\w-]+/.exec(root.text().slice(before))?.[0] ?? "";
+    const client = await open(node.port);
+    expect(said(await client.call({ ...HELLO, credentials: { kind: "token", token } }))).toBe("welcome");
+    return { client, token };
+  };
+  const limits = " GRANT 0 ann:* read,write";
+  const [first, second, other, unlimited] = [
+    await withToken(limits),
+    await withToken(limits),
+    await withToken(" GRANT 0 ann:1* read,write"),
+    await withToken(""),
+  ];
+  const byName = await loggedIn(node.port, "ann");
+  const all = [first.client, second.client, other.client, unlimited.client, byName];
+  for (const client of all) {
+    expect(said(await client.do(put("ann:1"), { once: { session: 7, sequence: 1 } }))).toBe("done");
+  }
+  const [a, b, c, d, e] = node.coordinator.sessionsUsed;
+  expect([a === b, a === c, a === d, c === d, d === e]).toEqual([true, false, false, false, true]);
+  root.send(`TOKEN REVOKE ${first.token}\r\n`);
+  await first.client.untilClosed();
+  expect(said(await second.client.do(get("ann:1")))).toBe("value");
 });
 
 test("CLIENT LIST shows clients of this protocol, CLIENT KILL ends them, and INFO counts them", async () => {
