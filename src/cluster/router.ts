@@ -41,7 +41,7 @@ import {
 } from "./operation.ts";
 import { SessionAdmin } from "./session-admin.ts";
 import type { TokenTable } from "../core/token-table.ts";
-import { transactionCommand } from "./transaction-command.ts";
+import { splitRefusal, transactionCommand } from "./transaction-command.ts";
 
 const OVERLOADED = errorResult("OVERLOADED", "the shard cannot keep up; it is safe to retry");
 /** Bytes that may wait in an entry that Raft does not take. */
@@ -185,7 +185,7 @@ export class Router implements Coordinator {
   }
 
   transact(ordering: Ordering, bucket: BucketRef, transaction: Transaction, waiter: Waiter, tag: number): void {
-    const command = transactionCommand(this.#tokens, bucket.seed, transaction, this.#valueBytesMax);
+    const command = transactionCommand(this.#tokens, bucket, transaction, this.#valueBytesMax);
     if ("kind" in command) return waiter.resolve(tag, command);
     const { key, value } = command;
     this.write(ordering, CommandType.transaction, 0, bucket, key, value, 0, waiter, tag);
@@ -200,7 +200,7 @@ export class Router implements Coordinator {
     waiter: Waiter,
     tag: number,
   ): void {
-    const command = transactionCommand(this.#tokens, bucket.seed, transaction, this.#valueBytesMax);
+    const command = transactionCommand(this.#tokens, bucket, transaction, this.#valueBytesMax);
     if ("kind" in command) return waiter.resolve(tag, command);
     const { key, value } = command;
     this.writeOnce(ordering, session, sequence, CommandType.transaction, 0, bucket, key, value, 0, waiter, tag);
@@ -458,6 +458,10 @@ export class Router implements Coordinator {
   #resubmit(operation: Operation): void {
     const { ordering, bucket } = operation;
     const work = withBucket(operation.work, bucket?.id ?? 0);
+    if (work.kind === "write" && bucket !== null) {
+      const refusal = splitRefusal(this.#tokens, bucket.seed, work.command);
+      if (refusal !== null) return operation.waiter.resolve(operation.tag, refusal);
+    }
     const key = keyOf(work);
     const shard = key === null ? operation.shard : this.#tokens.shardOf(bucket?.seed ?? 0, key, 0, key.length);
     // The connection's writes that waited for the same name are under way since a moment ago.

@@ -19,6 +19,7 @@ import { unreachable } from "../core/assert.ts";
 import { viewOf } from "../core/bytes.ts";
 import { ByteReader } from "../core/byte-reader.ts";
 import { ByteWriter } from "../core/byte-writer.ts";
+import { EnvelopeError } from "../core/errors.ts";
 import {
   type ByteRange,
   CommandReader,
@@ -106,17 +107,32 @@ export function transactionKeys({ conditions, operations }: Transaction): readon
   const keys = conditions.map(({ key }) => key);
   for (const operation of operations) {
     if (operation.kind === "read") keys.push(operation.key);
-    else if (operation.type === CommandType.transaction) keys.push(...encodedKeys(operation.value, none));
+    else if (operation.type === CommandType.transaction) keys.push(...outerKeys(operation.value, none));
     else keys.push(...commandKeys(operation.type, operation.key, operation.value));
   }
   return keys;
 }
 
-/** The same of one that is encoded, as far as it lies in it; those of transactions in it are `inner`'s to find. */
-export function encodedKeys(
-  bytes: Uint8Array,
-  inner: (bytes: Uint8Array) => readonly Uint8Array[],
-): readonly Uint8Array[] {
+/**
+ * The same of one that is encoded, but that a transaction in it that does not parse has none: it changes nothing. Throws
+ * INVALID_ARGUMENT when it does not parse itself.
+ */
+export function encodedKeys(bytes: Uint8Array): readonly Uint8Array[] {
+  return outerKeys(bytes, (inner) => (transactionIn(inner) instanceof EnvelopeError ? [] : outerKeys(inner, none)));
+}
+
+/** The transaction that these bytes are, or why they are none. */
+export function transactionIn(bytes: Uint8Array): EncodedTransaction | EnvelopeError {
+  try {
+    return decodeTransaction(bytes);
+  } catch (cause) {
+    if (cause instanceof EnvelopeError) return cause;
+    throw cause;
+  }
+}
+
+/** The keys of an encoded transaction itself; those of transactions in it are `inner`'s to find. */
+function outerKeys(bytes: Uint8Array, inner: (bytes: Uint8Array) => readonly Uint8Array[]): readonly Uint8Array[] {
   const { conditions, operations } = decodeTransaction(bytes);
   const keys = conditions.map(({ key }) => key);
   const reader = new CommandReader();

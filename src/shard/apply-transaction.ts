@@ -13,10 +13,9 @@ import { CommandType, FLAG_SESSION, KEY_BYTES_LIMIT, MODIFIER_NX } from "../reco
 import { errorResult, integerResult, NIL, OK, type Result } from "../record/result.ts";
 import {
   type Condition,
-  decodeTransaction,
   type EncodedOperation,
   type EncodedTransaction,
-  encodedKeys,
+  transactionIn,
 } from "../record/transaction-format.ts";
 import { applyKeyCommand } from "./apply-key.ts";
 import { OUTCOME_BYTES_MAX, OUTCOME_VERSIONS_MAX } from "./apply-session.ts";
@@ -45,22 +44,6 @@ export function applyTransaction(context: CommandContext): Result | null {
   const isOnce = (context.command.flags & FLAG_SESSION) !== 0;
   const isWritten = isOnce ? run.changes.write(OUTCOME_BYTES_MAX, OUTCOME_VERSIONS_MAX) : run.changes.write(0, 0);
   return isWritten ? result : null;
-}
-
-/** Every key that it looks at or changes; of one that does not parse none, for it changes nothing. */
-export function keysIn(transaction: Uint8Array): readonly Uint8Array[] {
-  const inner = (bytes: Uint8Array): readonly Uint8Array[] =>
-    transactionIn(bytes) instanceof EnvelopeError ? [] : encodedKeys(bytes, () => []);
-  return encodedKeys(transaction, inner);
-}
-
-function transactionIn(bytes: Uint8Array): EncodedTransaction | EnvelopeError {
-  try {
-    return decodeTransaction(bytes);
-  } catch (cause) {
-    if (cause instanceof EnvelopeError) return cause;
-    throw cause;
-  }
 }
 
 class TransactionRun {

@@ -17,6 +17,7 @@ import { CommandReader, CommandType, FLAG_SESSION } from "../record/command-form
 import { ENTRY_HEADER_BYTES, EntryKind, entryKind, entryIndex, entryTerm } from "../record/entry-format.ts";
 import { type LoggedConfiguration, loggedConfiguration, NO_CONFIGURATION } from "../record/logged-configuration.ts";
 import { errorResult, type Result } from "../record/result.ts";
+import { encodedKeys } from "../record/transaction-format.ts";
 import { VersionKind } from "../record/version.ts";
 import type { FlushedPosition } from "../storage/manifest-format.ts";
 import { applyChangeAccess, applyFoundAccess, applyRemoveAccess } from "./apply-access.ts";
@@ -31,7 +32,7 @@ import {
 import { applyKeyCommand } from "./apply-key.ts";
 import { applyAdmitMember, applyForgetMember, applyFoundCluster, applyRetireMember } from "./apply-members.ts";
 import { applyCloseSession, applyOpenSession, hasRoomForOnce, keepOutcome, knownOutcome } from "./apply-session.ts";
-import { applyTransaction, keysIn } from "./apply-transaction.ts";
+import { applyTransaction } from "./apply-transaction.ts";
 import type { CommandContext } from "./command-context.ts";
 import type { VersionStore } from "./version-store.ts";
 
@@ -201,7 +202,8 @@ export class Applier {
       const mayRefuse = bucket !== SYSTEM_BUCKET && bucket !== SESSION_BUCKET;
       if (!(cause instanceof EnvelopeError) || !mayRefuse || !this.onDamage(cause) || !mayForget()) throw cause;
       const { command } = this.#context;
-      if (command.type === CommandType.transaction && !this.onUndecided(bucket, keysIn(command.value()))) throw cause;
+      if (command.type === CommandType.transaction && !this.onUndecided(bucket, encodedKeys(command.value())))
+        throw cause;
       return errorResult(cause.code, cause.message);
     }
   }

@@ -318,6 +318,45 @@ test("a read behind a write that both waited for the bucket's id sees that write
   expect(own?.type === "read" && own.minIndex > before).toBe(true);
 });
 
+test("keys that are in one shard only by what a bucket's seed was taken for are no transaction", () => {
+  const catalog = new Catalog(0);
+  const shards = [0, 1].map((shard) => new LeadingGroup({ shard }));
+  const router = routerOver(shards, catalog);
+  const tokens = new TokenTable(2);
+  const seed = 70;
+  const shardBy = (key: string, by: number): number => tokens.shardOf(by, utf8(key), 0, key.length);
+  const keys = Array.from({ length: 100 }, (_, i) => `k${i}`);
+  const [first = ""] = keys;
+  const isTogether = (key: string, by: number): boolean => shardBy(key, by) === shardBy(first, by);
+  const partedLater = keys.find((key) => isTogether(key, 0) && !isTogether(key, seed)) ?? "";
+  const joinedLater = keys.find((key) => !isTogether(key, 0) && isTogether(key, seed)) ?? "";
+  for (const leading of shards) leading.noteTables();
+  const waiter = recorder();
+  const ordering = router.newOrdering();
+  const bucket = router.bucket("news");
+  for (const [tag, other] of [partedLater, joinedLater].entries()) {
+    const operations = [first, other].map((key) => {
+      const rest = { type: CommandType.put, modifiers: 0, value: utf8("1"), expiryMs: 0 } as const;
+      return { kind: "write", key: utf8(key), ...rest } as const;
+    });
+    router.transact(ordering, bucket, { conditions: [], operations }, waiter, tag);
+  }
+  router.settleReads();
+  const catalogShard = shards[0]!;
+  const lookUp = catalogShard.requests.find((request) => request.type === "read");
+  if (lookUp?.type !== "read") throw new Error("the catalog was not asked");
+  const value = encode({ id: seed });
+  const result: Result = { kind: "version", valueBytes: value.length, expiryMs: 0, value };
+  catalogShard.say({ type: "readResult", requestId: lookUp.requestId, result });
+  catalogShard.turn();
+  catalogShard.confirm(catalogShard.round);
+  const before = shards.map(({ requests }) => requests.length);
+  for (const leading of shards) leading.turn();
+  expect(waiter.said).toEqual(["0:CROSS_SHARD"]);
+  const written = shards.map(({ requests }, i) => requests.slice(before[i]).some(({ type }) => type === "append"));
+  expect(written).toEqual([0, 1].map((shard) => shard === shardBy(first, seed)));
+});
+
 test("that a bucket is missing is told only to those who asked before the catalog was read", () => {
   const { group, requests, router, say, ...leading } = leadBehindRouter();
   const waiter = recorder();

@@ -1,6 +1,7 @@
 /** What becomes a command of one shard, and what is refused before anything is proposed. */
 import { expect, test } from "bun:test";
 import { TokenTable } from "../../src/core/token-table.ts";
+import { Catalog } from "../../src/cluster/catalog.ts";
 import { transactionCommand } from "../../src/cluster/transaction-command.ts";
 import { text, utf8 } from "../../src/core/bytes.ts";
 import { CommandType } from "../../src/record/command-format.ts";
@@ -14,7 +15,8 @@ import {
 } from "../../src/record/transaction-format.ts";
 
 const TOKENS = new TokenTable(4);
-const SEED = 1;
+const BUCKET = new Catalog(0).ref("0");
+const SEED = BUCKET.seed;
 const shardOf = (key: string): number => TOKENS.shardOf(SEED, utf8(key), 0, key.length);
 const OTHER = Array.from({ length: 100 }, (_, i) => `k${i}`).find((key) => shardOf(key) !== shardOf("{t}a")) ?? "";
 
@@ -28,7 +30,7 @@ function write(type: CommandType, key: string, value: string | Uint8Array): Tran
 
 /** The key of the command, or how it was refused. */
 function placed(transaction: Transaction): string {
-  const command = transactionCommand(TOKENS, SEED, transaction, 4096);
+  const command = transactionCommand(TOKENS, BUCKET, transaction, 4096);
   if (!("kind" in command)) return text(command.key.bytes.subarray(command.key.start, command.key.end));
   return command.kind === "error" ? command.code : command.kind;
 }
@@ -36,7 +38,7 @@ function placed(transaction: Transaction): string {
 test("keys of one shard are one command, on the first of them", () => {
   const transaction = { conditions: [absent("{t}a")], operations: [read("{t}b"), write(CommandType.put, "{t}c", "1")] };
   expect(placed(transaction)).toBe("{t}a");
-  const command = transactionCommand(TOKENS, SEED, transaction, 4096);
+  const command = transactionCommand(TOKENS, BUCKET, transaction, 4096);
   const value = "kind" in command ? new Uint8Array(0) : command.value.bytes;
   expect(decodeTransaction(value).operations).toHaveLength(2);
 });
