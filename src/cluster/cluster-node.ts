@@ -509,16 +509,18 @@ export class ClusterNode {
   }
 
   #newLane(group: ShardGroup, session: number): Lane {
+    const { clock } = this.#environment;
+    const { requestTimeoutMs, valueBytesMax } = this.#settings;
     return new Lane(
       group,
       session,
       this.#transport,
-      this.#environment.clock,
-      this.#settings.requestTimeoutMs,
+      clock,
+      requestTimeoutMs,
       () => this.#health.leadOf(group.shard),
       (operation, result) => this.#router.settled(operation, result),
       () => this.#wake(),
-      new BucketUsage(group, this.#catalog, this.#environment.clock, this.#identity.shardCount),
+      new BucketUsage(group, this.#catalog, clock, this.#identity.shardCount, valueBytesMax),
     );
   }
 

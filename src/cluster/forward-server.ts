@@ -63,7 +63,7 @@ interface WaitingOperation {
 
 export class ForwardServer {
   readonly #group: ServedGroup;
-  readonly #usage: Pick<BucketUsage, "refusal">;
+  readonly #usage: Pick<BucketUsage, "refusalOf">;
   readonly #peer: NodeId;
   readonly #session: number;
   readonly #transport: ForwardTransport;
@@ -90,7 +90,7 @@ export class ForwardServer {
   /** `session` is the asking process; answers to it are of no use to another one. */
   constructor(
     group: ServedGroup,
-    usage: Pick<BucketUsage, "refusal">,
+    usage: Pick<BucketUsage, "refusalOf">,
     peer: NodeId,
     session: number,
     transport: ForwardTransport,
@@ -202,14 +202,14 @@ export class ForwardServer {
     this.#read(work.read, operation, ownWrite, asker);
   }
 
-  #write(command: Uint8Array, { requestId, commandType, bucket }: Forwarded): void {
+  #write(command: Uint8Array, { requestId, commandType }: Forwarded): void {
     const group = this.#group;
     if (!group.writable) return this.#answer(requestId, DISK_FULL);
     const type = commandType ?? CommandType.put;
     // What no memtable can take would stop every replica, at each start. A transaction decides for itself.
     if (command.length > group.commandBytesMax && type !== CommandType.transaction)
       return this.#answer(requestId, TOO_LARGE);
-    const refusal = this.#usage.refusal(type, bucket, command.length);
+    const refusal = this.#usage.refusalOf(command);
     if (refusal !== null) return this.#answer(requestId, refusal);
     if (type === CommandType.fence) group.expectFence(fencedBucket(command));
     if (this.#lastWriteTerm !== group.term) this.#readFloorIndex = 0;

@@ -138,7 +138,7 @@ export class Lane {
     command.read(0, work.command.length);
     if (group.isFenced(command.bucket)) return this.#settle(operation, FENCED);
     if (!group.writable) return this.#settle(operation, DISK_FULL);
-    const refusal = this.usage.refusal(command.type, command.bucket, work.command.length);
+    const refusal = this.usage.refusalOf(work.command);
     if (refusal !== null) return this.#settle(operation, refusal);
     if (command.type === CommandType.fence) group.expectFence(viewOf(command.value()).getUint32(0, true));
     const index = group.writeEncoded(command.type, work.command, waiter, 0);

@@ -134,7 +134,7 @@ export class Router implements Coordinator {
     }
     if (!group.writable) return waiter.resolve(tag, DISK_FULL);
     if (group.openBytes > OPEN_BYTES_MAX) return waiter.resolve(tag, OVERLOADED);
-    const refusal = lane.usage.refusal(type, id, key.end - key.start + value.end - value.start);
+    const refusal = lane.usage.refusal(type, id, key.end - key.start, value);
     if (refusal !== null) return waiter.resolve(tag, refusal);
     const index = group.write(type, modifiers, id, key, value, expiryMs, bucket.durability, waiter, tag);
     (ordering as ConnectionOrdering).wrote(shard, index, group.term);

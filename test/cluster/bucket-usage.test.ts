@@ -2,10 +2,23 @@ import { expect, test } from "bun:test";
 import { BucketUsage, type UsageGroup } from "../../src/cluster/bucket-usage.ts";
 import type { BucketQuota } from "../../src/cluster/coordinator.ts";
 import type { NodeId } from "../../src/core/ids.ts";
-import { CommandType } from "../../src/record/command-format.ts";
+import { utf8 } from "../../src/core/bytes.ts";
+import { type ByteRange, CommandType } from "../../src/record/command-format.ts";
+import { encodeBit, encodeRange } from "../../src/record/part-format.ts";
+import { encodeTransaction, type TransactionOperation } from "../../src/record/transaction-format.ts";
 
 const BUCKET = 70;
+const VALUE_BYTES_MAX = 1_000_000;
 const { put } = CommandType;
+
+function whole(bytes: Uint8Array): ByteRange {
+  return { bytes, start: 0, end: bytes.length };
+}
+
+function write(type: CommandType, key: string, value: string | Uint8Array = ""): TransactionOperation {
+  const bytes = typeof value === "string" ? utf8(value) : value;
+  return { kind: "write", type, modifiers: 0, key: utf8(key), value: bytes, expiryMs: 0 };
+}
 
 /** A shard with one bucket, of which a count finds as much as is said, a page at a time. */
 class Shard implements UsageGroup {
@@ -35,7 +48,7 @@ class Shard implements UsageGroup {
       },
     };
     const quotas = { hasQuotas: true, quotaOf: (bucket: number) => (bucket === BUCKET ? this.quota : null) };
-    this.usage = new BucketUsage(this, quotas, clock, shardCount);
+    this.usage = new BucketUsage(this, quotas, clock, shardCount, VALUE_BYTES_MAX);
   }
 
   read(...[request, _index, _asker, _mode, waiter]: Parameters<UsageGroup["read"]>): void {
@@ -63,7 +76,15 @@ class Shard implements UsageGroup {
 
   /** Whether the write went on. */
   write(byteCount: number, type: CommandType = put): boolean {
-    return this.usage.refusal(type, BUCKET, byteCount) === null;
+    return this.send(type, new Uint8Array(byteCount));
+  }
+
+  send(type: CommandType, value: Uint8Array, keyBytes = 0): boolean {
+    return this.usage.refusal(type, BUCKET, keyBytes, whole(value)) === null;
+  }
+
+  transact(...operations: readonly TransactionOperation[]): boolean {
+    return this.send(CommandType.transaction, encodeTransaction({ conditions: [], operations }));
   }
 }
 
@@ -79,11 +100,12 @@ test("up to the quota writes go on, then they are refused, and what makes nothin
     shard.now += 10_000;
   }
   expect(written).toBe(1_000);
-  expect(shard.usage.refusal(put, BUCKET, 100)).toMatchObject({ kind: "error", code: "QUOTA_EXCEEDED" });
+  const value = whole(new Uint8Array(100));
+  expect(shard.usage.refusal(put, BUCKET, 0, value)).toMatchObject({ kind: "error", code: "QUOTA_EXCEEDED" });
   for (const type of [CommandType.delete, CommandType.expire, CommandType.persist, CommandType.getDelete]) {
     expect(shard.write(100, type)).toBe(true);
   }
-  expect(shard.usage.refusal(put, BUCKET + 1, 100)).toBeNull();
+  expect(shard.usage.refusal(put, BUCKET + 1, 0, value)).toBeNull();
 });
 
 test("a key that is overwritten for ever uses up nothing", () => {
@@ -169,4 +191,73 @@ test("who has come to lead again counts again, and a count that was under way is
   expect(shard.write(1)).toBe(true);
   shard.settle();
   expect(shard.write(1)).toBe(false);
+});
+
+test("each write of a transaction counts, also of one within it", () => {
+  const shard = new Shard();
+  shard.quota = { bytes: 0, keys: 10, rate: 0 };
+  shard.write(0);
+  shard.settle();
+  const inner = encodeTransaction({ conditions: [], operations: [write(put, "c"), write(put, "d")] });
+  const four = [write(put, "a"), write(put, "b"), write(CommandType.transaction, "a", inner)];
+  expect([shard.transact(...four), shard.transact(...four), shard.transact(...four)]).toEqual([true, true, true]);
+  expect(shard.transact(...four)).toBe(false);
+});
+
+test("at the limit a transaction that makes nothing larger goes on", () => {
+  const shard = new Shard();
+  shard.bytes = 5_000;
+  shard.write(1);
+  shard.settle();
+  expect(shard.transact(write(put, "a", "1"))).toBe(false);
+  const read: TransactionOperation = { kind: "read", key: utf8("a"), metadataOnly: false };
+  expect(shard.transact(read, write(CommandType.delete, "a"), write(CommandType.persist, "b"))).toBe(true);
+  expect(shard.transact(read, write(CommandType.delete, "a"), write(put, "b", "1"))).toBe(false);
+});
+
+test("a part of a value counts with all that comes before it", () => {
+  const shard = new Shard();
+  shard.write(0);
+  shard.settle();
+  expect(shard.send(CommandType.setRange, encodeRange(5_000, whole(new Uint8Array(0))))).toBe(true);
+  expect(shard.send(CommandType.setRange, encodeRange(598, whole(new Uint8Array(2))))).toBe(true);
+  expect(shard.transact(write(CommandType.setBit, "k", encodeBit(8 * 399, 1)))).toBe(true);
+  expect(shard.write(1)).toBe(false);
+});
+
+test("a number that spells a long one counts as the longest", () => {
+  const shard = new Shard();
+  shard.write(0);
+  shard.settle();
+  expect([shard.send(CommandType.incrementFloat, utf8("1.5")), shard.write(1)]).toEqual([true, true]);
+  expect([shard.send(CommandType.incrementFloat, utf8("1E300")), shard.write(1)]).toEqual([true, false]);
+});
+
+test("a value that is copied has an unknown size, so it is counted when it might be too large", () => {
+  const shard = new Shard();
+  shard.quota = { bytes: 10 * VALUE_BYTES_MAX, keys: 0, rate: 0 };
+  shard.write(0);
+  shard.settle();
+  const copies: boolean[] = [];
+  for (let i = 0; i < 40; i++) {
+    const isTaken = shard.transact(write(CommandType.copy, "a", `copy${i}`));
+    copies.push(isTaken);
+    if (isTaken) shard.bytes += VALUE_BYTES_MAX;
+    shard.now += 10_000;
+    shard.settle();
+  }
+  // By one value it may always be exceeded.
+  expect(copies.filter((isTaken) => isTaken)).toHaveLength(11);
+  shard.bytes = 0;
+  shard.transact(write(CommandType.copy, "a", "b"));
+  shard.settle();
+  const before = shard.countCount;
+  // Small ones are found to be so, and do not lock the bucket out.
+  for (let i = 0; i < 100; i++) {
+    expect(shard.transact(write(CommandType.copy, "a", `copy${i}`))).toBe(true);
+    shard.now += 10_000;
+    shard.settle();
+  }
+  expect(shard.countCount - before).toBeWithin(15, 35);
+  expect(shard.transact(write(CommandType.rename, "a", "b"))).toBe(true);
 });

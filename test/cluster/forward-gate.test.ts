@@ -83,7 +83,7 @@ test("a value that no memtable can take is answered with an error and does not c
     ...{ writable: true, commandBytesMax: 1000, isFenced: () => false, awaitsFence: () => false },
     ...{ get: refuse, read: refuse, readIndex: refuse, writeEncoded: refuse, expectFence: refuse },
   };
-  const server = new ForwardServer(group, { refusal: () => null }, nodeId(1), SESSION, line, () => undefined);
+  const server = new ForwardServer(group, { refusalOf: () => null }, nodeId(1), SESSION, line, () => undefined);
   const body = new ByteWriter();
   body.u32(SESSION);
   body.u32(0);

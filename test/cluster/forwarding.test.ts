@@ -162,7 +162,7 @@ function setUp() {
     local: (operation: Operation) => local.push(operation.tag),
   };
   const forwarder = new Forwarder(0, SESSION, there, events);
-  const server = new ForwardServer(group, { refusal: () => null }, ASKER, SESSION, back, () => undefined);
+  const server = new ForwardServer(group, { refusalOf: () => null }, ASKER, SESSION, back, () => undefined);
   const deliver = (): void => {
     for (const frame of there.frames.splice(0)) server.onForward(frame);
     server.flush();

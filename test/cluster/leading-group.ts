@@ -240,7 +240,7 @@ export function routerOver(shards: readonly Pick<LeadingGroup, "group" | "clock"
         () => null,
         (operation, result) => router.settled(operation, result),
         () => undefined,
-        new BucketUsage(group, catalog, clock, shards.length),
+        new BucketUsage(group, catalog, clock, shards.length, 1 << 20),
       ),
   );
   const view = {
