@@ -664,7 +664,6 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
     this.share.end();
     const successor = this.port.speaksBinary(this, this.#connection);
     this.#successor = successor;
-    this.share.end();
     this.coordinator.endOrdering(this.session.ordering);
     return successor;
   }

@@ -18,6 +18,7 @@ export class ConnectionShare implements Pace {
   readonly shares: TurnShares;
   tenant: Tenant;
   readonly #taker: TurnTaker;
+  #hasEnded = false;
 
   constructor(shares: TurnShares, taker: TurnTaker, name: string) {
     this.shares = shares;
@@ -25,14 +26,17 @@ export class ConnectionShare implements Pace {
     this.#taker = taker;
   }
 
-  /** From now on it is one of this tenant. */
+  /** From now on it is one of this tenant. What comes when the connection has gone changes nothing. */
   become(name: string): void {
-    if (name === this.tenant.name) return;
-    this.end();
+    if (name === this.tenant.name || this.#hasEnded) return;
+    this.shares.leave(this.tenant, this.#taker);
     this.tenant = this.shares.enter(name);
   }
 
+  /** The connection has gone, or another speaks in its place. */
   end(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.shares.leave(this.tenant, this.#taker);
   }
 

@@ -14,6 +14,7 @@
  * A turn is the node's: shares are given anew when the one before has ended, or, while there is none ahead, at once.
  * Main thread only.
  */
+import { assert } from "../core/assert.ts";
 import type { Clock, Timer } from "../env/clock.ts";
 
 /** What all tenants together may spend in a turn, while there are several. */
@@ -95,12 +96,15 @@ export class TurnShares {
   readonly #tenants = new Map<string, Tenant>();
   readonly #active = new Set<Tenant>();
   readonly #waiting = new Set<Tenant>();
+  /** Without a connection, but ahead of their rate. */
+  readonly #left = new Set<Tenant>();
   #charged: Tenant[] = [];
   #isScheduled = false;
   /** Shares have been given since the last turn ended. */
   #isGiven = false;
   #lookedMs = 0;
   #timer: Timer | null = null;
+  #timerMs = Number.POSITIVE_INFINITY;
 
   constructor(clock: Clock, delayMsMax: number, node: ShareSource) {
     this.#clock = clock;
@@ -132,9 +136,25 @@ export class TurnShares {
   leave(tenant: Tenant, taker: TurnTaker): void {
     tenant.waiting.delete(taker);
     tenant.connectionCount -= 1;
+    assert(tenant.connectionCount >= 0, "a connection leaves a tenant once");
     if (tenant.connectionCount > 0) return;
-    this.#tenants.delete(tenant.name);
     this.#active.delete(tenant);
+    this.#forgetLater(tenant);
+  }
+
+  /** Whoever comes again finds the rate as it was left: no reconnecting brings more. */
+  #forgetLater(tenant: Tenant): void {
+    const aheadMs = tenant.nextMs - this.#clock.monotonicMs();
+    if (aheadMs <= 0) this.#tenants.delete(tenant.name);
+    else this.#left.add(tenant);
+  }
+
+  #forgetLeft(nowMs: number): void {
+    for (const tenant of this.#left) {
+      if (tenant.connectionCount === 0 && tenant.nextMs > nowMs) continue;
+      this.#left.delete(tenant);
+      if (tenant.connectionCount === 0) this.#tenants.delete(tenant.name);
+    }
   }
 
   /** Rates are asked for anew. */
@@ -232,6 +252,7 @@ export class TurnShares {
     this.#charged.length = owing;
     if (nowMs - this.#lookedMs > LOOK_MS) {
       this.#lookedMs = nowMs;
+      this.#forgetLeft(nowMs);
       for (const tenant of this.#active) if (nowMs - tenant.activeMs > ACTIVE_MS) this.#active.delete(tenant);
     }
     const count = this.#active.size;
@@ -262,9 +283,12 @@ export class TurnShares {
   #wakeForRates(): void {
     let dueMs = Number.POSITIVE_INFINITY;
     for (const tenant of this.#waiting) if (tenant.intervalMs > 0) dueMs = Math.min(dueMs, tenant.nextMs - BURST_MS);
-    if (dueMs === Number.POSITIVE_INFINITY || this.#timer !== null) return;
+    if (dueMs >= this.#timerMs) return;
+    this.#timer?.cancel();
+    this.#timerMs = dueMs;
     this.#timer = this.#clock.after(Math.max(1, dueMs - this.#clock.monotonicMs()), () => {
       this.#timer = null;
+      this.#timerMs = Number.POSITIVE_INFINITY;
       this.#schedule();
     });
   }

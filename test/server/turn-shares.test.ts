@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { type Tenant, TurnShares, type TurnTaker } from "../../src/server/turn-shares.ts";
+import { BinaryClient } from "./binary-client.ts";
 import { fakeAccess } from "./fake-access.ts";
 import { command, exchange, RawClient, startPort } from "./started-port.ts";
 
@@ -8,6 +9,8 @@ class Turns {
   now = 0;
   isAhead = false;
   rate = 0;
+  /** Of single tenants, where they are not as all others. */
+  readonly rates = new Map<string, number>();
   readonly shares: TurnShares;
   readonly #soon: (() => void)[] = [];
   #timers: { readonly dueMs: number; readonly run: () => void }[] = [];
@@ -19,10 +22,16 @@ class Turns {
       soon: (run: () => void) => void this.#soon.push(run),
       after: (ms: number, run: () => void) => {
         this.#timers.push({ dueMs: this.now + ms, run });
-        return { cancel: () => undefined };
+        const cancel = (): void => {
+          this.#timers = this.#timers.filter((timer) => timer.run !== run);
+        };
+        return { cancel };
       },
     };
-    this.shares = new TurnShares(clock, delayMsMax, { isTurnAhead: () => this.isAhead, rateOf: () => this.rate });
+    this.shares = new TurnShares(clock, delayMsMax, {
+      isTurnAhead: () => this.isAhead,
+      rateOf: (name) => this.rates.get(name) ?? this.rate,
+    });
   }
 
   turn(): void {
@@ -179,6 +188,57 @@ test("when so many wait for the rate that it would take too long, the next is re
   // With six of them the queue is longer than 50 ms, and whoever comes then is refused.
   expect(tenant.waiting.size).toBe(6);
   expect(tenant.refusedCount).toBe(4 * 200);
+});
+
+test("whoever leaves and comes again finds the rate as it was left, until its time is over", () => {
+  const turns = new Turns();
+  turns.rate = 100;
+  const { shares } = turns;
+  const tenant = shares.enter("a");
+  const worker = new Worker(shares, tenant, 100);
+  worker.takeTurn();
+  expect(worker.done).toBe(100);
+  shares.leave(tenant, worker);
+  turns.pass(100);
+  const again = shares.enter("a");
+  let count = 0;
+  while (shares.admits(again) && count < 1_000) count += shares.counts(again) ? 1 : 0;
+  expect(count).toBeLessThanOrEqual(12);
+  shares.leave(again, worker);
+  turns.pass(10_000);
+  shares.charge(shares.enter("b"), 1);
+  turns.turn();
+  expect(shares.enter("a")).not.toBe(again);
+});
+
+test("one whose turn is far off does not keep another waiting whose turn is near", () => {
+  const turns = new Turns();
+  turns.rates.set("slow", 1).set("fast", 1_000);
+  const { shares } = turns;
+  const slow = new Worker(shares, shares.enter("slow"), 3);
+  slow.takeTurn();
+  turns.turn();
+  const fast = new Worker(shares, shares.enter("fast"), 1_100);
+  fast.takeTurn();
+  turns.turn();
+  for (let i = 0; i < 200; i++) turns.pass(1);
+  expect(fast.done).toBe(1_100);
+});
+
+test("a connection that goes on in the binary protocol, or is gone, leaves its tenant once", async () => {
+  const server = startPort({ requestsPerSecond: 100, rateDelayMs: 0 });
+  const first = await RawClient.open(server.port);
+  first.send(Buffer.concat(Array.from({ length: 1_000 }, () => command("PING"))));
+  await first.until("-RATELIMIT");
+  for (let i = 0; i < 3; i++) {
+    const binary = await BinaryClient.open(server.port);
+    binary.close();
+    while (server.clientPort.binaryCount > 0) await Bun.sleep(1);
+  }
+  const tenant = server.clientPort.shares.enter("bucket 0");
+  expect(tenant.connectionCount).toBe(2);
+  first.close();
+  server.stop();
 });
 
 /** Asks until another connection has used up the rate and waits. */
