@@ -28,7 +28,7 @@ import { ParseStatus, RespParser } from "../wire/resp-parser.ts";
 import type { RespWriter } from "../wire/resp-writer.ts";
 import { describeAct, fullName, isAct, judge } from "./access/command-rights.ts";
 import { ConnectionLogin, type LoginOwner } from "./access/connection-login.ts";
-import { ANYBODY } from "./access/principal.ts";
+import { ANYBODY, type Principal } from "./access/principal.ts";
 import { ArgumentRange, NO_VALUE } from "./argument-range.ts";
 import type { ClientPort } from "./client-port.ts";
 import { ClientTransactions, WITHIN_TRANSACTION } from "./client-transactions.ts";
@@ -101,6 +101,8 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
   #successor: ConnectionHandler | null = null;
   /** The exclusive command that waits for its turn. */
   #waiting: CommandEntry | null = null;
+  /** With whose rights it came. */
+  #judgedAs: Principal = ANYBODY;
   #exclusive = false;
   /** `#waiting` is an act that is being recorded. */
   #recording = false;
@@ -455,7 +457,7 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
       const waiting = this.#waiting;
       if (waiting !== null) {
         this.#waiting = null;
-        this.#run(waiting, this.#parser.request);
+        this.#runAfterWait(waiting, this.#parser.request);
         continue;
       }
       this.#exclusive = false;
@@ -472,7 +474,9 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
         this.#execute(this.#parser.request);
         return;
       case ParseStatus.refused:
-        this.replyError(this.#parser.errorText);
+        this.commandCount += 1;
+        this.share.command(0, 0);
+        this.#refuse(this.#parser.errorText);
         return;
       case ParseStatus.broken:
         this.session.replies = "on";
@@ -490,23 +494,32 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
     this.commandCount += 1;
     const { bytes, count } = request;
     const byteCount = request.ends[count - 1]! - request.starts[0]!;
-    if (!this.share.command(count, byteCount)) {
-      this.transactions.spoilQueue();
-      this.replyError(RATE_LIMITED);
-      this.#afterSilence();
+    const isWithinRate = this.share.command(count, byteCount);
+    const entry = this.port.commands.find(bytes, request.starts[0]!, request.ends[0]!);
+    if (entry === null) {
+      this.#refuse(isWithinRate ? unknownCommand(request) : RATE_LIMITED);
       return;
     }
-    const entry = this.port.commands.find(bytes, request.starts[0]!, request.ends[0]!);
-    if (entry === null) this.replyError(unknownCommand(request));
-    if (entry === null || !this.#isAcceptable(entry, request)) {
+    if (!isWithinRate) {
+      this.#refuse(this.transactions.refusal(entry, RATE_LIMITED));
+      return;
+    }
+    if (!this.#isAcceptable(entry, request)) {
       this.transactions.spoilQueue();
       this.#afterSilence();
       return;
     }
     if (this.transactions.takes(entry, request)) this.#afterSilence();
     else if (this.#isRecorded(entry, request)) this.#recordFirst(entry, request);
-    else if (entry.exclusive && this.#replies.openCount > 0) this.#waiting = entry;
+    else if (entry.exclusive && this.#replies.openCount > 0) this.#wait(entry);
     else this.#run(entry, request);
+  }
+
+  /** Answers what comes to nothing. */
+  #refuse(text: string): void {
+    this.transactions.spoilQueue();
+    this.replyError(text);
+    this.#afterSilence();
   }
 
   /** Whether it leaves a line in the audit log before it is done. */
@@ -515,7 +528,7 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
   }
 
   #recordFirst(entry: CommandEntry, request: RequestArguments): void {
-    this.#waiting = entry;
+    this.#wait(entry);
     this.#recording = true;
     const act = describeAct(entry, request) ?? entry.name;
     this.login.record(act, this.session.bucket.name, (isRecorded) => {
@@ -524,6 +537,7 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
       if (!isRecorded) {
         this.#waiting = null;
         this.replyError(ACT_NOT_RECORDED);
+        this.#afterSilence();
       }
       this.tryContinue();
     });
@@ -568,6 +582,17 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
     this.#exclusive = entry.exclusive;
     entry.handler(this, request);
     this.#afterSilence();
+  }
+
+  #wait(entry: CommandEntry): void {
+    this.#waiting = entry;
+    this.#judgedAs = this.login.principal;
+  }
+
+  /** What was allowed when the command came may not be so any more. */
+  #runAfterWait(entry: CommandEntry, request: RequestArguments): void {
+    if (this.login.principal === this.#judgedAs || this.#isPermitted(entry, request)) this.#run(entry, request);
+    else this.#afterSilence();
   }
 
   get #stream(): ReplyStream {

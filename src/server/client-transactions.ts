@@ -66,12 +66,12 @@ export class ClientTransactions {
     return true;
   }
 
-  /** How a command is refused whose arguments are wrong: with an EXEC goes the transaction. */
+  /** How a command is refused before it is looked at further: with an EXEC goes the transaction. */
   refusal(entry: CommandEntry, text: string): string {
     if (entry.name !== "exec") return text;
     this.#queue = null;
     this.watches = null;
-    return text.replace("ERR", "EXECABORT Transaction discarded because of:");
+    return `EXECABORT Transaction discarded because of: ${text.replace(/^ERR /, "")}`;
   }
 
   /** A command was refused before it could be queued. */

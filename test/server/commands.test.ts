@@ -236,6 +236,8 @@ test("RESP3 has nulls, maps and verbatim texts of its own", async () => {
 test("CLIENT REPLY leaves out what it was told to", async () => {
   expect(await ask(["CLIENT", "REPLY", "SKIP"], ["PING"], ["PING", "a"])).toBe(bulk("a"));
   expect(await ask(["CLIENT", "REPLY", "OFF"], ["GET", "a"], ["PING"], ["CLIENT", "REPLY", "ON"])).toBe("+OK\r\n");
+  const tooMany = ["DEL", ...Array.from({ length: 1_100 }, () => "k")];
+  expect(await ask(["CLIENT", "REPLY", "SKIP"], tooMany, ["PING", "b"], ["PING", "c"])).toBe(bulk("b") + bulk("c"));
 });
 
 test("COMMAND tells what the table holds", async () => {

@@ -135,13 +135,6 @@ test("RESET and the end of the connection drop what is queued", async () => {
   expect(await lines("GET f")).toBe("$-1\r\n");
 });
 
-test("replies that are switched off leave the array whole", async () => {
-  const client = await RawClient.open(server.port);
-  client.send("MULTI\r\nCLIENT REPLY OFF\r\nPING\r\nEXEC\r\nCLIENT REPLY ON\r\nPING the-end\r\n");
-  expect(await client.until("the-end\r\n")).toContain("*2\r\n$-1\r\n");
-  client.close();
-});
-
 test("RENAME, RENAMENX, COPY and MSETNX, in a transaction and outside", async () => {
   expect(await lines("SET g 1", "RENAME g h", "GET g", "GET h", "RENAME g h", "RENAME none none")).toBe(
     `+OK\r\n+OK\r\n$-1\r\n${bulk("1")}-ERR no such key\r\n-ERR no such key\r\n`,
@@ -179,4 +172,37 @@ test("answers that come late leave in order, and nothing overtakes EXEC", async 
   expect(client.text()).toBe(`+OK\r\n+OK\r\n${QUEUED}${QUEUED}*2\r\n:2\r\n${bulk("2")}${bulk("2")}`);
   server.coordinator.holding = false;
   client.close();
+});
+
+test("a command that is too large to be read spoils the transaction as any other error", async () => {
+  const small = startPort({ valueBytesMax: 1_000 });
+  const tooLarge = command("SET", "y1", "x".repeat(2_000));
+  const said = await exchange(
+    small.port,
+    Buffer.concat([command("MULTI"), command("SET", "y1", "1"), tooLarge, command("EXEC"), command("GET", "y1")]),
+  );
+  expect(said).toBe(`+OK\r\n${QUEUED}-ERR argument of 2000 bytes is too large, the limit is 1000\r\n${ABORTED}$-1\r\n`);
+  small.stop();
+});
+
+test("an EXEC over the rate ends the transaction: nothing that comes later is queued", async () => {
+  const slow = startPort({ requestsPerSecond: 1, rateDelayMs: 0 });
+  const [noisy, client] = [await RawClient.open(slow.port), await RawClient.open(slow.port)];
+  await client.send(command("MULTI")).until("+OK\r\n");
+  noisy.send(Buffer.concat(Array.from({ length: 100 }, () => command("PING"))));
+  await noisy.until("+PONG\r\n");
+  await client.send(command("EXEC")).until("-EXECABORT Transaction discarded because of: RATELIMIT");
+  slow.clientPort.changeSettings({ requestsPerSecond: 0 });
+  await client.send(command("PING")).until("+PONG\r\n");
+  noisy.close();
+  client.close();
+  slow.stop();
+});
+
+test("whether commands are answered is not changed within a transaction: each has its place in the reply", async () => {
+  for (const mode of ["OFF", "SKIP", "ON"]) {
+    expect(await lines("MULTI", `CLIENT REPLY ${mode}`, "SET z1 1", "GET z1", "EXEC", "ECHO behind")).toBe(
+      `+OK\r\n${QUEUED.repeat(3)}*3\r\n-ERR CLIENT REPLY is not allowed inside a transaction\r\n+OK\r\n$1\r\n1\r\n${bulk("behind")}`,
+    );
+  }
 });

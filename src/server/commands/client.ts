@@ -109,8 +109,13 @@ function kill(self: ClientConnection, request: RequestArguments): void {
   }
 }
 
+/** Within a transaction it would leave gaps in the one reply to all of it. */
 function setReplies(self: ClientConnection, request: RequestArguments): void {
   const { session } = self;
+  if (self.transactions.gathering !== null) {
+    self.replyError("ERR CLIENT REPLY is not allowed inside a transaction");
+    return;
+  }
   const mode = request.word(2);
   if (mode === "on") {
     session.replies = "on";

@@ -142,6 +142,30 @@ test("a change of rights reaches whoever is connected; whoever is removed is sen
   await client.untilClosed();
 });
 
+test("a right that is taken away while its command waits is gone when its turn comes", async () => {
+  const { open, enter, memory } = closedPort();
+  enter("bob", ["admin"]);
+  const bob = await open();
+  await say(bob, "AUTH bob bob-secret", "SET a 1");
+  const gate = Promise.withResolvers<void>();
+  const append = memory.append.bind(memory);
+  const asked = new Promise<void>((resolve) => {
+    memory.append = async (bytes) => {
+      resolve();
+      await gate.promise;
+      await append(bytes);
+    };
+  });
+  const before = bob.text().length;
+  bob.send("FLUSHDB\r\nGET a\r\n");
+  await asked;
+  enter("bob", ["reader"]);
+  gate.resolve();
+  await bob.untilBytes(before + 1);
+  expect(bob.text().slice(before)).toStartWith("-NOPERM");
+  await bob.until("$1\r\n1\r\n");
+});
+
 test("an open node closes when its first user is entered, for those who are connected too", async () => {
   const fake = fakeAccess();
   const port = startPort({}, { access: fake.access });
