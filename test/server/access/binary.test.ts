@@ -175,7 +175,8 @@ test("whoever has not logged in may send little, and not for long", async () => 
   const large = await open(node.port);
   large.raw.send(rawFrame(1, 1, new Uint8Array(16 * 1024)));
   await large.untilClosed();
-  expect(large.received.map(({ reply }) => said(reply))).toEqual(["PROTOCOL"]);
+  // Of the connection, not of the request.
+  expect(large.received.map(({ id, reply }) => [id, said(reply)])).toEqual([[0, "PROTOCOL"]]);
   const flood = await open(node.port);
   for (let i = 0; i < 1_000; i++) flood.send({ type: "ping", deadlineMs: 0 });
   await flood.untilClosed();

@@ -299,3 +299,13 @@ test("no password and no token stands in the audit log, in CLIENT LIST or in INF
   expect(memory.content).not.toContain("hidden");
   expect(memory.content).not.toContain("secret");
 });
+
+test("whoever speaks TLS to a port without it is closed, and the audit log tells of it", async () => {
+  const { open, memory } = closedPort();
+  const client = await open();
+  client.send(Uint8Array.of(0x16, 3, 1, 0, 5));
+  expect(await client.untilClosed()).toBe("");
+  expect(memory.content).toContain(
+    '"event":"refused","user":"","address":"127.0.0.1","command":"connect","bucket":"","outcome":"client port: it speaks TLS',
+  );
+});
