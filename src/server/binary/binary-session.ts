@@ -299,8 +299,11 @@ export class BinarySession implements Waiter {
     if (act === null || request.type === "listBuckets") return carryOut();
     this.#guard.record(act, request.bucket, (isRecorded) => {
       // Who has gone, or has been answered meanwhile, has been told that it may have been done, and it is not.
-      if (!isRecorded || pending.isAnswered) this.#answer(pending, NOT_RECORDED);
-      else carryOut();
+      if (!isRecorded || pending.isAnswered) return this.#answer(pending, NOT_RECORDED);
+      // Rights may have been taken away while the line was written.
+      const objection = this.#guard.objection(request);
+      if (objection === null) carryOut();
+      else this.#answer(pending, objection);
     });
   }
 

@@ -170,6 +170,20 @@ test("an act that cannot be recorded is not done, everything else goes on", asyn
   expect(said(await root.call(create))).toBe("done");
 });
 
+test("an act is not done by whom the right has been taken while it was recorded", async () => {
+  const { started: node, memory, enter } = closedPort();
+  enter("eve", ["admin"]);
+  const eve = await loggedIn(node.port, "eve");
+  const append = memory.append.bind(memory);
+  memory.append = async (bytes) => {
+    enter("eve", ["reader"]);
+    await append(bytes);
+  };
+  expect(said(await eve.call({ type: "createBucket", deadlineMs: 0, bucket: "b", durability: "" }))).toBe("FORBIDDEN");
+  expect(memory.content).toContain('"event":"act","user":"eve"');
+  expect(await bucketsOf(eve)).not.toContain("b");
+});
+
 test("whoever has not logged in may send little, and not for long", async () => {
   const { started: node } = closedPort({ loginTimeoutMs: 50 });
   const large = await open(node.port);
