@@ -50,9 +50,10 @@ export function adoptDirectory(given: NodeSettings, environment: Environment): C
   try {
     const identity = claimedBy(given, environment, true);
     const { nodeName: id, shardCount: shards, members } = identity;
-    // Others may know it by another address than it would have had here.
-    const address = members.members[0]?.peerAddress || given.peer;
-    return { settings: { ...given, id, shards, peer: address, peers: [{ name: id, address }] }, identity, lock };
+    // What its servers have said of it stays.
+    const { peerAddress = "", rack = given.rack } = members.members[0] ?? {};
+    const peer = peerAddress === "" ? given.peer : peerAddress;
+    return { settings: { ...given, id, shards, rack, peer, peers: [{ name: id, address: peer }] }, identity, lock };
   } catch (cause) {
     lock.release();
     throw cause;

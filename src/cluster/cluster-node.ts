@@ -236,12 +236,17 @@ export class ClusterNode {
   /** Listens for peers and starts the clock. Returns the peer port. */
   start(): number {
     const port = this.#transport.start(this.#settings.peerAddress);
-    this.startAlone();
+    this.#startClock();
     return port;
   }
 
   /** Starts the clock of a node that has no peers, and that nobody can join. */
   startAlone(): void {
+    this.#membership.staysAlone = true;
+    this.#startClock();
+  }
+
+  #startClock(): void {
     this.#scheduleTick();
     this.#wake();
   }

@@ -20,6 +20,11 @@ import type { Transfers } from "./transfers.ts";
 
 type Done = (result: Result) => void;
 
+const STAYS_ALONE = errorResult(
+  "INVALID_ARGUMENT",
+  "a database inside a process is alone; to let others join, start a server on its directory",
+);
+
 interface MembershipParts {
   readonly system: SystemAccess;
   readonly health: NodeHealth;
@@ -35,6 +40,8 @@ export class Membership {
   readonly #wake: () => void;
   readonly admin: MemberAdmin;
   readonly joins: JoinServer;
+  /** No peer is listened to, so nobody can come. */
+  staysAlone = false;
   /** The list that the others were last told. */
   #toldVersion = 0;
   #forgotten: (() => void) | null = null;
@@ -80,6 +87,7 @@ export class Membership {
 
   /** As `Coordinator.addMember`. */
   add(name: string, peerAddress: string, done: Done): void {
+    if (this.staysAlone) return done(STAYS_ALONE);
     const admission = { incarnation: "", peerAddress, rack: "" };
     this.admin.admit(name, admission, (result) => done(result.kind === "integer" ? OK : result));
   }

@@ -157,6 +157,7 @@ test("others reach it as long as it is served, by every protocol, and it goes on
   await redis.command("SET", "k", "redis");
   expect(await bucket.get("k")).toBe("redis");
   expect(await redis.command("SHUTDOWN")).toMatchObject({ kind: "error" });
+  expect(await redis.command("MEMBER", "ADD", "n2", "127.0.0.1:1")).toMatchObject({ kind: "error" });
 
   const client = await connect({ nodes: [served.client] });
   await client.bucket("b", { codec: text }).put("k", "client");
