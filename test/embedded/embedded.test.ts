@@ -1,6 +1,6 @@
 /** A database inside the process: its directory, its life beside that of the process, its ports. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -37,14 +37,19 @@ function openSmall(options: Partial<OpenOptions> = {}): Promise<EmbeddedDatabase
   return open({ ...SMALL, path, ...options });
 }
 
-/** Runs a program in a process of its own, with `open` and `path` at hand; what it prints. */
-async function program(code: string): Promise<{ code: number; out: string; errors: string; kill: () => void }> {
+/** Starts a program in a process of its own, with `open`, `path` and `SMALL` at hand. */
+function start(code: string) {
   const file = join(directory, "program.ts");
   const setting = `const path = ${JSON.stringify(path)}; const SMALL = ${JSON.stringify(SMALL)};`;
-  writeFileSync(file, `import { connect, open } from ${JSON.stringify(ENTRY)};\n${setting}\n${code}`);
-  const child = Bun.spawn([process.execPath, file], { stdout: "pipe", stderr: "pipe" });
+  writeFileSync(file, `import { open } from ${JSON.stringify(ENTRY)};\n${setting}\n${code}`);
+  return Bun.spawn([process.execPath, file], { stdout: "pipe", stderr: "pipe" });
+}
+
+/** Runs a program to its end; what it prints. */
+async function program(code: string): Promise<{ code: number; out: string; errors: string }> {
+  const child = start(code);
   const [out, errors] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  return { code: await child.exited, out, errors, kill: () => child.kill("SIGKILL") };
+  return { code: await child.exited, out, errors };
 }
 
 for (const workers of [0, 1]) {
@@ -78,6 +83,28 @@ for (const workers of [0, 1]) {
     await using db = await openSmall();
     expect(await db.bucket("b").getMany(["k", "pending"])).toEqual([1, 2]);
   });
+
+  test(`a process that is killed has lost nothing that was answered, shards ${where}`, async () => {
+    const child = start(`
+      const db = await open({ ...SMALL, path, workers: ${workers} });
+      await db.buckets.create("b");
+      const bucket = db.bucket("b");
+      for (let i = 0; ; i++) {
+        await Promise.all([bucket.put("a" + i, i), bucket.put("b" + i, i)]);
+        process.stdout.write(i + "\\n");
+      }`);
+    let printed = "";
+    for await (const piece of child.stdout) {
+      printed += new TextDecoder().decode(piece);
+      if (printed.includes("\n20\n")) break;
+    }
+    child.kill("SIGKILL");
+    await child.exited;
+    const answered = Number(printed.slice(0, printed.lastIndexOf("\n")).split("\n").at(-1));
+    await using db = await openSmall();
+    const keys = Array.from({ length: answered + 1 }, (_, i) => [`a${i}`, `b${i}`]).flat();
+    expect(await db.bucket("b").getMany(keys)).toEqual(keys.map((key) => Number(key.slice(1))));
+  });
 }
 
 test("a directory is open once, in this process and in all", async () => {
@@ -89,7 +116,7 @@ test("a directory is open once, in this process and in all", async () => {
   await (await openSmall()).close();
 });
 
-test("opening and closing leaves nothing open", async () => {
+test.skipIf(!existsSync("/proc/self/fd"))("opening and closing leaves nothing open", async () => {
   const openFiles = (): number => readdirSync("/proc/self/fd").length;
   const once = async (): Promise<void> => {
     await using db = await openSmall();
