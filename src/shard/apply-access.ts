@@ -38,6 +38,7 @@ const COUNT_MAX: Readonly<Record<AccessKind, number>> = {
   revocations: 100_000,
 };
 
+const NO_USER = errorResult("INVALID_ARGUMENT", "the first entry is a user: without one nobody could be let in");
 const STALE = errorResult("CONFLICT", "it has been changed meanwhile; look at it again");
 
 /** Enters or changes an entry. */
@@ -48,7 +49,7 @@ export function applyChangeAccess(context: CommandContext): Result | null {
 /** Enters the first user, if nobody has been entered before. */
 export function applyFoundAccess(context: CommandContext): Result | null {
   return whereCatalogIs(context, (key, kind) => {
-    if (kind !== "users") return errorResult("INVALID_ARGUMENT", "the first entry is a user");
+    if (kind !== "users") return NO_USER;
     if (censusOf(context) !== null) return errorResult("CONFLICT", "there are users already");
     return change(context, key, kind, EMPTY_CENSUS);
   });
@@ -78,6 +79,7 @@ function change(context: CommandContext, key: Uint8Array, kind: AccessKind, cens
   const known = context.systemValue(key);
   const before = known === null ? null : revisionOf(known);
   if ((before?.revision ?? 0) !== expected) return STALE;
+  if (kind !== "users" && census.users === 0) return NO_USER;
   const version = census.version + 1;
   const bytes = encodeAccessRecord(kind, withRevision(record, version, before?.id ?? version));
   if (bytes.length > ACCESS_RECORD_BYTES_MAX)

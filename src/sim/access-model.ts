@@ -28,6 +28,7 @@ export function runAccessCommand(type: CommandType, key: string, value: string, 
   const { expected, record } = decode(bytes) as Change;
   if (type === CommandType.foundAccess && census !== null) return "error CONFLICT";
   if (Number(entry?.[1] ?? 0) !== expected) return "error CONFLICT";
+  if (!isUser && (census?.[1] ?? 0) === 0) return "error INVALID_ARGUMENT";
   const version = (census?.[0] ?? 0) + 1;
   const id = isUser ? (entry?.[0] ?? version) : 0;
   keys.set(key, `${id} ${version} ${record.enabled ?? "-"}`);

@@ -82,6 +82,8 @@ test("the last user is not removed, the last role is", () => {
 test("keys of tokens are few, and what is no entry is refused", () => {
   using harness = new ShardHarness();
   const key = { secret: new Uint8Array(32), createdMs: 1, retiredMs: 0, revision: 0 };
+  expect(said(harness.run(change("token-key/k", 0, key))[0])).toBe("INVALID_ARGUMENT");
+  harness.run(change("user/first", 0));
   const keys = Array.from({ length: 17 }, (_, at) => change(`token-key/k${at}`, 0, key));
   expect(said(harness.run(...keys).at(-1))).toBe("OVERLOADED");
   const bad = [

@@ -82,8 +82,8 @@ class Side {
   async replies(batch: readonly Step[]): Promise<Uint8Array> {
     const protocol = batch[0]?.protocol ?? 2;
     const client = await this.#connection(protocol);
-    // A batch may leave a transaction open or replies switched off.
-    const end = [...(this.#hasTransactions ? ["DISCARD"] : []), "CLIENT REPLY ON", `ECHO ${MARKER}`];
+    // A batch may leave a transaction open, keys watched or replies switched off.
+    const end = [...(this.#hasTransactions ? ["DISCARD", "UNWATCH"] : []), "CLIENT REPLY ON", `ECHO ${MARKER}`];
     const bytes = Buffer.concat([...batch.map(encodeStep), utf8(end.map((line) => `${line}\r\n`).join(""))]);
     return client.exchange(bytes, MARKED);
   }
