@@ -7,7 +7,7 @@ import { encode } from "@msgpack/msgpack";
 import { viewOf } from "../core/bytes.ts";
 import { logIndex, nodeId, SYSTEM_BUCKET, term } from "../core/ids.ts";
 import type { Random } from "../core/random.ts";
-import type { HybridClock } from "../core/stamp.ts";
+import type { HybridClock, Stamp } from "../core/stamp.ts";
 import {
   CommandType,
   commandBytes,
@@ -26,6 +26,7 @@ import { encodeAccessChange } from "../record/access-format.ts";
 import { encodeAdmission, encodeMemberList, encodeRetirement } from "../record/member-format.ts";
 import { encodeBit, encodeRange } from "../record/part-format.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, emptyEntry, sealEntry } from "../record/entry-format.ts";
+import { randomTransaction } from "./engine-transactions.ts";
 
 export interface EngineCommand {
   readonly type: CommandType;
@@ -35,6 +36,7 @@ export interface EngineCommand {
   readonly value: string;
   /** 0: none. */
   readonly expiryMs: number;
+  readonly stamp: Stamp;
   /** Milliseconds of its stamp. */
   readonly atMs: number;
 }
@@ -53,7 +55,7 @@ export interface EngineEntry {
 }
 
 /** A command that is not stamped yet. */
-export type CommandDraft = Omit<EngineCommand, "atMs">;
+export type CommandDraft = Omit<EngineCommand, "atMs" | "stamp">;
 
 const ORIGIN = 1;
 /** Names that are created, dropped and renewed; the numbered ones cannot be dropped. */
@@ -111,7 +113,8 @@ export function makeEntry(
     );
     clock.next(wallMs);
     sealCommand(bytes, view, offset, end, ORIGIN, clock.high, clock.low);
-    commands.push({ ...draft, atMs: clock.high * 0x10000 + (clock.low >>> 16) });
+    const stamp = { high: clock.high, low: clock.low };
+    commands.push({ ...draft, stamp, atMs: clock.high * 0x10000 + (clock.low >>> 16) });
     offset = end;
   }
   const commandCount = commands.length;
@@ -135,13 +138,19 @@ export interface CommandScope {
   readonly buckets: readonly number[];
   readonly valueBytesMax: number;
   readonly nowMs: number;
+  /** The newest version of a key that is known so far, null: none; its value is null where the key was removed. */
+  newest(bucket: number, key: string): { readonly stamp: Stamp; readonly value: string | null } | null;
 }
 
 export function randomCommand(random: Random, scope: CommandScope): CommandDraft {
   if (random.chance(0.02)) return catalogCommand(random);
   if (random.chance(0.012)) return fence(scope.buckets[random.below(scope.buckets.length)] ?? 1);
   const bucket = scope.buckets[random.below(scope.buckets.length)] ?? 1;
-  const key = randomKey(random);
+  if (random.chance(0.06)) return randomTransaction(random, scope, bucket);
+  return randomKeyCommand(random, scope, bucket, randomKey(random));
+}
+
+export function randomKeyCommand(random: Random, scope: CommandScope, bucket: number, key: string): CommandDraft {
   const dice = random.below(100);
   if (dice < 44)
     return draft(CommandType.put, bucket, key, randomValue(random, scope.valueBytesMax), {}, random, scope);
@@ -229,7 +238,11 @@ function fence(id: number): CommandDraft {
 
 function catalogCommand(random: Random): CommandDraft {
   const name = BUCKET_NAMES[random.below(BUCKET_NAMES.length)] ?? "";
-  const dice = random.below(6);
+  const dice = random.below(7);
+  if (dice === 6) {
+    const changes = encode({ quotaKeys: random.below(3) });
+    return draft(CommandType.alterBucket, SYSTEM_BUCKET, name, textOf(changes));
+  }
   if (dice === 4) return memberCommand(random);
   if (dice === 5) return accessCommand(random);
   if (dice === 0) return draft(CommandType.createBucket, SYSTEM_BUCKET, name, textOf(encode({ consistency: "raft" })));

@@ -169,7 +169,13 @@ export class EngineLeader {
   /** Entries of the present term with so many commands each; none: a new leader's first entry, which is empty. */
   #append(firstIndex: number, sizes: readonly number[]): void {
     this.#renewBuckets();
-    const scope = { buckets: this.#buckets, valueBytesMax: VALUE_BYTES_MAX, nowMs: this.#host.wallMs };
+    const { model } = this.#witness;
+    const scope = {
+      buckets: this.#buckets,
+      valueBytesMax: VALUE_BYTES_MAX,
+      nowMs: this.#host.wallMs,
+      newest: (bucket: number, key: string) => model.newest(bucket, key),
+    };
     const entries = (sizes.length === 0 ? [0] : sizes).map((size) =>
       Array.from({ length: size }, () => randomCommand(this.#random, scope)),
     );

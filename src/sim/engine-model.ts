@@ -3,11 +3,13 @@
  * so that the state at any index can be asked for, after a crash too. It evaluates commands by itself, over strings, and
  * shares no code with the engine's own applying. Only entries that can never be superseded are shown to it, in order.
  */
+import { type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import { CommandType } from "../record/command-format.ts";
 import type { EngineCommand, EngineEntry } from "./engine-command.ts";
 import { runAccessCommand } from "./access-model.ts";
 import { runMemberCommand } from "./member-model.ts";
 import { changePart } from "./part-model.ts";
+import { runTransaction, type TransactionState } from "./transaction-model.ts";
 
 /** The bits of a command's modifiers (docs/formats.md, Command). */
 const NX = 1;
@@ -29,6 +31,8 @@ export interface ModelValue {
 
 interface ModelVersion {
   readonly place: number;
+  /** Of the command that wrote it. */
+  readonly stamp: Stamp;
   /** null: removed. */
   readonly content: ModelValue | null;
 }
@@ -54,6 +58,7 @@ export class EngineModel {
   /** The last entry evaluated. */
   lastIndex = 0;
   #place = 0;
+  #stamp: Stamp = ZERO_STAMP;
 
   constructor(valueBytesMax: number) {
     this.#valueBytesMax = valueBytesMax;
@@ -65,6 +70,7 @@ export class EngineModel {
     this.lastIndex = entry.index;
     const outcomes = entry.commands.map((command, ordinal) => {
       this.#place = placeIn(entry.index, ordinal);
+      this.#stamp = command.stamp;
       return this.#run(command);
     });
     this.#outcomes.set(entry.index, outcomes);
@@ -95,6 +101,12 @@ export class EngineModel {
   get(bucket: number, key: string, place: number, nowMs: number): ModelValue | null {
     const content = this.#contentAt(this.#buckets.get(bucket)?.get(key), place);
     return content !== null && isLive(content, nowMs) ? content : null;
+  }
+
+  /** The newest version of a key that it knows of. */
+  newest(bucket: number, key: string): { readonly stamp: Stamp; readonly value: string | null } | null {
+    const last = this.#buckets.get(bucket)?.get(key)?.at(-1);
+    return last === undefined ? null : { stamp: last.stamp, value: last.content?.value ?? null };
   }
 
   /** The visible keys of a bucket, in order. */
@@ -131,19 +143,53 @@ export class EngineModel {
     this.#buckets.set(bucket, keys);
     const versions = keys.get(key) ?? [];
     keys.set(key, versions);
-    versions.push({ place: this.#place, content });
+    versions.push({ place: this.#place, stamp: this.#stamp, content });
   }
 
   #run(command: EngineCommand): Outcome {
     if (command.bucket === SYSTEM) return this.#runSystem(command);
     const isPut = command.type === CommandType.put;
     if (this.#fencedAt.has(command.bucket)) return isPut ? null : "error FENCED";
-    if (isPut) {
-      this.#set(command.bucket, command.key, { value: command.value, expiryMs: command.expiryMs });
-      return null;
-    }
-    const old = this.get(command.bucket, command.key, this.#place, command.atMs);
-    return this.#runOnOld(command, old);
+    if (command.type === CommandType.transaction) return runTransaction(command, this.#transactionState(command));
+    const outcome = this.#runOnKey(command);
+    return isPut ? null : outcome;
+  }
+
+  #runOnKey(command: EngineCommand): string {
+    return this.#runOnOld(command, this.get(command.bucket, command.key, this.#place, command.atMs));
+  }
+
+  #transactionState({ bucket, atMs }: EngineCommand): TransactionState {
+    const changed = new Map<string, number>();
+    const versions = (key: string): readonly ModelVersion[] => this.#buckets.get(bucket)?.get(key) ?? [];
+    const note = (key: string): void => {
+      const last = versions(key).at(-1);
+      if (last?.place === this.#place) changed.set(key, last.content?.value.length ?? 0);
+    };
+    return {
+      bytesMax: this.#valueBytesMax,
+      find: (key) => this.get(bucket, key, this.#place, atMs),
+      hasStamp: (key, high, low) => {
+        const last = versions(key).at(-1);
+        return last?.place !== this.#place && last?.stamp.high === high && last.stamp.low === low;
+      },
+      set: (key, content) => {
+        this.#set(bucket, key, content);
+        note(key);
+      },
+      run: (command) => {
+        const outcome = this.#runOnKey(command);
+        note(command.key);
+        return outcome;
+      },
+      changes: () => changed,
+      undo: () => {
+        for (const key of changed.keys()) {
+          const before = versions(key).filter(({ place }) => place !== this.#place);
+          this.#buckets.get(bucket)?.set(key, before);
+        }
+      },
+    };
   }
 
   #runOnOld(command: EngineCommand, old: ModelValue | null): string {
@@ -155,6 +201,9 @@ export class EngineModel {
       return change.outcome;
     }
     switch (command.type) {
+      case CommandType.put:
+        put({ value, expiryMs });
+        return "ok";
       case CommandType.delete:
         if (old !== null) put(null);
         return `integer ${old === null ? 0 : 1}`;
@@ -183,7 +232,9 @@ export class EngineModel {
         return "integer 1";
       case CommandType.getExpire:
         if (old !== null && expiryMs !== 0) put(expiryMs <= atMs ? null : { value: old.value, expiryMs });
-        else if (old !== null && (modifiers & PERSIST) !== 0) put({ value: old.value, expiryMs: 0 });
+        // Without an expiry there is nothing to remove, and no new version, which a condition on its stamp would tell.
+        else if (old !== null && old.expiryMs !== 0 && (modifiers & PERSIST) !== 0)
+          put({ value: old.value, expiryMs: 0 });
         return bytesOutcome(old);
       default:
         throw new Error(`the model does not know commands of type ${command.type}`);
@@ -225,6 +276,10 @@ export class EngineModel {
         if (known === null) return "error NO_BUCKET";
         giveId();
         setSystem(`pending/${known}`, key);
+        return `integer ${known}`;
+      case CommandType.alterBucket:
+        if (known === null) return "error NO_BUCKET";
+        setSystem(`bucket/${key}`, known);
         return `integer ${known}`;
       case CommandType.fenceDone:
         if (system(`pending/${u32Of(value)}`) !== null) setSystem(`pending/${u32Of(value)}`, null);

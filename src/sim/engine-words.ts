@@ -22,6 +22,8 @@ export function termRunsOf(state: readonly EngineEntry[], firstIndex: number): s
 export function describeResult(result: Result): string {
   if (result.kind === "integer") return `integer ${result.value}`;
   if (result.kind === "bytes") return `bytes ${textOf(result.bytes)}`;
+  if (result.kind === "version") return `version ${textOf(result.value)}`;
+  if (result.kind === "results") return `[${result.results.map(describeResult).join(", ")}]`;
   return result.kind === "error" ? `error ${result.code}` : result.kind;
 }
 
