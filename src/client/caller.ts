@@ -8,10 +8,10 @@ import { EnvelopeError } from "../core/errors.ts";
 import type { BinaryReply, BinaryRequest, Once, Topology } from "../wire/binary-messages.ts";
 import type { Channel, OpenChannel } from "./channel.ts";
 import type { CallOptions } from "./database.ts";
-import { errorOf, OverloadedError, ProtocolError, ShuttingDownError, UnavailableError } from "./errors.ts";
+import { OverloadedError, ProtocolError, ShuttingDownError, UnavailableError } from "./errors.ts";
 import { Nodes } from "./nodes.ts";
 import { Patience } from "./patience.ts";
-import { impatienceError, judge, type Outcome } from "./retry-policy.ts";
+import { impatienceError, judge, lastError, type Outcome } from "./retry-policy.ts";
 import { Routes } from "./routes.ts";
 import { type Grant, Sessions } from "./sessions.ts";
 import type { Settings } from "./settings.ts";
@@ -156,27 +156,28 @@ export class Caller {
   async #attempts(call: Call, granted: Grant | null, patience: Patience): Promise<BinaryReply> {
     const isRepeatable = call.kind === "read" || granted !== null;
     let avoided: Channel | null = null;
-    let inDoubt = false;
+    /** Why an attempt may have been executed. */
+    let doubt: EnvelopeError | null = null;
     let last: EnvelopeError | null = null;
     for (let attempt = 0; ; attempt++) {
       const channel: Channel =
-        this.nodes.channelTo(call.leader(), avoided) ?? (await this.#anyChannel(patience, inDoubt ? last : null));
+        this.nodes.channelTo(call.leader(), avoided) ?? (await this.#anyChannel(patience, doubt));
       const outcome = await exchange(channel, call.request(patience.remainingMs, granted?.once ?? null), patience);
       if (outcome.kind === "impatient") {
-        const isLeftOpen = call.kind !== "read" && (inDoubt || outcome.wasSent);
+        const isLeftOpen = call.kind !== "read" && (doubt !== null || outcome.wasSent);
         throw impatienceError(patience, isLeftOpen, last);
       }
       const verdict = judge(outcome, isRepeatable);
       if (verdict.kind === "done") return verdict.reply;
       const { error } = verdict;
-      if (error.code === "SESSION_GONE" && granted !== null && !inDoubt) throw new SessionLost();
-      if (verdict.kind === "failed") throw error;
-      inDoubt ||= verdict.inDoubt && call.kind !== "read";
-      if (granted !== null && performance.now() > granted.session.endsAt) throw error;
+      if (error.code === "SESSION_GONE" && granted !== null && doubt === null) throw new SessionLost();
+      if (verdict.kind === "failed") throw lastError(error, doubt);
+      if (verdict.inDoubt && call.kind !== "read") doubt = error;
+      if (granted !== null && performance.now() > granted.session.endsAt) throw lastError(error, doubt);
       last = error;
       avoided = channel;
       await patience.sleep(this.nodes.pauseMs(attempt));
-      if (patience.over !== null) throw impatienceError(patience, inDoubt, last);
+      if (patience.over !== null) throw impatienceError(patience, doubt !== null, last);
     }
   }
 
@@ -185,8 +186,7 @@ export class Caller {
     const found = await this.nodes.wait(patience, false);
     if (found === null) throw impatienceError(patience, doubt !== null, doubt);
     if (!(found instanceof Error)) return found;
-    if (doubt === null) throw found;
-    throw errorOf(found.code, `${found.message}; before that ${doubt.code} ${doubt.message}`, "unknown", found);
+    throw lastError(found, doubt);
   }
 
   async #askSeed(bucket: string): Promise<number | null> {

@@ -14,7 +14,7 @@ import { parseTarget, type Target } from "./target.ts";
 
 /** Connects and greets; rejects with UNAVAILABLE, or with what the node says to the greeting. */
 export async function openSocketChannel(settings: Settings, address: string, events: ChannelEvents): Promise<Channel> {
-  const credentials = await credentialsOf(settings);
+  const credentials = await inTime(credentialsOf(settings), settings.connectTimeoutMs, address);
   return new Promise((resolve, reject) => {
     const target = parseTarget(address);
     const socket = dial(target, settings);
@@ -43,6 +43,19 @@ export async function openSocketChannel(settings: Settings, address: string, eve
       });
     });
   });
+}
+
+/** A function of the caller's that never comes back must not keep a node from being tried again. */
+async function inTime<T>(credentials: Promise<T>, ms: number, address: string): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const tooLate = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new UnavailableError(`${address}: no token within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([credentials, tooLate]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** UNAVAILABLE when the caller's own function has no token to give: it may have one the next time. */

@@ -19,6 +19,11 @@ export type Verdict =
 
 /** Safe to send again, but what is in the way does not go by waiting: the caller has to know. */
 const FINAL: ReadonlySet<ErrorCode> = new Set(["CONFLICT", "DISKFULL", "QUOTA_EXCEEDED"]);
+/** What a command itself comes to: under its session that is the same for every attempt. All other errors are of one attempt. */
+const OF_COMMAND: ReadonlySet<ErrorCode> = new Set([
+  ...(["CONFLICT", "NOT_AN_INTEGER", "NOT_A_FLOAT", "NOT_JSON", "NO_KEY", "OVERFLOW"] as const),
+  ...(["TOO_LARGE", "INVALID_ARGUMENT", "CROSS_SHARD"] as const),
+]);
 /** The caller's own time is over as well. */
 const TOO_LATE: ReadonlySet<ErrorCode> = new Set(["DEADLINE_EXCEEDED", "CANCELLED"]);
 
@@ -41,6 +46,12 @@ function judgeLoss(reason: string, wasSent: boolean, isRepeatable: boolean): Ver
 
 export function errorFrom({ code, message, retry }: ErrorReply): EnvelopeError {
   return errorOf(code, message, retry);
+}
+
+/** The error of the last attempt; `doubt`: why one before it may have been executed, whatever the last one came to. */
+export function lastError(error: EnvelopeError, doubt: EnvelopeError | null): EnvelopeError {
+  if (doubt === null || error.retry === "unknown" || OF_COMMAND.has(error.code)) return error;
+  return errorOf(error.code, `${error.message}; before that ${doubt.code} ${doubt.message}`, "unknown", error);
 }
 
 /** The caller's patience is over. `last`: what came of the attempts before. */

@@ -60,7 +60,8 @@ export class SocketChannel implements Channel {
   readonly #pack = new PackReader();
   readonly #writer = new ByteWriter(4096);
   readonly #silenceMs: number;
-  readonly #watch: ReturnType<typeof setInterval>;
+  /** From the welcome on; whoever opens a channel watches over the greeting. */
+  #watch: ReturnType<typeof setInterval> | null = null;
   #welcome: Welcome | null = null;
   /** Sent and without their (last) reply, by number. */
   readonly #sent = new Map<number, ReplySink>();
@@ -86,7 +87,6 @@ export class SocketChannel implements Channel {
     this.#events = events;
     this.#greeting = greeting;
     this.#silenceMs = settings.silenceMs;
-    this.#watch = setInterval(() => this.#look(), Math.max(1, settings.silenceMs / 4));
     // Without setEncoding, chunks are always bytes.
     socket.on("data", (chunk) => this.#receive(chunk as Uint8Array));
     socket.on("error", (error) => this.#end(error.message));
@@ -233,6 +233,7 @@ export class SocketChannel implements Channel {
     }
     if (reply.type !== "welcome") throw new ProtocolError(`the node greets with ${reply.type}`);
     this.#welcome = reply;
+    this.#watch = setInterval(() => this.#look(), Math.max(1, this.#silenceMs / 4));
     this.#frames.frameBytesMax = REPLY_BYTES_MAX;
     this.#events.learned(reply.topology);
     this.#greeting.welcomed();
@@ -255,7 +256,7 @@ export class SocketChannel implements Channel {
   }
 
   #look(): void {
-    if (this.#sent.size === 0 || this.#welcome === null) return;
+    if (this.#sent.size === 0) return;
     const silentMs = performance.now() - this.#heardAt;
     if (silentMs > this.#silenceMs) this.#end(`nothing has come for ${this.#silenceMs} ms`);
     else if (silentMs > this.#silenceMs / 2 && !this.#isPinged) {
@@ -266,7 +267,7 @@ export class SocketChannel implements Channel {
 
   #abandon(): void {
     this.#isClosed = true;
-    clearInterval(this.#watch);
+    if (this.#watch !== null) clearInterval(this.#watch);
     this.#socket.destroy();
   }
 

@@ -1,5 +1,5 @@
 /** What the client does when nodes are slow, silent, gone or of another opinion, against nodes that do so on purpose. */
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, spyOn, test } from "bun:test";
 import {
   BadCredentialsError,
   CancelledError,
@@ -13,6 +13,7 @@ import {
   UnavailableError,
   UnknownOutcomeError,
 } from "../../src/client.ts";
+import type { EnvelopeError } from "../../src/core/errors.ts";
 import { SESSION_WINDOW } from "../../src/core/session-window.ts";
 import type { OperationRequest, Topology } from "../../src/wire/binary-messages.ts";
 import { FakeNode, failure } from "./fake-node.ts";
@@ -80,6 +81,41 @@ test("a write whose connection is lost after it was carried out is carried out o
   expect(await db.bucket("b").increment("hits")).toBe(1);
   expect(increments(node).length).toBe(4);
   expect(await db.bucket("b").increment("hits")).toBe(2);
+});
+
+test("what the last attempt came to does not settle what became of one before it", async () => {
+  const codes = ["DISKFULL", "QUOTA_EXCEEDED", "FORBIDDEN", "DEADLINE_EXCEEDED"] as const;
+  for (const code of codes) {
+    const node = await startNode();
+    const db = await open([node]);
+    let attempts = 0;
+    node.intercept = (connection, id, request) => {
+      if (request.type !== "operation") return false;
+      attempts += 1;
+      if (attempts === 1) {
+        node.carryOut(request);
+        connection.close();
+      } else connection.reply(id, failure(code, "it was not executed"));
+      return true;
+    };
+    const error = (await rejection(db.bucket("b").increment("hits"))) as EnvelopeError;
+    expect(`${error.code} ${error.retry}`).toBe(`${code} unknown`);
+    expect(error.message).toContain("UNKNOWN_OUTCOME");
+    expect(attempts).toBe(2);
+  }
+  const node = await startNode();
+  const db = await open([node]);
+  let isLost = false;
+  node.intercept = (connection, id, request) => {
+    if (request.type !== "operation") return false;
+    if (isLost) connection.reply(id, failure("CONFLICT", "the condition does not hold"));
+    else connection.close();
+    isLost = true;
+    return true;
+  };
+  // Under a session this is what the command came to, whichever attempt it was.
+  const conflict = (await rejection(db.bucket("b").put("k", 1, { ifAbsent: true }))) as ConflictError;
+  expect([conflict.code, conflict.retry]).toEqual(["CONFLICT", "safe"]);
 });
 
 test("without exactly once, a write whose connection is lost is not sent again", async () => {
@@ -346,6 +382,35 @@ test("who does not greet, or ends as soon as it has greeted, is no node", async 
   let db: Database | null = null;
   while (db === null) db = await open([brief]).catch(() => null);
   expect(await db.bucket("b").increment("n")).toBe(1);
+});
+
+test("of a node that does not greet no timer is left", async () => {
+  const mute = await startNode();
+  mute.intercept = () => true;
+  const started = spyOn(globalThis, "setInterval");
+  const ended = spyOn(globalThis, "clearInterval");
+  try {
+    await rejection(connect({ nodes: [mute.address], connectTimeoutMs: 20 }));
+    const left = started.mock.results.filter(({ value }) => !ended.mock.calls.some(([timer]) => timer === value));
+    expect(left).toEqual([]);
+  } finally {
+    started.mockRestore();
+    ended.mockRestore();
+  }
+});
+
+test("a token that never comes is given up, and the next one is asked for", async () => {
+  const node = await startNode();
+  let asked = 0;
+  const token = (): Promise<string> => {
+    asked += 1;
+    return asked === 2 ? new Promise(() => undefined) : Promise.resolve("t");
+  };
+  const db = await open([node], { token, connectTimeoutMs: 500 });
+  await until(() => asked === 1);
+  for (const connection of node.connections) connection.close();
+  expect(await db.bucket("b").increment("n")).toBe(1);
+  expect(asked).toBeGreaterThan(2);
 });
 
 test("a node that comes back is found again", async () => {

@@ -6,6 +6,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { ByteWriter } from "../../src/core/byte-writer.ts";
 import { compareBytes } from "../../src/core/bytes.ts";
 import { crc32Range } from "../../src/core/crc32.ts";
+import { retryOf } from "../../src/core/errors.ts";
 import {
   BINARY_MAGIC,
   BinaryFrameReader,
@@ -302,10 +303,10 @@ export class FakeNode {
   }
 }
 
+/** As a node says it that has not executed anything. */
 export function failure(
   code: Extract<OperationReply, { type: "error" }>["code"],
   message: string,
 ): Extract<OperationReply, { type: "error" }> {
-  const retry = { UNAVAILABLE: "safe", CONFLICT: "safe", SESSION_GONE: "unknown" }[code as string] ?? "never";
-  return { type: "error", code, message, retry: retry as "safe" };
+  return { type: "error", code, message, retry: code === "DEADLINE_EXCEEDED" ? "safe" : retryOf(code) };
 }
