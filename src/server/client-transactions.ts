@@ -33,9 +33,9 @@ export class ClientTransactions {
     this.#client = client;
   }
 
-  /** Bytes of what is queued. */
+  /** Bytes of memory that what is queued and what is watched takes. */
   get heldBytes(): number {
-    return this.#queue === null ? 0 : this.#queue.byteCount;
+    return (this.#queue?.heldBytes ?? 0) + (this.watches?.heldBytes ?? 0);
   }
 
   get isQueueing(): boolean {

@@ -6,6 +6,9 @@ import { TRANSACTION_OPERATIONS_MAX } from "../record/transaction-format.ts";
 import { RequestArguments } from "../wire/request-arguments.ts";
 import type { CommandEntry } from "./command-table.ts";
 
+/** What a command takes beside its arguments and where they lie. */
+const COMMAND_BYTES = 256;
+
 interface QueuedCommand {
   readonly entry: CommandEntry;
   readonly request: RequestArguments;
@@ -17,6 +20,8 @@ export class CommandQueue {
   isSpoiled = false;
   /** Of the arguments. */
   byteCount = 0;
+  /** Bytes of memory that all of it takes. */
+  heldBytes = 0;
   readonly #bytesMax: number;
 
   constructor(bytesMax: number) {
@@ -26,8 +31,11 @@ export class CommandQueue {
   /** Takes a command in; else the error to be answered. */
   add(entry: CommandEntry, request: RequestArguments): string | null {
     const problem = this.#problemWith(entry, request);
-    if (problem === null) this.commands.push({ entry, request: ownRequest(request) });
-    else this.isSpoiled = true;
+    if (problem === null) {
+      const own = ownRequest(request);
+      this.commands.push({ entry, request: own });
+      this.heldBytes += COMMAND_BYTES + own.bytes.length + own.starts.byteLength + own.ends.byteLength;
+    } else this.isSpoiled = true;
     return problem;
   }
 

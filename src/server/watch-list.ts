@@ -7,11 +7,16 @@ import type { BucketRef } from "../cluster/coordinator.ts";
 import type { Result } from "../record/result.ts";
 import { type Condition, TRANSACTION_OPERATIONS_MAX } from "../record/transaction-format.ts";
 
+/** What a key takes beside its bytes, of which there are two copies. */
+const KEY_BYTES = 256;
+
 export class WatchList {
   /** All keys are in this one. */
   readonly bucket: BucketRef;
   /** By the key's bytes, each a character; null until its version is known. */
   readonly #conditions = new Map<string, Condition | null>();
+  /** Bytes of memory that all of it takes. */
+  heldBytes = 0;
   /** A version could not be read: nothing is known to be as it was. */
   #isBroken = false;
 
@@ -35,6 +40,7 @@ export class WatchList {
     const name = nameOf(key);
     if (this.#conditions.has(name)) return false;
     this.#conditions.set(name, null);
+    this.heldBytes += KEY_BYTES + 2 * key.length;
     return true;
   }
 

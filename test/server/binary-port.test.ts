@@ -554,3 +554,17 @@ test("closing the port answers what was asked, then closes", async () => {
   expect(clientPort.connectionCount).toBe(0);
   expect(coordinator.ended.length).toBe(2);
 });
+
+test("a scan that waits for credits keeps no port from closing: another connection may go on with it", async () => {
+  const { port, clientPort } = start();
+  const client = await open(port);
+  for (let i = 0; i < 50; i++) await client.do(put(`k${i}`, "x".repeat(1_000)));
+  const id = client.send({ ...SCAN, credits: 1 });
+  expect(said(await client.reply(id))).toBe("page");
+  expect(clientPort.connections()[0]?.heldBytes).toBeGreaterThan(1_000);
+  clientPort.close();
+  const ending = await client.reply(id);
+  expect(ending).toMatchObject({ type: "error", code: "SHUTTING_DOWN", retry: "safe" });
+  await client.untilClosed();
+  expect(clientPort.connectionCount).toBe(0);
+});

@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { FRAME_PROGRESS_BYTES, FrameWatch } from "../../src/server/frame-watch.ts";
-import { command, RawClient, startPort } from "./started-port.ts";
+import { command, exchange, RawClient, startPort } from "./started-port.ts";
 
 setDefaultTimeout(60_000);
 
@@ -126,6 +126,45 @@ test("when clients hold too much together, those that hold most are closed and t
   for (const client of [...half, small]) client.close();
   while (server.clientPort.connectionCount > 0) await Bun.sleep(5);
   expect(server.clientPort.memory.bytes).toBe(0);
+  server.stop();
+});
+
+test("what is watched and what is queued counts as memory that a client holds", async () => {
+  const server = startPort();
+  const watching = await RawClient.open(server.port);
+  const keys = Array.from({ length: 100 }, (_, i) => `${i}`.padEnd(10_000, "k"));
+  await watching.send(command("WATCH", ...keys)).until("+OK\r\n");
+  expect(server.clientPort.connections()[0]?.heldBytes).toBeGreaterThan(2_000_000);
+  const before = watching.received.length;
+  await watching.send(command("UNWATCH")).untilBytes(before + 1);
+  expect(server.clientPort.connections()[0]?.heldBytes).toBeLessThan(100_000);
+  watching.close();
+  while (server.clientPort.connectionCount > 0) await Bun.sleep(1);
+  const queueing = await RawClient.open(server.port);
+  // Arguments without bytes, which are to be remembered all the same.
+  const empty = command("MGET", ...new Array<string>(1_000).fill(""));
+  const count = 200;
+  queueing.send(Buffer.concat([command("MULTI"), ...new Array<Buffer>(count).fill(empty)]));
+  await queueing.untilBytes("+OK\r\n".length + count * "+QUEUED\r\n".length);
+  expect(server.clientPort.connections()[0]?.heldBytes).toBeGreaterThan(count * 8_000);
+  queueing.close();
+  server.stop();
+});
+
+test("the names that a client gives itself are short", async () => {
+  const server = startPort();
+  const name = "n".repeat(1_025);
+  const long = "-ERR Client names cannot be longer than 1024 characters.\r\n";
+  const said = await exchange(
+    server.port,
+    Buffer.concat([
+      command("CLIENT", "SETNAME", name),
+      command("HELLO", "3", "SETNAME", name),
+      command("CLIENT", "SETINFO", "LIB-NAME", name),
+      command("CLIENT", "SETNAME", name.slice(1)),
+    ]),
+  );
+  expect(said).toBe(`${long}${long}-ERR lib-name cannot be longer than 1024 characters.\r\n+OK\r\n`);
   server.stop();
 });
 

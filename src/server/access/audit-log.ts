@@ -65,8 +65,11 @@ export class AuditLog {
       this.#secondMs = nowMs;
       this.#inSecond = 0;
     }
-    this.#inSecond += 1;
-    const hasRoom = this.#inSecond <= REFUSALS_PER_SECOND && this.#waiting.length < WAITING_MAX / 2;
+    // Whoever came in must not be hidden by those who did not.
+    const isLogin = event.event === "login";
+    if (!isLogin) this.#inSecond += 1;
+    const isWithinRate = isLogin || this.#inSecond <= REFUSALS_PER_SECOND;
+    const hasRoom = isWithinRate && this.#waiting.length < (isLogin ? WAITING_MAX : WAITING_MAX / 2);
     if (!hasRoom) this.#leaveOut();
     else {
       if (this.#leftOut > 0) this.#add(leftOut(this.#leftOut), null);

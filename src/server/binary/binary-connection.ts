@@ -200,6 +200,7 @@ export class BinaryConnection implements ConnectionHandler, LoginOwner, PortConn
   finish(): void {
     if (this.#state !== "open") return;
     this.#state = "finishing";
+    this.session.stopScans();
     this.#touch();
   }
 
@@ -207,7 +208,7 @@ export class BinaryConnection implements ConnectionHandler, LoginOwner, PortConn
   rest(): void {}
 
   get heldBytes(): number {
-    return this.#frames.heldBytes + this.#output.heldBytes;
+    return this.#frames.heldBytes + this.#output.heldBytes + this.session.heldBytes;
   }
 
   abort(reason: string): void {

@@ -69,6 +69,7 @@ const NOT_GREETED = failure("PROTOCOL", "the first request of a connection is a 
 const SHOWN_LENGTH_MAX = 128;
 const NOT_RECORDED = failure("IO", "the audit log cannot be written, so this is not done", "never");
 const GREETED_TWICE = failure("PROTOCOL", "a connection has one hello");
+const ENDING = failure("SHUTTING_DOWN", "this connection takes nothing more; another one may go on", "safe");
 const TOO_MANY_SCANS = failure("OVERLOADED", `a connection has at most ${SCANS_MAX} scans at a time`);
 
 /** What every session of a node shares. */
@@ -156,6 +157,13 @@ export class BinarySession implements Waiter {
     return this.#reads.bytes;
   }
 
+  /** Bytes of memory that scans hold. */
+  get heldBytes(): number {
+    let total = 0;
+    for (const scan of this.#scans.values()) total += scan.heldBytes;
+    return total;
+  }
+
   /**
    * Takes a request that came at `receivedMs` on the monotonic clock. Throws PROTOCOL when it cannot be answered, because its
    * id is none or that of another one: then there is no speaking with this client any more.
@@ -193,6 +201,14 @@ export class BinarySession implements Waiter {
   /** The client takes replies again. */
   resume(): void {
     for (const scan of [...this.#scans.values()]) scan.resume();
+  }
+
+  /** No more credits come, for which scans would wait. */
+  stopScans(): void {
+    for (const id of [...this.#scans.keys()]) {
+      const pending = this.#pending.find(id);
+      if (pending !== null && this.#pending.answer(pending)) this.#sink.reply(id, ENDING);
+    }
   }
 
   /** The client has gone. */

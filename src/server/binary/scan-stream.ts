@@ -31,6 +31,8 @@ interface ScanEvents {
 interface Source {
   entries: readonly ScanReplyEntry[];
   place: number;
+  /** Of keys and values, those taken included. */
+  byteCount: number;
   /** There is more behind these. */
   isCut: boolean;
   isAsked: boolean;
@@ -63,9 +65,14 @@ export class ScanStream implements Waiter {
 
   start(): void {
     for (let shard = 0; shard < this.#coordinator.shardCount; shard++) {
-      this.#sources.push({ entries: [], place: 0, isCut: true, isAsked: false });
+      this.#sources.push({ entries: [], place: 0, byteCount: 0, isCut: true, isAsked: false });
     }
     this.#pump();
+  }
+
+  /** Bytes of memory that entries take which have not left. */
+  get heldBytes(): number {
+    return this.#sources.reduce((sum, { byteCount }) => sum + byteCount, this.#pageBytes);
   }
 
   grant(credits: number): void {
@@ -83,6 +90,7 @@ export class ScanStream implements Waiter {
     this.#ended = true;
     this.#sources.length = 0;
     this.#page = [];
+    this.#pageBytes = 0;
     if (this.#askedCount === 0) this.#events.ended();
   }
 
@@ -103,6 +111,7 @@ export class ScanStream implements Waiter {
     const { entries, isCut } = result.kind === "entries" ? result : NOTHING;
     source.entries = entries.map(detached);
     source.place = 0;
+    source.byteCount = source.entries.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
     source.isCut = isCut;
     this.#pump();
   }

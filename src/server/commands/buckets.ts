@@ -9,7 +9,14 @@ import { type Done, emptyBuckets, replyWhenDone, whenDone, whenThere } from "../
 import type { ClientConnection } from "../client-connection.ts";
 import { bucketCommand, type CommandEntry, type CommandHandler } from "../command-table.ts";
 import { KeyWalk } from "../key-walk.ts";
-import { INVALID_BUCKET_NAME, NOT_AN_INTEGER, SYNTAX, unknownSubcommand, wrongArity } from "../texts.ts";
+import {
+  ACT_NOT_RECORDED,
+  INVALID_BUCKET_NAME,
+  NOT_AN_INTEGER,
+  SYNTAX,
+  unknownSubcommand,
+  wrongArity,
+} from "../texts.ts";
 
 export const BUCKET_COMMANDS: readonly CommandEntry[] = [
   bucketCommand("select", 2, "Chooses a numbered bucket, 0 to 15", select, ["fast"]),
@@ -55,8 +62,12 @@ function use(client: ClientConnection, request: RequestArguments): void {
     done(error ?? (found.id === 0 ? noSuchBucket(name) : null));
   };
   const mayCreate = client.login.principal.may(Right.admin, name, null);
-  if (client.port.settings.bucketsCreateByUse && mayCreate) coordinator.createBucket(name, null, whenThere(choose), 0);
-  else coordinator.refreshBuckets(whenDone(choose), 0);
+  if (!client.port.settings.bucketsCreateByUse || !mayCreate) return coordinator.refreshBuckets(whenDone(choose), 0);
+  // An act as any other that makes a bucket.
+  client.login.record(`bucket|create ${name}`, client.session.bucket.name, (isRecorded) => {
+    if (isRecorded) coordinator.createBucket(name, null, whenThere(choose), 0);
+    else done(ACT_NOT_RECORDED);
+  });
 }
 
 function noSuchBucket(name: string): string {

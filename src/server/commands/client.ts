@@ -9,6 +9,7 @@ import { echo, NOT_AN_INTEGER, SYNTAX, unknownForm } from "../texts.ts";
 
 const TRACKING_NEEDED =
   "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled";
+const NAME_LENGTH_MAX = 1_024;
 const PAUSE_REFUSED = "ERR CLIENT PAUSE is not supported: clients of the other nodes would write on";
 
 export const CLIENT_COMMANDS: readonly CommandEntry[] = [
@@ -37,6 +38,7 @@ export const CLIENT_COMMANDS: readonly CommandEntry[] = [
 
 /** Names stand in lists of `field=value`, so they must be visible and without blanks. */
 export function nameProblem(name: string): string | null {
+  if (name.length > NAME_LENGTH_MAX) return `ERR Client names cannot be longer than ${NAME_LENGTH_MAX} characters.`;
   return /^[!-~]*$/.test(name) ? null : "ERR Client names cannot contain spaces, newlines or special characters.";
 }
 
@@ -73,6 +75,8 @@ function setInfo(self: ClientConnection, request: RequestArguments): void {
   const value = request.text(3);
   if (field !== "lib-name" && field !== "lib-ver") {
     self.replyError(`ERR Unrecognized option '${echo(request, 2)}'`);
+  } else if (value.length > NAME_LENGTH_MAX) {
+    self.replyError(`ERR ${field} cannot be longer than ${NAME_LENGTH_MAX} characters.`);
   } else if (nameProblem(value) !== null) {
     self.replyError(`ERR ${field} cannot contain spaces, newlines or special characters.`);
   } else {

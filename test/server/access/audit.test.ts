@@ -194,6 +194,19 @@ test("refusals do not wash the log away: beyond a hundred a second they are coun
   expect(breaksOf(file.content)).toEqual([]);
 });
 
+test("whoever comes in with rights over others stands there, however many are refused in the same second", async () => {
+  const file = new FakeFile();
+  const clock = new RealClock();
+  clock.monotonicMs = () => 1_000;
+  const log = new AuditLog(file, null, clock, QUIET, { ...OPTIONS, fileBytesMax: 1e9 });
+  for (let i = 0; i < 500; i++) log.note({ ...event("command"), event: "denied" });
+  log.note({ ...event("password"), event: "login", user: "intruder" });
+  await log.close();
+  const written = file.content.trim().split("\n");
+  expect(written.at(-2)).toContain("400 lines left out");
+  expect(written.at(-1)).toContain('"user":"intruder"');
+});
+
 test("nor do refused connections: beyond fifty a minute they are counted", async () => {
   const file = new FakeFile();
   let nowMs = 1_000;

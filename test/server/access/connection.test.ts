@@ -276,6 +276,20 @@ test("an act that cannot be recorded is not done, everything else goes on", asyn
   expect(memory.content).toContain('"command":"bucket|create x"');
 });
 
+test("a bucket that comes into being by USE stands in the audit log as any other", async () => {
+  const { open, memory } = closedPort();
+  const client = await open();
+  await say(client, "AUTH default default-secret");
+  expect(await say(client, "USE made")).toBe("+OK\r\n");
+  expect(memory.content).toContain(
+    '"event":"act","user":"default","address":"127.0.0.1","command":"bucket|create made"',
+  );
+  memory.isFull = true;
+  expect(await say(client, "USE made", "USE other")).toMatch(/^\+OK\r\n-\w+ [^\r]*audit[^\r]*\r\n$/);
+  memory.isFull = false;
+  expect(await say(client, "BUCKET LIST")).not.toContain("other");
+});
+
 test("no password and no token stands in the audit log, in CLIENT LIST or in INFO", async () => {
   const { open, memory } = closedPort();
   const root = await open();
