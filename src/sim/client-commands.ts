@@ -7,7 +7,7 @@ import { EnvelopeError, isErrorCode } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { type ByteRange, CommandType, MODIFIER_NX } from "../record/command-format.ts";
 import type { Result } from "../record/result.ts";
-import { encodeTransaction } from "../record/transaction-format.ts";
+import { type Condition, encodeTransaction, type Transaction } from "../record/transaction-format.ts";
 import type { Call } from "./history.ts";
 import { isRead, type KeyInput } from "./key-model.ts";
 import { firstOf, isPairInput, pairTransaction } from "./pair-model.ts";
@@ -17,7 +17,7 @@ import { EPOCH_MS } from "./sim-clock.ts";
 const LONG_MS = 1000 * 24 * 3_600_000;
 const SOON_MS = { min: -500, max: 2500 };
 
-export type WriteInput = Exclude<KeyInput, { kind: "get" | "list" | "look" }>;
+export type WriteInput = Exclude<KeyInput, { kind: "get" | "list" | "look" | "swap" }>;
 
 /** `gone`: it has happened, or never will. */
 export type Outcome = "returned" | "noBucket" | "notExecuted" | "unknown" | "gone";
@@ -48,6 +48,24 @@ export function commandOf({ key }: Call, input: WriteInput): readonly [CommandTy
     case "clear":
       return [CommandType.transaction, 0, rangeOf(encodeTransaction(pairTransaction(key, input)))];
   }
+}
+
+/** Writes the value where the version is that was read; of the read the answer is given. */
+export function swapTransaction(key: string, value: string, read: Result): Transaction {
+  const name = utf8(key);
+  const condition: Condition =
+    read.kind === "stamped"
+      ? { kind: "stamp", key: name, high: read.stampHigh, low: read.stampLow }
+      : { kind: "absent", key: name };
+  const put = {
+    kind: "write",
+    type: CommandType.put,
+    modifiers: 0,
+    key: name,
+    value: utf8(value),
+    expiryMs: 0,
+  } as const;
+  return { conditions: [condition], operations: [put] };
 }
 
 /** When what it writes expires, 0: never. `nowMs`: virtual time. */
@@ -95,6 +113,7 @@ export function isError(result: Result, code: string): boolean {
 /** A result that is still whole when the call that brought it is over. */
 export function detached(result: Result): Result {
   if (result.kind === "results") return { kind: "results", results: result.results.map(detached) };
+  if (result.kind === "stamped") return { ...result, value: result.value.slice() };
   if (result.kind !== "version") return result;
   const { kind, valueBytes, expiryMs, value } = result;
   return { kind, valueBytes, expiryMs, value: value.slice() };

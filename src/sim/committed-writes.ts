@@ -17,6 +17,7 @@
 import { assert } from "../core/assert.ts";
 import { text, viewOf } from "../core/bytes.ts";
 import { CommandReader, CommandType, FLAG_SESSION } from "../record/command-format.ts";
+import { decodeTransaction } from "../record/transaction-format.ts";
 import { compareStamps, type Stamp, ZERO_STAMP } from "../core/stamp.ts";
 import { ENTRY_HEADER_BYTES, EntryKind, entryIndex, entryKind, entryTerm } from "../record/entry-format.ts";
 import type { Call, KeyHistory } from "./history.ts";
@@ -200,6 +201,7 @@ function namesOf(key: string, { input, outcome }: Call): readonly string[] {
     case "set":
     case "setIfAbsent":
     case "setExpiring":
+    case "swap":
       return [valueName(key, input.value)];
     case "add":
       return [valueName(input.member, input.value)];
@@ -228,7 +230,7 @@ function bitsOf(sum: bigint): bigint[] {
 function isAcknowledgedWrite({ input, outcome }: Call): boolean {
   if (outcome === null) return false;
   if (input.kind === "increment") return NUMBER.test(outcome.output);
-  return outcome.output === "ok";
+  return outcome.output === "ok" || outcome.output.startsWith("swapped");
 }
 
 function contentsOf(entry: Uint8Array): Contents {
@@ -257,7 +259,17 @@ function nameOf(command: CommandReader): string | null {
   const { type } = command;
   const key = text(command.key());
   if (type === CommandType.put || type === CommandType.conditionalPut) return valueName(key, text(command.value()));
+  if (type === CommandType.transaction) return swappedName(command);
   return type === CommandType.increment ? bitName(key, viewOf(command.value()).getBigInt64(0, true)) : null;
+}
+
+/** Of a swap: those of pairs write no values. */
+function swappedName(command: CommandReader): string | null {
+  const [first] = decodeTransaction(command.value()).operations;
+  if (first?.kind !== "write") return null;
+  const inner = new CommandReader().over(first.command);
+  inner.read(0, first.command.length);
+  return inner.type === CommandType.put ? valueName(text(inner.key()), text(inner.value())) : null;
 }
 
 function valueName(key: string, value: string): string {

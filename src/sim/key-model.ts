@@ -16,6 +16,8 @@ export type KeyInput =
   | { readonly kind: "get" }
   | { readonly kind: "set"; readonly value: string }
   | { readonly kind: "setIfAbsent"; readonly value: string }
+  /** Reads the version, and writes another value in its place, on condition that it is still there. */
+  | { readonly kind: "swap"; readonly value: string }
   | { readonly kind: "delete" }
   | { readonly kind: "increment"; readonly by: bigint }
   | { readonly kind: "setExpiring"; readonly value: string; readonly expiry: Expiry }
@@ -53,11 +55,13 @@ function effect(state: KeyState, input: KeyInput): readonly [after: KeyState, ..
   if (state?.startsWith(EXPIRING) === true) return effectOnExpiring(state, input);
   switch (input.kind) {
     case "get":
-      return [state, state === null ? "nil" : `=${state}`];
+      return [state, shown(state)];
     case "set":
       return [input.value, "ok"];
     case "setIfAbsent":
       return state === null ? [input.value, "ok"] : [state, "nil"];
+    case "swap":
+      return [input.value, swapOutput(shown(state))];
     case "delete":
       return [null, state === null ? "0" : "1"];
     case "increment": {
@@ -88,6 +92,15 @@ function effectOnExpiring(state: string, input: KeyInput): readonly [after: KeyS
   const [after, there] = effect(state.slice(EXPIRING.length), input);
   const [, gone] = effect(null, input);
   return [input.kind === "get" ? state : after, there ?? "", gone ?? ""];
+}
+
+function shown(state: KeyState): string {
+  return state === null ? "nil" : `=${state}`;
+}
+
+/** What a swap that was done says of the version that it took the place of: `before`, as a read of it says. */
+export function swapOutput(before: string): string {
+  return `swapped ${before}`;
 }
 
 function membersOf(state: KeyState): readonly string[] {
@@ -134,8 +147,8 @@ export function sharpened(history: readonly Operation<KeyInput, string>[]): Oper
   for (const { input, outcome } of history) {
     if (outcome === null || outcome.output === null) continue;
     const { output } = outcome;
-    if (input.kind !== "increment" && !output.startsWith("=")) continue;
-    const value = input.kind === "increment" ? output : output.slice(1);
+    const value = input.kind === "increment" ? output : shownValue(output);
+    if (value === null) continue;
     shown.set(value, Math.min(outcome.returnedAt, shown.get(value) ?? Infinity));
     if (!INTEGER.test(value)) continue;
     sums.push({ bits: BigInt(value), at: outcome.returnedAt });
@@ -155,10 +168,16 @@ export function sharpened(history: readonly Operation<KeyInput, string>[]): Oper
   });
 }
 
-type ValueInput = Extract<KeyInput, { kind: "set" | "setIfAbsent" | "setExpiring" }>;
+/** By a read or a swap; null: none. */
+function shownValue(output: string): string | null {
+  return /^(?:swapped )?=(.*)$/s.exec(output)?.[1] ?? null;
+}
+
+type ValueInput = Extract<KeyInput, { kind: "set" | "setIfAbsent" | "setExpiring" | "swap" }>;
 
 function writesValue(input: KeyInput): input is ValueInput {
-  return input.kind === "set" || input.kind === "setIfAbsent" || input.kind === "setExpiring";
+  const { kind } = input;
+  return kind === "set" || kind === "setIfAbsent" || kind === "setExpiring" || kind === "swap";
 }
 
 function unshown(input: ValueInput | Extract<KeyInput, { kind: "increment" }>): KeyInput {
@@ -181,9 +200,10 @@ export function describeResult(result: Result): string {
       return listOutput(result.keys.map(text));
     case "results":
       return `[${result.results.map(describeResult).join(" ")}]`;
+    case "stamped":
+      return `=${text(result.value)}`;
     case "bytes":
     case "entries":
-    case "stamped":
       return result.kind;
     default:
       return unreachable(result);

@@ -17,10 +17,11 @@ import {
   keyRangeOf,
   type Outcome,
   outcomeOf,
+  swapTransaction,
 } from "./client-commands.ts";
 import { ClientSession, type Expectation, type SessionHost } from "./client-session.ts";
 import type { Call, History } from "./history.ts";
-import { describeResult, type KeyInput } from "./key-model.ts";
+import { describeResult, type KeyInput, swapOutput } from "./key-model.ts";
 import { isPairInput, pairTransaction } from "./pair-model.ts";
 import type { Range, Scheduler, SimProcess } from "./scheduler.ts";
 import { chooseReadMode, LEASE, LINEARIZABLE, OTHER_READS, type ReadChoice } from "./read-choice.ts";
@@ -247,6 +248,7 @@ export class SimClient implements SessionHost<Connection> {
     const call = this.#called(connection, bucket, key, input, choice);
     if (this.#created.has(bucket)) this.#inExisting.add(call);
     const expiryMs = expiryMsOf(input, this.#scheduler.nowMs, this.#random);
+    if (input.kind === "swap") return this.#swap(connection, call, input.value, done);
     if (
       input.kind !== "get" &&
       input.kind !== "list" &&
@@ -284,9 +286,49 @@ export class SimClient implements SessionHost<Connection> {
     if (input.kind === "get" && mode === "stale") {
       return this.#history.staleRead(bucket, key, input, staleMs / (1 - CLOCK_DRIFT_MAX));
     }
-    // A page has no part in the order of its connection.
-    const inOrder = input.kind === "list" ? this.#history.newSession() : session;
+    // A page has no part in the order of its connection, and a swap is sent in two parts.
+    const inOrder = input.kind === "list" || input.kind === "swap" ? this.#history.newSession() : session;
     return this.#history.call(bucket, key, input, inOrder);
+  }
+
+  /** What was read, and as its own act what is written in its place: the whole is one operation, where the second part stands. */
+  #swap(connection: Connection, call: Call, value: string, done: (outcome: Outcome) => void): void {
+    const { coordinator, ordering } = connection;
+    const ref = coordinator.bucket(call.bucket);
+    const settle = (outcome: Outcome, result: Result): void => {
+      this.note(call, outcome, result);
+      done(outcome);
+    };
+    const forsake = (): void => {
+      this.#history.forsaken(call);
+      done("unknown");
+    };
+    const write = (read: Result): void => {
+      const before = describeResult(read);
+      const written = (result: Result): void => {
+        if (result.kind !== "results") {
+          const isConflict = isError(result, "CONFLICT");
+          return settle(isConflict ? "notExecuted" : outcomeOf(result, call.input), result);
+        }
+        this.#history.returned(call, swapOutput(before));
+        done("returned");
+      };
+      const transaction = swapTransaction(call.key, value, read);
+      this.send(connection, { settle: written, forsake, late: ignore }, (tag) =>
+        coordinator.transact(ordering, ref, transaction, this, tag),
+      );
+    };
+    const read = (result: Result): void => {
+      if (result.kind === "stamped" || result.kind === "nil") return write(detached(result));
+      settle(isError(result, "NO_BUCKET") ? "noBucket" : "notExecuted", result);
+    };
+    const unread = (): void => {
+      this.#history.notExecuted(call);
+      done("notExecuted");
+    };
+    this.send(connection, { settle: read, forsake: unread, late: ignore }, (tag) =>
+      coordinator.readStamped(ordering, ref, keyRangeOf(call), false, this, tag),
+    );
   }
 
   #renew(connection: Connection, bucket: string): void {

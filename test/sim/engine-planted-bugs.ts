@@ -86,7 +86,7 @@ export const PLANTED_ENGINE_BUGS: Readonly<Record<string, PlantedEngineBug>> = {
         replacement: "if (written !== null) return;",
       },
     ],
-    seedCount: 50,
+    seedCount: 300,
     profile: "crash",
   },
   "blocks of different tables are kept under one number": {

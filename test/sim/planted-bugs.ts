@@ -456,6 +456,17 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     seedCount: 20,
     weather: "mixed",
   },
+  "a condition on a version holds for any version": {
+    changes: [
+      {
+        file: "src/shard/transaction-context.ts",
+        text: "return this.#found === null && stampHigh === high && stampLow === low;",
+        replacement: "return stampHigh + stampLow + high + low > 0;",
+      },
+    ],
+    seedCount: 20,
+    weather: "mixed",
+  },
   "a transaction writes the first of its keys alone": {
     changes: [
       {
