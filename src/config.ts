@@ -24,8 +24,11 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 
-/** A memtable arena holds its hash directory, at most a sixteenth of it, and nodes beside the largest entry. */
-const ARENA_OVERHEAD_BYTES = 1024;
+/**
+ * A memtable arena holds its hash directory, at most a sixteenth of it, and beside the longest key and value what is kept of a
+ * command of a session, and nodes. A command that no empty arena can take would stop its shard, at each start.
+ */
+const ARENA_OVERHEAD_BYTES = 8 * KIB;
 const ARENA_SHARE_OF_ENTRY = 16 / 15;
 /** The longest key the record format can express: 24 bits of length. */
 const KEY_BYTES_FORMAT_MAX = 0xff_ffff;
@@ -406,7 +409,7 @@ function complete(written: Parsed, origins: ReadonlyMap<SettingName, string>, ma
   const entryBytes = parsed.keyBytesMax + parsed.valueBytesMax + ARENA_OVERHEAD_BYTES;
   const arenaBytes = Math.ceil(entryBytes * ARENA_SHARE_OF_ENTRY);
   if (parsed.memtableBytes < arenaBytes) {
-    const least = `must hold the largest entry: at least ${arenaBytes} bytes (16/15 of keyBytesMax + valueBytesMax + 1 KiB)`;
+    const least = `must hold the largest entry: at least ${arenaBytes} bytes (16/15 of keyBytesMax + valueBytesMax + 8 KiB)`;
     throw refused("memtableBytes", origin("memtableBytes"), parsed.memtableBytes, least);
   }
   const peer = parsed.peer ?? own?.address ?? "127.0.0.1:9101";

@@ -1,4 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { resolveSettings } from "../../src/config.ts";
 import { text, utf8 } from "../../src/core/bytes.ts";
 import { SESSION_BUCKET, SYSTEM_BUCKET } from "../../src/core/ids.ts";
 import { CommandType } from "../../src/record/command-format.ts";
@@ -69,6 +70,31 @@ test("parts of a value and sums of floats are written once, and the room for the
   expect(shard.get("b")).toBe(`${"\0".repeat(16 * KIB - 1)}\x01`);
   expect(shard.get("f")).toHaveLength(4002);
 });
+
+test("the smallest memtable that settings allow has room for the longest command of a session and for what is kept of it", () => {
+  const bytesMax = 64 * KIB;
+  const limits = { keyBytesMax: String(bytesMax), valueBytesMax: String(bytesMax) };
+  const settle = (memtableBytes: number): number => {
+    const flags = { ...limits, memtableBytes: String(memtableBytes) };
+    return resolveSettings({ flags, environment: {}, file: null, cores: 2 }).memtableBytes;
+  };
+  let memtableBytes = 2 * bytesMax;
+  while (!isAccepted(() => settle(memtableBytes))) memtableBytes += 64;
+  using shard = new ShardHarness({ memtableBytes, options: { valueBytesMax: bytesMax } });
+  shard.run(open());
+  const key = "k".repeat(bytesMax);
+  const value = "v".repeat(bytesMax);
+  expect(said(shard.run(once(put(key, value), 1)))).toBe("ok");
+  expect(said(shard.run(once(command(CommandType.persist, key), 2)))).toBe("0");
+});
+
+function isAccepted(settle: () => number): boolean {
+  try {
+    return settle() > 0;
+  } catch {
+    return false;
+  }
+}
 
 test("what a session knows outlives flushes, compactions and restarts", () => {
   using shard = new ShardHarness();
