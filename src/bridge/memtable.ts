@@ -1,8 +1,9 @@
 /**
- * The writing side of a memtable (the reading one is memtable-reader.ts). Keys stand in a skip list (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced
- * Trees", 1990) in internal-key order, each with a chain of its versions, newest first; a hash directory beside it
- * finds a key without walking the list, so a look-up and an overwrite cost one probe and only a new key pays for its
- * place in the order (node-list.ts), though not at once. The bytes are drawn in memtable-format.ts.
+ * The writing side of a memtable (the reading one is memtable-reader.ts). Keys stand in a skip list (Pugh, "Skip Lists: A
+ * Probabilistic Alternative to Balanced Trees", 1990) in internal-key order, each with a chain of its versions, newest
+ * first; a hash directory beside it finds a key without walking the list, so a look-up and an overwrite cost one probe and
+ * only a new key pays for its place in the order (node-list.ts), though not at once. The bytes are drawn in
+ * memtable-format.ts.
  *
  * One thread writes, any thread reads without a lock. A reader sees a version wholly or not at all, a key's newest
  * version never goes back, and a walk is in order whatever is being inserted, and sees every version that was there at

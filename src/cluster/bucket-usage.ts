@@ -5,10 +5,11 @@
  *   counted   what a walk over the bucket has found, a page at a time, with pauses
  *   since     what has been written behind its beginning, each write taken for growth (write-growth.ts), deletions not subtracted
  *
- * Their sum is never less than what is there but for values that a transaction copies, whose size nobody knows here.
- * When half of the way from what was counted to the limit may have been written, each copy taken for the longest value, it is
- * counted anew; at the limit writes are refused until a count has found less. So a key that is overwritten for ever uses up nothing, and a bucket may exceed its quota by what
- * is written while it is counted, and by one value. A new leader knows nothing and refuses nothing until it has counted.
+ * Their sum is never less than what is there but for values that a transaction copies, whose size nobody knows here. When
+ * half of the way from what was counted to the limit may have been written, each copy taken for the longest value, it is
+ * counted anew; at the limit writes are refused until a count has found less. So a key that is overwritten for ever uses up
+ * nothing, and a bucket may exceed its quota by what is written while it is counted, and by one value. A new leader knows
+ * nothing and refuses nothing until it has counted.
  *
  * The quota is for the whole bucket; each of several shards may hold an equal part of it and a quarter more, because
  * keys do not spread evenly. Main thread only.

@@ -110,7 +110,8 @@ export function isAbandoned(operation: Operation): boolean {
 export function workBytes(work: Work): number {
   if (work.kind === "write") return work.command.length + 128;
   if (work.kind === "index") return 128;
-  return (work.read.type === "get" ? work.read.key.length : 64) + 128;
+  const { read } = work;
+  return (read.type === "get" || read.type === "stamped" ? read.key.length : 64) + 128;
 }
 
 /** A command in bytes of its own. */

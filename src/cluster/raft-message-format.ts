@@ -13,7 +13,8 @@
  *   installSnapshot   u64 id, u64 index, u64 term of the snapshot's last entry, then its voters and its learners, each list
  *                     u16 count and u16 node ids
  *
- * Entries are verified here, command by command and configuration by configuration, before Raft sees them. Numbers are on the wire: never reuse one.
+ * Entries are verified here, command by command and configuration by configuration, before Raft sees them. Numbers are on
+ * the wire: never reuse one.
  */
 import type { ByteReader } from "../core/byte-reader.ts";
 import type { ByteWriter } from "../core/byte-writer.ts";

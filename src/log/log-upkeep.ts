@@ -1,7 +1,8 @@
 /**
- * The work of a log that nobody waits for, done in bounded steps between the shard's turns: letting go of released segments,
- * making the next segment ahead of its use (out of a released one if there is one), writing the hints of sealed ones. Nothing depends on it having been done:
- * `takeNext` makes a segment on the spot when it must. The shard's thread only.
+ * The work of a log that nobody waits for, done in bounded steps between the shard's turns: letting go of released
+ * segments, making the next segment ahead of its use (out of a released one if there is one), writing the hints of sealed
+ * ones. Nothing depends on it having been done: `takeNext` makes a segment on the spot when it must. The shard's thread
+ * only.
  */
 import { EnvelopeError } from "../core/errors.ts";
 import type { Disk } from "../env/disk.ts";

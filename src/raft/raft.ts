@@ -155,7 +155,10 @@ export class Raft {
     return this.#leadership?.beat() ?? false;
   }
 
-  /** Starts an election now, if this member may be elected; where leases count on what voters promise, not before a promise to a leader has run out. */
+  /**
+   * Starts an election now, if this member may be elected; where leases count on what voters promise, not before a promise to
+   * a leader has run out.
+   */
   campaign(): void {
     const isBound = this.#options.leaseMs > 0 && this.#elections.isLoyal;
     if (this.#leadership === null && !isBound && this.#mayLead) this.#elections.campaign();

@@ -1,7 +1,7 @@
 /**
- * A segment (`.evp`): a header block, then groups, then zeros that were written ahead (or what an older segment left). A file gets this name only when
- * its whole length, its header and whatever `proven bytes` covers have been synced: there is no such thing as a half
- * made segment.
+ * A segment (`.evp`): a header block, then groups, then zeros that were written ahead (or what an older segment left). A
+ * file gets this name only when its whole length, its header and whatever `proven bytes` covers have been synced: there is
+ * no such thing as a half made segment.
  *
  *   offset  bytes
  *        0      4  magic "EVPS"

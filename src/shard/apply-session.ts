@@ -1,9 +1,10 @@
 /**
  * Commands of client sessions, each carried out once however often it comes. A session is opened in every shard before it
- * is used, and ends when it has not been used for its time, by the stamps of the log. Every command of it has a
- * sequence, and its result is kept until the client uses the sequence SESSION_WINDOW above, which says that it has got it; so a client has at most
- * so many commands under way, and sends none again later than the session's time after it was sent first. What a retry is
- * told is what the first one came to. Results that say "nothing was carried out" (FENCED, damage) are not kept.
+ * is used, and ends when it has not been used for its time, by the stamps of the log. Every command of it has a sequence,
+ * and its result is kept until the client uses the sequence SESSION_WINDOW above, which says that it has got it; so a
+ * client has at most so many commands under way, and sends none again later than the session's time after it was sent
+ * first. What a retry is told is what the first one came to. Results that say "nothing was carried out" (FENCED, damage)
+ * are not kept.
  *
  * All of it is ordinary state of the shard: in the log, in tables, and what is decided depends on nothing else. Shard thread.
  */

@@ -1,8 +1,8 @@
 /**
  * The compactions of a shard under way: begun as they come due, several at once where the tree allows it. With compactors
- * each of them has one; without, at most two are worked on here, and the later of them first: it was begun although
- * another was running, so it is the more urgent one. Collections of value files come last. A request for everything waits until it has the tree for itself.
- * Shard thread.
+ * each of them has one; without, at most two are worked on here, and the later of them first: it was begun although another
+ * was running, so it is the more urgent one. Collections of value files come last. A request for everything waits until it
+ * has the tree for itself. Shard thread.
  */
 import { dropRule, type FrozenRule } from "../storage/job.ts";
 import type { RewriteJob } from "../storage/rewrite-job.ts";

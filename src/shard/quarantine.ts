@@ -10,11 +10,12 @@
  * newer version, and from then on all replicas agree again. That is why the record has to be durable first: a restart must
  * not find the table readable by chance.
  *
- * A refused command of a client session leaves no outcome behind, so what is remembered of sessions lacks something, too, and
- * nothing stands in the way of that: it is recorded as if it were a file of its own before the first such command is
- * refused. A refused transaction may have written to keys that no damaged file stands in the way of: a record of its own says
- * between which keys of which bucket nothing can be said, and look-ups there are errors, too (undecided-keys.ts). Repair (range-repair.ts) brings back what other members have in `ranges`, everything that may be wrong here on account
- * of one damaged file, and the record goes with the file.
+ * A refused command of a client session leaves no outcome behind, so what is remembered of sessions lacks something, too,
+ * and nothing stands in the way of that: it is recorded as if it were a file of its own before the first such command is
+ * refused. A refused transaction may have written to keys that no damaged file stands in the way of: a record of its own
+ * says between which keys of which bucket nothing can be said, and look-ups there are errors, too (undecided-keys.ts).
+ * Repair (range-repair.ts) brings back what other members have in `ranges`, everything that may be wrong here on account of
+ * one damaged file, and the record goes with the file.
  *
  * Shard thread.
  */

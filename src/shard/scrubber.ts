@@ -1,8 +1,8 @@
 /**
- * Reads what nobody reads: tables with the values that they point to, and sealed segments, one after the other, all of them in a pass, and checks every
- * checksum in them, so that damage is found while there still are other copies. A pass begins at a start and then at most
- * once in `intervalMs`; within it the bytes read are paced to `bytesPerSecond`. Each step is bounded, and the shard takes
- * one only when it has nothing better to do.
+ * Reads what nobody reads: tables with the values that they point to, and sealed segments, one after the other, all of them
+ * in a pass, and checks every checksum in them, so that damage is found while there still are other copies. A pass begins
+ * at a start and then at most once in `intervalMs`; within it the bytes read are paced to `bytesPerSecond`. Each step is
+ * bounded, and the shard takes one only when it has nothing better to do.
  *
  * Files are read with ordinary reads and never through a mapping: a sector that cannot be read is an error here and would
  * be a signal there. What fails is read once more, because a passing failure of the way to the disk is no damage; what

@@ -2,10 +2,10 @@
  * All versions of a shard behind one look-up: the memtables, newest first, then the tables. A key found in a memtable
  * needs no look at older sources, because stamps rise with the log (see memtable-set.ts).
  *
- * After a `find` that returned true the fields describe the newest version; its value is a range inside an arena or a
- * table or value file, and good until the next change of arenas or tables. A value that a table points to is read when
- * somebody asks for its bytes, and not for its length. A look-up throws CORRUPTION where nothing can be said. Nothing is allocated for a hit in memory, for a look-up in tables,
- * or for an insert. Shard thread.
+ * After a `find` that returned true the fields describe the newest version; its value is a range inside an arena or a table
+ * or value file, and good until the next change of arenas or tables. A value that a table points to is read when somebody
+ * asks for its bytes, and not for its length. A look-up throws CORRUPTION where nothing can be said. Nothing is allocated
+ * for a hit in memory, for a look-up in tables, or for an insert. Shard thread.
  */
 import { ArenaPool } from "../bridge/arena-pool.ts";
 import { arenaShape } from "../bridge/memtable-format.ts";

@@ -8,8 +8,9 @@
  *   - several registers written at once, as by MSET, which promises no more than that each is written
  *   - pairs of keys, one of which gains what the other one loses, in transactions
  *
- * Some registers are written on condition that the version that was read before is still there. Every value is written once and every increment of a key adds a bit of its own, so that what is read tells what took
- * effect. A key is used so often and then gives way to a new one: what is to be searched for an order stays short.
+ * Some registers are written on condition that the version that was read before is still there. Every value is written once
+ * and every increment of a key adds a bit of its own, so that what is read tells what took effect. A key is used so often
+ * and then gives way to a new one: what is to be searched for an order stays short.
  */
 import type { Random } from "../core/random.ts";
 import { TokenTable } from "../core/token-table.ts";
