@@ -1,13 +1,10 @@
 /**
  * One client: bytes in, commands to the coordinator, replies out in request order.
  *
- *   onData → parser → #execute → handler → coordinator ──resolve(tag)──▶ reply stream ──flush──▶ socket
+ *   onData → intake (command-intake.ts) → handler → coordinator ──resolve(tag)──▶ reply stream ──flush──▶ socket
  *
- * The port flushes every connection that has something to say once a turn.
- *
- * The connection stops taking commands (*stalls*) while too many are unanswered, while the client does not read its
- * replies, while the node is congested, and around an exclusive command. What has arrived then stays in the parser, and
- * the socket is paused as soon as more comes. Beyond `outputBytesMax` the connection is closed.
+ * The port flushes every connection that has something to say once a turn. While the intake stalls, the socket is paused as
+ * soon as more comes. Beyond `outputBytesMax` of replies that are not read the connection is closed.
  *
  * Between MULTI and EXEC commands are queued. At EXEC their handlers run while the connection *gathers*: what they read,
  * write and reply goes to a transaction (transaction-run.ts) instead of the coordinator and the client.
@@ -16,7 +13,6 @@
  * so that no command needs an object or a closure of its own. Main thread only.
  */
 import type { BucketRef, Coordinator, Waiter } from "../cluster/coordinator.ts";
-import { unreachable } from "../core/assert.ts";
 import { EMPTY_BYTES } from "../core/bytes.ts";
 import type { Connection, ConnectionHandler } from "../env/network.ts";
 import { type ByteRange, CommandType } from "../record/command-format.ts";
@@ -24,31 +20,19 @@ import type { Result } from "../record/result.ts";
 import { encodeTransaction, type Transaction } from "../record/transaction-format.ts";
 import { BINARY_MAGIC } from "../wire/binary-format.ts";
 import type { RequestArguments } from "../wire/request-arguments.ts";
-import { ParseStatus, RespParser } from "../wire/resp-parser.ts";
 import type { RespWriter } from "../wire/resp-writer.ts";
-import { describeAct, fullName, isAct, judge } from "./access/command-rights.ts";
 import { ConnectionLogin, type LoginOwner } from "./access/connection-login.ts";
-import { ANYBODY, type Principal } from "./access/principal.ts";
 import { ArgumentRange, NO_VALUE } from "./argument-range.ts";
 import type { ClientPort } from "./client-port.ts";
 import { ClientTransactions, WITHIN_TRANSACTION } from "./client-transactions.ts";
-import { type CommandEntry, longKey } from "./command-table.ts";
+import { CommandIntake } from "./command-intake.ts";
+import type { CommandEntry } from "./command-table.ts";
 import { ConnectionShare } from "./connection-share.ts";
 import { FRAME_PROGRESS_BYTES, FrameWatch } from "./frame-watch.ts";
 import type { PortConnection, ShownClient } from "./port-connection.ts";
 import { ReplyShape } from "./reply-shape.ts";
 import { ReplyStream } from "./reply-stream.ts";
 import { FIRST_BUCKET, LINEARIZABLE, type ReadChoice, type Session } from "./session.ts";
-import { subcommandProblem } from "./subcommands.ts";
-import {
-  ACT_INSIDE,
-  ACT_NOT_RECORDED,
-  NOT_LOGGED_IN,
-  noPermission,
-  RATE_LIMITED,
-  unknownCommand,
-  wrongArity,
-} from "./texts.ts";
 import type { TurnTaker } from "./turn-shares.ts";
 import { ValueReply, type WriteReply } from "./value-reply.ts";
 
@@ -76,9 +60,6 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
   readonly login: ConnectionLogin;
   readonly remoteAddress: string;
   readonly openedMs: number;
-  commandCount = 0;
-  lastCommand = "NULL";
-  lastCommandMs: number;
   readonly frameWatch: FrameWatch;
   /** Of replies that the client does not read. */
   readonly outputWatch: FrameWatch;
@@ -88,24 +69,15 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
   readonly share: ConnectionShare;
 
   readonly #connection: Connection;
-  readonly #parser: RespParser;
+  readonly #intake: CommandIntake;
   readonly #replies: ReplyStream;
   #state: State = "open";
   #dirty = false;
   #socketFull = false;
-  #pumping = false;
-  #stalled = false;
   #paused = false;
   #greeted = false;
   /** The client speaks the binary protocol, and all that comes is for this one. */
   #successor: ConnectionHandler | null = null;
-  /** The exclusive command that waits for its turn. */
-  #waiting: CommandEntry | null = null;
-  /** With whose rights it came. */
-  #judgedAs: Principal = ANYBODY;
-  #exclusive = false;
-  /** `#waiting` is an act that is being recorded. */
-  #recording = false;
   #commandsAtRest = 0;
 
   constructor(id: number, port: ClientPort, connection: Connection) {
@@ -114,12 +86,11 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
     this.coordinator = port.coordinator;
     this.#connection = connection;
     this.remoteAddress = connection.remoteAddress;
-    this.#parser = new RespParser(port.respLimits);
     this.#replies = new ReplyStream(port.pool, port.scratch, port.coordinator);
+    this.#intake = new CommandIntake(this, this.#replies);
     this.frameWatch = new FrameWatch(port.clock);
     this.outputWatch = new FrameWatch(port.clock);
     this.openedMs = port.clock.monotonicMs();
-    this.lastCommandMs = this.openedMs;
     this.session = {
       bucket: port.coordinator.bucket(FIRST_BUCKET),
       read: LINEARIZABLE,
@@ -132,7 +103,7 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
     };
     this.login = new ConnectionLogin(port.access, port.clock, this);
     this.share = new ConnectionShare(port.shares, this, this.login.tenantName(FIRST_BUCKET));
-    this.#parser.isRestricted = this.login.isStranger;
+    this.#intake.parser.isRestricted = this.login.isStranger;
   }
 
   // ── from the network ──
@@ -155,9 +126,9 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
     }
     this.port.receivedBytes += bytes.length;
     this.share.received();
-    this.#parser.feed(bytes);
-    if (this.#stalled) this.#pauseSocket();
-    else this.#pump();
+    this.#intake.parser.feed(bytes);
+    if (this.#intake.isStalled) this.#pauseSocket();
+    else this.#intake.pump();
     this.#watchFrame(bytes.length);
     if (this.#state === "open") this.port.memory.count(this);
   }
@@ -199,19 +170,14 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
     }
     if (this.#state === "finishing") this.#closeIfDone();
     else this.tryContinue();
-    if (this.#isThere()) this.port.memory.count(this);
+    if (!this.isGone) this.port.memory.count(this);
   }
 
   /** Goes on after a stall, if nothing stands against it any more. */
   tryContinue(): void {
-    if (!this.#stalled || this.#state !== "open") return;
-    if (this.#isBlocked()) {
-      this.#waitForWhatBlocks();
-      return;
-    }
-    this.#stalled = false;
-    this.#pump();
-    if (!this.#stalled && this.#paused && this.#isOpen()) {
+    if (!this.#intake.isStalled || this.#state !== "open") return;
+    if (!this.#intake.goOn()) return;
+    if (!this.#intake.isStalled && this.#paused && this.isOpen) {
       this.#paused = false;
       this.#connection.resume();
     }
@@ -239,15 +205,29 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
 
   /** Gives back what it keeps for what may come, if nothing has come for a while. */
   rest(): void {
-    const isResting = this.commandCount === this.#commandsAtRest && this.#replies.openCount === 0 && !this.#stalled;
+    const isResting =
+      this.commandCount === this.#commandsAtRest && this.#replies.openCount === 0 && !this.#intake.isStalled;
     this.#commandsAtRest = this.commandCount;
     if (!isResting) return;
-    this.#parser.giveBack();
+    this.#intake.parser.giveBack();
     this.#replies.giveBack();
   }
 
+  get commandCount(): number {
+    return this.#intake.commandCount;
+  }
+
+  /** It takes commands. */
+  get isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  get isGone(): boolean {
+    return this.#state === "closed";
+  }
+
   get heldBytes(): number {
-    return this.#parser.heldBytes + this.#replies.heldBytes + this.transactions.heldBytes;
+    return this.#intake.parser.heldBytes + this.#replies.heldBytes + this.transactions.heldBytes;
   }
 
   get unsentBytes(): number {
@@ -264,7 +244,7 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
     return {
       name,
       bucket: bucket.name,
-      lastCommand: this.lastCommand,
+      lastCommand: this.#intake.lastCommand,
       library: [libraryName, libraryVersion],
       protocol: `resp=${version}`,
     };
@@ -274,7 +254,7 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
 
   principalChanged(): void {
     this.#chooseTenant();
-    this.#parser.isRestricted = this.login.isStranger;
+    this.#intake.parser.isRestricted = this.login.isStranger;
   }
 
   #chooseTenant(): void {
@@ -438,182 +418,11 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
 
   /** Runs the command that another one has in its arguments, in its place. */
   runInner(entry: CommandEntry, request: RequestArguments): void {
-    if (!this.#isAcceptable(entry, request)) return;
-    if (this.#isRecorded(entry, request)) this.replyError(ACT_INSIDE);
-    else entry.handler(this, request);
-  }
-
-  // ── commands in ──
-
-  #pump(): void {
-    if (this.#pumping) return;
-    this.#pumping = true;
-    while (this.#state === "open") {
-      if (this.#isBlocked()) {
-        this.#stalled = true;
-        this.#waitForWhatBlocks();
-        break;
-      }
-      const waiting = this.#waiting;
-      if (waiting !== null) {
-        this.#waiting = null;
-        this.#runAfterWait(waiting, this.#parser.request);
-        continue;
-      }
-      this.#exclusive = false;
-      const status = this.#parser.next();
-      if (status === ParseStatus.needMore) break;
-      this.#accept(status);
-    }
-    this.#pumping = false;
-  }
-
-  #accept(status: ParseStatus): void {
-    switch (status) {
-      case ParseStatus.command:
-        this.#execute(this.#parser.request);
-        return;
-      case ParseStatus.refused:
-        this.commandCount += 1;
-        this.share.command(0, 0);
-        this.#refuse(this.#parser.errorText);
-        return;
-      case ParseStatus.broken:
-        this.session.replies = "on";
-        this.replyError(this.#parser.errorText);
-        this.finish();
-        return;
-      case ParseStatus.needMore:
-        return;
-      default:
-        unreachable(status);
-    }
-  }
-
-  #execute(request: RequestArguments): void {
-    this.commandCount += 1;
-    const { bytes, count } = request;
-    const byteCount = request.ends[count - 1]! - request.starts[0]!;
-    const isWithinRate = this.share.command(count, byteCount);
-    const entry = this.port.commands.find(bytes, request.starts[0]!, request.ends[0]!);
-    if (entry === null) {
-      this.#refuse(isWithinRate ? unknownCommand(request) : RATE_LIMITED);
-      return;
-    }
-    if (!isWithinRate) {
-      this.#refuse(this.transactions.refusal(entry, RATE_LIMITED));
-      return;
-    }
-    if (!this.#isAcceptable(entry, request)) {
-      this.transactions.spoilQueue();
-      this.#afterSilence();
-      return;
-    }
-    if (this.transactions.takes(entry, request)) this.#afterSilence();
-    else if (this.#isRecorded(entry, request)) this.#recordFirst(entry, request);
-    else if (entry.exclusive && this.#replies.openCount > 0) this.#wait(entry);
-    else this.#run(entry, request);
-  }
-
-  /** Answers what comes to nothing. */
-  #refuse(text: string): void {
-    this.transactions.spoilQueue();
-    this.replyError(text);
-    this.#afterSilence();
-  }
-
-  /** Whether it leaves a line in the audit log before it is done. */
-  #isRecorded(entry: CommandEntry, request: RequestArguments): boolean {
-    return entry.keys[0] === 0 && this.login.recordsActs && isAct(entry, request);
-  }
-
-  #recordFirst(entry: CommandEntry, request: RequestArguments): void {
-    this.#wait(entry);
-    this.#recording = true;
-    const act = describeAct(entry, request) ?? entry.name;
-    this.login.record(act, this.session.bucket.name, (isRecorded) => {
-      this.#recording = false;
-      if (this.#state === "closed") return;
-      if (!isRecorded) {
-        this.#waiting = null;
-        this.replyError(ACT_NOT_RECORDED);
-        this.#afterSilence();
-      }
-      this.tryContinue();
-    });
-  }
-
-  /** False: it has been answered with what is wrong with its arguments. */
-  #isAcceptable(entry: CommandEntry, request: RequestArguments): boolean {
-    const { arity } = entry;
-    if (arity > 0 ? request.count !== arity : request.count < -arity) {
-      this.replyError(this.transactions.refusal(entry, wrongArity(entry.name)));
-      return false;
-    }
-    const problem = subcommandProblem(entry, request);
-    if (problem !== null) {
-      this.replyError(problem);
-      return false;
-    }
-    if (this.login.principal !== ANYBODY && !this.#isPermitted(entry, request)) return false;
-    if (entry.keys[0] === 0) return true;
-    const { keyBytesMax } = this.port.settings;
-    const byteCount = longKey(entry, request, keyBytesMax);
-    if (byteCount === 0) return true;
-    this.replyError(`ERR key of ${byteCount} bytes is too large, the limit is ${keyBytesMax}`);
-    return false;
-  }
-
-  /** False: it has been answered that it is not allowed. */
-  #isPermitted(entry: CommandEntry, request: RequestArguments): boolean {
-    const { principal } = this.login;
-    const bucket = this.session.bucket.name;
-    const verdict = judge(principal, bucket, entry, request);
-    if (verdict === "allowed") return true;
-    const name = fullName(entry, request);
-    const isTooMuch = this.login.refused(describeAct(entry, request) ?? name, bucket, verdict);
-    this.replyError(principal.isLoggedIn ? noPermission(verdict, name) : NOT_LOGGED_IN);
-    if (isTooMuch) this.finish();
-    return false;
-  }
-
-  #run(entry: CommandEntry, request: RequestArguments): void {
-    this.lastCommand = entry.name;
-    this.#exclusive = entry.exclusive;
-    entry.handler(this, request);
-    this.#afterSilence();
-  }
-
-  #wait(entry: CommandEntry): void {
-    this.#waiting = entry;
-    this.#judgedAs = this.login.principal;
-  }
-
-  /** What was allowed when the command came may not be so any more. */
-  #runAfterWait(entry: CommandEntry, request: RequestArguments): void {
-    if (this.login.principal === this.#judgedAs || this.#isPermitted(entry, request)) this.#run(entry, request);
-    else this.#afterSilence();
+    this.#intake.runInner(entry, request);
   }
 
   get #stream(): ReplyStream {
     return this.transactions.gathering?.replies ?? this.#replies;
-  }
-
-  #isBlocked(): boolean {
-    if (this.#recording) return true;
-    const open = this.#replies.openCount;
-    if (open > 0) {
-      if (this.#exclusive || this.#waiting !== null) return true;
-      if (open >= this.port.settings.requestsInflightMax) return true;
-    }
-    if (this.#replies.expectedBytes > this.port.outputPauseBytes || this.coordinator.congested) return true;
-    return this.share.isUsedUp;
-  }
-
-  /** Answers wake it by themselves. */
-  #waitForWhatBlocks(): void {
-    if (this.coordinator.congested) this.port.waitForRelief(this);
-    else if (this.share.isUsedUp) this.share.wait();
   }
 
   #open(shape: ReplyShape, isValue: boolean): number {
@@ -625,13 +434,6 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
     return this.session.replies === "off" || this.session.replies === "skip";
   }
 
-  #afterSilence(): void {
-    const { session } = this;
-    if (session.replies === "on") return;
-    if (session.replies === "skip") session.replies = "on";
-    else if (session.replies === "skipNext") session.replies = "skip";
-  }
-
   #pauseSocket(): void {
     if (this.#paused) return;
     this.#paused = true;
@@ -639,16 +441,8 @@ export class ClientConnection implements ConnectionHandler, LoginOwner, PortConn
   }
 
   #watchFrame(byteCount: number): void {
-    if (this.#stalled || !this.#isOpen() || !this.#parser.insideFrame) this.frameWatch.stop();
+    if (this.#intake.isStalled || !this.isOpen || !this.#intake.parser.insideFrame) this.frameWatch.stop();
     else this.frameWatch.progress(byteCount, this.commandCount);
-  }
-
-  #isOpen(): boolean {
-    return this.#state === "open";
-  }
-
-  #isThere(): boolean {
-    return this.#state !== "closed";
   }
 
   // ── replies out ──
