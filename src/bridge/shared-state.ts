@@ -14,7 +14,8 @@
  *        8  times the shard could not apply because no arena was free, modulo 2^32
  *        9  files of the shard that are quarantined
  *       10  number of the oldest arena that may still be read
- *       11  1: of some keys nothing can be said, and only the shard knows of which
+ *       11  why main may not read memtables by itself, added up: 1 of some keys nothing can be said, and only the shard knows of
+ *           which, 2 a transaction is being written, of which nobody may see a part
  *
  * Every word is stored and loaded by Atomics, and the JavaScript memory model puts all of those in one order. The shard
  * publishes in this order, and all of main's reading rests on it:
@@ -37,7 +38,9 @@ const DEBT_MIB = 7;
 const STALLS = 8;
 const QUARANTINED = 9;
 const OLDEST_READABLE = 10;
-const UNDECIDED = 11;
+const HIDDEN = 11;
+const HIDDEN_UNDECIDED = 1;
+const HIDDEN_HALF_WRITTEN = 2;
 const STATE_WORDS = 16;
 const MIB = 1024 * 1024;
 
@@ -57,7 +60,7 @@ export class SharedState {
    */
   readable(index: LogIndex): boolean {
     const isApplied = ((Atomics.load(this.#words, APPLIED) - (index % 0x1_0000_0000)) | 0) >= 0;
-    return isApplied && Atomics.load(this.#words, UNDECIDED) === 0;
+    return isApplied && Atomics.load(this.#words, HIDDEN) === 0;
   }
 
   get newestArena(): number {
@@ -143,7 +146,20 @@ export class SharedState {
 
   /** Before an index is published that was applied in this knowledge. */
   setUndecided(isAny: boolean): void {
-    Atomics.store(this.#words, UNDECIDED, isAny ? 1 : 0);
+    this.#hide(HIDDEN_UNDECIDED, isAny);
+  }
+
+  /**
+   * True before the first version of a transaction, false behind the last. Main asks before each look-up, so whoever has seen
+   * one of them sees the others, too, or is answered by the shard.
+   */
+  setHalfWritten(isHalf: boolean): void {
+    this.#hide(HIDDEN_HALF_WRITTEN, isHalf);
+  }
+
+  #hide(reason: number, isHidden: boolean): void {
+    if (isHidden) Atomics.or(this.#words, HIDDEN, reason);
+    else Atomics.and(this.#words, HIDDEN, ~reason);
   }
 
   setQuarantined(count: number): void {

@@ -121,11 +121,16 @@ export class TransactionContext implements KeyContext, FoundValue {
     const versionCount = this.#changes.size;
     const byteCount = this.#byteCount - versionCount * KEY_OVERHEAD_BYTES;
     if (!this.#outer.hasRoom(byteCount + moreBytes, versionCount + moreVersions)) return false;
+    if (versionCount > 1) this.#outer.store.insertTogether(() => this.#writeAll());
+    else this.#writeAll();
+    return true;
+  }
+
+  #writeAll(): void {
     for (const { key, kind, valueBytes, expiryMs } of this.#changes.values()) {
       const value = kind === VersionKind.tombstone ? null : valueBytes;
       this.#outer.set(this.#outer.command.bucket, key, value, expiryMs);
     }
-    return true;
   }
 
   get #last(): FoundValue {

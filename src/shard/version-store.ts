@@ -51,6 +51,7 @@ export class VersionStore {
   expiryMs = 0;
   valueStart = 0;
   valueEnd = 0;
+  readonly #state: SharedState;
   readonly #keyCountMax: number;
   /** The largest stamp in arenas before the active one. */
   #rotatedStamp: Stamp = ZERO_STAMP;
@@ -71,6 +72,7 @@ export class VersionStore {
   ) {
     this.tree = tree;
     this.places = places;
+    this.#state = state;
     this.undecided = new UndecidedKeys(state);
     this.snapshots = new Snapshots(clock, limits, () => this.#keep());
     this.arenas = new ArenaPool(state, memory.arenas, firstArena);
@@ -151,6 +153,13 @@ export class VersionStore {
       valueStart,
       valueEnd,
     );
+  }
+
+  /** What is inserted meanwhile main sees as a whole or not at all. */
+  insertTogether(insert: () => void): void {
+    this.#state.setHalfWritten(true);
+    insert();
+    this.#state.setHalfWritten(false);
   }
 
   /** Whether so many versions, with so many bytes of keys and values together, fit into the active arena. */

@@ -219,7 +219,8 @@ export class ShardHarness implements Disposable {
   readonly #ownsDirectory: boolean;
   #requestId = 0;
   /** What main reads, by what it was told. */
-  main = new MemtableSet(new SharedState(new SharedArrayBuffer(STATE_BYTES)), []);
+  state = new SharedState(new SharedArrayBuffer(STATE_BYTES));
+  main = new MemtableSet(this.state, []);
 
   constructor(settings: HarnessOptions = {}) {
     this.#settings = settings;
@@ -426,7 +427,8 @@ export class ShardHarness implements Disposable {
     const { disk = new RealDisk(), options = {}, memtableBytes = 64 * KIB, returnsArenas = true } = this.#settings;
     const { compactors } = this.#settings;
     const memory = createShardMemory(memtableBytes, 3);
-    this.main = new MemtableSet(new SharedState(memory.state), memory.arenas);
+    this.state = new SharedState(memory.state);
+    this.main = new MemtableSet(this.state, memory.arenas);
     let boot: ShardBoot | null = null;
     const shard = Shard.open(
       {

@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { text, utf8 } from "../../src/core/bytes.ts";
-import { SESSION_BUCKET } from "../../src/core/ids.ts";
+import { logIndex, SESSION_BUCKET } from "../../src/core/ids.ts";
+import { MemtableWriter } from "../../src/bridge/memtable.ts";
 import { CommandType, MODIFIER_GET, MODIFIER_NX } from "../../src/record/command-format.ts";
 import type { Result } from "../../src/record/result.ts";
 import { encodeSessionTtl } from "../../src/record/session-format.ts";
@@ -194,6 +195,27 @@ test("bytes that are no transaction, and one of more than a value's bytes, do no
   expect(run(shard, [set("a", large)])).toBe("[ok]");
   expect(run(shard, [set("b", "1"), ...Array.from({ length: 11 }, () => read("a"))])).toBe("TOO_LARGE");
   expect(shard.get("b")).toBe(null);
+});
+
+test("main reads no memtable while a part of a transaction is in it", () => {
+  using shard = new ShardHarness();
+  shard.run(put("a", "1"));
+  const { insert } = MemtableWriter.prototype;
+  const seen: boolean[] = [];
+  const isReadable = (): boolean => shard.state.readable(logIndex(0));
+  MemtableWriter.prototype.insert = function (...all) {
+    const isDone = insert.apply(this, all);
+    seen.push(isReadable());
+    return isDone;
+  };
+  try {
+    expect(run(shard, [rename("a", "b"), set("c", "1")])).toBe("[ok ok]");
+    expect([seen.splice(0), isReadable()]).toEqual([[false, false, false], true]);
+    shard.run(put("a", "1"));
+    expect([seen, isReadable()]).toEqual([[true], true]);
+  } finally {
+    MemtableWriter.prototype.insert = insert;
+  }
 });
 
 test("it waits as a whole for room in a memtable", () => {
