@@ -20,6 +20,8 @@ export function runBitrot(sim: EngineSim): void {
   sim.crash(isStopped ? null : sim.randomSurvival());
   flipOneBit(sim);
   witness.mayReadsFail = () => true;
+  // A damaged segment leaves the log with all before it, released or not.
+  witness.isTruncated = true;
   witness.boot = null;
   sim.restartCount += 1;
   host.open();
