@@ -2,8 +2,9 @@
  * How tenants share the turns of a node. A tenant is a user, or, of connections without a login, a bucket. What a tenant's
  * commands cost is counted, roughly in microseconds of this thread; while several tenants are active, each may spend
  * `allowance` in a turn, and what is beyond waits for the next one: deficit round robin (Shreedhar and Varghese, 1995) with the
- * turn for a round. A cost that is known only afterwards is a debt, paid by turns without a share. Whoever is alone is not
- * held up at all, and a turn without work is short, so nothing is lost but the batches that would have been larger.
+ * turn for a round. A cost that is known only afterwards is a debt, paid by turns without a share. Whoever is alone is held
+ * up only by what would keep the node from its heartbeats, and a turn without work is short, so nothing is lost but the
+ * batches that would have been larger.
  *
  *   connection ──charge(tenant, cost)──▶ spent ─┬─ < allowance: goes on
  *                                               └─ otherwise: wait(tenant, taker) ──turn──▶ taker.takeTurn()
@@ -20,6 +21,8 @@ import type { Clock, Timer } from "../env/clock.ts";
 /** What all tenants together may spend in a turn, while there are several. */
 const TURN_COST = 240;
 const ALLOWANCE_MIN = 40;
+/** What a tenant may spend in a turn when no other is active: far more than usual commands come to in one. */
+const ALONE_COST = 20_000;
 /** A tenant counts as active so long after its last command. */
 const ACTIVE_MS = 1_000;
 const LOOK_MS = 50;
@@ -86,7 +89,7 @@ export function parseTenant(tenant: string): { readonly kind: "user" | "bucket";
 
 export class TurnShares {
   /** What a tenant may spend in a turn. */
-  allowance = Number.POSITIVE_INFINITY;
+  allowance = ALONE_COST;
   /** How long a connection may be held up by the rate, in the mean. */
   delayMsMax: number;
   /** Times that somebody had to wait for a share. */
@@ -114,7 +117,7 @@ export class TurnShares {
 
   /** Several tenants are active. */
   get isContended(): boolean {
-    return this.allowance !== Number.POSITIVE_INFINITY;
+    return this.allowance !== ALONE_COST;
   }
 
   get activeCount(): number {
@@ -256,7 +259,7 @@ export class TurnShares {
       for (const tenant of this.#active) if (nowMs - tenant.activeMs > ACTIVE_MS) this.#active.delete(tenant);
     }
     const count = this.#active.size;
-    this.allowance = count < 2 ? Number.POSITIVE_INFINITY : Math.max(ALLOWANCE_MIN, TURN_COST / count);
+    this.allowance = count < 2 ? ALONE_COST : Math.max(ALLOWANCE_MIN, TURN_COST / count);
   }
 
   #serve(tenant: Tenant): void {

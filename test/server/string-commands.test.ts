@@ -314,7 +314,6 @@ test.each([
   ["GETRANGE k 0 0", "$1\r\nv\r\n"],
   ["BITCOUNT k 0 0", ":5\r\n"],
   ["MGET none none", "*2\r\n$-1\r\n$-1\r\n"],
-  ["LCS k none", "$0\r\n\r\n"],
 ])("%s: values are not asked for without end while nobody has got any", async (line, reply) => {
   const busy = startPort();
   const client = await RawClient.open(busy.port);
@@ -338,7 +337,7 @@ test("after large values, fewer are asked for at a time", async () => {
   await client.send(command("SET", "k", "v".repeat(1_000_000))).until("+OK\r\n");
   await client.send(command("GETRANGE", "k", "0", "0")).until("$1\r\nv\r\n");
   busy.coordinator.holding = true;
-  client.send(Buffer.concat(Array.from({ length: 100 }, () => command("LCS", "k", "k"))));
+  client.send(Buffer.concat(Array.from({ length: 100 }, () => command("MGET", "k", "k"))));
   while (busy.coordinator.heldCount < 4) await Bun.sleep(1);
   await Bun.sleep(20);
   expect(busy.coordinator.heldCount).toBeLessThan(20);

@@ -72,11 +72,33 @@ class Worker implements TurnTaker {
   }
 }
 
-test("whoever is alone is not held up", () => {
-  const { shares } = new Turns();
-  const worker = new Worker(shares, shares.enter("a"), 1_000_000);
+test("whoever is alone is held up only by more work than a turn may have", () => {
+  const turns = new Turns();
+  const worker = new Worker(turns.shares, turns.shares.enter("a"), 50_000);
   worker.takeTurn();
-  expect(worker.done).toBe(1_000_000);
+  expect(worker.done).toBe(20_000);
+  for (let turn = 1; worker.left > 0; turn++) {
+    expect(turn).toBeLessThan(5);
+    turns.turn();
+  }
+  expect(worker.done).toBe(50_000);
+});
+
+test("LCS come one at a time, and not more of them in a turn than leave room for others", async () => {
+  const server = startPort();
+  const client = await RawClient.open(server.port);
+  const other = await RawClient.open(server.port);
+  await client.send(command("SET", "k", "ab".repeat(1_000))).until("+OK\r\n");
+  client.send(Buffer.concat(Array.from({ length: 8 }, () => command("LCS", "k", "k", "LEN"))));
+  other.send(command("PING"));
+  await other.until("+PONG\r\n");
+  // Each is charged about fifteen milliseconds.
+  expect(client.text()).not.toContain(":2000\r\n".repeat(8));
+  await client.until(`+OK\r\n${":2000\r\n".repeat(8)}`);
+  expect(server.clientPort.shares.waitCount).toBeGreaterThan(2);
+  client.close();
+  other.close();
+  server.stop();
 });
 
 test("while two are active, neither does more in a turn than its share, and both come to their end", () => {

@@ -1,4 +1,7 @@
-/** LCS: what two values have in common, in order. The two are read one by one, and not at one moment. */
+/**
+ * LCS: what two values have in common, in order. The two are read one by one, and not at one moment. It may be ten
+ * milliseconds of work, so there is one at a time of a connection: each is paid for before the next is looked at.
+ */
 import type { RequestArguments } from "../../wire/request-arguments.ts";
 import type { RespWriter } from "../../wire/resp-writer.ts";
 import { EMPTY_BYTES } from "../../core/bytes.ts";
@@ -9,7 +12,10 @@ import { GatherValues } from "../gather.ts";
 import { NOT_AN_INTEGER, SYNTAX } from "../texts.ts";
 
 export const LCS_COMMANDS: readonly CommandEntry[] = [
-  readCommand("lcs", -3, "The longest common subsequence of two values", lcs, [1, 2, 1]),
+  {
+    ...readCommand("lcs", -3, "The longest common subsequence of two values", lcs, [1, 2, 1]),
+    exclusive: true,
+  },
 ];
 
 /** Fields of the table that are filled in a microsecond. */

@@ -44,7 +44,7 @@ const HARMLESS = ["*0\r\n", "*-10\r\n", "\r\n", "*-1\r\n", "   \r\n", "*1\r\n$0\
  */
 const NOT_IN_TRANSACTIONS = new Set([
   ...["dbsize", "randomkey", "scan", "keys", "flushdb", "flushall", "select", "wait", "debug", "shutdown"],
-  ...["role", "auth"],
+  ...["role", "auth", "lcs"],
   ...["client", "object", "memory", "command", "config", "slowlog", "latency", "time", "lastsave", "hello"],
 ]);
 

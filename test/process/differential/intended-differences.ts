@@ -64,7 +64,7 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
     admits: (step) => step.form === "raw" && textAt(step, 0) === "*1048577\r\n",
   },
   {
-    what: "between MULTI and EXEC, logins and commands about whole buckets or the node are refused",
+    what: "between MULTI and EXEC, logins, LCS and commands about whole buckets or the node are refused",
     why: "a transaction is one command about keys of one shard (the generator keeps them apart)",
   },
   {
