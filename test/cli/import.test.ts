@@ -139,9 +139,13 @@ describe("import", () => {
     child.kill("SIGTERM");
     const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
     expect(await child.exited).toBe(1);
-    expect(out).toContain("60 acknowledged");
+    // The last answers may not have been read when the signal came.
+    const acknowledged = Number(/(\d+) acknowledged/.exec(out)?.[1]);
+    expect(acknowledged).toBeGreaterThan(0);
+    expect(acknowledged).toBeLessThanOrEqual(60);
     expect(err).toContain("--resume");
-    expect(JSON.parse(readFileSync(`${file}.checkpoint`, "utf8"))).toMatchObject({ lines: 60, acknowledged: 60 });
+    const place = { lines: acknowledged, acknowledged };
+    expect(JSON.parse(readFileSync(`${file}.checkpoint`, "utf8"))).toMatchObject(place);
   });
 
   test("refuses to resume with another input, another bucket or a damaged checkpoint", async () => {
