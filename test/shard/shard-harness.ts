@@ -342,6 +342,7 @@ export class ShardHarness implements Disposable {
         pattern: null,
         mode: "keys",
       });
+      if (page.kind === "error") throw new EnvelopeError(page.code, page.message);
       if (page.kind !== "page") throw new Error(`a page came as ${page.kind}`);
       for (const key of page.keys) {
         const found = this.read({ type: "get", bucket, key, metadataOnly: false });
